@@ -1,0 +1,32 @@
+//! Java's `String.hashCode`, which names index slots and consume-queue tags.
+
+/// `String.hashCode` of `text`: `31 * h + unit` over UTF-16 code units, wrapping.
+pub fn java_hash(text: &str) -> i32 {
+    java_hash_from(0, text)
+}
+
+/// Goes on from the hash of what stood before: `java_hash_from(java_hash(a), b)` is the hash of
+/// `a` followed by `b`.
+pub fn java_hash_from(before: i32, text: &str) -> i32 {
+    let step = |hash: i32, unit: i32| hash.wrapping_mul(31).wrapping_add(unit);
+    if text.is_ascii() {
+        return text.bytes().fold(before, |hash, byte| step(hash, i32::from(byte)));
+    }
+    text.encode_utf16().fold(before, |hash, unit| step(hash, i32::from(unit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equals_java() {
+        assert_eq!(java_hash(""), 0);
+        assert_eq!(java_hash("TagA"), 2_598_919);
+        assert_eq!(java_hash("polygenelubricants"), i32::MIN);
+        // "é" is U+00E9, "𝄞" is the surrogate pair D834 DD1E.
+        assert_eq!(java_hash("é"), 0xE9);
+        assert_eq!(java_hash("𝄞"), 31 * 0xD834 + 0xDD1E);
+        assert_eq!(java_hash_from(java_hash("Topic#"), "k1"), java_hash("Topic#k1"));
+    }
+}
