@@ -1,0 +1,85 @@
+//! What a broker is and what it allows: the keys of Java's `BrokerConfig` and of its parent
+//! `BrokerIdentity` that the code reads.
+//!
+//! Keys that change nothing here are in `unread`; the disk is in `store`, the socket in `net`.
+
+use crate::table::{Null, settings};
+use crate::value::{ADDRESSES, IP, NOT_BLANK};
+
+settings! {
+    /// Identity, topics, subscriptions, registration and holding of a broker.
+    ///
+    /// `broker_name`, `broker_ip1` and `broker_ip2` are empty until `Machine` fills them.
+    pub Broker = "BrokerConfig" {
+        /// Cluster that this broker belongs to; also the name of a topic.
+        broker_cluster_name: String = "DefaultCluster" => NOT_BLANK;
+        /// Name of this broker, shared by a primary and its replicas; unset: the host's name.
+        broker_name: String = "" => NOT_BLANK;
+        /// 0 is the primary, anything above a replica.
+        broker_id: i64 = 0 => 0..=i64::MAX;
+        /// Name servers to register with: `host:port`, with `;` between them.
+        namesrv_addr: Option<String> = Null => ADDRESSES;
+        /// Address that clients are told; unset: the first address that is not a loopback.
+        broker_ip1 as "brokerIP1": String = "" => IP;
+        /// Address that replicas are told; unset: the first address that is not a loopback.
+        broker_ip2 as "brokerIP2": String = "" => NOT_BLANK;
+        /// What clients may do here: 6 read and write, 4 read, 2 write.
+        broker_permission: i32 = 6 => 0..=7, live;
+
+        /// Queues of a topic that is created by the first send to it.
+        default_topic_queue_nums: i32 = 8 => 1..=65_535;
+        /// Whether the first send to an unknown topic creates it.
+        auto_create_topic_enable: bool = true, live;
+        /// Whether a topic named like the cluster is offered.
+        cluster_topic_enable: bool = true;
+        /// Whether a topic named like the broker is offered.
+        broker_topic_enable: bool = true;
+        /// Whether the first consumer of an unknown group creates it.
+        auto_create_subscription_group: bool = true, live;
+        /// Whether updateTopic refuses the names of system topics.
+        validate_system_topic_when_update_topic: bool = true, live;
+        /// Whether deleting a topic deletes the retry topics of its groups.
+        clear_retry_topic_when_delete_topic: bool = true, live;
+        /// Whether a topic of type MIXED may be created.
+        enable_mixed_message_type: bool = false, live;
+        /// Topic of message traces.
+        msg_trace_topic_name: String = "RMQ_SYS_TRACE_TOPIC" => NOT_BLANK;
+        /// Whether the trace topic is created at start.
+        trace_topic_enable: bool = false;
+        /// Whether clients are told to write traces.
+        trace_on: bool = true;
+        /// Region that clients are told in answers to sends.
+        region_id: String = "DefaultRegion";
+        /// Sends are refused before this time (ms since the epoch).
+        start_accept_send_request_time_stamp: i64 = 0 => 0..=i64::MAX, live;
+
+        /// How often committed offsets are written to their file (ms).
+        flush_consumer_offset_interval: i32 = 5_000 => 100..=3_600_000;
+        /// Whether pulls wait for messages that are not there yet.
+        long_polling_enable: bool = true, live;
+        /// How long a pull waits when long polling is off (ms).
+        short_polling_time_mills: i64 = 1_000 => 0..=600_000, live;
+        /// Whether members of a group are told at once when the group changes.
+        notify_consumer_ids_changed_enable: bool = true, live;
+        /// Whether consumers that pull themselves are refused.
+        reject_pull_consumer_enable: bool = false, live;
+        /// Whether the lite pull request is served.
+        lite_pull_message_enable: bool = true, live;
+        /// Whether resetting offsets happens at the broker, without asking the consumers.
+        use_server_side_reset_offset: bool = true, live;
+        /// Whether the broker, when asked for queues, shares them out among a group's members.
+        server_load_balancer_enable: bool = true, live;
+        /// A connection without a heartbeat for this long is taken out of its groups (ms).
+        channel_expired_timeout: i64 = 120_000 => 1_000..=i64::MAX;
+        /// How long operators are shown a subscription that came with a pull (ms).
+        subscription_expired_timeout: i64 = 600_000 => 0..=i64::MAX;
+
+        /// How long one registration with a name server may take (ms).
+        register_broker_timeout_mills: i32 = 24_000 => 100..=600_000;
+        /// How often the broker registers again; Java clamps what lies outside (ms).
+        register_name_server_period: i32 = 30_000 => 10_000..=60_000;
+
+        /// Keys that can never be changed while the broker runs, with `;` between them.
+        config_black_list: String = "configBlackList;brokerConfigPath";
+    }
+}

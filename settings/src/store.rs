@@ -1,0 +1,141 @@
+//! Where and how messages are kept: the keys of Java's `MessageStoreConfig` that the code reads.
+//!
+//! Keys that change nothing here are in `unread`.
+
+use crate::table::{Null, settings};
+use crate::value::{BrokerRole, DELAYS, FlushDiskType, HOURS, NOT_BLANK, ONE_PATH, delays_ms};
+
+/// Bytes of one consume queue entry (Java: `ConsumeQueue.CQ_STORE_UNIT_SIZE`).
+const CONSUME_QUEUE_UNIT_BYTES: i32 = 20;
+
+settings! {
+    /// Paths, sizes, flushing, expiry and limits of the store.
+    ///
+    /// `store_path_root_dir` is empty until `Machine` fills it.
+    pub Store = "MessageStoreConfig" {
+        /// Directory of everything that is kept; unset: `$HOME/store`.
+        store_path_root_dir: String = "" => NOT_BLANK;
+        /// Directory of the commit log; unset: `commitlog` in the root directory.
+        store_path_commit_log: Option<String> = Null => ONE_PATH;
+        /// Bytes of one commit log segment; never change it on a store with messages.
+        mapped_file_size_commit_log: i32 = 1_073_741_824 => 4_096..=i32::MAX;
+        /// Bytes of one consume queue segment, rounded up to whole entries; never change it on a
+        /// store with messages.
+        mapped_file_size_consume_queue: i32 = 6_000_000 => 20..=1_000_000_000;
+
+        /// Whether a primary waits for replicas, or the broker is a replica.
+        broker_role: BrokerRole = BrokerRole::AsyncMaster;
+        /// Whether a send is acknowledged before or after fsync.
+        flush_disk_type: FlushDiskType = FlushDiskType::AsyncFlush;
+        /// How long a send waits for its fsync (ms).
+        sync_flush_timeout: i32 = 5_000 => 1..=600_000, live;
+        /// How often the commit log is flushed when sends do not wait for it (ms).
+        flush_interval_commit_log: i32 = 500 => 1..=600_000, live;
+        /// Pages (4 KiB) that must be dirty before such a flush.
+        flush_commit_log_least_pages: i32 = 4 => 0..=1_000_000, live;
+        /// After this long a flush happens however few pages are dirty (ms).
+        flush_commit_log_thorough_interval: i32 = 10_000 => 1..=3_600_000, live;
+        /// How often consume queues are flushed (ms).
+        flush_interval_consume_queue: i32 = 1_000 => 1..=600_000, live;
+        /// After this long consume queues are flushed however few pages are dirty (ms).
+        flush_consume_queue_thorough_interval: i32 = 60_000 => 1..=3_600_000, live;
+
+        /// Hours of the day when expired segments are deleted, with `;` between them.
+        delete_when: String = "04" => HOURS, live;
+        /// Hours that messages are kept.
+        file_reserved_time: i32 = 72 => 0..=1_000_000, live;
+        /// Percent of the disk in use from which expired segments are deleted at any hour.
+        disk_max_used_space_ratio: i32 = 75 => 10..=95, live;
+        /// Percent from which segments are deleted that have not expired.
+        disk_space_clean_forcibly_ratio: i32 = 85 => 30..=85, live;
+        /// Percent from which sends are refused.
+        disk_space_warning_level_ratio: i32 = 90 => 35..=90, live;
+        /// Whether segments that have not expired may be deleted when the disk fills.
+        clean_file_forcibly_enable: bool = true, live;
+        /// How often the store looks for segments to delete (ms).
+        clean_resource_interval: i32 = 10_000 => 100..=3_600_000;
+        /// Segments that one look may delete.
+        delete_file_batch_max: i32 = 10 => 1..=1_000, live;
+
+        /// Largest body of a message (bytes).
+        max_message_size: i32 = 4_194_304 => 10..=134_217_728, live;
+        /// Whether messages carry a checksum over everything but their properties' tail.
+        enabled_append_prop_crc as "enabledAppendPropCRC": bool = false;
+        /// Whether recovery checks the body's checksum.
+        check_crc_on_recover as "checkCRCOnRecover": bool = true;
+
+        /// Bytes that one pull may return from memory.
+        max_transfer_bytes_on_message_in_memory: i32 = 262_144 => 1..=67_108_864, live;
+        /// Messages that one pull may return from memory.
+        max_transfer_count_on_message_in_memory: i32 = 32 => 1..=65_535, live;
+        /// Bytes that one pull may return from the disk.
+        max_transfer_bytes_on_message_in_disk: i32 = 65_536 => 1..=67_108_864, live;
+        /// Messages that one pull may return from the disk.
+        max_transfer_count_on_message_in_disk: i32 = 8 => 1..=65_535, live;
+        /// Percent of the memory that messages may fill before they count as on the disk.
+        access_message_in_memory_max_ratio: i32 = 40 => 1..=100, live;
+        /// Bytes of consume queue that one filtered pull may search.
+        max_filter_message_size: i32 = 16_000 => 20..=16_000_000, live;
+
+        /// Whether messages can be found by key.
+        message_index_enable: bool = true;
+        /// Slots of one index file; never change it on a store with messages.
+        max_hash_slot_num: i32 = 5_000_000 => 1..=100_000_000;
+        /// Entries of one index file; never change it on a store with messages.
+        max_index_num: i32 = 20_000_000 => 2..=100_000_000;
+        /// Messages that one query by key may return.
+        max_msgs_num_batch: i32 = 64 => 1..=10_000, live;
+        /// Messages that one query by key returns when it does not say how many.
+        default_query_max_num: i32 = 32 => 1..=10_000, live;
+
+        /// Delays of level 1 and up.
+        message_delay_level: String =
+            "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h" => DELAYS;
+
+        /// Port that replicas are told; unset: the listen port + 1.
+        ha_listen_port: i32 = 10_912 => 0..=65_535;
+    }
+}
+
+impl Store {
+    /// Directory of the commit log (Java: `MessageStoreConfig.getStorePathCommitLog`).
+    #[must_use]
+    pub fn commit_log_dir(&self) -> String {
+        self.store_path_commit_log
+            .clone()
+            .unwrap_or_else(|| format!("{}/commitlog", self.store_path_root_dir))
+    }
+
+    /// Bytes of one consume queue segment, a multiple of the 20 bytes of an entry
+    /// (Java: `MessageStoreConfig.getMappedFileSizeConsumeQueue`).
+    #[must_use]
+    pub fn consume_queue_segment_bytes(&self) -> u64 {
+        let units = self
+            .mapped_file_size_consume_queue
+            .cast_unsigned()
+            .div_ceil(CONSUME_QUEUE_UNIT_BYTES.cast_unsigned());
+        u64::from(units) * u64::from(CONSUME_QUEUE_UNIT_BYTES.cast_unsigned())
+    }
+
+    /// Delays in milliseconds, level 1 first.
+    #[must_use]
+    pub fn delay_levels_ms(&self) -> Vec<i64> {
+        delays_ms(&self.message_delay_level).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derived_values_are_javas() {
+        let mut store = Store { store_path_root_dir: "/data".into(), ..Store::default() };
+        assert_eq!(store.commit_log_dir(), "/data/commitlog");
+        assert_eq!(store.consume_queue_segment_bytes(), 6_000_000);
+        store.mapped_file_size_consume_queue = 101;
+        assert_eq!(store.consume_queue_segment_bytes(), 120);
+        let levels = store.delay_levels_ms();
+        assert_eq!((levels.len(), levels[0], levels[17]), (18, 1_000, 7_200_000));
+    }
+}
