@@ -1,0 +1,104 @@
+//! Both header forms, through the public door and with bytes that no friend would send.
+
+use super::*;
+use crate::frame;
+
+fn sample(form: Form) -> Command {
+    let mut command = Command::request(RequestCode(310)).with_body("body");
+    command.form = form;
+    command.head.opaque = -7;
+    command.head.remark = Some("why \"so\"\u{1}".into());
+    command.fields.push("b", "TopicTest");
+    command.fields.push("i", "TAGS\u{1}A\u{2}KEYS\u{1}k\\1\u{2}\u{4e2d}\u{1f600}");
+    command
+}
+
+fn through_the_wire(command: &Command) -> Command {
+    let mut bytes = BytesMut::new();
+    command.encode(&mut bytes);
+    let frame = frame::split(&mut bytes, &Limits::default()).unwrap().unwrap();
+    assert!(bytes.is_empty());
+    Command::decode(frame, &Limits::default(), &mut BytesMut::new()).unwrap()
+}
+
+#[test]
+fn a_command_survives_both_forms() {
+    for form in [Form::Json, Form::Rocketmq] {
+        let sent = sample(form);
+        let received = through_the_wire(&sent);
+        assert_eq!(received.head, sent.head);
+        assert_eq!(received.fields, sent.fields);
+        assert_eq!(received.body, sent.body);
+        assert_eq!(received.form, form);
+    }
+}
+
+fn json(header: &str) -> Result<(Head, Fields), CommandError> {
+    json_form::decode(header.as_bytes(), &Limits::default(), &mut BytesMut::new())
+}
+
+#[test]
+fn what_other_clients_write_is_understood() {
+    let (head, fields) = json(
+        r#" { "code" : 310, "language":"CPP","opaque":5,"flag":0, "remark":"",
+        "version":333, "nested":{"a":[1,{"b":null}]}, "extFields":{"queueId":3,"k":true,
+        "SecretKey":"","none":null,"e":"\u4e2d\ud83d\ude00\/\u0001"} } "#,
+    )
+    .unwrap();
+    assert_eq!(head.language, LanguageCode::CPP);
+    assert_eq!(head.remark, None);
+    assert_eq!(fields.get("queueId").unwrap(), "3");
+    assert_eq!(fields.get("k").unwrap(), "true");
+    assert_eq!(fields.get("SecretKey").unwrap(), "");
+    assert_eq!(fields.get("none"), None);
+    assert_eq!(fields.get("e").unwrap(), "\u{4e2d}\u{1f600}/\u{1}");
+}
+
+#[test]
+fn broken_json_headers_are_errors() {
+    let deep = format!("{{\"x\":{}", "[".repeat(100_000));
+    for broken in [
+        "",
+        "{",
+        "[]",
+        "{\"code\":}",
+        "{\"code\":\"x\"}",
+        "{\"code\":1}}",
+        "{\"extFields\":{\"a\":\"\\u12\"}}",
+        "{\"extFields\":{\"a\":\"\\",
+        "{\"a\":\"",
+        "{\"a\" 1}",
+        "{a:1}",
+        "{\"code\":99999999999}",
+        &deep,
+    ] {
+        assert!(json(broken).is_err(), "{broken:.40}");
+    }
+    let many = (0..513).map(|i| format!("\"k{i}\":1")).collect::<Vec<_>>().join(",");
+    assert_eq!(
+        json(&format!("{{\"extFields\":{{{many}}}}}")).unwrap_err().why,
+        "too many ext fields"
+    );
+}
+
+/// Every prefix and every single-byte change of a valid header gives a header or an error.
+#[test]
+fn no_header_bytes_panic() {
+    for form in [Form::Json, Form::Rocketmq] {
+        let mut bytes = BytesMut::new();
+        sample(form).encode(&mut bytes);
+        let frame = frame::split(&mut bytes, &Limits::default()).unwrap().unwrap();
+        let decode = |header: Vec<u8>| {
+            let frame = Frame { form, header: header.into(), body: Bytes::new() };
+            let _ = Command::decode(frame, &Limits::default(), &mut BytesMut::new());
+        };
+        for end in 0..frame.header.len() {
+            decode(frame.header[..end].to_vec());
+            for byte in [0, 0x7f, 0x80, 0xff, b'"', b'\\', b'{', b'}'] {
+                let mut changed = frame.header.to_vec();
+                changed[end] = byte;
+                decode(changed);
+            }
+        }
+    }
+}

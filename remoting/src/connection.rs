@@ -1,0 +1,315 @@
+//! One connection's task: reads frames, serves them in batches, writes what waits.
+//!
+//! Everything that arrived with one read is served as one batch on this task, and its answers leave
+//! with one write. No timer and no lock is touched for a request; a sweeper looks after silence.
+
+use crate::codes::ResponseCode;
+use crate::command::{self, Command};
+use crate::frame::{self, FrameError, Limits};
+use crate::outbox::Outbox;
+use crate::peer::{BUFFERED_LIMIT, Peer};
+use crate::reply::{Refusal, Ticket};
+use bytes::{Buf, Bytes, BytesMut};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::io::{poll_read_buf, poll_write_buf};
+
+/// Bytes that one read asks for at least.
+const READ_BYTES: usize = 64 << 10;
+/// While more than this waits to be written, nothing more is read: the reader sets the pace.
+const HIGH_WATER: usize = 4 << 20;
+
+/// Requests that are served together at most.
+const BATCH: usize = 256;
+/// Room for input that a connection keeps while nothing arrives.
+const KEPT_BYTES: usize = 256 << 10;
+/// Requests of one connection that may wait for their answers. A consumer holds one pull for each
+/// of its queues over one connection.
+const IN_FLIGHT_LIMIT: usize = 16_384;
+
+/// What stands behind a port: it takes requests in batches.
+pub trait Serve: Send + Sync + 'static {
+    /// Serves all requests that arrived together, emptying the list. Answers that are ready go to
+    /// `out`; others are sent through `peer` later. Runs on the connection's task: it must not
+    /// block.
+    fn serve(&self, peer: &Arc<Peer>, requests: &mut Vec<Command>, out: &mut Outbox);
+
+    /// The connection has ended.
+    fn closed(&self, peer: &Arc<Peer>);
+}
+
+/// Why a connection ended; each reason is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The other end closed it.
+    Remote,
+    /// We closed it.
+    Local,
+    /// Reading or writing failed.
+    Io,
+    /// A frame over the limit, or bytes that are no frame.
+    Frame,
+    /// A header over the limit.
+    HeaderLength,
+    /// More ext fields than the limit.
+    Fields,
+    /// A header that is not what its form says.
+    Header,
+    /// The other end did not read what we wrote.
+    SlowReader,
+    /// Nothing was heard for too long.
+    Idle,
+}
+
+impl Ended {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::Remote,
+        Self::Local,
+        Self::Io,
+        Self::Frame,
+        Self::HeaderLength,
+        Self::Fields,
+        Self::Header,
+        Self::SlowReader,
+        Self::Idle,
+    ];
+}
+
+/// What happened to a port's connections.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Connections that were accepted or made.
+    pub opened: AtomicU64,
+    /// Connections that were turned away because there were too many.
+    pub refused: AtomicU64,
+    /// Requests that were refused because their connection had too many in flight.
+    pub busy: AtomicU64,
+    ended: [AtomicU64; Ended::ALL.len()],
+}
+
+impl Counters {
+    /// How many connections ended for this reason.
+    pub fn ended(&self, reason: Ended) -> u64 {
+        self.ended[reason as usize].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn end(&self, reason: Ended) {
+        self.ended[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection with its buffers.
+pub(crate) struct Connection<R, W> {
+    pub(crate) reader: R,
+    pub(crate) writer: W,
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) queued: UnboundedReceiver<Vec<Bytes>>,
+    pub(crate) serve: Arc<dyn Serve>,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Arc<Counters>,
+    /// When bytes last moved, in ticks of the sweeper.
+    pub(crate) activity: Arc<Activity>,
+}
+
+/// What the sweeper looks at, and what it says.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    /// Counts moved bytes; the sweeper compares it with what it saw before.
+    pub(crate) moved: AtomicU64,
+    /// Counts written bytes.
+    pub(crate) written: AtomicU64,
+    /// Bytes that wait to be written.
+    pub(crate) waiting: AtomicU64,
+    /// Set by the sweeper: why the connection must end. 0 while it need not.
+    pub(crate) verdict: AtomicU64,
+}
+
+struct Gone {
+    peer: Arc<Peer>,
+    serve: Arc<dyn Serve>,
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.peer.gone();
+        self.serve.closed(&self.peer);
+    }
+}
+
+struct Buffers {
+    input: BytesMut,
+    output: Outbox,
+    requests: Vec<Command>,
+    scratch: BytesMut,
+    /// Whole frames may be left in `input`.
+    more: bool,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
+    /// Serves until the connection ends, and tells the other parts that it has.
+    pub(crate) async fn run(mut self) -> Ended {
+        let mut buffers = Buffers {
+            input: BytesMut::with_capacity(READ_BYTES),
+            output: Outbox::default(),
+            requests: Vec::new(),
+            scratch: BytesMut::new(),
+            more: false,
+        };
+        // Told on the way out even if serving panics.
+        let _gone = Gone { peer: Arc::clone(&self.peer), serve: Arc::clone(&self.serve) };
+        poll_fn(|context| self.poll(&mut buffers, context)).await
+    }
+
+    fn poll(&mut self, buffers: &mut Buffers, context: &mut Context<'_>) -> Poll<Ended> {
+        loop {
+            self.take_queued(&mut buffers.output, context);
+            match self.write(&mut buffers.output, context) {
+                Poll::Ready(Err(ended)) => return Poll::Ready(ended),
+                Poll::Ready(Ok(())) if self.peer.is_closing() => {
+                    return Poll::Ready(self.verdict().unwrap_or(Ended::Local));
+                }
+                _ => {}
+            }
+            if let Some(ended) = self.verdict() {
+                return Poll::Ready(ended);
+            }
+            if buffers.output.remaining() > HIGH_WATER || self.peer.is_closing() {
+                return Poll::Pending;
+            }
+            if buffers.more {
+                if let Some(ended) = self.serve_arrived(buffers) {
+                    return Poll::Ready(ended);
+                }
+                // Others have their turn first.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if let Some(ended) = ready!(self.read(buffers, context)) {
+                return Poll::Ready(ended);
+            }
+        }
+    }
+
+    /// Why the sweeper wants this connection to end, if it does.
+    fn verdict(&self) -> Option<Ended> {
+        match self.activity.verdict.load(Ordering::Relaxed) {
+            0 => None,
+            1 => Some(Ended::Idle),
+            _ => Some(Ended::SlowReader),
+        }
+    }
+
+    /// Moves what others sent through the peer into the output.
+    fn take_queued(&mut self, output: &mut Outbox, context: &mut Context<'_>) {
+        while let Poll::Ready(Some(frames)) = self.queued.poll_recv(context) {
+            let bytes = frames.iter().map(Bytes::len).sum();
+            for part in &frames {
+                output.push_bytes(part);
+            }
+            self.peer.taken(bytes);
+        }
+    }
+
+    /// Writes until all is written (`Ready(Ok)`) or the socket takes no more (`Pending`).
+    fn write(&mut self, output: &mut Outbox, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        while output.has_remaining() {
+            match poll_write_buf(Pin::new(&mut self.writer), context, output) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Ended::Io)),
+                Poll::Ready(Ok(bytes)) => {
+                    self.activity.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+                    self.activity.written.fetch_add(bytes as u64, Ordering::Relaxed);
+                }
+                Poll::Pending => {
+                    let waiting = output.remaining();
+                    self.activity.waiting.store(waiting as u64, Ordering::Relaxed);
+                    if waiting > BUFFERED_LIMIT {
+                        return Poll::Ready(Err(Ended::SlowReader));
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.activity.waiting.store(0, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once and serves every whole frame that is there then.
+    fn read(&mut self, buffers: &mut Buffers, context: &mut Context<'_>) -> Poll<Option<Ended>> {
+        buffers.input.reserve(READ_BYTES);
+        match ready!(poll_read_buf(Pin::new(&mut self.reader), context, &mut buffers.input)) {
+            Ok(0) => return Poll::Ready(Some(Ended::Remote)),
+            Err(_) => return Poll::Ready(Some(Ended::Io)),
+            Ok(bytes) => self.activity.moved.fetch_add(bytes as u64, Ordering::Relaxed),
+        };
+        let ended = self.serve_arrived(buffers);
+        // What arrives next must not keep the room of the largest frame for good.
+        if buffers.input.is_empty() && buffers.input.capacity() > KEPT_BYTES {
+            buffers.input = BytesMut::new();
+        }
+        Poll::Ready(ended)
+    }
+
+    /// Serves what has arrived in whole, at most [`BATCH`] requests: the rest has its turn when the
+    /// answers to these are written and other connections had theirs.
+    fn serve_arrived(&self, buffers: &mut Buffers) -> Option<Ended> {
+        let ended = self.cut(buffers);
+        if self.peer.in_flight() >= IN_FLIGHT_LIMIT {
+            self.refuse_all(buffers);
+        }
+        if !buffers.requests.is_empty() {
+            self.serve.serve(&self.peer, &mut buffers.requests, &mut buffers.output);
+            buffers.requests.clear();
+        }
+        ended
+    }
+
+    /// Too many requests of this connection wait for their answers already.
+    fn refuse_all(&self, buffers: &mut Buffers) {
+        self.counters.busy.fetch_add(buffers.requests.len() as u64, Ordering::Relaxed);
+        for request in buffers.requests.drain(..) {
+            let remark = format!(
+                "[OVERLOAD]{IN_FLIGHT_LIMIT} requests of this connection are in flight already; \
+                 wait for answers or use more connections"
+            );
+            let refusal = Refusal::new(ResponseCode::SYSTEM_BUSY, remark);
+            Ticket::of(&request).answer(refusal.into(), &mut buffers.output);
+        }
+    }
+
+    /// Cuts the input into commands; answers go to their callers at once.
+    fn cut(&self, buffers: &mut Buffers) -> Option<Ended> {
+        buffers.more = false;
+        loop {
+            if buffers.requests.len() == BATCH {
+                buffers.more = true;
+                return None;
+            }
+            let frame = match frame::split(&mut buffers.input, &self.limits) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return None,
+                Err(error) => {
+                    tracing::warn!(peer = %self.peer.remote, %error, "connection closed");
+                    return Some(match error {
+                        FrameError::HeaderLength { .. } => Ended::HeaderLength,
+                        _ => Ended::Frame,
+                    });
+                }
+            };
+            match Command::decode(frame, &self.limits, &mut buffers.scratch) {
+                Ok(command) if command.is_response() => self.peer.answered(command),
+                Ok(command) => buffers.requests.push(command),
+                Err(error) => {
+                    tracing::warn!(peer = %self.peer.remote, %error, "connection closed");
+                    let fields = error.why == command::TOO_MANY_FIELDS;
+                    return Some(if fields { Ended::Fields } else { Ended::Header });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The values of fields: the four Java types and one enum, bare or as an `Option`.
+
+use message::Str;
+use std::fmt::Write;
+
+use super::{Found, Kind};
+use crate::fields::Fields;
+
+/// A value that fits one field of the flat map.
+pub trait Field: Sized {
+    /// The Java type.
+    const KIND: Kind;
+    /// The value that Java reads from `text`, or none if it is no such value.
+    fn parse(text: Found<'_>) -> Option<Self>;
+    /// The text that Java writes.
+    fn print(&self, out: &mut String);
+}
+
+impl Field for Str {
+    const KIND: Kind = Kind::Text;
+    fn parse(text: Found<'_>) -> Option<Self> {
+        Some(text.fields.lend(text.value))
+    }
+    fn print(&self, out: &mut String) {
+        out.push_str(self);
+    }
+}
+
+impl Field for i32 {
+    const KIND: Kind = Kind::Int;
+    fn parse(text: Found<'_>) -> Option<Self> {
+        text.value.parse().ok()
+    }
+    fn print(&self, out: &mut String) {
+        write!(out, "{self}").expect("a String takes every write");
+    }
+}
+
+impl Field for i64 {
+    const KIND: Kind = Kind::Long;
+    fn parse(text: Found<'_>) -> Option<Self> {
+        text.value.parse().ok()
+    }
+    fn print(&self, out: &mut String) {
+        write!(out, "{self}").expect("a String takes every write");
+    }
+}
+
+/// Java's `Boolean.parseBoolean`: every text but "true" is false.
+impl Field for bool {
+    const KIND: Kind = Kind::Bool;
+    fn parse(text: Found<'_>) -> Option<Self> {
+        Some(text.value.eq_ignore_ascii_case("true"))
+    }
+    fn print(&self, out: &mut String) {
+        out.push_str(if *self { "true" } else { "false" });
+    }
+}
+
+/// Which of several messages with one timestamp is meant (Java's `BoundaryType`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Boundary {
+    /// The first one at or after the time.
+    #[default]
+    Lower,
+    /// The last one at or before the time.
+    Upper,
+}
+
+/// Every text but "upper" is the lower boundary.
+impl Field for Boundary {
+    const KIND: Kind = Kind::Boundary;
+    fn parse(text: Found<'_>) -> Option<Self> {
+        Some(if text.value.eq_ignore_ascii_case("upper") { Self::Upper } else { Self::Lower })
+    }
+    fn print(&self, out: &mut String) {
+        out.push_str(match self {
+            Self::Lower => "LOWER",
+            Self::Upper => "UPPER",
+        });
+    }
+}
+
+/// The type of a struct field: a bare [`Field`] or an `Option` of one.
+pub trait Slot: Sized {
+    /// The Java type.
+    const KIND: Kind;
+    /// Whether the field may stay empty.
+    const OPTIONAL: bool;
+    /// The value of an absent field, if there is one.
+    fn absent() -> Option<Self>;
+    /// The value of a text.
+    fn parse(text: Found<'_>) -> Option<Self>;
+    /// Adds the pair; an empty field adds none.
+    fn write(&self, key: &'static str, fields: &mut Fields);
+}
+
+impl<T: Field> Slot for T {
+    const KIND: Kind = T::KIND;
+    const OPTIONAL: bool = false;
+    fn absent() -> Option<Self> {
+        None
+    }
+    fn parse(text: Found<'_>) -> Option<Self> {
+        T::parse(text)
+    }
+    fn write(&self, key: &'static str, fields: &mut Fields) {
+        fields.push_with(key, |out| self.print(out));
+    }
+}
+
+impl<T: Field> Slot for Option<T> {
+    const KIND: Kind = T::KIND;
+    const OPTIONAL: bool = true;
+    fn absent() -> Option<Self> {
+        Some(None)
+    }
+    fn parse(text: Found<'_>) -> Option<Self> {
+        T::parse(text).map(Some)
+    }
+    fn write(&self, key: &'static str, fields: &mut Fields) {
+        if let Some(value) = self {
+            value.write(key, fields);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The macros that make code of the tables. They live at the crate's root for their users.
+
+/// `snake_case` to `camelCase` at compile time: the bytes and how many of them count.
+pub const fn camel<const N: usize>(name: &str) -> ([u8; N], usize) {
+    let from = name.as_bytes();
+    let (mut out, mut read, mut written, mut upper) = ([0; N], 0, 0, false);
+    while read < from.len() {
+        if from[read] == b'_' {
+            upper = true;
+        } else {
+            out[written] = if upper { from[read].to_ascii_uppercase() } else { from[read] };
+            written += 1;
+            upper = false;
+        }
+        read += 1;
+    }
+    (out, written)
+}
+
+/// The key of a table's field: its name in camel case, or the spelling given with `as`.
+#[macro_export]
+macro_rules! key {
+    ($name:ident) => {{
+        const CAMEL: ([u8; stringify!($name).len()], usize) =
+            $crate::flat::camel(stringify!($name));
+        const KEY: &str = match core::str::from_utf8(CAMEL.0.split_at(CAMEL.1).0) {
+            Ok(key) => key,
+            Err(_) => panic!("a name in camel case is ASCII"),
+        };
+        KEY
+    }};
+    ($name:ident $key:literal) => {
+        $key
+    };
+}
+
+/// Declares header structs, one row for each field. A bare type is required, an `Option` may be
+/// absent, `= value` is what an absent field means; `: Base` embeds inherited fields as `base`;
+/// `strict = true` refuses a number that does not parse even where it might be absent.
+#[macro_export]
+macro_rules! headers {
+    ($(
+        $(#[$meta:meta])*
+        $name:ident $(: $base:ident)? $(, strict = $strict:literal)? {
+            $($(#[$doc:meta])* $field:ident $(as $key:literal)?: $type:ty $(= $default:expr)?),*
+            $(,)?
+        }
+    )*) => { $(
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "the names of the fields are Java's own")]
+        pub struct $name {
+            $($(#[$doc])* pub $field: $type,)*
+            $(pub base: $base,)?
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self {
+                    $($field: $crate::first!($(<$type>::from($default),)? <$type>::default()),)*
+                    $(base: <$base>::default(),)?
+                }
+            }
+        }
+
+        const _: () = {
+            use $crate::flat::{FieldSpec, Found, Header, HeaderError};
+
+            #[allow(non_camel_case_types, dead_code, clippy::upper_case_acronyms)]
+            enum At { $($field,)* Base }
+
+            const OWN: usize = At::Base as usize;
+            assert!(OWN + <$name as Header>::BASE.len() <= $crate::flat::MAX_FIELDS);
+
+            impl Header for $name {
+                const NAME: &'static str = stringify!($name);
+                const FIELDS: &'static [FieldSpec] = &[$(FieldSpec::of::<$type>(
+                    $crate::key!($field $($key)?),
+                    $crate::first!($(Some(stringify!($default)),)? None),
+                )),*];
+                $(const STRICT: bool = $strict;)?
+                $(const BASE: &'static [FieldSpec] = <$base as Header>::FIELDS;)?
+
+                fn index(key: &str) -> Option<usize> {
+                    match key {
+                        $(
+                            key if key == $crate::key!($field $($key)?) => {
+                                Some(At::$field as usize)
+                            }
+                        )*
+                        _ => $crate::first!(
+                            $(<$base as Header>::index(key).map(|at| OWN + at),)? None
+                        ),
+                    }
+                }
+
+                #[allow(unused_variables, reason = "some headers have no field")]
+                fn gather(found: &[Option<Found<'_>>]) -> Result<Self, HeaderError> {
+                    Ok(Self {
+                        $($field: Self::FIELDS[At::$field as usize].take(
+                            Self::NAME,
+                            Self::STRICT,
+                            found[At::$field as usize],
+                            $crate::first!($(Some(<$type>::from($default)),)? None),
+                        )?,)*
+                        $(base: <$base as Header>::gather(&found[OWN..])?,)?
+                    })
+                }
+
+                #[allow(unused_variables, reason = "some headers have no field")]
+                fn write(&self, fields: &mut $crate::fields::Fields) {
+                    $(
+                        let key = $crate::key!($field $($key)?);
+                        $crate::flat::Slot::write(&self.$field, key, fields);
+                    )*
+                    $(<$base as Header>::write(&self.base, fields);)?
+                }
+            }
+        };
+    )* };
+}
+
+/// The first of its arguments; the tables' macros use it for "given or else".
+#[macro_export]
+macro_rules! first {
+    ($first:expr $(, $rest:expr)*) => {
+        $first
+    };
+}
+
+/// Declares a set of numbered names as a newtype: unknown numbers survive, known ones print their
+/// name.
+#[macro_export]
+macro_rules! codes {
+    ($(
+        $(#[$meta:meta])*
+        $type:ident: $repr:ty { $($(#[$doc:meta])* $name:ident = $value:literal,)* }
+    )*) => { $(
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $type(pub $repr);
+
+        #[allow(missing_docs, reason = "the names are Java's own")]
+        impl $type {
+            $($(#[$doc])* pub const $name: Self = Self($value);)*
+        }
+
+        impl $type {
+            /// Every known code with its name, in the order of the table.
+            pub const ALL: &'static [(&'static str, Self)] =
+                &[$((stringify!($name), Self($value))),*];
+
+            /// The name, if the code is known.
+            pub const fn name(self) -> Option<&'static str> {
+                match self.0 {
+                    $($value => Some(stringify!($name)),)*
+                    _ => None,
+                }
+            }
+
+            /// The code of a name, spelled as in the table.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $(stringify!($name) => Some(Self($value)),)*
+                    _ => None,
+                }
+            }
+        }
+
+        impl core::fmt::Debug for $type {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                match self.name() {
+                    Some(name) => f.write_str(name),
+                    None => write!(f, concat!(stringify!($type), "({})"), self.0),
+                }
+            }
+        }
+
+        impl core::fmt::Display for $type {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                core::fmt::Debug::fmt(self, f)
+            }
+        }
+    )* };
+}

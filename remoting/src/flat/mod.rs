@@ -1,0 +1,211 @@
+//! Tables of codes and of typed headers: [`crate::codes!`] declares a set of numbers that keeps
+//! unknown ones, [`crate::headers!`] declares structs that are read from and written to the flat
+//! string map of a command. Not here: the tables themselves (`codes`, `headers`), the bytes of a
+//! frame (`frame`, `command`), and JSON bodies (`body`), which nest and are read by serde.
+//!
+//! Reading follows Java's `RemotingCommand.decodeCommandCustomHeader`: of equal keys the last one
+//! counts, unknown keys are passed over, and a number that does not parse counts as absent, except
+//! in the few headers that Java reads by a hand-written codec (`strict` in the tables), where it
+//! fails the request. An absent field takes the value a fresh Java object has; only where that is
+//! null and the field is marked `@CFNotNull` do we refuse the header.
+
+use std::fmt;
+
+use message::Str;
+
+use crate::fields::Fields;
+
+mod field;
+mod macros;
+
+pub use field::{Boundary, Field, Slot};
+pub use macros::camel;
+
+/// More fields than any header has, inherited ones included; each table is checked against it.
+pub const MAX_FIELDS: usize = 24;
+
+/// The Java type of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `String`.
+    Text,
+    /// `int` or `Integer`.
+    Int,
+    /// `long` or `Long`.
+    Long,
+    /// `boolean` or `Boolean`.
+    Bool,
+    /// `BoundaryType`.
+    Boundary,
+}
+
+/// What an absent field means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// The header is refused.
+    Required,
+    /// The field stays empty.
+    Optional,
+    /// The field takes this value, as it stands in the table.
+    Default(&'static str),
+}
+
+/// One field of a header as the table declares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldSpec {
+    /// The key in the map: Java's field name.
+    pub key: &'static str,
+    /// The Java type.
+    pub kind: Kind,
+    /// What its absence means.
+    pub presence: Presence,
+}
+
+impl FieldSpec {
+    /// The row of a field of type `T`.
+    pub const fn of<T: Slot>(key: &'static str, default: Option<&'static str>) -> Self {
+        let presence = match default {
+            Some(text) => Presence::Default(text),
+            None if T::OPTIONAL => Presence::Optional,
+            None => Presence::Required,
+        };
+        Self { key, kind: T::KIND, presence }
+    }
+
+    /// The value of this field from the text that was found for it.
+    ///
+    /// # Errors
+    /// If a required field is absent, and if a number does not parse where that matters (see the
+    /// module's text).
+    pub fn take<T: Slot>(
+        &self,
+        header: &'static str,
+        strict: bool,
+        found: Option<Found<'_>>,
+        default: Option<T>,
+    ) -> Result<T, HeaderError> {
+        let bad = match found.map(|text| (text, T::parse(text))) {
+            Some((_, Some(value))) => return Ok(value),
+            Some((text, None)) => Some(text),
+            None => None,
+        };
+        match (bad, default.or_else(T::absent)) {
+            (None, Some(value)) => Ok(value),
+            (Some(_), Some(value)) if !strict => Ok(value),
+            (Some(text), _) => Err(HeaderError::Invalid {
+                header,
+                field: self.key,
+                kind: self.kind,
+                value: text.value.into(),
+            }),
+            (None, None) => Err(HeaderError::Missing { header, field: self.key }),
+        }
+    }
+}
+
+/// Why a header could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderError {
+    /// A required field is absent.
+    Missing {
+        /// The Java class of the header.
+        header: &'static str,
+        /// The key.
+        field: &'static str,
+    },
+    /// A field's text is not of its type.
+    Invalid {
+        /// The Java class of the header.
+        header: &'static str,
+        /// The key.
+        field: &'static str,
+        /// The type it should have.
+        kind: Kind,
+        /// The text as it came.
+        value: Str,
+    },
+}
+
+impl fmt::Display for HeaderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { header, field } => {
+                write!(f, "{header}: the required field {field} is missing")
+            }
+            Self::Invalid { header, field, kind, value } => {
+                let wanted = match kind {
+                    Kind::Int => "a 32-bit integer",
+                    Kind::Long => "a 64-bit integer",
+                    Kind::Text | Kind::Bool | Kind::Boundary => "of its type",
+                };
+                let shown: String = value.chars().take(64).collect();
+                write!(f, "{header}: the field {field} is {shown:?}, which is not {wanted}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for HeaderError {}
+
+/// The text of one field, and the fields that can lend it.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// All fields of the command.
+    pub fields: &'a Fields,
+    /// The value.
+    pub value: &'a str,
+}
+
+/// A typed header: what [`crate::headers!`] makes of a table.
+pub trait Header: Sized {
+    /// The simple name of the Java class.
+    const NAME: &'static str;
+    /// Its own fields, in Java's order.
+    const FIELDS: &'static [FieldSpec];
+    /// The inherited fields.
+    const BASE: &'static [FieldSpec] = &[];
+    /// Whether a number that does not parse is refused even where it might be absent.
+    const STRICT: bool = false;
+
+    /// The place of `key` in `FIELDS` followed by `BASE`.
+    fn index(key: &str) -> Option<usize>;
+
+    /// The header from the texts found for `FIELDS` followed by `BASE`.
+    ///
+    /// # Errors
+    /// As [`FieldSpec::take`].
+    fn gather(found: &[Option<Found<'_>>]) -> Result<Self, HeaderError>;
+
+    /// Adds the fields to the map; what is there already stays.
+    fn write(&self, fields: &mut Fields);
+
+    /// Reads the header in one pass over the map.
+    ///
+    /// # Errors
+    /// If a required field is missing or not of its type.
+    fn read(fields: &Fields) -> Result<Self, HeaderError> {
+        let mut found = [None; MAX_FIELDS];
+        for (key, value) in fields.iter() {
+            if let Some(at) = Self::index(key) {
+                found[at] = Some(Found { fields, value });
+            }
+        }
+        Self::gather(&found)
+    }
+}
+
+/// The header of a command that has none.
+impl Header for () {
+    const NAME: &'static str = "none";
+    const FIELDS: &'static [FieldSpec] = &[];
+    fn index(_: &str) -> Option<usize> {
+        None
+    }
+    fn gather(_: &[Option<Found<'_>>]) -> Result<Self, HeaderError> {
+        Ok(())
+    }
+    fn write(&self, _: &mut Fields) {}
+}
+
+#[cfg(test)]
+mod tests;

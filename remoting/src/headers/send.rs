@@ -1,0 +1,139 @@
+//! Headers of sending: the three forms of a send, replies to a request message, and what a broker
+//! answers to them.
+
+use message::Str;
+
+use super::base::TopicFields;
+
+crate::headers! {
+    /// Stores the message in the body (codes 10 and 324): the form with long keys.
+    SendMessageRequestHeader: TopicFields {
+        producer_group: Str,
+        topic: Str,
+        default_topic: Str,
+        default_topic_queue_nums: i32,
+        queue_id: i32,
+        sys_flag: i32,
+        born_timestamp: i64,
+        flag: i32,
+        properties: Option<Str>,
+        reconsume_times: Option<i32>,
+        unit_mode: Option<bool>,
+        batch: Option<bool>,
+        max_reconsume_times: Option<i32>,
+    }
+    /// The same as [`SendMessageRequestHeader`] with one-letter keys (codes 310, 320 and 325).
+    SendMessageRequestHeaderV2: TopicFields, strict = true {
+        producer_group as "a": Str,
+        topic as "b": Str,
+        default_topic as "c": Str,
+        default_topic_queue_nums as "d": i32,
+        queue_id as "e": i32,
+        sys_flag as "f": i32,
+        born_timestamp as "g": i64,
+        flag as "h": i32,
+        properties as "i": Option<Str>,
+        reconsume_times as "j": Option<i32>,
+        unit_mode as "k": Option<bool>,
+        max_reconsume_times as "l": Option<i32>,
+        batch as "m": Option<bool>,
+        broker_name as "n": Option<Str>,
+    }
+    /// Where the message went. Java clients fail on an answer without `queueId` and `queueOffset`.
+    SendMessageResponseHeader, strict = true {
+        msg_id: Str,
+        queue_id: i32,
+        queue_offset: i64,
+        transaction_id: Option<Str>,
+        batch_uniq_id: Option<Str>,
+        recall_handle: Option<Str>,
+    }
+    /// Hands the reply in the body to the client that waits for it (code 326, broker to client).
+    ReplyMessageRequestHeader: TopicFields {
+        producer_group: Str,
+        topic: Str,
+        default_topic: Str,
+        default_topic_queue_nums: i32,
+        queue_id: i32,
+        sys_flag: i32,
+        born_timestamp: i64,
+        flag: i32,
+        properties: Option<Str>,
+        reconsume_times: Option<i32>,
+        unit_mode: bool = false,
+        born_host: Str,
+        store_host: Str,
+        store_timestamp: i64 = 0,
+    }
+}
+
+impl From<SendMessageRequestHeaderV2> for SendMessageRequestHeader {
+    fn from(short: SendMessageRequestHeaderV2) -> Self {
+        let base =
+            TopicFields { broker_name: short.broker_name.or(short.base.broker_name), ..short.base };
+        Self {
+            producer_group: short.producer_group,
+            topic: short.topic,
+            default_topic: short.default_topic,
+            default_topic_queue_nums: short.default_topic_queue_nums,
+            queue_id: short.queue_id,
+            sys_flag: short.sys_flag,
+            born_timestamp: short.born_timestamp,
+            flag: short.flag,
+            properties: short.properties,
+            reconsume_times: short.reconsume_times,
+            unit_mode: short.unit_mode,
+            batch: short.batch,
+            max_reconsume_times: short.max_reconsume_times,
+            base,
+        }
+    }
+}
+
+impl From<SendMessageRequestHeader> for SendMessageRequestHeaderV2 {
+    fn from(long: SendMessageRequestHeader) -> Self {
+        Self {
+            producer_group: long.producer_group,
+            topic: long.topic,
+            default_topic: long.default_topic,
+            default_topic_queue_nums: long.default_topic_queue_nums,
+            queue_id: long.queue_id,
+            sys_flag: long.sys_flag,
+            born_timestamp: long.born_timestamp,
+            flag: long.flag,
+            properties: long.properties,
+            reconsume_times: long.reconsume_times,
+            unit_mode: long.unit_mode,
+            max_reconsume_times: long.max_reconsume_times,
+            batch: long.batch,
+            broker_name: long.base.broker_name.clone(),
+            base: long.base,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{fields::Fields, flat::Header};
+
+    #[test]
+    fn one_letter_keys_carry_the_same() {
+        let long = SendMessageRequestHeader {
+            producer_group: "g".into(),
+            topic: "t".into(),
+            queue_id: 3,
+            properties: Some("KEYS\u{1}k\u{2}".into()),
+            max_reconsume_times: Some(16),
+            base: TopicFields { broker_name: Some("b".into()), ..TopicFields::default() },
+            ..SendMessageRequestHeader::default()
+        };
+        let mut fields = Fields::new();
+        SendMessageRequestHeaderV2::from(long.clone()).write(&mut fields);
+        assert_eq!(fields.get("n"), Some("b"));
+        assert_eq!(fields.get("l"), Some("16"));
+        assert_eq!(fields.get("m"), None);
+        let short = SendMessageRequestHeaderV2::read(&fields).unwrap();
+        assert_eq!(SendMessageRequestHeader::from(short), long);
+    }
+}

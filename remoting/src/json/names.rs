@@ -1,0 +1,88 @@
+//! Java enums in bodies: written by name; read by name in any case or by ordinal, since C++ clients
+//! send ordinals. A value that Java does not know is null to it, so such fields are `Option`s read
+//! with [`known`].
+
+use serde::{Deserialize, Deserializer};
+
+use crate::codes::LanguageCode;
+
+/// A Java enum.
+pub trait Named: Copy + 'static {
+    /// Every constant with its name; the place in the list is the ordinal.
+    const NAMES: &'static [(&'static str, Self)];
+
+    /// The constant of a name or of an ordinal in digits.
+    fn from_text(text: &str) -> Option<Self> {
+        let by_name = Self::NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+        let found = by_name.or_else(|| Self::NAMES.get(text.parse::<usize>().ok()?));
+        found.map(|(_, constant)| *constant)
+    }
+}
+
+/// For `#[serde(deserialize_with)]` on an `Option` of an enum: unknown names count as absent.
+///
+/// # Errors
+/// If the deserializer fails.
+pub fn known<'de, D: Deserializer<'de>, E: Named>(from: D) -> Result<Option<E>, D::Error> {
+    Ok(E::from_text(&String::deserialize(from)?))
+}
+
+/// The same for a field that is never empty: unknown names count as its default.
+///
+/// # Errors
+/// If the deserializer fails.
+pub fn known_or_default<'de, D, E>(from: D) -> Result<E, D::Error>
+where
+    D: Deserializer<'de>,
+    E: Named + Default,
+{
+    Ok(known(from)?.unwrap_or_default())
+}
+
+impl serde::Serialize for LanguageCode {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.name() {
+            Some(name) => to.serialize_str(name),
+            None => to.serialize_none(),
+        }
+    }
+}
+
+impl Named for LanguageCode {
+    const NAMES: &'static [(&'static str, Self)] = Self::ALL;
+}
+
+/// Declares a Java enum: its constants in Java's order with our names for them.
+#[macro_export]
+macro_rules! names {
+    ($(
+        $(#[$meta:meta])*
+        $type:ident { $($(#[$doc:meta])* $name:ident = $variant:ident),* $(,)? }
+    )*) => { $(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $type {
+            $($(#[$doc])* #[doc = concat!("Java's `", stringify!($name), "`.")] $variant,)*
+        }
+
+        impl $type {
+            /// Java's name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($name),)*
+                }
+            }
+        }
+
+        impl $crate::json::Named for $type {
+            const NAMES: &'static [(&'static str, Self)] =
+                &[$((stringify!($name), Self::$variant)),*];
+        }
+
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(self.name())
+            }
+        }
+    )* };
+}

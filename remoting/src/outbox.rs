@@ -1,0 +1,117 @@
+//! `Outbox`: the bytes that wait to be written to one connection.
+//!
+//! Heads and small bodies are copied into one tail; large bodies are lent, so that a pull answer
+//! goes from the commit log's pages to the socket without a copy. It has no bound of its own: the
+//! connection that owns it stops reading, or gives up, when it grows (see [`crate::connection`]).
+
+use crate::command::{self, Head};
+use crate::fields::Fields;
+use crate::frame::Form;
+use bytes::{Buf, Bytes, BytesMut};
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+/// Bodies from this size on are lent and not copied.
+const LENT_BYTES: usize = 512;
+
+/// What waits to be written, in order.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    segments: VecDeque<Bytes>,
+    tail: BytesMut,
+    bytes: usize,
+}
+
+impl Outbox {
+    /// Adds one frame.
+    pub fn push(&mut self, head: &Head, fields: &Fields, form: Form, body: &[Bytes]) {
+        let before = self.tail.len();
+        let body_bytes = body.iter().map(Bytes::len).sum();
+        let after = command::encode_head(head, fields, form, body_bytes, &mut self.tail);
+        self.bytes += after - before;
+        for part in body {
+            self.push_bytes(part);
+        }
+    }
+
+    /// Adds bytes that are part of a frame already.
+    pub fn push_bytes(&mut self, part: &Bytes) {
+        self.bytes += part.len();
+        if part.len() < LENT_BYTES {
+            self.tail.extend_from_slice(part);
+            return;
+        }
+        if !self.tail.is_empty() {
+            self.segments.push_back(self.tail.split().freeze());
+        }
+        self.segments.push_back(part.clone());
+    }
+
+    /// Takes everything out as one list of buffers.
+    pub fn take(&mut self) -> Vec<Bytes> {
+        let mut all: Vec<Bytes> = self.segments.drain(..).collect();
+        if !self.tail.is_empty() {
+            all.push(self.tail.split().freeze());
+        }
+        self.bytes = 0;
+        all
+    }
+}
+
+impl Buf for Outbox {
+    fn remaining(&self) -> usize {
+        self.bytes
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.segments.front().map_or(&self.tail, |first| first)
+    }
+
+    fn chunks_vectored<'a>(&'a self, out: &mut [IoSlice<'a>]) -> usize {
+        let all = self.segments.iter().map(|part| &part[..]).chain([&self.tail[..]]);
+        let filled = out.iter_mut().zip(all.filter(|part| !part.is_empty()));
+        filled.map(|(slot, part)| *slot = IoSlice::new(part)).count()
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        assert!(count <= self.bytes, "more was written than there was to write");
+        self.bytes -= count;
+        while let Some(first) = self.segments.front_mut() {
+            if count < first.len() {
+                first.advance(count);
+                return;
+            }
+            count -= first.len();
+            self.segments.pop_front();
+        }
+        self.tail.advance(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_leave_in_the_order_in_which_they_came() {
+        let mut outbox = Outbox::default();
+        let mut expected = Vec::new();
+        for (byte, size) in [(1, 10), (2, LENT_BYTES), (3, LENT_BYTES - 1), (4, 5000), (5, 1)] {
+            outbox.push_bytes(&Bytes::from(vec![byte; size]));
+            expected.extend(vec![byte; size]);
+        }
+        let mut seen: Vec<u8> = Vec::new();
+        for step in [1, 9, 100, 600, 2000, usize::MAX] {
+            let mut slices = [IoSlice::new(&[]); 8];
+            let filled = outbox.chunks_vectored(&mut slices);
+            let all: Vec<u8> = slices[..filled].iter().flat_map(|part| part.to_vec()).collect();
+            assert_eq!(all.len(), outbox.remaining());
+            let step = step.min(all.len());
+            seen.extend(&all[..step]);
+            outbox.advance(step);
+        }
+        assert_eq!(seen, expected);
+        assert!(!outbox.has_remaining());
+        assert!(outbox.chunk().is_empty());
+    }
+}

@@ -1,0 +1,113 @@
+//! `Router`: one request, one line, one free function (design: request code -> lane and handler).
+//!
+//! It decodes the typed header, runs the handler, turns refusals into answers and catches panics,
+//! once for all handlers. Which thread a lane runs on is the shell's business.
+
+use crate::codes::{RequestCode, ResponseCode};
+use crate::command::Command;
+use crate::flat::Header;
+use crate::peer::Peer;
+use crate::reply::{Answer, Asker, Refusal, Reply, Ticket};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Where a handler may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// On the connection's own task: it never blocks.
+    Inline,
+    /// On a bounded pool: it may wait for the disk or do long work.
+    Blocking,
+}
+
+/// One request as its handler sees it.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The connection that it came over.
+    pub peer: &'a Arc<Peer>,
+    /// The request, for its body and the fields that no table knows.
+    pub command: &'a Command,
+    /// The time, in milliseconds since 1970.
+    pub now_ms: i64,
+}
+
+impl Call<'_> {
+    /// Whoever waits for the answer, to give it later; the handler then returns [`Reply::Later`].
+    pub fn later(&self) -> Asker {
+        Asker::new(self.peer, Ticket::of(self.command))
+    }
+}
+
+type Run<S, E> = Box<dyn Fn(&S, &Call<'_>) -> Result<Reply<E>, Refusal> + Send + Sync>;
+
+/// The request table of one server. `S` is its state, `E` the work that it leaves to its shell.
+pub struct Router<S, E = Infallible> {
+    routes: HashMap<i32, (Lane, Run<S, E>)>,
+}
+
+impl<S, E> std::fmt::Debug for Router<S, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.routes.keys()).finish()
+    }
+}
+
+impl<S: 'static, E: 'static> Default for Router<S, E> {
+    fn default() -> Self {
+        Self { routes: HashMap::new() }
+    }
+}
+
+impl<S: 'static, E: 'static> Router<S, E> {
+    /// The same table with one more line.
+    ///
+    /// # Panics
+    /// When the code stands in the table already: that is a mistake of ours, seen at every start.
+    #[must_use]
+    pub fn on<H: Header + 'static, R: Into<Reply<E>> + 'static>(
+        mut self,
+        code: RequestCode,
+        lane: Lane,
+        handler: fn(&S, &Call<'_>, H) -> Result<R, Refusal>,
+    ) -> Self {
+        let run: Run<S, E> = Box::new(move |state, call| {
+            let header = H::read(&call.command.fields).map_err(|error| {
+                Refusal::new(ResponseCode::SYSTEM_ERROR, format!("{code:?}: {error}"))
+            })?;
+            handler(state, call, header).map(Into::into)
+        });
+        let twice = self.routes.insert(code.0, (lane, run));
+        assert!(twice.is_none(), "{code:?} stands in the request table twice");
+        self
+    }
+
+    /// Where the handler of this request runs; unknown requests are refused inline.
+    pub fn lane(&self, code: RequestCode) -> Lane {
+        self.routes.get(&code.0).map_or(Lane::Inline, |(lane, _)| *lane)
+    }
+
+    /// Every request code that has a handler.
+    pub fn codes(&self) -> impl Iterator<Item = RequestCode> {
+        self.routes.keys().map(|code| RequestCode(*code))
+    }
+
+    /// Runs the handler of a request; whatever goes wrong becomes an answer.
+    pub fn run(&self, state: &S, call: &Call<'_>) -> Reply<E> {
+        let code = call.command.code();
+        let Some((_, run)) = self.routes.get(&code.0) else {
+            let remark = format!(" request type {} not supported", code.0);
+            let refusal = Refusal::new(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark);
+            return Reply::Answer(refusal.into());
+        };
+        match catch_unwind(AssertUnwindSafe(|| run(state, call))) {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(refusal)) => Reply::Answer(Answer::from(refusal)),
+            Err(_) => {
+                tracing::error!(?code, peer = %call.peer.remote, "a handler panicked");
+                let remark = format!("{code:?}: the server failed to handle this; see its log");
+                Reply::Answer(Refusal::new(ResponseCode::SYSTEM_ERROR, remark).into())
+            }
+        }
+    }
+}

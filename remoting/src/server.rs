@@ -1,0 +1,201 @@
+//! A listening port: accepts connections within a bound, and sweeps out the silent ones.
+
+use crate::connection::{Activity, Connection, Counters, Ended, Serve};
+use crate::frame::Limits;
+use crate::peer::Peer;
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How often silent and stalled connections are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+/// A reader that takes nothing for this long, with bytes waiting, is given up.
+const STALLED: Duration = Duration::from_secs(10);
+/// How long open connections may write out their last answers when the server stops.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// What a port allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Bounds of frames.
+    pub limits: Limits,
+    /// A connection without traffic for this long is closed
+    /// (Java: `serverChannelMaxIdleTimeSeconds`).
+    pub idle: Duration,
+    /// Connections that may be open at a time.
+    pub connections: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { limits: Limits::default(), idle: Duration::from_secs(120), connections: 65_536 }
+    }
+}
+
+/// A bound port that does not accept yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    options: Options,
+    counters: Arc<Counters>,
+}
+
+impl Server {
+    /// Binds the port.
+    ///
+    /// # Errors
+    /// When the address can't be bound.
+    pub async fn bind(address: SocketAddr, options: Options) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        Ok(Self { listener, options, counters: Arc::default() })
+    }
+
+    /// The bound address, its port resolved.
+    ///
+    /// # Errors
+    /// When the socket has none.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// What is counted about this port's connections.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Accepts and serves until `stop`; then open connections get a moment to write what waits.
+    pub async fn run(self, serve: Arc<dyn Serve>, stop: CancellationToken) {
+        let mut open = Open { tasks: JoinSet::new(), sweeps: HashMap::new() };
+        let mut sweep = tokio::time::interval(SWEEP);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = sweep.tick() => open.sweep(self.options.idle),
+                Some(ended) = open.tasks.join_next() => open.ended(ended, &self.counters),
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, remote)) => self.admit(&mut open, stream, remote, &serve),
+                    Err(error) => {
+                        // Out of descriptors, most likely: waiting is all that helps.
+                        tracing::warn!(%error, "accept failed");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                },
+            }
+        }
+        drop(self.listener);
+        for watched in open.sweeps.values() {
+            watched.peer.close();
+        }
+        let last = async { while open.tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(GRACE, last).await;
+    }
+
+    fn admit(
+        &self,
+        open: &mut Open,
+        stream: TcpStream,
+        remote: SocketAddr,
+        serve: &Arc<dyn Serve>,
+    ) {
+        if open.sweeps.len() >= self.options.connections {
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(%remote, limit = self.options.connections, "too many connections");
+            return;
+        }
+        let counters = Arc::clone(&self.counters);
+        let opened = open_connection(stream, serve, self.options.limits, counters);
+        let Ok((peer, activity, connection)) = opened else {
+            return;
+        };
+        self.counters.opened.fetch_add(1, Ordering::Relaxed);
+        let id = peer.id;
+        open.sweeps
+            .insert(id, Watched { peer, activity, moved: 0, written: 0, silent: 0, stalled: 0 });
+        open.tasks.spawn(async move { (id, connection.run().await) });
+    }
+}
+
+type TcpConnection = Connection<tokio::net::tcp::OwnedReadHalf, tokio::net::tcp::OwnedWriteHalf>;
+
+/// Makes a connection out of a connected socket.
+pub(crate) fn open_connection(
+    stream: TcpStream,
+    serve: &Arc<dyn Serve>,
+    limits: Limits,
+    counters: Arc<Counters>,
+) -> io::Result<(Arc<Peer>, Arc<Activity>, TcpConnection)> {
+    stream.set_nodelay(true)?;
+    let (peer, queued) = Peer::new(stream.peer_addr()?, stream.local_addr()?);
+    let peer = Arc::new(peer);
+    let activity = Arc::<Activity>::default();
+    let (reader, writer) = stream.into_split();
+    let connection = Connection {
+        reader,
+        writer,
+        peer: Arc::clone(&peer),
+        queued,
+        serve: Arc::clone(serve),
+        limits,
+        counters,
+        activity: Arc::clone(&activity),
+    };
+    Ok((peer, activity, connection))
+}
+
+struct Open {
+    tasks: JoinSet<(u64, Ended)>,
+    sweeps: HashMap<u64, Watched>,
+}
+
+struct Watched {
+    peer: Arc<Peer>,
+    activity: Arc<Activity>,
+    moved: u64,
+    written: u64,
+    silent: u32,
+    stalled: u32,
+}
+
+impl Open {
+    fn ended(&mut self, ended: Result<(u64, Ended), tokio::task::JoinError>, counters: &Counters) {
+        match ended {
+            Ok((id, reason)) => {
+                self.sweeps.remove(&id);
+                counters.end(reason);
+            }
+            // The task's own end was not reached, so its entry is found by its closed queue.
+            Err(error) => {
+                tracing::error!(%error, "a connection's task failed");
+                self.sweeps.retain(|_, watched| !watched.peer.is_closing());
+                counters.end(Ended::Local);
+            }
+        }
+    }
+
+    /// Compares each connection with what was seen a sweep ago.
+    fn sweep(&mut self, idle: Duration) {
+        let sweeps = |time: Duration| (time.as_secs() / SWEEP.as_secs()).max(1) as u32;
+        for watched in self.sweeps.values_mut() {
+            let moved = watched.activity.moved.load(Ordering::Relaxed);
+            let written = watched.activity.written.load(Ordering::Relaxed);
+            let waiting = watched.activity.waiting.load(Ordering::Relaxed) > 0;
+            watched.silent = if moved == watched.moved { watched.silent + 1 } else { 0 };
+            let stuck = waiting && written == watched.written;
+            watched.stalled = if stuck { watched.stalled + 1 } else { 0 };
+            (watched.moved, watched.written) = (moved, written);
+            if watched.stalled > sweeps(STALLED) {
+                watched.activity.verdict.store(2, Ordering::Relaxed);
+                watched.peer.close();
+            } else if watched.silent > sweeps(idle) {
+                watched.activity.verdict.store(1, Ordering::Relaxed);
+                watched.peer.close();
+            }
+        }
+    }
+}
