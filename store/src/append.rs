@@ -1,0 +1,373 @@
+//! Appending: many messages under one lock, encoded into one buffer, written by one positional
+//! write a segment, with their queue units and index keys at once.
+
+use crate::commit_log::CommitLog;
+use crate::consume_queue::{Queue, Unit};
+use crate::index::{Index, IndexKey};
+use crate::marks::Marks;
+use crate::segments::Segment;
+use crate::{Error, Store};
+use message::record::{self, BLANK_LEN, MAGIC_BLANK};
+use message::{Draft, DraftError, Placement, sys_flag};
+use std::fmt;
+use std::sync::Arc;
+
+/// Bytes that a record may have besides the largest body (Java `MessageExtEncoder`).
+const RECORD_EXTRA: usize = 64 << 10;
+/// The buffer is given back when a batch made it larger than this.
+const BUFFER_KEPT: usize = 4 << 20;
+
+/// What is stored as one: a message, or a batch of which all messages are stored or none.
+#[derive(Clone, Debug)]
+pub enum Drafts {
+    /// One message.
+    One(Draft),
+    /// A client's batch: at least one message, side by side in the log.
+    Batch(Vec<Draft>),
+}
+
+impl Drafts {
+    /// The messages.
+    pub fn as_slice(&self) -> &[Draft] {
+        match self {
+            Self::One(draft) => std::slice::from_ref(draft),
+            Self::Batch(drafts) => drafts,
+        }
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [Draft] {
+        match self {
+            Self::One(draft) => std::slice::from_mut(draft),
+            Self::Batch(drafts) => drafts,
+        }
+    }
+}
+
+/// One entry of the list that [`Store::append`] works off.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// What to store.
+    pub drafts: Drafts,
+    /// What became of it; set by [`Store::append`].
+    pub outcome: Result<Appended, AppendError>,
+}
+
+impl Append {
+    /// Asks for one message to be stored.
+    pub fn one(draft: Draft) -> Self {
+        Self { drafts: Drafts::One(draft), outcome: Err(AppendError::NotTried) }
+    }
+
+    /// Asks for a batch to be stored.
+    pub fn batch(drafts: Vec<Draft>) -> Self {
+        Self { drafts: Drafts::Batch(drafts), outcome: Err(AppendError::NotTried) }
+    }
+}
+
+/// Where messages were stored. They are durable when the store's [`Store::flushed_to`] has passed
+/// [`Self::log_end`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Where the first record begins in the commit log.
+    pub log_offset: i64,
+    /// The bytes of all records together.
+    pub size: i64,
+    /// The queue offset of the first message; the others follow one by one.
+    pub queue_offset: i64,
+    /// How many messages there are.
+    pub count: usize,
+    /// The store time, ms since the epoch.
+    pub store_timestamp: i64,
+}
+
+impl Appended {
+    /// The log offset behind the last record.
+    pub fn log_end(&self) -> i64 {
+        self.log_offset + self.size
+    }
+}
+
+/// Why messages were not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendError {
+    /// [`Store::append`] has not seen it yet.
+    NotTried,
+    /// A batch without messages.
+    Empty,
+    /// Topic, properties or body do not fit a record.
+    Draft(DraftError),
+    /// The topic cannot be the name of a directory.
+    TopicName,
+    /// The record, or the batch, is larger than the settings or a file allow.
+    TooLarge {
+        /// Bytes.
+        size: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The disk is fuller than `diskSpaceWarningLevelRatio`, or has no room for the next file.
+    DiskFull,
+    /// A write or sync failed; nothing is stored until a restart.
+    Fenced,
+    /// The store was closed.
+    Closed,
+}
+
+impl fmt::Display for AppendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotTried => write!(f, "not tried"),
+            Self::Empty => write!(f, "the batch is empty"),
+            Self::Draft(error) => write!(f, "{error}"),
+            Self::TopicName => write!(f, "the topic cannot be a directory's name"),
+            Self::TooLarge { size, max } => {
+                write!(f, "the message takes {size} bytes, at most {max} are allowed")
+            }
+            Self::DiskFull => write!(f, "the disk is full"),
+            Self::Fenced => write!(f, "the store takes no more writes after a failure"),
+            Self::Closed => write!(f, "the store is closed"),
+        }
+    }
+}
+
+impl std::error::Error for AppendError {}
+
+/// What the append lock guards.
+pub(crate) struct Writer {
+    /// Where `buffer` will be written in the log.
+    at: i64,
+    /// Records before this log offset are written, and so are their queue units.
+    whole_to: i64,
+    /// Encoded records, one after another.
+    buffer: Vec<u8>,
+    /// The segment that holds `at`; `None` before the first append and after a full one.
+    segment: Option<Segment>,
+    /// Queues that have units to be written.
+    queues: Vec<Arc<Queue>>,
+    /// Index keys of the records in `buffer`.
+    keys: Vec<IndexKey>,
+    /// Messages in `buffer`.
+    messages: u64,
+}
+
+/// Where the writer goes on after a write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// Behind what was written.
+    Stay,
+    /// In the next segment: what was written ends with a blank record.
+    Roll,
+}
+
+impl Writer {
+    /// A writer that goes on at the log's end.
+    pub(crate) fn new(log: &CommitLog) -> Self {
+        Self {
+            at: log.written_to(),
+            whole_to: log.written_to(),
+            buffer: Vec::new(),
+            segment: None,
+            queues: Vec::new(),
+            keys: Vec::new(),
+            messages: 0,
+        }
+    }
+
+    /// Records before this log offset are written, and so are their queue units.
+    pub(crate) fn whole_to(&self) -> i64 {
+        self.whole_to
+    }
+
+    fn end(&self) -> i64 {
+        self.at + self.buffer.len() as i64
+    }
+}
+
+impl Store {
+    /// Stores `appends` in their order, stamped with `now` (ms since the epoch), and sets the
+    /// outcome of each. Readers see them at once; under [`crate::FlushMode::Sync`] after the next
+    /// [`Store::sync`].
+    pub fn append(&self, now: i64, appends: &mut [Append]) {
+        if let Some(refusal) = self.refusal() {
+            appends.iter_mut().for_each(|append| append.outcome = Err(refusal));
+            self.stats.refuse(appends.len() as u64);
+            return;
+        }
+        let mut writer = self.writer.lock();
+        for append in appends.iter_mut() {
+            append.outcome = self.stage(&mut writer, now, &mut append.drafts);
+        }
+        if let Err(error) = self.write_out(&mut writer, now, Then::Stay) {
+            self.fence(&error);
+        }
+        if self.is_fenced() {
+            let whole_to = writer.whole_to;
+            let lost = |append: &&mut Append| append.outcome.is_ok_and(|a| a.log_end() > whole_to);
+            appends.iter_mut().filter(lost).for_each(|a| a.outcome = Err(AppendError::Fenced));
+        }
+        let refused = appends.iter().filter(|append| append.outcome.is_err()).count();
+        self.stats.refuse(refused as u64);
+        if self.index.as_ref().is_some_and(Index::is_behind)
+            && let Err(error) = self.wait_for_room(self.put_index_keys())
+        {
+            self.fence(&error);
+        }
+    }
+
+    /// Encodes messages into the writer's buffer.
+    fn stage(
+        &self,
+        writer: &mut Writer,
+        now: i64,
+        drafts: &mut Drafts,
+    ) -> Result<Appended, AppendError> {
+        drafts.as_mut_slice().iter_mut().for_each(match self.settings.append_property_crc {
+            true => Draft::reserve_property_crc,
+            false => Draft::reserve_property_crc_for_zeros,
+        });
+        let drafts = drafts.as_slice();
+        let size = self.check(drafts)?;
+        self.make_room(writer, now, size)?;
+        let first = drafts.first().ok_or(AppendError::Empty)?;
+        let mut appended = Appended {
+            log_offset: writer.end(),
+            size: size as i64,
+            queue_offset: 0,
+            count: drafts.len(),
+            store_timestamp: now,
+        };
+        for (index, draft) in drafts.iter().enumerate() {
+            let queue_offset = self.stage_one(writer, now, draft);
+            if index == 0 {
+                appended.queue_offset = queue_offset;
+            }
+            debug_assert!(draft.topic == first.topic, "a batch has one topic");
+        }
+        Ok(appended)
+    }
+
+    /// Checks lengths and returns the bytes of all records together.
+    fn check(&self, drafts: &[Draft]) -> Result<usize, AppendError> {
+        let mut all = 0;
+        for draft in drafts {
+            draft.check().map_err(AppendError::Draft)?;
+            if matches!(&*draft.topic, "." | "..") || draft.topic.contains(['/', '\0']) {
+                return Err(AppendError::TopicName);
+            }
+            let (size, max) = (draft.encoded_len(), self.max_message_bytes());
+            if draft.body.len() > max {
+                return Err(AppendError::TooLarge { size: draft.body.len(), max });
+            }
+            if size > max + RECORD_EXTRA {
+                return Err(AppendError::TooLarge { size, max: max + RECORD_EXTRA });
+            }
+            all += size;
+        }
+        let max = self.settings.commit_log_file_bytes as usize - BLANK_LEN;
+        if all > max { Err(AppendError::TooLarge { size: all, max }) } else { Ok(all) }
+    }
+
+    /// Sees to it that `size` bytes and a blank record fit the segment, rolling to the next one
+    /// where they do not.
+    fn make_room(&self, writer: &mut Writer, now: i64, size: usize) -> Result<(), AppendError> {
+        let needed = (size + BLANK_LEN) as i64;
+        let left = |writer: &Writer| writer.segment.as_ref().map_or(0, |s| s.end() - writer.end());
+        if writer.segment.is_none() {
+            self.next_segment(writer)?;
+        }
+        if left(writer) < needed {
+            let blank = i32::try_from(left(writer)).expect("a segment is below 2 GiB");
+            writer.buffer.extend_from_slice(&blank.to_be_bytes());
+            writer.buffer.extend_from_slice(&MAGIC_BLANK.to_be_bytes());
+            if let Err(error) = self.write_out(writer, now, Then::Roll) {
+                self.fence(&error);
+                return Err(AppendError::Fenced);
+            }
+            self.next_segment(writer)?;
+        }
+        assert!(left(writer) >= needed, "check() bounds the size by that of a segment");
+        Ok(())
+    }
+
+    fn next_segment(&self, writer: &mut Writer) -> Result<(), AppendError> {
+        match self.log.segments.for_append(writer.at) {
+            Ok(segment) => {
+                writer.segment = Some(segment);
+                Ok(())
+            }
+            Err(Error::Full { .. }) => Err(AppendError::DiskFull),
+            Err(error) => {
+                self.fence(&error);
+                Err(AppendError::Fenced)
+            }
+        }
+    }
+
+    /// Encodes one message and returns its queue offset.
+    fn stage_one(&self, writer: &mut Writer, now: i64, draft: &Draft) -> i64 {
+        let marks = Marks::read(&draft.properties);
+        let visible = sys_flag::is_visible(draft.sys_flag);
+        let queue = visible.then(|| self.queues.open(&draft.topic, draft.queue_id));
+        let log_offset = writer.end();
+        let mut queue_offset = 0;
+        if let Some(queue) = queue {
+            let size = i32::try_from(draft.encoded_len()).expect("check() bounds it");
+            let tags_code = marks.tags_code(&self.settings, &draft.topic, now);
+            let pushed = queue.push(Unit { log_offset, size, tags_code });
+            queue_offset = pushed.queue_offset;
+            if pushed.is_first {
+                writer.queues.push(queue);
+            }
+        }
+        let start = writer.buffer.len();
+        let placement = Placement { queue_offset, log_offset, store_timestamp: now };
+        draft.encode(placement, &mut writer.buffer);
+        if record::has_property_crc(&draft.properties) {
+            record::seal_property_crc(&mut writer.buffer[start..]);
+        }
+        if self.index.is_some() {
+            let key = |hash| IndexKey { hash, log_offset, store_timestamp: now };
+            writer.keys.extend(marks.index_hashes(&draft.topic, draft.sys_flag).map(key));
+        }
+        writer.messages += 1;
+        queue_offset
+    }
+
+    /// Writes the buffer, the queue units and the index keys, and lets readers see them. After an
+    /// error the store must be fenced: what was not written is forgotten.
+    fn write_out(&self, writer: &mut Writer, now: i64, then: Then) -> Result<(), Error> {
+        let Some(segment) = &writer.segment else { return Ok(()) };
+        if writer.buffer.is_empty() {
+            return Ok(());
+        }
+        let written = segment.file.write_at((writer.at - segment.start) as u64, &writer.buffer);
+        if let Err(error) = written {
+            writer.queues.clear();
+            writer.keys.clear();
+            writer.buffer.clear();
+            return Err(Error::io("write", &self.log.segments.path(segment.start))(error));
+        }
+        self.stats.appended(writer.messages, writer.buffer.len() as u64);
+        writer.messages = 0;
+        match then {
+            Then::Stay => writer.at = writer.end(),
+            Then::Roll => {
+                writer.at = segment.end();
+                writer.segment = None;
+            }
+        }
+        writer.buffer.clear();
+        writer.buffer.shrink_to(BUFFER_KEPT);
+        if let Some(index) = &self.index {
+            index.push(&mut writer.keys);
+        }
+        self.log.advance(writer.at, now);
+        for queue in writer.queues.drain(..) {
+            let max = queue.commit();
+            self.wait_for_room(queue.write_many())?;
+            self.publish(writer.at, queue, max);
+        }
+        writer.whole_to = writer.at;
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! The checkpoint file: up to which times log, queues and index are durable (Java
+//! `StoreCheckpoint`, 4096 bytes). Bytes that nobody here knows are kept as they are.
+
+use crate::Error;
+use crate::disk::{Allocation, Disk, File};
+use parking_lot::Mutex;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+const SIZE: usize = 4096;
+
+/// A field: its place in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// Store time of the newest durable record.
+    LogTime = 0,
+    /// Store time of the newest record whose queue unit is durable.
+    QueueTime = 8,
+    /// Store time of the newest record whose index entries are durable. Java sets it only when a
+    /// file is full, and after a crash deletes every file that ends later.
+    IndexTime = 16,
+    /// Log offset up to which queue units are durable (Java 5.5.0 on).
+    QueuesTo = 40,
+    /// Rockhopper's own mark, in bytes that Java leaves alone: [`OWN_MAGIC`].
+    OwnMagic = 4064,
+    /// Log offset up to which log, queues and index are durable.
+    DurableTo = 4072,
+    /// [`Mark::LogTime`] and [`Mark::QueueTime`] when the own mark was made: a broker that knows it
+    /// not has changed them since.
+    OwnLogTime = 4080,
+    OwnQueueTime = 4088,
+}
+
+/// Says that the own mark was made at all.
+const OWN_MAGIC: i64 = i64::from_be_bytes(*b"rockhop1");
+
+/// The checkpoint, held in memory and written by [`Checkpoint::sync`].
+pub(crate) struct Checkpoint {
+    path: PathBuf,
+    file: Arc<dyn File>,
+    state: Mutex<State>,
+}
+
+struct State {
+    bytes: Box<[u8; SIZE]>,
+    changed: bool,
+}
+
+impl Checkpoint {
+    /// Opens the file, or makes one of zeros; one of another size is replaced, because everything
+    /// in it can be found again.
+    pub(crate) fn open(disk: &dyn Disk, path: PathBuf) -> Result<Self, Error> {
+        let open = || disk.open(&path, SIZE as u64, Allocation::Sparse);
+        let file = match open() {
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                tracing::warn!(path = %path.display(), %error, "an empty checkpoint replaces it");
+                disk.remove(&path).map_err(Error::io("remove", &path))?;
+                open()
+            }
+            opened => opened,
+        };
+        let file = file.map_err(Error::io("open", &path))?;
+        let mut bytes = Box::new([0; SIZE]);
+        file.read_at(0, &mut bytes[..]).map_err(Error::io("read", &path))?;
+        Ok(Self { path, file, state: Mutex::new(State { bytes, changed: false }) })
+    }
+
+    /// One field.
+    pub(crate) fn get(&self, mark: Mark) -> i64 {
+        let state = self.state.lock();
+        let field = state.bytes[mark as usize..].first_chunk();
+        i64::from_be_bytes(*field.expect("fields lie inside the file"))
+    }
+
+    /// Sets one field in memory.
+    pub(crate) fn set(&self, mark: Mark, value: i64) {
+        let at = mark as usize;
+        let mut state = self.state.lock();
+        let State { bytes, changed } = &mut *state;
+        let field = &mut bytes[at..at + 8];
+        *changed |= field != value.to_be_bytes();
+        field.copy_from_slice(&value.to_be_bytes());
+    }
+
+    /// Notes that log, queues and index are durable up to log offset `end`, the newest record being
+    /// of `time`.
+    pub(crate) fn set_durable(&self, end: i64, time: i64) {
+        for mark in [Mark::LogTime, Mark::QueueTime, Mark::OwnLogTime, Mark::OwnQueueTime] {
+            self.set(mark, time);
+        }
+        self.set(Mark::QueuesTo, end);
+        self.set(Mark::DurableTo, end);
+        self.set(Mark::OwnMagic, OWN_MAGIC);
+    }
+
+    /// The log offset up to which log, queues and index are durable, when the last broker on the
+    /// directory noted it.
+    pub(crate) fn durable_to(&self) -> Option<i64> {
+        let own = self.get(Mark::OwnMagic) == OWN_MAGIC
+            && self.get(Mark::OwnLogTime) == self.get(Mark::LogTime)
+            && self.get(Mark::OwnQueueTime) == self.get(Mark::QueueTime);
+        own.then(|| self.get(Mark::DurableTo))
+    }
+
+    /// Records stored before this time are durable, with their queue units: three seconds before
+    /// the older of the two marks.
+    pub(crate) fn safe_time(&self) -> i64 {
+        self.get(Mark::LogTime).min(self.get(Mark::QueueTime)).saturating_sub(3_000).max(0)
+    }
+
+    /// Writes the fields and makes them durable, when they changed since the last time.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        if state.changed {
+            self.file.write_at(0, &state.bytes[..]).map_err(Error::io("write", &self.path))?;
+            self.file.sync(0..SIZE as u64).map_err(Error::io("sync", &self.path))?;
+            state.changed = false;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,420 @@
+//! One consume queue: the places in the commit log of one queue's messages, 20 bytes a message
+//! (Java `ConsumeQueue`). Which record gets an entry is decided by the append and by recovery.
+
+use crate::Error;
+use crate::disk::{Allocation, Disk};
+use crate::queue_tail::{Pushed, Tail};
+use crate::segments::Segments;
+use message::record;
+use parking_lot::{Mutex, MutexGuard};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// The bytes of a unit.
+pub const UNIT_LEN: usize = 20;
+const UNIT: i64 = UNIT_LEN as i64;
+/// Size in the units that fill the places before a queue's first one.
+const BLANK_SIZE: i32 = i32::MAX;
+/// Units of a page of 4 KiB.
+const PAGE_UNITS: i64 = 4096 / UNIT;
+/// Bytes of units that may wait; the append that makes it more writes them itself.
+const WAITING_BYTES_MAX: usize = 1 << 20;
+/// Bytes that recovery reads at once: whole units, and no more than a few pages.
+const SCAN_BYTES: i64 = 3_000 * UNIT;
+
+/// One entry of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Where the record begins in the commit log.
+    pub log_offset: i64,
+    /// The record's whole size, bytes.
+    pub size: i32,
+    /// Java hash of the tag; for delayed messages the time when they are due.
+    pub tags_code: i64,
+}
+
+impl Unit {
+    const BLANK: Self = Self { log_offset: 0, size: BLANK_SIZE, tags_code: 0 };
+
+    /// Whether the unit only fills a place.
+    pub fn is_blank(&self) -> bool {
+        self.size == BLANK_SIZE
+    }
+
+    /// The log offset behind the record.
+    pub fn log_end(&self) -> i64 {
+        if self.is_blank() { 0 } else { self.log_offset.saturating_add(self.size.into()) }
+    }
+
+    /// As it lies in the file.
+    pub fn encode(&self) -> [u8; UNIT_LEN] {
+        let mut out = [0; UNIT_LEN];
+        out[..8].copy_from_slice(&self.log_offset.to_be_bytes());
+        out[8..12].copy_from_slice(&self.size.to_be_bytes());
+        out[12..].copy_from_slice(&self.tags_code.to_be_bytes());
+        out
+    }
+
+    /// Reads a unit; `None` behind the last one.
+    pub fn decode(bytes: &[u8; UNIT_LEN]) -> Option<Self> {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, tags @ ..] = *bytes;
+        let log_offset = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let size = i32::from_be_bytes([i, j, k, l]);
+        let unit = Self { log_offset, size, tags_code: i64::from_be_bytes(tags) };
+        (log_offset >= 0 && size > 0).then_some(unit)
+    }
+}
+
+/// One queue of a topic. Written under the store's append lock, read by anybody.
+pub(crate) struct Queue {
+    pub(crate) id: i32,
+    segments: Segments,
+    /// The first readable queue offset.
+    min: AtomicI64,
+    /// The queue offset behind the last readable unit.
+    max: AtomicI64,
+    /// Bytes up to which the files are known to be durable.
+    synced: AtomicI64,
+    /// What is not in the files yet.
+    tail: Mutex<Tail>,
+    /// Held while the files are written; `true` once the queue is removed, so that nobody who still
+    /// holds it makes its files again. Lock before `tail`.
+    removed: Mutex<bool>,
+}
+
+impl Queue {
+    /// A queue without units; nothing is touched on the disk.
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, id: i32, file_bytes: u64) -> Self {
+        Self {
+            id,
+            segments: Segments::empty(disk, dir, file_bytes, Allocation::Sparse),
+            min: AtomicI64::new(0),
+            max: AtomicI64::new(0),
+            synced: AtomicI64::new(0),
+            tail: Mutex::default(),
+            removed: Mutex::new(false),
+        }
+    }
+
+    /// The first readable queue offset.
+    pub(crate) fn min(&self) -> i64 {
+        self.min.load(Ordering::Acquire)
+    }
+
+    /// The queue offset behind the last readable unit.
+    pub(crate) fn max(&self) -> i64 {
+        self.max.load(Ordering::Acquire)
+    }
+
+    /// The log offset behind the last record that has a unit.
+    pub(crate) fn log_end(&self) -> i64 {
+        self.tail.lock().log_end()
+    }
+
+    /// Lets readers see the units below `max`.
+    pub(crate) fn publish(&self, max: i64) {
+        self.max.fetch_max(max, Ordering::AcqRel);
+    }
+
+    /// Takes one unit at the end, for a record that is about to be written.
+    pub(crate) fn push(&self, unit: Unit) -> Pushed {
+        self.tail.lock().push(unit)
+    }
+
+    /// Notes that the records of all units are written, and returns the queue offset behind them.
+    pub(crate) fn commit(&self) -> i64 {
+        self.tail.lock().commit()
+    }
+
+    /// Writes the units when many wait; else [`Self::write`] does so later.
+    pub(crate) fn write_many(&self) -> Result<(), Error> {
+        let waiting = self.tail.lock().waiting_bytes();
+        if waiting >= WAITING_BYTES_MAX { self.write() } else { Ok(()) }
+    }
+
+    /// Writes the units that wait; after an error they wait on.
+    pub(crate) fn write(&self) -> Result<(), Error> {
+        let removed = self.removed.lock();
+        if *removed {
+            return Ok(());
+        }
+        let Some((first, units)) = self.tail.lock().take() else { return Ok(()) };
+        let written = self.write_files(first * UNIT, &units);
+        self.tail.lock().wrote(written.is_ok());
+        written
+    }
+
+    fn write_files(&self, mut at: i64, mut units: &[u8]) -> Result<(), Error> {
+        while !units.is_empty() {
+            let segment = self.segments.for_append(at)?;
+            let (now, later) = units.split_at(units.len().min((segment.end() - at) as usize));
+            let written = segment.file.write_at((at - segment.start) as u64, now);
+            written.map_err(Error::io("write", &self.segments.path(segment.start)))?;
+            at += now.len() as i64;
+            units = later;
+        }
+        Ok(())
+    }
+
+    /// Copies readable units from `offset` on into `out` and says how many: at least one when
+    /// `offset` is readable. `None` when their file is missing.
+    pub(crate) fn read(&self, offset: i64, out: &mut [u8]) -> Option<usize> {
+        if !(0..self.max()).contains(&offset) {
+            return Some(0);
+        }
+        let units = (out.len() as i64 / UNIT).min(self.max() - offset);
+        self.read_any(offset, &mut out[..(units * UNIT) as usize])
+    }
+
+    /// As [`Self::read`], readable or not.
+    fn read_any(&self, offset: i64, out: &mut [u8]) -> Option<usize> {
+        let written = {
+            let tail = self.tail.lock();
+            match tail.copy(offset, out) {
+                Some(units) => return Some(units),
+                None => tail.written(),
+            }
+        };
+        let segment = self.segments.find(offset * UNIT)?;
+        let len = (out.len() as i64).min(segment.end().min(written * UNIT) - offset * UNIT);
+        let at = (offset * UNIT - segment.start) as u64;
+        segment.file.read_at(at, &mut out[..len as usize]).ok()?;
+        Some(len as usize / UNIT_LEN)
+    }
+
+    /// One readable unit.
+    pub(crate) fn unit(&self, offset: i64) -> Option<Unit> {
+        if offset < self.min() {
+            return None;
+        }
+        let mut bytes = [0; UNIT_LEN];
+        (self.read(offset, &mut bytes)? == 1).then(|| Unit::decode(&bytes))?
+    }
+
+    /// The first queue offset of the file after the one that holds `offset`.
+    pub(crate) fn next_file(&self, offset: i64) -> i64 {
+        let units = self.segments.file_bytes() / UNIT;
+        offset - offset % units + units
+    }
+
+    /// The first queue offset from `from` to `to` whose unit does not satisfy `before`, which must
+    /// hold for a first part of the units only. Units that cannot be read count as satisfying it.
+    pub(crate) fn partition(&self, from: i64, to: i64, before: impl Fn(&Unit) -> bool) -> i64 {
+        let (mut low, mut high) = (from, to);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let unit = self.any_unit(middle);
+            if unit.is_none_or(|unit| before(&unit)) { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+
+    fn any_unit(&self, offset: i64) -> Option<Unit> {
+        let mut bytes = [0; UNIT_LEN];
+        (self.read_any(offset, &mut bytes)? == 1).then(|| Unit::decode(&bytes))?
+    }
+
+    /// Writes the units that wait and makes them durable.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        let to = self.write_to()?;
+        let from = self.synced.load(Ordering::Acquire);
+        for segment in self.segments.all() {
+            if segment.start < to && segment.end() > from {
+                let range = 0..segment.file.len();
+                let synced = segment.file.sync(range);
+                synced.map_err(Error::io("sync", &self.segments.path(segment.start)))?;
+            }
+        }
+        self.set_synced(to);
+        Ok(())
+    }
+
+    /// Writes the units that wait and returns the bytes up to which all are written.
+    pub(crate) fn write_to(&self) -> Result<i64, Error> {
+        self.write()?;
+        Ok(self.tail.lock().written() * UNIT)
+    }
+
+    /// Notes that the files are durable up to a byte that [`Self::write_to`] returned.
+    pub(crate) fn set_synced(&self, to: i64) {
+        self.synced.store(to, Ordering::Release);
+    }
+
+    /// Bytes that are not durable.
+    pub(crate) fn unsynced_bytes(&self) -> i64 {
+        self.tail.lock().next() * UNIT - self.synced.load(Ordering::Acquire)
+    }
+
+    /// Moves the first readable offset to the first unit at or behind `log_min` and removes the
+    /// files all of whose units lie before it, never the last one.
+    pub(crate) fn expire(&self, log_min: i64) -> Result<usize, Error> {
+        let mut removed = 0;
+        let segments = self.segments.all();
+        for segment in segments.iter().take(segments.len().saturating_sub(1)) {
+            let mut bytes = [0; UNIT_LEN];
+            let at = segment.file.len() - UNIT_LEN as u64;
+            let read = segment.file.read_at(at, &mut bytes);
+            read.map_err(Error::io("read", &self.segments.path(segment.start)))?;
+            if Unit::decode(&bytes).is_some_and(|unit| unit.log_offset >= log_min) {
+                break;
+            }
+            self.segments.remove_first()?;
+            removed += 1;
+        }
+        let first = self.segments.first().map_or(0, |segment| segment.start / UNIT);
+        let from = first.max(self.min()).min(self.max());
+        let before = |unit: &Unit| unit.is_blank() || unit.log_offset < log_min;
+        let stays = self.any_unit(from).is_some_and(|unit| !before(&unit));
+        let min = if stays { from } else { self.partition(from, self.max(), before) };
+        self.min.store(min, Ordering::Release);
+        Ok(removed)
+    }
+
+    /// Removes all files and the directory.
+    pub(crate) fn remove(&self, disk: &dyn Disk) -> Result<(), Error> {
+        *self.removed.lock() = true;
+        self.segments.remove_all()?;
+        match disk.remove_dir(self.segments.dir()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", self.segments.dir())(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Start-up.
+impl Queue {
+    /// Opens the files and finds the end: after a clean stop in the last file alone, else by
+    /// walking from the third-last file on as Java does. Says whether units were lost that the log
+    /// may still have.
+    pub(crate) fn load(&self, clean: bool) -> Result<bool, Error> {
+        let lossy = self.segments.load_derived()?;
+        let clean = clean && !lossy;
+        let segments = self.segments.all();
+        let Some(last) = segments.last() else { return Ok(lossy) };
+        let first = segments[0].start / UNIT;
+        let walk_from = segments[segments.len().saturating_sub(3)].start;
+        let end = if clean {
+            self.find_end(last.start / UNIT, last.end() / UNIT)?
+        } else {
+            self.walk(walk_from, last.end())?
+        };
+        let next = end.max(first);
+        *self.tail.lock() = Tail::at(next, self.log_end_at(first, next));
+        self.min.store(first, Ordering::Release);
+        self.max.store(next, Ordering::Release);
+        self.synced.store(if clean { next * UNIT } else { walk_from }, Ordering::Release);
+        if !clean {
+            self.segments.truncate(next * UNIT)?;
+        }
+        Ok(lossy)
+    }
+
+    /// The first place in a file, from `from` to `to`, that holds no unit. Most files end in their
+    /// first page.
+    fn find_end(&self, from: i64, to: i64) -> Result<i64, Error> {
+        let near = self.walk(from * UNIT, to.min(from + PAGE_UNITS) * UNIT)?;
+        let (mut low, mut high) = (near, if near < from + PAGE_UNITS { near } else { to });
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.raw_unit(middle).is_some() { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
+    }
+
+    /// Reads a unit of a file, whatever the tail says.
+    fn raw_unit(&self, offset: i64) -> Option<Unit> {
+        let mut bytes = [0; UNIT_LEN];
+        let segment = self.segments.find(offset * UNIT)?;
+        segment.file.read_at((offset * UNIT - segment.start) as u64, &mut bytes).ok()?;
+        Unit::decode(&bytes)
+    }
+
+    /// The log offset behind the last record, when the file's units go from `first` to `next`.
+    fn log_end_at(&self, first: i64, next: i64) -> i64 {
+        let last = if next > first { self.raw_unit(next - 1) } else { None };
+        last.map_or(0, |unit| unit.log_end())
+    }
+
+    /// The queue offset behind the last unit of an unbroken row from byte `from` on.
+    fn walk(&self, from: i64, to: i64) -> Result<i64, Error> {
+        let mut chunk = Vec::new();
+        let mut at = from;
+        while at < to {
+            let Some(segment) = self.segments.find(at) else { break };
+            chunk.resize(SCAN_BYTES.min(segment.end().min(to) - at) as usize, 0);
+            let read = segment.file.read_at((at - segment.start) as u64, &mut chunk);
+            read.map_err(Error::io("read", &self.segments.path(segment.start)))?;
+            for bytes in chunk.as_chunks::<UNIT_LEN>().0 {
+                if Unit::decode(bytes).is_none() {
+                    return Ok(at / UNIT);
+                }
+                at += UNIT;
+            }
+        }
+        Ok(at / UNIT)
+    }
+
+    /// Takes the unit of a record that recovery found in the log. Does nothing when the queue has
+    /// it already; places that no record claims are filled with blank units.
+    ///
+    /// No checksum covers the queue offset of a record. One for which the log before it has no room
+    /// is damaged: the record is put at the queue's end, or passed over when the queue has no end.
+    pub(crate) fn restore(&self, mut queue_offset: i64, unit: Unit) -> Result<(), Error> {
+        let mut tail = self.tail.lock();
+        if unit.log_end() <= tail.log_end() || queue_offset < tail.next() {
+            return Ok(());
+        }
+        let is_new = tail.next() == 0 && self.segments.last().is_none();
+        let lost = queue_offset - tail.next();
+        if lost > (unit.log_offset - tail.log_end()) / record::FIXED_LEN as i64 {
+            tracing::error!(
+                dir = %self.segments.dir().display(),
+                queue_offset,
+                log_offset = unit.log_offset,
+                next = tail.next(),
+                passed_over = is_new,
+                "a record with an impossible queue offset is put at the queue's end or passed over"
+            );
+            if is_new {
+                return Ok(());
+            }
+            queue_offset = tail.next();
+        }
+        if is_new {
+            // The queue begins in the middle of a file.
+            let start = self.segments.start_for(queue_offset * UNIT) / UNIT;
+            *tail = Tail::at(start, 0);
+            self.min.store(queue_offset, Ordering::Release);
+        }
+        while tail.next() < queue_offset {
+            tail.push(Unit::BLANK);
+            if tail.waiting_bytes() >= WAITING_BYTES_MAX {
+                tail.commit();
+                MutexGuard::unlocked(&mut tail, || self.write())?;
+            }
+        }
+        tail.push(unit);
+        drop(tail);
+        self.publish(self.commit());
+        self.write_many()
+    }
+
+    /// Drops the units of records at or behind `log_end`.
+    pub(crate) fn truncate(&self, log_end: i64) -> Result<(), Error> {
+        if self.log_end() <= log_end {
+            return Ok(());
+        }
+        self.write()?;
+        let first = self.segments.first().map_or(0, |segment| segment.start / UNIT);
+        let next = self.partition(first, self.max(), |unit| unit.log_offset < log_end);
+        self.segments.truncate(next * UNIT)?;
+        *self.tail.lock() = Tail::at(next, self.log_end_at(first, next));
+        self.max.store(next, Ordering::Release);
+        self.min.fetch_min(next, Ordering::AcqRel);
+        self.synced.fetch_min(next * UNIT, Ordering::AcqRel);
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! The only door from the store to the disk: two small traits, with a real implementer in [`os`]
+//! and a crashing one in the tests. No format, no policy.
+//!
+//! A file of the store has a fixed size from its birth. It is written at places that the store
+//! chooses, never appended by the operating system.
+
+mod open_files;
+pub mod os;
+
+use bytes::Bytes;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use os::OsDisk;
+
+/// How a new file gets its space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocation {
+    /// All blocks now, so that a full disk is seen here and not by a later write; the name in its
+    /// directory is durable when the file is.
+    Reserved,
+    /// Blocks as they are written; what was never written reads as zeros and takes no space.
+    Sparse,
+}
+
+/// One name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The name without its directory.
+    pub name: String,
+    /// Bytes; 0 for a directory.
+    pub len: u64,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+    /// Last modified, ms since the epoch.
+    pub modified: i64,
+}
+
+/// The file system that holds a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes that nobody has taken; some may be kept back for the administrator.
+    pub free: u64,
+    /// Bytes that the process may still take.
+    pub available: u64,
+}
+
+impl Space {
+    /// The used part, 0 to 1, of what is used or may still be: what `df` shows, and Java's
+    /// `UtilAll.getDiskPartitionSpaceUsedPercent`.
+    pub fn used_ratio(&self) -> f64 {
+        let used = self.total.saturating_sub(self.free);
+        let all = used + self.available;
+        if all == 0 { 0.0 } else { used as f64 / all as f64 }
+    }
+}
+
+/// A lock that is held until it is dropped.
+pub trait Lock: Send + Sync {}
+
+/// A file system.
+pub trait Disk: Send + Sync + 'static {
+    /// Opens the file of exactly `size` bytes, creating it zero-filled, and its directories. Fails
+    /// with [`io::ErrorKind::StorageFull`] when there is no room, and with
+    /// [`io::ErrorKind::InvalidData`] when the file has another size.
+    fn open(&self, path: &Path, size: u64, space: Allocation) -> io::Result<Arc<dyn File>>;
+    /// What is in `dir`, sorted by name; nothing when there is no such directory.
+    fn list(&self, dir: &Path) -> io::Result<Vec<Listed>>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Replaces a small file as a whole, atomically and durably, creating its directories. The
+    /// former content is kept as `backup` when that is given.
+    fn replace(&self, path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()>;
+    /// A small file's content.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// Makes everything durable that was written to the file system that holds `dir`.
+    fn sync_all(&self, dir: &Path) -> io::Result<()>;
+    /// The space of the file system that holds `path`, which need not exist yet.
+    fn space(&self, path: &Path) -> io::Result<Space>;
+    /// Takes an exclusive lock on a file, creating it with `content`; fails at once with
+    /// [`io::ErrorKind::WouldBlock`] when somebody holds it.
+    fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn Lock>>;
+}
+
+/// An open file of fixed size. Every range must lie inside it.
+pub trait File: Send + Sync {
+    /// The size, bytes.
+    fn len(&self) -> u64;
+    /// Whether it has no bytes at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Writes all of `data` at `offset`.
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()>;
+    /// Copies bytes that may still change.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+    /// Lends bytes that will never be written again; they stay readable when the file is removed.
+    fn slice(&self, range: Range<u64>) -> io::Result<Bytes>;
+    /// Whether every byte of the range is zero; fast where nothing was ever written.
+    fn is_zero(&self, range: Range<u64>) -> io::Result<bool>;
+    /// Makes a range read as zeros.
+    fn zero(&self, range: Range<u64>) -> io::Result<()>;
+    /// Makes what was written to the range durable; more may become durable with it.
+    fn sync(&self, range: Range<u64>) -> io::Result<()>;
+}

@@ -1,0 +1,114 @@
+//! Open files of the process, no more than a part of what the system allows it: the store may have
+//! tens of thousands of queue files, of which few are in use. A file that was closed here is opened
+//! again when it is needed.
+
+#![allow(clippy::disallowed_methods, reason = "the door to the disk is made of this")]
+
+use parking_lot::{Mutex, RwLock};
+use rustix::process::{Resource, getrlimit};
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Weak};
+
+/// The part of the allowed file descriptors that the store may keep open; the others are for
+/// sockets.
+const PART: u64 = 4;
+
+/// A file that is open while it is used often enough.
+pub(super) struct OpenFile {
+    path: PathBuf,
+    file: RwLock<Option<Arc<fs::File>>>,
+    /// Used since the last time that something had to be closed.
+    used: AtomicBool,
+}
+
+/// All files that are open, the one to be closed first in front. The limit is the process's, and so
+/// is this list.
+static OPEN: Mutex<VecDeque<Weak<OpenFile>>> = Mutex::new(VecDeque::new());
+static LIMIT: LazyLock<usize> = LazyLock::new(|| {
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(allowed / PART).unwrap_or(usize::MAX).clamp(64, 1 << 16)
+});
+
+impl OpenFile {
+    /// A file that was just opened.
+    pub(super) fn new(path: PathBuf, file: fs::File) -> Arc<Self> {
+        let file = RwLock::new(Some(Arc::new(file)));
+        let open = Arc::new(Self { path, file, used: AtomicBool::new(true) });
+        open.list();
+        open
+    }
+
+    /// The file, opened if need be.
+    pub(super) fn get(self: &Arc<Self>) -> io::Result<Arc<fs::File>> {
+        self.used.store(true, Ordering::Relaxed);
+        if let Some(file) = &*self.file.read() {
+            return Ok(file.clone());
+        }
+        let mut slot = self.file.write();
+        if let Some(file) = &*slot {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(fs::OpenOptions::new().read(true).write(true).open(&self.path)?);
+        *slot = Some(file.clone());
+        drop(slot);
+        self.list();
+        Ok(file)
+    }
+
+    /// Takes the file into the list and closes those that are too many: the oldest that were not
+    /// used since they were last looked at.
+    fn list(self: &Arc<Self>) {
+        let mut open = OPEN.lock();
+        open.push_back(Arc::downgrade(self));
+        for _ in 0..open.len() {
+            if open.len() <= *LIMIT {
+                break;
+            }
+            let Some(oldest) = open.pop_front().and_then(|oldest| oldest.upgrade()) else {
+                continue;
+            };
+            if oldest.used.swap(false, Ordering::Relaxed) {
+                open.push_back(Arc::downgrade(&oldest));
+            } else {
+                *oldest.file.write() = None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn more_files_than_the_limit_can_be_used() {
+        let dir = std::env::temp_dir().join(format!("rockhopper-open-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        let count = *LIMIT + 100;
+        let files: Vec<_> = (0..count)
+            .map(|number| {
+                let path = dir.join(number.to_string());
+                OpenFile::new(path.clone(), options.open(&path).unwrap())
+            })
+            .collect();
+        let write = |(number, file): (usize, &Arc<OpenFile>)| {
+            file.get().unwrap().write_all_at(&number.to_be_bytes(), 0).unwrap();
+        };
+        files.iter().enumerate().for_each(write);
+        let open = files.iter().filter(|file| file.file.read().is_some()).count();
+        assert!(open <= *LIMIT, "{open} of {count} are open");
+        for (number, file) in files.iter().enumerate().rev() {
+            let mut bytes = [0; 8];
+            file.get().unwrap().read_exact_at(&mut bytes, 0).unwrap();
+            assert_eq!(usize::from_be_bytes(bytes), number);
+        }
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

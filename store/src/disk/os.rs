@@ -1,0 +1,317 @@
+//! The disk of the operating system: positional writes, mapped reads, `fallocate`, `fdatasync`.
+//! The only unsafe code of the workspace.
+//!
+//! Writes never go through a mapping, so a full or failing disk is an error value and not a signal.
+//! What is lent to readers is a mapping of the whole file; the page cache keeps both in step.
+
+#![allow(clippy::disallowed_methods, reason = "this is the one place that reaches files")]
+
+use super::open_files::OpenFile;
+use super::{Allocation, Disk, File, Listed, Lock, Space};
+use bytes::Bytes;
+use memmap2::{MmapOptions, MmapRaw};
+use rustix::fs::{
+    Advice, FallocateFlags, FlockOperation, SeekFrom, fadvise, fallocate, fcntl_lock, flock, seek,
+    statvfs, syncfs,
+};
+use rustix::io::Errno;
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::UNIX_EPOCH;
+
+/// The real file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OsDisk;
+
+impl Disk for OsDisk {
+    fn open(&self, path: &Path, size: u64, space: Allocation) -> io::Result<Arc<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true);
+        let file = match options.open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => create(path, size, space)?,
+            Err(error) => return Err(error),
+        };
+        let len = file.metadata()?.len();
+        if len != size {
+            let text = format!("the file has {len} bytes, expected {size}");
+            return Err(io::Error::new(ErrorKind::InvalidData, text));
+        }
+        let file = OpenFile::new(path.to_owned(), file);
+        Ok(Arc::new(OsFile { file, len, space, view: OnceLock::new() }))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
+        let entries = match fs::read_dir(dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut all = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            // A name that is no text is none of the store's.
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            // A symbolic link counts as what it points to: operators move directories that way.
+            let meta = match fs::metadata(entry.path()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                meta => meta?,
+            };
+            let modified = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let len = if meta.is_dir() { 0 } else { meta.len() };
+            let modified = i64::try_from(modified.as_millis()).unwrap_or(i64::MAX);
+            all.push(Listed { name, len, is_dir: meta.is_dir(), modified });
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir(dir)
+    }
+
+    fn replace(&self, path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
+        let dir = parent(path);
+        fs::create_dir_all(dir)?;
+        let temporary = with_suffix(path, ".tmp");
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        if let Some(backup) = backup {
+            match fs::rename(path, backup) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                kept => kept?,
+            }
+        }
+        fs::rename(&temporary, path)?;
+        fs::File::open(dir)?.sync_all()
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        Ok(syncfs(fs::File::open(dir)?)?)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let found = path.ancestors().find(|dir| dir.exists()).unwrap_or_else(|| Path::new("."));
+        let stat = statvfs(found)?;
+        let bytes = |blocks| blocks * stat.f_frsize;
+        Ok(Space {
+            total: bytes(stat.f_blocks),
+            free: bytes(stat.f_bfree),
+            available: bytes(stat.f_bavail),
+        })
+    }
+
+    fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn Lock>> {
+        fs::create_dir_all(parent(path))?;
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        // The record lock is the one that Java's broker takes; it does not hold within a process,
+        // which the second one does.
+        fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).map_err(held)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(held)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        Ok(Box::new(OsLock { _file: file }))
+    }
+}
+
+fn held(error: Errno) -> io::Error {
+    match error {
+        Errno::AGAIN | Errno::ACCESS => ErrorKind::WouldBlock.into(),
+        error => error.into(),
+    }
+}
+
+/// The locks end with the file descriptor.
+struct OsLock {
+    _file: fs::File,
+}
+
+impl Lock for OsLock {}
+
+fn create(path: &Path, size: u64, space: Allocation) -> io::Result<fs::File> {
+    let dir = parent(path);
+    fs::create_dir_all(dir)?;
+    let mut options = fs::OpenOptions::new();
+    let file = options.read(true).write(true).create_new(true).open(path)?;
+    let sized = match space {
+        Allocation::Sparse => file.set_len(size),
+        Allocation::Reserved => reserve(&file, size)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::File::open(dir)?.sync_all()),
+    };
+    if let Err(error) = sized {
+        // A file of the wrong size would refuse the next start.
+        fs::remove_file(path)?;
+        return Err(error);
+    }
+    Ok(file)
+}
+
+/// Takes all blocks at once, where the file system can; else the file is sparse.
+fn reserve(file: &fs::File, size: u64) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::empty(), 0, size) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(size),
+        reserved => Ok(reserved?),
+    }
+}
+
+struct OsFile {
+    file: Arc<OpenFile>,
+    len: u64,
+    space: Allocation,
+    /// The whole file as readers see it, mapped at the first use.
+    view: OnceLock<Bytes>,
+}
+
+impl OsFile {
+    fn check(&self, range: &Range<u64>) -> io::Result<()> {
+        if range.start <= range.end && range.end <= self.len {
+            return Ok(());
+        }
+        let text = format!("bytes {range:?} are outside of a file of {} bytes", self.len);
+        Err(io::Error::new(ErrorKind::InvalidInput, text))
+    }
+
+    fn is_zero_where_data(&self, range: Range<u64>) -> io::Result<bool> {
+        let mut chunk = vec![0; 64 << 10];
+        let mut at = range.start;
+        while let Some(from) = self.next_data(at)?.filter(|from| *from < range.end) {
+            // To a page's end: a page that is read in part would count as data from then on.
+            let end = (from + 1).next_multiple_of(chunk.len() as u64).min(range.end);
+            let part = &mut chunk[..(end - from) as usize];
+            self.read_at(from, part)?;
+            if part.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            at = end;
+        }
+        Ok(true)
+    }
+
+    /// The first place at or behind `from` that is not a hole.
+    fn next_data(&self, from: u64) -> io::Result<Option<u64>> {
+        match seek(self.file.get()?, SeekFrom::Data(from)) {
+            Ok(at) => Ok(Some(at)),
+            Err(Errno::NXIO) => Ok(None),
+            // A file system that cannot tell.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok((from < self.len).then_some(from)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn view(&self) -> io::Result<&Bytes> {
+        if let Some(view) = self.view.get() {
+            return Ok(view);
+        }
+        let map = MmapOptions::new().map_raw_read_only(&*self.file.get()?)?;
+        Ok(self.view.get_or_init(|| Bytes::from_owner(View { map })))
+    }
+}
+
+impl File for OsFile {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.check(&(offset..offset.saturating_add(data.len() as u64)))?;
+        self.file.get()?.write_all_at(data, offset)
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.check(&(offset..offset.saturating_add(out.len() as u64)))?;
+        self.file.get()?.read_exact_at(out, offset)
+    }
+
+    fn slice(&self, range: Range<u64>) -> io::Result<Bytes> {
+        self.check(&range)?;
+        Ok(self.view()?.slice(range.start as usize..range.end as usize))
+    }
+
+    fn is_zero(&self, range: Range<u64>) -> io::Result<bool> {
+        self.check(&range)?;
+        // Without this, reading ahead fills the page cache with zeros of places that were never
+        // written, which then count as data, and so on to the file's end.
+        let file = self.file.get()?;
+        fadvise(&file, 0, None, Advice::Random)?;
+        let is_zero = self.is_zero_where_data(range);
+        fadvise(&file, 0, None, Advice::Normal)?;
+        is_zero
+    }
+
+    fn zero(&self, range: Range<u64>) -> io::Result<()> {
+        self.check(&range)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        let how = match self.space {
+            Allocation::Reserved => FallocateFlags::ZERO_RANGE,
+            Allocation::Sparse => FallocateFlags::PUNCH_HOLE,
+        } | FallocateFlags::KEEP_SIZE;
+        match fallocate(self.file.get()?, how, range.start, range.end - range.start) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => zero_written_parts(self, range),
+            zeroed => Ok(zeroed?),
+        }
+    }
+
+    fn sync(&self, _range: Range<u64>) -> io::Result<()> {
+        self.file.get()?.sync_data()
+    }
+}
+
+/// Writes zeros where there are none yet, so that holes stay holes.
+fn zero_written_parts(file: &OsFile, range: Range<u64>) -> io::Result<()> {
+    const CHUNK: usize = 64 << 10;
+    let (zeros, mut chunk) = (vec![0; CHUNK], vec![0; CHUNK]);
+    let mut at = range.start;
+    while at < range.end {
+        let part = &mut chunk[..CHUNK.min((range.end - at) as usize)];
+        file.read_at(at, part)?;
+        if part.iter().any(|byte| *byte != 0) {
+            file.write_at(at, &zeros[..part.len()])?;
+        }
+        at += part.len() as u64;
+    }
+    Ok(())
+}
+
+/// A mapping that readers borrow from; it is unmapped when the last of them is gone.
+struct View {
+    map: MmapRaw,
+}
+
+impl AsRef<[u8]> for View {
+    #[allow(unsafe_code)]
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the pointer and length are those of a live read-only mapping that `self` owns.
+        // The process changes the mapped bytes only by positional writes to places that nobody has
+        // been lent (`File::slice` lends what is never written again), and never shortens the file.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr(), self.map.len()) }
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,184 @@
+//! What becomes durable and when: the periodic flush, the sync that waiters share, and the clean
+//! end. The intervals are Java's; the shell calls.
+
+use crate::checkpoint::Mark;
+use crate::consume_queue::Queue;
+use crate::{Error, Store, queue_ends};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+const PAGE: i64 = 4096;
+/// Queue bytes that make a flush worth it, between the thorough ones (Java's two pages).
+const QUEUE_LEAST_BYTES: i64 = 2 * PAGE;
+
+/// The most queues that are synced one by one.
+const SYNC_ALONE_MAX: usize = 64;
+/// Log bytes after which a checkpoint is due whatever the time: what a start after a crash has to
+/// look at.
+const CHECKPOINT_BYTES: i64 = 256 << 20;
+
+/// When what was done last, ms since the epoch.
+#[derive(Default)]
+pub(crate) struct FlushTimes {
+    queues: i64,
+    checkpoint: i64,
+    /// The log offset that the last checkpoint covers.
+    checkpoint_at: i64,
+}
+
+/// A queue's units that readers may see once the log is durable up to `log_end`.
+pub(crate) struct Unflushed {
+    log_end: i64,
+    queue: Arc<Queue>,
+    max: i64,
+}
+
+impl Store {
+    /// Lets readers see a queue up to `max`: at once, or when the log is durable up to `log_end`.
+    pub(crate) fn publish(&self, log_end: i64, queue: Arc<Queue>, max: i64) {
+        match self.settings.flush_mode {
+            crate::FlushMode::Async => queue.publish(max),
+            crate::FlushMode::Sync => {
+                self.unflushed.lock().push_back(Unflushed { log_end, queue, max });
+            }
+        }
+    }
+
+    /// Group commit: makes everything appended so far durable, lets readers see it, and returns the
+    /// log offset up to which all is durable. Callers at the same time share one sync.
+    pub fn sync(&self) -> Result<i64, Error> {
+        self.check_fence()?;
+        let flushed_to = self.log.sync().inspect_err(|error| self.fence(error))?;
+        let mut unflushed = self.unflushed.lock();
+        while unflushed.front().is_some_and(|first| first.log_end <= flushed_to) {
+            if let Some(first) = unflushed.pop_front() {
+                first.queue.publish(first.max);
+            }
+        }
+        Ok(flushed_to)
+    }
+
+    /// The periodic work: puts waiting index keys, syncs what is due, writes the checkpoint, makes
+    /// the next log file ready. Returns when it wants to be called again, ms since the epoch.
+    pub fn flush(&self, now: i64) -> Result<i64, Error> {
+        self.check_fence()?;
+        let flushed = self.flush_due(now);
+        if flushed.is_ok() && self.waits_for_room.swap(false, Ordering::AcqRel) {
+            tracing::info!("there is room on the disk again, messages are taken");
+        }
+        self.wait_for_room(flushed).inspect_err(|error| self.fence(error))?;
+        if self.waits_for_room.load(Ordering::Acquire) {
+            // The log has its room already.
+            self.sync()?;
+        } else {
+            self.prepare_segment();
+        }
+        Ok(now + self.live().flush_log_interval_ms)
+    }
+
+    /// Puts the index keys that wait.
+    pub(crate) fn put_index_keys(&self) -> Result<(), Error> {
+        self.index.as_ref().map_or(Ok(()), |index| index.apply(&self.checkpoint))
+    }
+
+    fn flush_due(&self, now: i64) -> Result<(), Error> {
+        let mut times = self.flush_times.lock();
+        self.put_index_keys()?;
+        self.queues.all().iter().try_for_each(|queue| queue.write())?;
+        let settings = self.live();
+        let unsafe_bytes = self.log.written_to() - times.checkpoint_at;
+        let thorough =
+            settings.flush_log_thorough_interval_ms.min(settings.flush_queues_thorough_interval_ms);
+        if now - times.checkpoint >= thorough || unsafe_bytes >= CHECKPOINT_BYTES {
+            times.checkpoint_at = self.make_durable()?;
+            (times.checkpoint, times.queues) = (now, now);
+            return Ok(());
+        }
+        let dirty = self.log.written_to() - self.log.flushed_to();
+        if dirty >= settings.flush_log_least_pages * PAGE {
+            self.sync()?;
+        }
+        if now - times.queues >= settings.flush_queues_interval_ms {
+            times.queues = now;
+            self.sync_queues(QUEUE_LEAST_BYTES)?;
+        }
+        Ok(())
+    }
+
+    /// Makes log, queues and index durable up to where they are now, notes it in the checkpoint,
+    /// and returns how far that is.
+    fn make_durable(&self) -> Result<i64, Error> {
+        let (end, time) = self.whole_to();
+        self.sync()?;
+        self.sync_queues(1)?;
+        self.put_index_keys()?;
+        if let Some(index) = &self.index {
+            let indexed = index.last_time();
+            index.sync()?;
+            self.checkpoint.set(Mark::IndexTime, indexed);
+        }
+        self.checkpoint.set_durable(end, time);
+        self.checkpoint.sync()?;
+        Ok(end)
+    }
+
+    /// The log offset up to which records and their units are written, and the newest record's
+    /// time.
+    fn whole_to(&self) -> (i64, i64) {
+        let writer = self.writer.lock();
+        (writer.whole_to(), self.log.newest_time())
+    }
+
+    /// Syncs the queues with at least so many unsynced bytes: each alone when they are few, else
+    /// the whole file system at once.
+    fn sync_queues(&self, least_bytes: i64) -> Result<(), Error> {
+        let mut queues = self.queues.all();
+        queues.retain(|queue| queue.unsynced_bytes() >= least_bytes);
+        if queues.len() <= SYNC_ALONE_MAX {
+            return queues.iter().try_for_each(|queue| queue.sync());
+        }
+        let mut written = Vec::with_capacity(queues.len());
+        for queue in &queues {
+            written.push(queue.write_to()?);
+        }
+        let root = &self.settings.root;
+        self.disk.sync_all(root).map_err(Error::io("sync", root))?;
+        queues.iter().zip(written).for_each(|(queue, to)| queue.set_synced(to));
+        Ok(())
+    }
+
+    /// Makes the next log file once the current one is half full, so that no append waits for it. A
+    /// full disk is no failure yet: the append that needs the file will be refused.
+    fn prepare_segment(&self) {
+        let segments = &self.log.segments;
+        let Some(last) = segments.last() else { return };
+        if self.log.written_to() - last.start < segments.file_bytes() / 2 {
+            return;
+        }
+        let made = segments.make_spare();
+        if let (Err(error), false) = (&made, self.lacks_spare.load(Ordering::Acquire)) {
+            tracing::warn!(%error, "the next commit log file cannot be made ready");
+        }
+        self.lacks_spare.store(made.is_err(), Ordering::Release);
+    }
+
+    /// Ends cleanly: no more appends; everything durable; `abort` removed, unless the store was
+    /// fenced. Reading goes on to work.
+    pub fn close(&self) -> Result<(), Error> {
+        if self.set_closed() {
+            return Ok(());
+        }
+        // Appends that are under way end first.
+        drop(self.writer.lock());
+        self.check_fence()?;
+        self.close_files().inspect_err(|error| self.fence(error))
+    }
+
+    fn close_files(&self) -> Result<(), Error> {
+        self.log.segments.remove_spare()?;
+        let end = self.make_durable()?;
+        queue_ends::save(&*self.disk, &self.settings.root, &self.queues, end)?;
+        let abort = self.abort_path();
+        self.disk.remove(&abort).map_err(Error::io("remove", &abort))
+    }
+}

@@ -1,0 +1,268 @@
+//! The index: the run of index files and the keys that wait to be put into them (Java
+//! `IndexService`). Appends only leave their keys here; [`Index::apply`] puts many at once, and a
+//! query does so first.
+
+use crate::checkpoint::{Checkpoint, Mark};
+use crate::disk::{Allocation, Disk};
+use crate::index_file::{Header, IndexFile, Shape};
+use crate::marks::index_hash;
+use crate::{Error, Settings};
+use message::hash::{java_hash, java_hash_from};
+use parking_lot::Mutex;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub(crate) use crate::index_file::IndexKey;
+
+/// Keys that may wait; an append that makes it more puts them itself.
+const PENDING_MAX: usize = 1 << 20;
+
+/// The index of a store.
+pub(crate) struct Index {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    shape: Shape,
+    utc_offset_ms: i64,
+    /// Lock after `files` when both are held.
+    pending: Mutex<Vec<IndexKey>>,
+    files: Mutex<Files>,
+}
+
+#[derive(Default)]
+struct Files {
+    all: Vec<IndexFile>,
+    /// Keys being put; kept to reuse its space.
+    taken: Vec<IndexKey>,
+}
+
+/// What a query by key found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Log offsets, ascending, of records that may have the key: the hash is the same.
+    pub(crate) log_offsets: Vec<i64>,
+    /// Store time of the newest indexed record.
+    pub(crate) last_time: i64,
+    /// Log offset of the newest indexed record.
+    pub(crate) last_offset: i64,
+}
+
+impl Index {
+    /// The index of `settings`, not yet loaded.
+    pub(crate) fn new(disk: Arc<dyn Disk>, settings: &Settings) -> Self {
+        let shape = Shape { slots: settings.index_slots, entries: settings.index_entries };
+        let (dir, utc_offset_ms) = (settings.root.join("index"), settings.utc_offset_ms);
+        Self { disk, dir, shape, utc_offset_ms, pending: Mutex::default(), files: Mutex::default() }
+    }
+
+    /// Opens the files. After an unclean stop those that were not durable are repaired from their
+    /// entries; one that cannot be used at all is removed, as it is only derived.
+    pub(crate) fn load(&self, clean: bool, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let durable_to = checkpoint.get(Mark::IndexTime);
+        let mut files = self.files.lock();
+        let all = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
+        let last = all.last().map(|listed| listed.name.clone());
+        for listed in all {
+            let path = self.dir.join(&listed.name);
+            if listed.is_dir || !listed.name.bytes().all(|byte| byte.is_ascii_digit()) {
+                tracing::warn!(path = %path.display(), "not an index file, passed over");
+                continue;
+            }
+            if listed.len != self.shape.file_bytes() {
+                tracing::warn!(path = %path.display(), len = listed.len, "wrong size, removed");
+                self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+                continue;
+            }
+            let file = self.disk.open(&path, listed.len, Allocation::Sparse);
+            let file = file.map_err(Error::io("open", &path))?;
+            let mut file = IndexFile::load(path.clone(), file, self.shape)?;
+            // A file is made durable before the next one is made.
+            let full = file.room() == 0 && Some(&listed.name) != last.as_ref();
+            let durable = full && file.header.end_time <= durable_to;
+            if !clean && !durable {
+                file.repair(i64::MAX)?;
+                if file.header.count <= 1 || file.header.begin_time <= 0 {
+                    self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+                    continue;
+                }
+            }
+            files.all.push(file);
+        }
+        Ok(())
+    }
+
+    /// The log offset of the newest indexed record, if there is one: from there on records have to
+    /// be put again after an unclean stop.
+    pub(crate) fn indexed_to(&self) -> Option<i64> {
+        self.files.lock().all.last().map(|file| file.header.end_offset)
+    }
+
+    /// Cuts off keys of records at or behind `log_end`, which were lost.
+    pub(crate) fn truncate(&self, log_end: i64) -> Result<(), Error> {
+        let mut files = self.files.lock();
+        while let Some(last) = files.all.last_mut() {
+            if last.header.end_offset < log_end {
+                break;
+            }
+            if last.header.begin_offset < log_end {
+                return last.repair(log_end);
+            }
+            let path = last.path.clone();
+            self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+            files.all.pop();
+        }
+        Ok(())
+    }
+
+    /// Leaves keys to be put; takes them out of `keys`.
+    pub(crate) fn push(&self, keys: &mut Vec<IndexKey>) {
+        self.pending.lock().append(keys);
+    }
+
+    /// Whether so many keys wait that they should be put now.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.pending.lock().len() >= PENDING_MAX
+    }
+
+    /// Puts the keys that wait; after an error they wait on.
+    pub(crate) fn apply(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let mut files = self.files.lock();
+        let files = &mut *files;
+        files.all.iter_mut().try_for_each(IndexFile::write_staged)?;
+        let mut taken = std::mem::take(&mut files.taken);
+        std::mem::swap(&mut taken, &mut *self.pending.lock());
+        let mut done = 0;
+        let put = self.put(files, &taken, &mut done, checkpoint);
+        if put.is_err() {
+            self.pending.lock().splice(..0, taken.drain(done..));
+        }
+        taken.clear();
+        taken.shrink_to(PENDING_MAX / 8);
+        files.taken = taken;
+        put
+    }
+
+    /// Puts keys into the last file and those after it; counts in `done` those that a file took.
+    fn put(
+        &self,
+        files: &mut Files,
+        keys: &[IndexKey],
+        done: &mut usize,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), Error> {
+        while let Some(first) = keys.get(*done) {
+            let file = self.last_with_room(files, first.store_timestamp, checkpoint)?;
+            let count = file.room().min(keys.len() - *done);
+            file.stage(&keys[*done..*done + count])?;
+            *done += count;
+            file.write_staged()?;
+        }
+        Ok(())
+    }
+
+    /// The last file, or a new one, named by `now`, when it is full; the full one is made durable
+    /// first.
+    fn last_with_room<'a>(
+        &self,
+        files: &'a mut Files,
+        now: i64,
+        checkpoint: &Checkpoint,
+    ) -> Result<&'a mut IndexFile, Error> {
+        let before = match files.all.last_mut() {
+            Some(last) if last.room() > 0 => None,
+            Some(full) => {
+                full.sync()?;
+                checkpoint.set(Mark::IndexTime, full.header.end_time);
+                checkpoint.sync()?;
+                Some(full.header)
+            }
+            None => Some(Header::default()),
+        };
+        if let Some(before) = before {
+            let mut file = self.create(now)?;
+            file.follow(&before);
+            files.all.push(file);
+        }
+        Ok(files.all.last_mut().expect("a file was there or was made"))
+    }
+
+    fn create(&self, now: i64) -> Result<IndexFile, Error> {
+        let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
+        let mut local = now + self.utc_offset_ms;
+        let mut name = file_name(local);
+        while listed.iter().any(|file| file.name == name) {
+            local += 1;
+            name = file_name(local);
+        }
+        let path = self.dir.join(name);
+        let file = self.disk.open(&path, self.shape.file_bytes(), Allocation::Sparse);
+        IndexFile::load(path.clone(), file.map_err(Error::io("open", &path))?, self.shape)
+    }
+
+    /// Finds records by key among those stored in `times` (ms since the epoch, both ends count).
+    pub(crate) fn query(&self, topic: &str, key: &str, times: (i64, i64), max: usize) -> Found {
+        let hash = index_hash(java_hash_from(java_hash(topic), "#"), key);
+        let files = self.files.lock();
+        let mut found = Found::default();
+        if let Some(last) = files.all.last() {
+            (found.last_time, found.last_offset) = (last.header.end_time, last.header.end_offset);
+        }
+        for file in files.all.iter().rev() {
+            if file.overlaps(times) {
+                file.find(hash, times, max, &mut found.log_offsets);
+            }
+            if file.header.begin_time < times.0 || found.log_offsets.len() >= max {
+                break;
+            }
+        }
+        found.log_offsets.sort_unstable();
+        found.log_offsets.dedup();
+        found
+    }
+
+    /// Store time of the newest indexed record, ms since the epoch; 0 when there is none.
+    pub(crate) fn last_time(&self) -> i64 {
+        self.files.lock().all.last().map_or(0, |file| file.header.end_time)
+    }
+
+    /// Makes what was put durable. The files can be used meanwhile.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        let dirty: Vec<_> =
+            self.files.lock().all.iter_mut().filter_map(IndexFile::take_dirty).collect();
+        dirty.iter().try_for_each(|(path, file)| {
+            file.sync(0..self.shape.file_bytes()).map_err(Error::io("sync", path))
+        })
+    }
+
+    /// Removes files all of whose records lie before `log_min`, never the last one.
+    pub(crate) fn expire(&self, log_min: i64) -> Result<usize, Error> {
+        let mut files = self.files.lock();
+        let mut removed = 0;
+        while files.all.len() > 1 && files.all[0].header.end_offset < log_min {
+            let path = files.all[0].path.clone();
+            self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+            files.all.remove(0);
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}
+
+/// `yyyyMMddHHmmssSSS` of a local time in ms since the epoch.
+fn file_name(local: i64) -> String {
+    let (days, ms) = (local.div_euclid(86_400_000), local.rem_euclid(86_400_000));
+    let (year, month, day) = message::ids::civil_date(days);
+    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
+    format!("{year:04}{month:02}{day:02}{hours:02}{minutes:02}{seconds:02}{:03}", ms % 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_by_local_time() {
+        assert_eq!(file_name(0), "19700101000000000");
+        assert_eq!(file_name(1_709_251_199_999), "20240229235959999");
+        assert_eq!(file_name(1_763_720_029_005), "20251121101349005");
+    }
+}

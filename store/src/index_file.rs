@@ -1,0 +1,370 @@
+//! One index file: a hash table with chains from the hash of `topic#key` to log offsets (Java
+//! `IndexFile`). Reached by positional reads and writes only: the file is 420 MB with holes, and is
+//! neither allocated nor held in memory.
+//!
+//! ```text
+//! header 40 bytes | slots: i32 newest entry of the chain | entries: i32 hash, i64 log offset,
+//!                                                          i32 seconds since begin, i32 previous
+//! header: i64 begin time, i64 end time, i64 begin log offset, i64 end log offset,
+//!         i32 used slots, i32 entry count + 1
+//! ```
+
+use crate::Error;
+use crate::disk::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+const HEADER: usize = 40;
+const SLOT: usize = 4;
+const ENTRY: usize = 20;
+/// Slots that are read and written together when keys fall close to each other.
+const BLOCK_SLOTS: usize = 1024;
+/// Entries that repair reads at once.
+const REPAIR_ENTRIES: usize = 50_000;
+
+/// A key to be put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IndexKey {
+    /// Hash of `topic#key`, not negative.
+    pub(crate) hash: i32,
+    /// The record.
+    pub(crate) log_offset: i64,
+    /// The record's store time, ms since the epoch.
+    pub(crate) store_timestamp: i64,
+}
+
+/// How many slots and entries a file has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) slots: u32,
+    pub(crate) entries: u32,
+}
+
+impl Shape {
+    /// The bytes of a file.
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.entry_at(self.entries as usize)
+    }
+
+    fn slot_at(&self, slot: usize) -> u64 {
+        (HEADER + slot * SLOT) as u64
+    }
+
+    fn entry_at(&self, number: usize) -> u64 {
+        self.slot_at(self.slots as usize) + (number * ENTRY) as u64
+    }
+}
+
+/// The header of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) begin_time: i64,
+    pub(crate) end_time: i64,
+    pub(crate) begin_offset: i64,
+    pub(crate) end_offset: i64,
+    pub(crate) used_slots: i32,
+    /// The number of the next entry; entry 0 is never used.
+    pub(crate) count: i32,
+}
+
+impl Header {
+    fn encode(&self) -> [u8; HEADER] {
+        let mut out = [0; HEADER];
+        out[..8].copy_from_slice(&self.begin_time.to_be_bytes());
+        out[8..16].copy_from_slice(&self.end_time.to_be_bytes());
+        out[16..24].copy_from_slice(&self.begin_offset.to_be_bytes());
+        out[24..32].copy_from_slice(&self.end_offset.to_be_bytes());
+        out[32..36].copy_from_slice(&self.used_slots.to_be_bytes());
+        out[36..].copy_from_slice(&self.count.to_be_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8; HEADER]) -> Self {
+        let long = |at: usize| i64::from_be_bytes(*bytes[at..].first_chunk().expect("in bounds"));
+        let int = |at: usize| i32::from_be_bytes(*bytes[at..].first_chunk().expect("in bounds"));
+        Self {
+            begin_time: long(0),
+            end_time: long(8),
+            begin_offset: long(16),
+            end_offset: long(24),
+            used_slots: int(32),
+            count: int(36).max(1),
+        }
+    }
+}
+
+/// One entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct IndexEntry {
+    hash: i32,
+    log_offset: i64,
+    seconds: i32,
+    previous: i32,
+}
+
+impl IndexEntry {
+    fn encode(&self) -> [u8; ENTRY] {
+        let mut out = [0; ENTRY];
+        out[..4].copy_from_slice(&self.hash.to_be_bytes());
+        out[4..12].copy_from_slice(&self.log_offset.to_be_bytes());
+        out[12..16].copy_from_slice(&self.seconds.to_be_bytes());
+        out[16..].copy_from_slice(&self.previous.to_be_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8; ENTRY]) -> Self {
+        let int = |at: usize| i32::from_be_bytes(*bytes[at..].first_chunk().expect("in bounds"));
+        let log_offset = i64::from_be_bytes(*bytes[4..].first_chunk().expect("in bounds"));
+        Self { hash: int(0), log_offset, seconds: int(12), previous: int(16) }
+    }
+}
+
+/// One open index file.
+pub(crate) struct IndexFile {
+    pub(crate) path: PathBuf,
+    file: Arc<dyn File>,
+    shape: Shape,
+    pub(crate) header: Header,
+    /// Written since the last sync.
+    dirty: bool,
+    /// Places and bytes that are to be written, in this order; the last one first.
+    staged: Vec<(u64, Vec<u8>)>,
+}
+
+impl IndexFile {
+    /// A file with what its header says.
+    pub(crate) fn load(path: PathBuf, file: Arc<dyn File>, shape: Shape) -> Result<Self, Error> {
+        let mut bytes = [0; HEADER];
+        file.read_at(0, &mut bytes).map_err(Error::io("read", &path))?;
+        Ok(Self {
+            path,
+            file,
+            shape,
+            header: Header::decode(&bytes),
+            dirty: false,
+            staged: Vec::new(),
+        })
+    }
+
+    /// Presets the header of a new file with where the one before it ended.
+    pub(crate) fn follow(&mut self, before: &Header) {
+        if before.end_offset > 0 {
+            (self.header.begin_offset, self.header.end_offset) =
+                (before.end_offset, before.end_offset);
+        }
+        if before.end_time > 0 {
+            (self.header.begin_time, self.header.end_time) = (before.end_time, before.end_time);
+        }
+    }
+
+    /// How many more keys fit.
+    pub(crate) fn room(&self) -> usize {
+        usize::try_from(i64::from(self.shape.entries) - i64::from(self.header.count)).unwrap_or(0)
+    }
+
+    /// Takes keys in their order, at most [`Self::room`], for [`Self::write_staged`] to write.
+    ///
+    /// Entries are written first, then the slots that lead to them, then the header: whoever reads
+    /// the file after a crash in between finds no slot that leads nowhere within the header's
+    /// count.
+    pub(crate) fn stage(&mut self, keys: &[IndexKey]) -> Result<(), Error> {
+        assert!(keys.len() <= self.room(), "the caller splits what does not fit");
+        assert!(self.staged.is_empty(), "the slots are linked one time after the other");
+        let first = self.header.count;
+        let mut entries: Vec<IndexEntry> =
+            (first..).zip(keys).map(|(number, key)| self.entry(number, key)).collect();
+        let mut order: Vec<(usize, usize)> = (keys.iter().enumerate())
+            .map(|(at, key)| (key.hash as usize % self.shape.slots as usize, at))
+            .collect();
+        order.sort_unstable();
+        let mut blocks = Vec::new();
+        for group in order.chunk_by(|a, b| a.0 / BLOCK_SLOTS == b.0 / BLOCK_SLOTS) {
+            blocks.push(self.link(group, first, &mut entries)?);
+        }
+        let bytes: Vec<u8> = entries.iter().flat_map(IndexEntry::encode).collect();
+        self.header.count += keys.len() as i32;
+        self.staged.push((0, self.header.encode().into()));
+        self.staged.extend(blocks);
+        self.staged.push((self.shape.entry_at(first as usize), bytes));
+        Ok(())
+    }
+
+    /// Writes what was staged. What a full disk refuses stays staged, and the next call goes on
+    /// there: to link the same keys again would find some slots changed already.
+    pub(crate) fn write_staged(&mut self) -> Result<(), Error> {
+        while let Some((at, bytes)) = self.staged.pop() {
+            if let Err(error) = self.write(at, &bytes) {
+                self.staged.push((at, bytes));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry of a key; the first key of a file sets where the file begins.
+    fn entry(&mut self, number: i32, key: &IndexKey) -> IndexEntry {
+        let header = &mut self.header;
+        let seconds = match header.begin_time {
+            ..=0 => 0,
+            begin => {
+                (key.store_timestamp.saturating_sub(begin) / 1_000).clamp(0, i32::MAX.into()) as i32
+            }
+        };
+        if number <= 1 {
+            (header.begin_time, header.begin_offset) = (key.store_timestamp, key.log_offset);
+        }
+        (header.end_time, header.end_offset) = (key.store_timestamp, key.log_offset);
+        IndexEntry { hash: key.hash, log_offset: key.log_offset, seconds, previous: 0 }
+    }
+
+    /// Chains the keys of one block of slots, sorted by slot and then by order of arrival, into it.
+    /// Returns the slots' new bytes and their place.
+    fn link(
+        &mut self,
+        group: &[(usize, usize)],
+        first: i32,
+        entries: &mut [IndexEntry],
+    ) -> Result<(u64, Vec<u8>), Error> {
+        let (low, high) = (group[0].0, group[group.len() - 1].0);
+        let mut block = vec![0; (high - low + 1) * SLOT];
+        let at = self.shape.slot_at(low);
+        self.file.read_at(at, &mut block).map_err(Error::io("read", &self.path))?;
+        for (slot, index) in group {
+            let bytes = &mut block[(slot - low) * SLOT..][..SLOT];
+            let number = first + *index as i32;
+            let newest = i32::from_be_bytes(*bytes.first_chunk().expect("a slot has 4 bytes"));
+            if newest > 0 && newest < number {
+                entries[*index].previous = newest;
+            } else {
+                self.header.used_slots += 1;
+            }
+            bytes.copy_from_slice(&number.to_be_bytes());
+        }
+        Ok((at, block))
+    }
+
+    /// The log offsets under `hash` stored from `begin` to `end` (ms since the epoch), newest
+    /// first, appended to `found` until it has `max`.
+    pub(crate) fn find(
+        &self,
+        hash: i32,
+        (begin, end): (i64, i64),
+        max: usize,
+        found: &mut Vec<i64>,
+    ) {
+        let slot = hash as usize % self.shape.slots as usize;
+        let mut slot_bytes = [0; SLOT];
+        if self.file.read_at(self.shape.slot_at(slot), &mut slot_bytes).is_err() {
+            return;
+        }
+        let mut number = i32::from_be_bytes(slot_bytes);
+        // Numbers only fall along a chain, so it ends.
+        while number > 0 && number < self.header.count && found.len() < max {
+            let Some(entry) = self.read_entry(number) else { return };
+            let time = self.header.begin_time.saturating_add(i64::from(entry.seconds) * 1_000);
+            if entry.hash == hash && (begin..=end).contains(&time) {
+                found.push(entry.log_offset);
+            }
+            if entry.seconds < 0 || entry.previous >= number || time < begin {
+                return;
+            }
+            number = entry.previous;
+        }
+    }
+
+    /// Whether the file may hold keys stored from `begin` to `end`.
+    pub(crate) fn overlaps(&self, (begin, end): (i64, i64)) -> bool {
+        begin <= self.header.end_time && end >= self.header.begin_time
+    }
+
+    /// After an unclean stop: keeps the entries up to the first one that cannot be right, and makes
+    /// slots and header anew from them. Records from the header's end offset on have to be put
+    /// again.
+    pub(crate) fn repair(&mut self, log_end: i64) -> Result<(), Error> {
+        let old = self.header;
+        let mut slots = vec![0_i32; self.shape.slots as usize];
+        let mut header = Header { end_time: old.begin_time, used_slots: 0, count: 1, ..old };
+        header.end_offset = old.begin_offset;
+        let mut chunk = Vec::new();
+        'all: while header.count < self.shape.entries as i32 {
+            let left = self.shape.entries as usize - header.count as usize;
+            chunk.resize(left.min(REPAIR_ENTRIES) * ENTRY, 0);
+            let at = self.shape.entry_at(header.count as usize);
+            self.file.read_at(at, &mut chunk).map_err(Error::io("read", &self.path))?;
+            for bytes in chunk.as_chunks::<ENTRY>().0 {
+                let entry = IndexEntry::decode(bytes);
+                if !accept(&mut header, &mut slots, entry, log_end) {
+                    break 'all;
+                }
+            }
+        }
+        if header.count == old.count {
+            header.end_time = old.end_time;
+        }
+        self.header = header;
+        let bytes: Vec<u8> = slots.iter().flat_map(|slot| slot.to_be_bytes()).collect();
+        self.write(self.shape.slot_at(0), &bytes)?;
+        self.write_header()?;
+        self.zero_behind()?;
+        self.sync()
+    }
+
+    /// Makes everything behind the last entry zeros, so that a later repair does not take old
+    /// entries for new ones.
+    fn zero_behind(&self) -> Result<(), Error> {
+        let range = self.shape.entry_at(self.header.count as usize)..self.shape.file_bytes();
+        if !self.file.is_zero(range.clone()).map_err(Error::io("read", &self.path))? {
+            self.file.zero(range).map_err(Error::io("zero", &self.path))?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable.
+    pub(crate) fn sync(&mut self) -> Result<(), Error> {
+        let Some((path, file)) = self.take_dirty() else { return Ok(()) };
+        file.sync(0..self.shape.file_bytes()).map_err(Error::io("sync", &path))
+    }
+
+    /// The file when it was written since the last time, for the caller to sync.
+    pub(crate) fn take_dirty(&mut self) -> Option<(PathBuf, Arc<dyn File>)> {
+        std::mem::take(&mut self.dirty).then(|| (self.path.clone(), self.file.clone()))
+    }
+
+    fn read_entry(&self, number: i32) -> Option<IndexEntry> {
+        let mut bytes = [0; ENTRY];
+        self.file.read_at(self.shape.entry_at(number as usize), &mut bytes).ok()?;
+        Some(IndexEntry::decode(&bytes))
+    }
+
+    fn write_header(&mut self) -> Result<(), Error> {
+        let bytes = self.header.encode();
+        self.write(0, &bytes)
+    }
+
+    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.dirty = true;
+        self.file.write_at(at, bytes).map_err(Error::io("write", &self.path))
+    }
+}
+
+/// Takes one entry over into a header and slots that are made anew. The previous entry that it
+/// names must be the one that its slot leads to, which no stale or torn entry gets right by chance.
+fn accept(header: &mut Header, slots: &mut [i32], entry: IndexEntry, log_end: i64) -> bool {
+    let is_entry = entry.hash >= 0
+        && entry.seconds >= 0
+        && (header.end_offset..log_end).contains(&entry.log_offset)
+        && entry != (IndexEntry { hash: 0, log_offset: 0, seconds: 0, previous: 0 });
+    if !is_entry {
+        return false;
+    }
+    let slot = entry.hash as usize % slots.len();
+    if entry.previous != slots[slot] {
+        return false;
+    }
+    header.used_slots += i32::from(slots[slot] == 0);
+    slots[slot] = header.count;
+    header.count += 1;
+    header.end_offset = entry.log_offset;
+    header.end_time = header.begin_time.saturating_add(i64::from(entry.seconds) * 1_000);
+    true
+}

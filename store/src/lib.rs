@@ -1,0 +1,40 @@
+//! The store: commit log, consume queues, index and checkpoint of Java's broker, byte for byte
+//! (docs/disk.md). Synchronous and deterministic: no thread, no clock, no network; the disk is
+//! reached through [`disk::Disk`] alone.
+//!
+//! The shell calls [`Store::append`] and [`Store::read`] from its tasks, [`Store::sync`] where an
+//! answer has to wait for the disk, and [`Store::flush`] and [`Store::retain`] at the times that
+//! they ask for.
+
+mod append;
+mod checkpoint;
+mod commit_log;
+mod config_files;
+mod consume_queue;
+pub mod disk;
+mod error;
+mod flush;
+mod index;
+mod index_file;
+mod marks;
+mod queue_ends;
+mod queue_tail;
+mod queues;
+mod read;
+mod recover;
+mod retain;
+mod segments;
+mod settings;
+mod stats;
+mod store;
+
+pub use append::{Append, AppendError, Appended, Drafts};
+pub use config_files::ConfigFiles;
+pub use consume_queue::{UNIT_LEN, Unit};
+pub use disk::{Disk, OsDisk};
+pub use error::Error;
+pub use read::{Boundary, Everything, Filter, Limits, Position, Query, Read, ReadStatus};
+pub use retain::Retained;
+pub use settings::{FlushMode, Settings};
+pub use stats::{APPEND_TIME_BOUNDS_MS, Stats};
+pub use store::Store;

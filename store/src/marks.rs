@@ -1,0 +1,107 @@
+//! What the properties of a message say to its queue unit and to the index; the same for an append
+//! and for recovery.
+
+use crate::Settings;
+use message::{hash, names, properties, property, sys_flag};
+
+/// What the properties of a message say to the queue and the index.
+pub(crate) struct Marks<'a> {
+    tags: Option<&'a str>,
+    delay: Option<&'a str>,
+    unique_key: Option<&'a str>,
+    keys: Option<&'a str>,
+}
+
+impl<'a> Marks<'a> {
+    /// Reads an encoded property string once.
+    pub(crate) fn read(encoded: &'a [u8]) -> Self {
+        let mut marks = Self { tags: None, delay: None, unique_key: None, keys: None };
+        for (key, value) in properties::pairs(encoded) {
+            let Ok(key) = std::str::from_utf8(key) else { continue };
+            let mark = match key {
+                property::TAGS => &mut marks.tags,
+                property::DELAY => &mut marks.delay,
+                property::UNIQ_KEY => &mut marks.unique_key,
+                property::KEYS => &mut marks.keys,
+                _ => continue,
+            };
+            *mark = std::str::from_utf8(value).ok();
+        }
+        marks
+    }
+
+    /// The tags code of the queue unit: the hash of the tag, or for a delayed message the time when
+    /// it is due (Java `CommitLog.checkMessageAndReturnSize`).
+    pub(crate) fn tags_code(&self, settings: &Settings, topic: &str, store_timestamp: i64) -> i64 {
+        let level = || self.delay?.parse::<usize>().ok().filter(|level| *level > 0);
+        match level() {
+            Some(level) if topic == names::SCHEDULE_TOPIC => {
+                let level = level.min(settings.delay_levels_ms.len());
+                let delay = level.checked_sub(1).and_then(|at| settings.delay_levels_ms.get(at));
+                store_timestamp.saturating_add(delay.copied().unwrap_or(1_000))
+            }
+            _ => self.tags.map_or(0, |tag| i64::from(hash::java_hash(tag))),
+        }
+    }
+
+    /// The hashes under which the index finds the record (Java `IndexService.buildIndex`): of the
+    /// unique key, of each key, and of the tags as the key `T#tags`, which 5.5 adds; none of a
+    /// rolled-back message.
+    pub(crate) fn index_hashes(&self, topic: &str, sys_flag: i32) -> impl Iterator<Item = i32> {
+        let kind = sys_flag::transaction_type(sys_flag);
+        let rolled_back = kind == sys_flag::TRANSACTION_ROLLBACK;
+        let before = hash::java_hash_from(hash::java_hash(topic), "#");
+        let unique_key = self.unique_key.filter(|_| !rolled_back);
+        let keys = self.keys.filter(|_| !rolled_back).unwrap_or("");
+        let keys = keys.split(' ').filter(|key| !key.is_empty());
+        let tags = self.tags.filter(|tags| !rolled_back && !tags.is_empty());
+        let tags = tags.map(|tags| index_hash(hash::java_hash_from(before, "T#"), tags));
+        let keys = unique_key.into_iter().chain(keys);
+        keys.map(move |key| index_hash(before, key)).chain(tags)
+    }
+}
+
+/// The hash of `topic#key`, where `before` is that of `topic#`: never negative.
+pub(crate) fn index_hash(before: i32, key: &str) -> i32 {
+    let hash = hash::java_hash_from(before, key);
+    // The one number without a positive twin counts as 0.
+    hash.checked_abs().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TAG_A: i64 = 2_598_919;
+
+    #[test]
+    fn the_tags_code_is_the_tags_hash_or_the_due_time() {
+        let settings = Settings::default();
+        let check = |properties: &str, topic: &str, expected: i64| {
+            let marks = Marks::read(properties.as_bytes());
+            assert_eq!(
+                marks.tags_code(&settings, topic, 5_000),
+                expected,
+                "{properties:?} {topic}"
+            );
+        };
+        let delayed = |level: &str| format!("TAGS\u{1}TagA\u{2}DELAY\u{1}{level}\u{2}");
+        check("", "T", 0);
+        check("TAGS\u{1}TagA", "T", TAG_A);
+        check(&delayed("3"), "T", TAG_A);
+        check(&delayed("3"), names::SCHEDULE_TOPIC, 15_000);
+        check(&delayed("99"), names::SCHEDULE_TOPIC, 7_205_000);
+        check(&delayed("0"), names::SCHEDULE_TOPIC, TAG_A);
+        check(&delayed("soon"), names::SCHEDULE_TOPIC, TAG_A);
+    }
+
+    #[test]
+    fn the_index_finds_unique_key_keys_and_tags() {
+        let marks = Marks::read(b"KEYS\x01k1  k2\x02UNIQ_KEY\x01u\x02TAGS\x01a\x02");
+        let hashes = |flag| marks.index_hashes("T", flag).collect::<Vec<_>>();
+        let expected = ["T#u", "T#k1", "T#k2", "T#T#a"].map(hash::java_hash);
+        assert_eq!(hashes(sys_flag::TRANSACTION_PREPARED), expected);
+        assert_eq!(hashes(sys_flag::TRANSACTION_ROLLBACK), []);
+        assert_eq!(index_hash(0, "polygenelubricants"), 0, "the number without a positive twin");
+    }
+}

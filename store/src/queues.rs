@@ -1,0 +1,123 @@
+//! The table of all consume queues: topic and queue id to [`Queue`], found without allocating.
+
+use crate::Error;
+use crate::consume_queue::Queue;
+use crate::disk::Disk;
+use message::Str;
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The queues of one topic, sorted by id.
+type Topic = Vec<Arc<Queue>>;
+
+/// All consume queues of a store.
+pub(crate) struct Queues {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    file_bytes: u64,
+    topics: RwLock<HashMap<Str, Topic>>,
+}
+
+impl Queues {
+    /// An empty table; nothing is touched on the disk.
+    pub(crate) fn empty(disk: Arc<dyn Disk>, dir: PathBuf, file_bytes: u64) -> Self {
+        Self { disk, dir, file_bytes, topics: RwLock::default() }
+    }
+
+    /// Opens the queues that are on the disk; directories that are no queue ids are passed over.
+    /// Says whether one of them lost units that the log may still have.
+    pub(crate) fn load(&self, clean: bool) -> Result<bool, Error> {
+        let mut lossy = false;
+        let list = |dir: &PathBuf| self.disk.list(dir).map_err(Error::io("list", dir));
+        for topic in list(&self.dir)?.iter().filter(|listed| listed.is_dir) {
+            for queue in list(&self.dir.join(&topic.name))?.iter().filter(|listed| listed.is_dir) {
+                let Ok(id) = queue.name.parse() else { continue };
+                lossy |= self.open(&topic.name, id).load(clean)?;
+            }
+        }
+        Ok(lossy)
+    }
+
+    /// A queue that exists.
+    pub(crate) fn find(&self, topic: &str, id: i32) -> Option<Arc<Queue>> {
+        let topics = self.topics.read();
+        let queues = topics.get(topic)?;
+        queues.binary_search_by_key(&id, |queue| queue.id).ok().map(|at| queues[at].clone())
+    }
+
+    /// A queue, made when it does not exist. Its directory is made by the first write.
+    pub(crate) fn open(&self, topic: &str, id: i32) -> Arc<Queue> {
+        if let Some(queue) = self.find(topic, id) {
+            return queue;
+        }
+        // A copy: the name that came with a message would keep the message's bytes alive.
+        let name = Str::from(topic.to_string());
+        let mut topics = self.topics.write();
+        let queues = topics.entry(name).or_default();
+        match queues.binary_search_by_key(&id, |queue| queue.id) {
+            Ok(at) => queues[at].clone(),
+            Err(at) => {
+                let dir = self.dir.join(topic).join(id.to_string());
+                let queue = Arc::new(Queue::new(self.disk.clone(), dir, id, self.file_bytes));
+                queues.insert(at, queue.clone());
+                queue
+            }
+        }
+    }
+
+    /// All queues.
+    pub(crate) fn all(&self) -> Vec<Arc<Queue>> {
+        self.topics.read().values().flatten().cloned().collect()
+    }
+
+    /// The names of all topics that have queues.
+    pub(crate) fn topics(&self) -> Vec<Str> {
+        self.topics.read().keys().cloned().collect()
+    }
+
+    /// The ids of a topic's queues, in order.
+    pub(crate) fn ids(&self, topic: &str) -> Vec<i32> {
+        let topics = self.topics.read();
+        topics.get(topic).map_or_else(Vec::new, |queues| queues.iter().map(|q| q.id).collect())
+    }
+
+    /// Takes a topic out of the table and removes its files. Says whether there was one.
+    pub(crate) fn remove(&self, topic: &str) -> Result<bool, Error> {
+        Ok(self.remove_where(topic, |_| true)? > 0)
+    }
+
+    /// Takes the queues of a topic that `gone` names out of the table and removes their files.
+    /// Returns how many there were.
+    pub(crate) fn remove_where(
+        &self,
+        topic: &str,
+        gone: impl Fn(&Queue) -> bool,
+    ) -> Result<usize, Error> {
+        let removed: Vec<Arc<Queue>> = {
+            let mut topics = self.topics.write();
+            let Some(queues) = topics.get_mut(topic) else { return Ok(0) };
+            let removed = queues.extract_if(.., |queue| gone(queue)).collect();
+            if queues.is_empty() {
+                topics.remove(topic);
+            }
+            removed
+        };
+        removed.iter().try_for_each(|queue| queue.remove(&*self.disk))?;
+        if !self.topics.read().contains_key(topic) {
+            self.remove_dir(topic)?;
+        }
+        Ok(removed.len())
+    }
+
+    fn remove_dir(&self, topic: &str) -> Result<(), Error> {
+        let dir = self.dir.join(topic);
+        match self.disk.remove_dir(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &dir)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}

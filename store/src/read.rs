@@ -1,0 +1,323 @@
+//! Reading: messages of a queue, single records, queries by key and by time. Statuses, next offsets
+//! and limits are those of Java's `DefaultMessageStore.getMessage`.
+
+use crate::consume_queue::{Queue, UNIT_LEN, Unit};
+use crate::{Settings, Store};
+use bytes::Bytes;
+
+/// Units that are read from a queue at once.
+const UNITS_AT_ONCE: usize = 64;
+/// The most bytes that one read returns whatever the caller asks.
+const READ_BYTES_MAX: usize = 128 << 20;
+/// The fewest bytes that a caller can ask for.
+const READ_BYTES_MIN: usize = 100;
+
+/// A place in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The queue within it.
+    pub queue_id: i32,
+    /// The queue offset.
+    pub offset: i64,
+}
+
+/// How much a read may return. The first message comes whatever its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages.
+    pub max_messages: usize,
+    /// Bytes of all records together.
+    pub max_bytes: usize,
+}
+
+impl Limits {
+    /// At most `max_messages`, and no bytes limit of the caller.
+    pub fn messages(max_messages: usize) -> Self {
+        Self { max_messages, max_bytes: READ_BYTES_MAX }
+    }
+}
+
+/// Which messages a reader wants.
+pub trait Filter {
+    /// Decides by the queue unit alone.
+    fn wants_tags_code(&self, _tags_code: i64) -> bool {
+        true
+    }
+    /// Decides by the whole record; asked only when the first answer was yes.
+    fn wants_record(&self, _record: &[u8]) -> bool {
+        true
+    }
+}
+
+/// Wants every message.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Everything;
+
+impl Filter for Everything {}
+
+/// What a read found (Java `GetMessageStatus`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadStatus {
+    /// At least one message.
+    Found,
+    /// There are messages, none that the filter wants; go on at the next offset.
+    NoMatchedMessage,
+    /// The log file of the message was just removed; go on at the next offset.
+    MessageWasRemoving,
+    /// The queue's file is missing; go on at the next offset.
+    OffsetFoundNull,
+    /// Far beyond the end.
+    OffsetOverflowBadly,
+    /// Exactly at the end: wait for the next message.
+    OffsetOverflowOne,
+    /// Before the first message.
+    OffsetTooSmall,
+    /// The topic has no such queue.
+    NoMatchedLogicQueue,
+    /// The queue is empty.
+    NoMessageInQueue,
+}
+
+/// The answer to a read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// What was found.
+    pub status: ReadStatus,
+    /// The records, lent from the log.
+    pub messages: Vec<Bytes>,
+    /// Bytes of all records together.
+    pub bytes: usize,
+    /// Where to go on.
+    pub next_offset: i64,
+    /// The queue's first offset.
+    pub min_offset: i64,
+    /// The offset behind the queue's last message.
+    pub max_offset: i64,
+    /// Bytes between the last record looked at and the log's end.
+    pub log_behind: i64,
+    /// What was read is so far behind that it cannot be in memory: a replica should serve it.
+    pub suggest_replica: bool,
+}
+
+/// Which end of equal times is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boundary {
+    /// The first message stored at or after the time.
+    Lower,
+    /// The last message stored at or before the time.
+    Upper,
+}
+
+/// The answer to a query by key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Records whose key has the hash asked for, in log order. Another key may have the same hash:
+    /// compare before trusting.
+    pub records: Vec<Bytes>,
+    /// Store time of the newest indexed record, ms since the epoch; 0 when nothing was found.
+    pub index_last_update_timestamp: i64,
+    /// Log offset of the newest indexed record; 0 when nothing was found.
+    pub index_last_update_log_offset: i64,
+}
+
+impl Store {
+    /// Reads messages of a queue from a position on.
+    pub fn read(&self, from: Position<'_>, limits: Limits, filter: &dyn Filter) -> Read {
+        let Position { topic, queue_id, offset } = from;
+        let mut read = Read {
+            status: ReadStatus::NoMatchedLogicQueue,
+            messages: Vec::new(),
+            bytes: 0,
+            next_offset: 0,
+            min_offset: 0,
+            max_offset: 0,
+            log_behind: 0,
+            suggest_replica: false,
+        };
+        let Some(queue) = self.queues.find(topic, queue_id) else { return read };
+        (read.min_offset, read.max_offset) = (queue.min(), queue.max());
+        (read.status, read.next_offset) = match offset {
+            _ if read.max_offset == 0 => (ReadStatus::NoMessageInQueue, 0),
+            _ if offset < read.min_offset => (ReadStatus::OffsetTooSmall, read.min_offset),
+            _ if offset == read.max_offset => (ReadStatus::OffsetOverflowOne, offset),
+            _ if offset > read.max_offset => (ReadStatus::OffsetOverflowBadly, read.max_offset),
+            _ => (ReadStatus::NoMatchedMessage, offset),
+        };
+        if read.status == ReadStatus::NoMatchedMessage {
+            self.read_units(&queue, limits, filter, &mut read);
+        }
+        read
+    }
+
+    /// Walks the units from `read.next_offset` on, within one queue file.
+    fn read_units(&self, queue: &Queue, limits: Limits, filter: &dyn Filter, read: &mut Read) {
+        let first = read.next_offset;
+        let max_bytes = limits.max_bytes.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        let settings = self.live();
+        let scan_bytes = settings.filter_scan_bytes.max(limits.max_messages * UNIT_LEN);
+        let last = read.max_offset.min(queue.next_file(first)).min(first + to_units(scan_bytes));
+        let log_end = self.log.written_to();
+        let mut last_log_offset = log_end;
+        let mut skip_to = i64::MIN;
+        let mut units = [0; UNITS_AT_ONCE * UNIT_LEN];
+        'all: while read.next_offset < last {
+            let wanted = ((last - read.next_offset) as usize).min(UNITS_AT_ONCE);
+            let some = queue.read(read.next_offset, &mut units[..wanted * UNIT_LEN]);
+            let Some(some) = some.filter(|some| *some > 0) else {
+                if read.messages.is_empty() {
+                    read.status = ReadStatus::OffsetFoundNull;
+                    read.next_offset = queue.next_file(read.next_offset);
+                }
+                break;
+            };
+            for bytes in &units.as_chunks::<UNIT_LEN>().0[..some] {
+                let Some(unit) = Unit::decode(bytes) else { break 'all };
+                let hot = log_end - unit.log_offset <= settings.hot_bytes();
+                let limits = most(&settings, hot, (limits.max_messages, max_bytes));
+                if is_full(read, &unit, limits) {
+                    break 'all;
+                }
+                last_log_offset = unit.log_offset;
+                read.next_offset += 1;
+                if unit.is_blank() || unit.log_offset < skip_to {
+                    continue;
+                }
+                if !filter.wants_tags_code(unit.tags_code) {
+                    continue;
+                }
+                let Some(record) = self.log.slice(unit.log_offset, unit.size as usize) else {
+                    if read.messages.is_empty() {
+                        read.status = ReadStatus::MessageWasRemoving;
+                    }
+                    skip_to = self.log.next_file(unit.log_offset);
+                    continue;
+                };
+                skip_to = i64::MIN;
+                if filter.wants_record(&record) {
+                    read.bytes += record.len();
+                    read.messages.push(record);
+                    read.status = ReadStatus::Found;
+                }
+            }
+        }
+        read.log_behind = log_end - last_log_offset;
+        read.suggest_replica = read.log_behind > settings.hot_bytes();
+    }
+
+    /// The queue's first offset; 0 when there is no such queue.
+    pub fn min_offset(&self, topic: &str, queue_id: i32) -> i64 {
+        self.queues.find(topic, queue_id).map_or(0, |queue| queue.min())
+    }
+
+    /// The offset behind the queue's last readable message; 0 when there is no such queue.
+    pub fn max_offset(&self, topic: &str, queue_id: i32) -> i64 {
+        self.queues.find(topic, queue_id).map_or(0, |queue| queue.max())
+    }
+
+    /// One unit of a queue.
+    pub fn unit(&self, topic: &str, queue_id: i32, offset: i64) -> Option<Unit> {
+        self.queues.find(topic, queue_id)?.unit(offset)
+    }
+
+    /// Up to `max` units of a queue from `offset` on, for tools and for delayed delivery.
+    pub fn units(&self, topic: &str, queue_id: i32, offset: i64, max: usize) -> Vec<Unit> {
+        let Some(queue) = self.queues.find(topic, queue_id) else { return Vec::new() };
+        let from = offset.max(queue.min());
+        let count = (queue.max() - from).clamp(0, i64::try_from(max).unwrap_or(i64::MAX));
+        let mut all = Vec::with_capacity(count as usize);
+        let mut bytes = [0; UNITS_AT_ONCE * UNIT_LEN];
+        while (all.len() as i64) < count {
+            let wanted = (count as usize - all.len()).min(UNITS_AT_ONCE);
+            let read = queue.read(from + all.len() as i64, &mut bytes[..wanted * UNIT_LEN]);
+            let Some(read) = read.filter(|read| *read > 0) else { break };
+            let units = &bytes.as_chunks::<UNIT_LEN>().0[..read];
+            all.extend(units.iter().map_while(Unit::decode));
+            if all.len() < read {
+                break;
+            }
+        }
+        all
+    }
+
+    /// When the message at a queue offset was stored, ms since the epoch.
+    pub fn store_time(&self, topic: &str, queue_id: i32, offset: i64) -> Option<i64> {
+        self.log.store_time(self.unit(topic, queue_id, offset)?.log_offset)
+    }
+
+    /// When the first message of a queue was stored, ms since the epoch.
+    pub fn earliest_store_time(&self, topic: &str, queue_id: i32) -> Option<i64> {
+        self.store_time(topic, queue_id, self.min_offset(topic, queue_id))
+    }
+
+    /// When the first message of the whole log was stored, ms since the epoch.
+    pub fn earliest_log_time(&self) -> Option<i64> {
+        self.log.store_time(self.min_log_offset())
+    }
+
+    /// The queue offset by time (ms since the epoch). Lower: the first message stored at or after
+    /// it, the offset behind the last one when there is none. Upper: the last message stored at or
+    /// before it, 0 when there is none (Java `ConsumeQueue.getOffsetInQueueByTime`).
+    pub fn offset_by_time(&self, topic: &str, queue_id: i32, time: i64, end: Boundary) -> i64 {
+        let Some(queue) = self.queues.find(topic, queue_id) else { return 0 };
+        let (min, max) = (queue.min(), queue.max());
+        let stored = |unit: &Unit| self.log.store_time(unit.log_offset).unwrap_or(0);
+        match end {
+            Boundary::Lower => queue.partition(min, max, |unit| stored(unit) < time),
+            Boundary::Upper => {
+                let after = queue.partition(min, max, |unit| stored(unit) <= time);
+                if after > min { after - 1 } else { 0 }
+            }
+        }
+    }
+
+    /// The record that begins at a log offset.
+    pub fn message_at(&self, log_offset: i64) -> Option<Bytes> {
+        self.log.record(log_offset)
+    }
+
+    /// The record of `size` bytes at a log offset, when the caller knows both from a [`Unit`].
+    pub fn record_of(&self, unit: &Unit) -> Option<Bytes> {
+        self.log.slice(unit.log_offset, usize::try_from(unit.size).ok()?)
+    }
+
+    /// Finds records by key or unique key, stored from `begin` to `end` (ms since the epoch).
+    pub fn query(&self, topic: &str, key: &str, max: usize, (begin, end): (i64, i64)) -> Query {
+        let mut answer = Query::default();
+        let Some(index) = &self.index else { return answer };
+        if let Err(error) = self.wait_for_room(self.put_index_keys()) {
+            self.fence(&error);
+        }
+        let max = max.min(self.live().query_messages);
+        let found = index.query(topic, key, (begin, end), max);
+        if !found.log_offsets.is_empty() {
+            answer.index_last_update_timestamp = found.last_time;
+            answer.index_last_update_log_offset = found.last_offset;
+        }
+        let records = found.log_offsets.iter().filter_map(|offset| self.message_at(*offset));
+        answer.records = records.collect();
+        answer
+    }
+}
+
+/// The most messages and bytes of a read, by what it asks for and by what the settings allow where
+/// it reads.
+fn most(settings: &Settings, hot: bool, asked: (usize, usize)) -> (usize, usize) {
+    let (messages, bytes) = if hot {
+        (settings.hot_read_messages, settings.hot_read_bytes)
+    } else {
+        (settings.cold_read_messages, settings.cold_read_bytes)
+    };
+    (messages.min(asked.0), bytes.min(asked.1))
+}
+
+/// Whether one more record would be too much.
+fn is_full(read: &Read, unit: &Unit, (max_messages, max_bytes): (usize, usize)) -> bool {
+    !read.messages.is_empty()
+        && (read.messages.len() >= max_messages || read.bytes + unit.size as usize > max_bytes)
+}
+
+fn to_units(bytes: usize) -> i64 {
+    bytes.div_ceil(UNIT_LEN) as i64
+}

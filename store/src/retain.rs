@@ -1,0 +1,141 @@
+//! What is removed and when: files of the log that are old enough or must make room, and what of
+//! queues and index led to them (Java `CleanCommitLogService`, `CleanConsumeQueueService`).
+
+use crate::disk::Space;
+use crate::{Error, Store};
+use message::{Str, names};
+use std::sync::atomic::Ordering;
+
+const MS_PER_HOUR: i64 = 3_600_000;
+
+/// What one round removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retained {
+    /// Files of the commit log.
+    pub log_files: usize,
+    /// Files of consume queues.
+    pub queue_files: usize,
+    /// Index files.
+    pub index_files: usize,
+}
+
+impl Store {
+    /// One round of expiry at `now`, ms since the epoch. Call it every
+    /// [`crate::Settings::retain_interval_ms`]. Also decides whether the disk is too full to go on.
+    pub fn retain(&self, now: i64) -> Result<Retained, Error> {
+        self.check_fence()?;
+        let used = self.log_space()?.used_ratio() * 100.0;
+        let settings = self.live();
+        let refuse = used > f64::from(settings.disk_refuse_percent);
+        if self.disk_full.swap(refuse, Ordering::AcqRel) != refuse {
+            tracing::warn!(used, refuse, limit = settings.disk_refuse_percent, "disk space");
+        }
+        let forced = settings.delete_forcibly && used > f64::from(settings.disk_force_percent);
+        let hour = (now + settings.utc_offset_ms).div_euclid(MS_PER_HOUR).rem_euclid(24);
+        let due = settings.delete_hours.iter().any(|at| i64::from(*at) == hour);
+        let low = used > f64::from(settings.disk_used_percent);
+        if due || low || refuse || forced || self.take_manual_round() {
+            return self.remove_expired(now, forced);
+        }
+        Ok(Retained::default())
+    }
+
+    /// Lets the next rounds remove expired files whatever the hour (Java
+    /// `executeDeleteFilesManually`).
+    pub fn delete_expired_soon(&self) {
+        self.manual_rounds.store(20, Ordering::Release);
+    }
+
+    fn take_manual_round(&self) -> bool {
+        let take = |rounds: u32| rounds.checked_sub(1);
+        self.manual_rounds.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok()
+    }
+
+    /// Removes log files older than the reserved time, or of any age when `forced`, oldest first, a
+    /// bounded number, never the last one; then what led to them.
+    fn remove_expired(&self, now: i64, forced: bool) -> Result<Retained, Error> {
+        let settings = self.live();
+        let reserved_ms = settings.reserved_hours.saturating_mul(MS_PER_HOUR);
+        let modified = self.log.segments.modified()?;
+        let mut removed = Retained::default();
+        while removed.log_files < settings.delete_files_at_once {
+            let segments = self.log.segments.all();
+            let [first, _, ..] = &segments[..] else { break };
+            // Under Sync a file may be complete and not yet durable.
+            if first.end() > self.log.flushed_to() {
+                break;
+            }
+            let time = modified.iter().find(|(start, _)| *start == first.start);
+            let is_old = time.is_some_and(|(_, time)| time.saturating_add(reserved_ms) <= now);
+            if !is_old && !forced {
+                break;
+            }
+            self.log.segments.remove_first()?;
+            removed.log_files += 1;
+        }
+        if removed.log_files > 0 {
+            tracing::info!(files = removed.log_files, forced, "commit log files expired");
+            self.follow_log_min(&mut removed)?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes what of queues and index leads before the log's first offset.
+    fn follow_log_min(&self, removed: &mut Retained) -> Result<(), Error> {
+        let log_min = self.log.min();
+        for queue in self.queues.all() {
+            removed.queue_files += queue.expire(log_min)?;
+        }
+        if let Some(index) = &self.index {
+            removed.index_files += index.expire(log_min)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the topics' queues. Their records stay in the log until they expire. Returns how
+    /// many topics had queues.
+    pub fn delete_topics<'a>(
+        &self,
+        topics: impl IntoIterator<Item = &'a str>,
+    ) -> Result<usize, Error> {
+        let _no_append = self.writer.lock();
+        let mut removed = 0;
+        for topic in topics {
+            removed += usize::from(self.queues.remove(topic)?);
+        }
+        Ok(removed)
+    }
+
+    /// Removes the queues whose last message has expired, except those of system topics. Returns
+    /// how many.
+    pub fn clean_expired_queues(&self) -> Result<usize, Error> {
+        let _no_append = self.writer.lock();
+        let log_min = self.log.min();
+        let mut removed = 0;
+        for topic in self.queues.topics().iter().filter(|topic| !names::is_system_topic(topic)) {
+            removed += self.queues.remove_where(topic, |queue| queue.log_end() < log_min)?;
+        }
+        Ok(removed)
+    }
+
+    /// The topics that have queues.
+    pub fn topics(&self) -> Vec<Str> {
+        self.queues.topics()
+    }
+
+    /// The ids of a topic's queues, in order.
+    pub fn queue_ids(&self, topic: &str) -> Vec<i32> {
+        self.queues.ids(topic)
+    }
+
+    /// The file system of the commit log.
+    pub fn log_space(&self) -> Result<Space, Error> {
+        let dir = self.log.segments.dir();
+        self.disk.space(dir).map_err(Error::io("stat", dir))
+    }
+
+    /// The file system of the queues, index and configuration.
+    pub fn root_space(&self) -> Result<Space, Error> {
+        self.disk.space(&self.settings.root).map_err(Error::io("stat", &self.settings.root))
+    }
+}

@@ -1,0 +1,240 @@
+//! A run of files of one fixed size, each named by the offset of its first byte: the shape that the
+//! commit log and every consume queue share. What is in the files is not known here.
+
+use crate::Error;
+use crate::disk::{Allocation, Disk, File, Listed};
+use parking_lot::{Mutex, RwLock};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// One file of a run.
+#[derive(Clone)]
+pub(crate) struct Segment {
+    /// The offset of its first byte.
+    pub(crate) start: i64,
+    /// The file.
+    pub(crate) file: Arc<dyn File>,
+}
+
+impl Segment {
+    /// The offset behind its last byte.
+    pub(crate) fn end(&self) -> i64 {
+        self.start.saturating_add(self.file.len() as i64)
+    }
+}
+
+/// The files of a run in order. Reading needs no more than a short shared lock.
+pub(crate) struct Segments {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    file_bytes: i64,
+    space: Allocation,
+    files: RwLock<Vec<Segment>>,
+    /// The file after the last one, made before it is needed. Lock before `files`.
+    spare: Mutex<Option<Segment>>,
+}
+
+impl Segments {
+    /// A run without files; nothing is touched on the disk.
+    pub(crate) fn empty(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        file_bytes: u64,
+        space: Allocation,
+    ) -> Self {
+        let file_bytes = i64::try_from(file_bytes).expect("settings bound the file sizes");
+        let (files, spare) = (RwLock::default(), Mutex::default());
+        Self { disk, dir, file_bytes, space, files, spare }
+    }
+
+    /// Opens the files that are there. A zero-length last file is removed, any other wrong length
+    /// is an error (Java `MappedFileQueue.doLoad`).
+    pub(crate) fn load(&self) -> Result<(), Error> {
+        let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
+        let listed: Vec<(i64, Listed)> =
+            listed.into_iter().filter_map(|file| Some((start_of(&file)?, file))).collect();
+        let mut files = Vec::with_capacity(listed.len());
+        for (index, (start, file)) in listed.iter().enumerate() {
+            let path = self.dir.join(&file.name);
+            if file.len == 0 && index + 1 == listed.len() {
+                self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+                continue;
+            }
+            if file.len != self.file_bytes as u64 {
+                let why = format!(
+                    "the file has {} bytes but the settings say {}; set the size that the store \
+                     was made with, or move the file away",
+                    file.len, self.file_bytes
+                );
+                return Err(Error::Corrupt { path, why });
+            }
+            files.push(self.open(*start)?);
+        }
+        *self.files.write() = files;
+        Ok(())
+    }
+
+    /// Opens the files of a run that can be made anew. One of a wrong length gets the right one,
+    /// with the bytes that it has; the files behind it are removed. Says whether there was one.
+    pub(crate) fn load_derived(&self) -> Result<bool, Error> {
+        let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
+        let listed: Vec<_> = listed.iter().filter(|file| start_of(file).is_some()).collect();
+        let first_wrong = listed.iter().position(|file| file.len != self.file_bytes as u64);
+        if let Some([wrong, later @ ..]) = first_wrong.and_then(|first| listed.get(first..)) {
+            let path = self.dir.join(&wrong.name);
+            let (len, expected) = (wrong.len, self.file_bytes);
+            tracing::error!(path = %path.display(), len, expected, "wrong size, to be rebuilt");
+            for file in later.iter().rev() {
+                let path = self.dir.join(&file.name);
+                self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+            }
+            let mut content = vec![0; self.file_bytes as usize];
+            let kept = wrong.len.min(content.len() as u64) as usize;
+            let file = self.disk.open(&path, wrong.len, self.space);
+            let read = file.and_then(|file| file.read_at(0, &mut content[..kept]));
+            read.map_err(Error::io("read", &path))?;
+            self.disk.replace(&path, &content, None).map_err(Error::io("write", &path))?;
+        }
+        self.load()?;
+        Ok(first_wrong.is_some())
+    }
+
+    /// The segment that holds `offset`.
+    pub(crate) fn find(&self, offset: i64) -> Option<Segment> {
+        let files = self.files.read();
+        let after = files.partition_point(|file| file.start <= offset);
+        let file = files.get(after.checked_sub(1)?)?;
+        (offset < file.end()).then(|| file.clone())
+    }
+
+    /// The segment that holds `offset`, or the first one behind it.
+    pub(crate) fn find_from(&self, offset: i64) -> Option<Segment> {
+        let files = self.files.read();
+        files.get(files.partition_point(|file| file.end() <= offset)).cloned()
+    }
+
+    /// All segments in order.
+    pub(crate) fn all(&self) -> Vec<Segment> {
+        self.files.read().clone()
+    }
+
+    /// The first segment.
+    pub(crate) fn first(&self) -> Option<Segment> {
+        self.files.read().first().cloned()
+    }
+
+    /// The last segment.
+    pub(crate) fn last(&self) -> Option<Segment> {
+        self.files.read().last().cloned()
+    }
+
+    /// The directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The bytes of every file.
+    pub(crate) fn file_bytes(&self) -> i64 {
+        self.file_bytes
+    }
+
+    /// The start of the segment that holds or would hold `offset`.
+    pub(crate) fn start_for(&self, offset: i64) -> i64 {
+        offset - offset % self.file_bytes
+    }
+
+    /// The segment for writing at `offset`, making it when it is the next one.
+    pub(crate) fn for_append(&self, offset: i64) -> Result<Segment, Error> {
+        if let Some(segment) = self.find(offset) {
+            return Ok(segment);
+        }
+        let start = self.start_for(offset);
+        let mut spare = self.spare.lock();
+        let segment = match spare.take() {
+            Some(segment) if segment.start == start => segment,
+            _ => self.open(start)?,
+        };
+        let mut files = self.files.write();
+        assert!(files.last().is_none_or(|last| last.end() <= start), "segments are made in order");
+        files.push(segment.clone());
+        Ok(segment)
+    }
+
+    /// Makes the file after the last one ready, so that rolling need not wait for it.
+    pub(crate) fn make_spare(&self) -> Result<(), Error> {
+        let mut spare = self.spare.lock();
+        let Some(last) = self.last() else { return Ok(()) };
+        if spare.is_none() {
+            *spare = Some(self.open(last.end())?);
+        }
+        Ok(())
+    }
+
+    /// Removes the file that was made ready and not needed.
+    pub(crate) fn remove_spare(&self) -> Result<(), Error> {
+        match self.spare.lock().take() {
+            Some(segment) => self.remove(&segment),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the first file.
+    pub(crate) fn remove_first(&self) -> Result<(), Error> {
+        let Some(first) = self.first() else { return Ok(()) };
+        self.remove(&first)?;
+        self.files.write().remove(0);
+        Ok(())
+    }
+
+    /// Ends the run at `end`: later files are removed, and in the file that holds `end` everything
+    /// from there on is made zeros, durably, so that old bytes can never be taken for new ones.
+    pub(crate) fn truncate(&self, end: i64) -> Result<(), Error> {
+        while let Some(last) = self.last().filter(|last| last.start > end) {
+            self.remove(&last)?;
+            self.files.write().pop();
+        }
+        let Some(last) = self.find(end) else { return Ok(()) };
+        let path = self.path(last.start);
+        let range = (end - last.start) as u64..last.file.len();
+        if !last.file.is_zero(range.clone()).map_err(Error::io("read", &path))? {
+            last.file.zero(range.clone()).map_err(Error::io("zero", &path))?;
+            last.file.sync(range).map_err(Error::io("sync", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Removes all files.
+    pub(crate) fn remove_all(&self) -> Result<(), Error> {
+        self.remove_spare()?;
+        let files = std::mem::take(&mut *self.files.write());
+        files.iter().try_for_each(|segment| self.remove(segment))
+    }
+
+    /// The file's path.
+    pub(crate) fn path(&self, start: i64) -> PathBuf {
+        self.dir.join(format!("{start:020}"))
+    }
+
+    /// When the file was last modified, ms since the epoch.
+    pub(crate) fn modified(&self) -> Result<Vec<(i64, i64)>, Error> {
+        let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
+        Ok(listed.iter().filter_map(|file| Some((start_of(file)?, file.modified))).collect())
+    }
+
+    fn open(&self, start: i64) -> Result<Segment, Error> {
+        let path = self.path(start);
+        let file = self.disk.open(&path, self.file_bytes as u64, self.space);
+        Ok(Segment { start, file: file.map_err(Error::io("open", &path))? })
+    }
+
+    fn remove(&self, segment: &Segment) -> Result<(), Error> {
+        let path = self.path(segment.start);
+        self.disk.remove(&path).map_err(Error::io("remove", &path))
+    }
+}
+
+/// The offset in a segment's name, when it is one.
+fn start_of(file: &Listed) -> Option<i64> {
+    let digits = file.name.len() == 20 && file.name.bytes().all(|byte| byte.is_ascii_digit());
+    if file.is_dir || !digits { None } else { file.name.parse().ok() }
+}

@@ -1,0 +1,84 @@
+//! Counters of the store. Only numbers; who prints them is not known here.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Upper bounds, ms, of the classes in which times of appends are counted (Java
+/// `StoreStatsService`, `putMessageDistributeTime`).
+pub const APPEND_TIME_BOUNDS_MS: [u64; 12] =
+    [1, 10, 50, 100, 200, 500, 1_000, 2_000, 3_000, 4_000, 5_000, 10_000];
+
+/// Counters since the start.
+#[derive(Debug, Default)]
+pub struct Stats {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+    batches: AtomicU64,
+    refused: AtomicU64,
+    slowest_ms: AtomicU64,
+    times: [AtomicU64; APPEND_TIME_BOUNDS_MS.len() + 1],
+}
+
+impl Stats {
+    /// Messages stored.
+    pub fn messages(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    /// Bytes written to the commit log.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Writes to the commit log; each may hold many messages.
+    pub fn batches(&self) -> u64 {
+        self.batches.load(Ordering::Relaxed)
+    }
+
+    /// Appends that were refused or failed.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The slowest append that [`Self::record_time`] was told, ms.
+    pub fn slowest_ms(&self) -> u64 {
+        self.slowest_ms.load(Ordering::Relaxed)
+    }
+
+    /// Counts the time that a caller's append took, ms.
+    pub fn record_time(&self, ms: u64) {
+        let class = APPEND_TIME_BOUNDS_MS.partition_point(|bound| *bound <= ms);
+        let class = if ms == 0 { 0 } else { class };
+        self.times[class].fetch_add(1, Ordering::Relaxed);
+        self.slowest_ms.fetch_max(ms, Ordering::Relaxed);
+    }
+
+    /// How many appends fell into each class: 0 ms, below each bound, and above the last one.
+    pub fn times(&self) -> [u64; APPEND_TIME_BOUNDS_MS.len() + 1] {
+        std::array::from_fn(|class| self.times[class].load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn appended(&self, messages: u64, bytes: u64) {
+        self.messages.fetch_add(messages, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.batches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refuse(&self, appends: u64) {
+        self.refused.fetch_add(appends, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_fall_into_their_classes() {
+        let stats = Stats::default();
+        for ms in [0, 1, 9, 10, 9_999, 10_000, 60_000] {
+            stats.record_time(ms);
+        }
+        assert_eq!(stats.times(), [1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(stats.slowest_ms(), 60_000);
+    }
+}

@@ -1,0 +1,244 @@
+//! The store as one thing: opening it and what it knows of itself. Appending, reading, flushing and
+//! expiring stand in the files of those names.
+
+use crate::append::{AppendError, Writer};
+use crate::checkpoint::Checkpoint;
+use crate::commit_log::CommitLog;
+use crate::disk::{Disk, Lock};
+use crate::flush::{FlushTimes, Unflushed};
+use crate::index::Index;
+use crate::queues::Queues;
+use crate::recover::Recovery;
+use crate::{ConfigFiles, Error, Settings, Stats, queue_ends};
+use parking_lot::{Mutex, RwLock};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// A store: one directory with the files of Java's broker. All methods may be called from any
+/// thread; none starts a thread, reads a clock or waits for anything but the disk.
+pub struct Store {
+    /// As it was opened.
+    pub(crate) settings: Settings,
+    /// With the changes since.
+    live: RwLock<Arc<Settings>>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) log: CommitLog,
+    pub(crate) queues: Queues,
+    pub(crate) index: Option<Index>,
+    pub(crate) checkpoint: Checkpoint,
+    /// The append lock. Taken before every other lock.
+    pub(crate) writer: Mutex<Writer>,
+    /// Units that wait for the log to be durable; in log order.
+    pub(crate) unflushed: Mutex<VecDeque<Unflushed>>,
+    /// Held while a periodic flush runs.
+    pub(crate) flush_times: Mutex<FlushTimes>,
+    pub(crate) disk_full: AtomicBool,
+    /// Queue units or index keys wait for room on the disk.
+    pub(crate) waits_for_room: AtomicBool,
+    /// The next log file could not be made ready.
+    pub(crate) lacks_spare: AtomicBool,
+    pub(crate) manual_rounds: AtomicU32,
+    pub(crate) stats: Stats,
+    config: ConfigFiles,
+    fence: OnceLock<String>,
+    closed: AtomicBool,
+    recovered_clean: bool,
+    _lock: Box<dyn Lock>,
+}
+
+impl Store {
+    /// Opens the directory: locks it, finds where the log ends, mends what a crash left, and marks
+    /// it as in use until [`Store::close`].
+    pub fn open(disk: Arc<dyn Disk>, settings: Settings) -> Result<Self, Error> {
+        settings.check()?;
+        let root = settings.root.clone();
+        let lock = take_lock(&*disk, root.join("lock"))?;
+        let listed = disk.list(&root).map_err(Error::io("list", &root))?;
+        let clean = !listed.iter().any(|file| file.name == "abort");
+        let log = CommitLog::new(disk.clone(), &settings);
+        log.segments.load()?;
+        // From here on files are mended: a start that is killed meanwhile was not clean.
+        let abort = root.join("abort");
+        disk.replace(&abort, b"in use", None).map_err(Error::io("write", &abort))?;
+        let queue_bytes = settings.consume_queue_file_bytes;
+        let queues = Queues::empty(disk.clone(), root.join("consumequeue"), queue_bytes);
+        let lossy = queues.load(clean)?;
+        let checkpoint = Checkpoint::open(&*disk, root.join("checkpoint"))?;
+        let durable_to = checkpoint.durable_to();
+        let lossy = lossy || clean && queue_ends::any_is_short(&*disk, &root, &queues, durable_to)?;
+        let index = settings.index.then(|| Index::new(disk.clone(), &settings));
+        if let Some(index) = &index {
+            index.load(clean, &checkpoint)?;
+        }
+        Recovery {
+            settings: &settings,
+            log: &log,
+            queues: &queues,
+            index: index.as_ref(),
+            checkpoint: &checkpoint,
+            clean,
+            lossy,
+        }
+        .run()?;
+        Ok(Self {
+            writer: Mutex::new(Writer::new(&log)),
+            config: ConfigFiles::new(disk.clone(), &root),
+            live: RwLock::new(Arc::new(settings.clone())),
+            settings,
+            disk,
+            log,
+            queues,
+            index,
+            checkpoint,
+            unflushed: Mutex::default(),
+            flush_times: Mutex::default(),
+            disk_full: AtomicBool::new(false),
+            waits_for_room: AtomicBool::new(false),
+            lacks_spare: AtomicBool::new(false),
+            manual_rounds: AtomicU32::new(0),
+            stats: Stats::default(),
+            fence: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            recovered_clean: clean,
+            _lock: lock,
+        })
+    }
+
+    /// The settings that the store was opened with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Takes over what may change while the store is open: limits of messages and reads, when
+    /// there is a flush, what expires. Everything else stays as it was opened.
+    ///
+    /// # Errors
+    /// When the settings cannot be used together; nothing changes then.
+    pub fn retune(&self, settings: Settings) -> Result<(), Error> {
+        settings.check()?;
+        *self.live.write() = Arc::new(settings);
+        Ok(())
+    }
+
+    /// The largest body that is stored.
+    pub(crate) fn max_message_bytes(&self) -> usize {
+        self.live.read().max_message_bytes
+    }
+
+    /// The settings of which some may change: not those of the files' shape, nor the flush mode.
+    pub(crate) fn live(&self) -> Arc<Settings> {
+        Arc::clone(&self.live.read())
+    }
+
+    /// The files under `config/`.
+    pub fn config(&self) -> &ConfigFiles {
+        &self.config
+    }
+
+    /// Counters.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Whether the process before this one had stopped cleanly.
+    pub fn was_clean(&self) -> bool {
+        self.recovered_clean
+    }
+
+    /// The first log offset that is still there.
+    pub fn min_log_offset(&self) -> i64 {
+        self.log.min()
+    }
+
+    /// The log offset behind the last written byte.
+    pub fn max_log_offset(&self) -> i64 {
+        self.log.written_to()
+    }
+
+    /// Everything before this log offset is durable.
+    pub fn flushed_to(&self) -> i64 {
+        self.log.flushed_to()
+    }
+
+    /// Readers see everything before this log offset.
+    pub fn readable_to(&self) -> i64 {
+        self.log.readable_to()
+    }
+
+    /// Store time of the newest record, ms since the epoch.
+    pub fn newest_store_time(&self) -> i64 {
+        self.log.newest_time()
+    }
+
+    /// Log bytes that queues do not show yet: none, except under [`crate::FlushMode::Sync`] what is
+    /// not durable yet.
+    pub fn dispatch_behind(&self) -> i64 {
+        self.log.written_to() - self.log.readable_to()
+    }
+
+    /// Why nothing is stored any more, after a failed write or sync.
+    pub fn fence_reason(&self) -> Option<&str> {
+        self.fence.get().map(String::as_str)
+    }
+
+    /// Whether an append would be refused now, and why.
+    pub fn refusal(&self) -> Option<AppendError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Some(AppendError::Closed);
+        }
+        if self.is_fenced() {
+            return Some(AppendError::Fenced);
+        }
+        let is_full = |full: &AtomicBool| full.load(Ordering::Acquire);
+        (is_full(&self.disk_full) || is_full(&self.waits_for_room)).then_some(AppendError::DiskFull)
+    }
+
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.fence.get().is_some()
+    }
+
+    /// Takes no more writes. A failed write or sync is never tried again: the page cache may have
+    /// dropped what it could not write, and a second try would lie.
+    pub(crate) fn fence(&self, error: &Error) {
+        if self.fence.set(error.to_string()).is_ok() {
+            tracing::error!(%error, "the store takes no more writes; mend the disk and restart");
+        }
+    }
+
+    /// Takes a full disk, which a write to queues, index or checkpoint met, for no failure: what
+    /// could not be written waits in memory, and nothing is appended until [`Store::flush`] wrote
+    /// it.
+    pub(crate) fn wait_for_room(&self, written: Result<(), Error>) -> Result<(), Error> {
+        match written {
+            Err(error @ Error::Full { .. }) => {
+                if !self.waits_for_room.swap(true, Ordering::AcqRel) {
+                    tracing::error!(%error, "no messages are taken until there is room again");
+                }
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    pub(crate) fn check_fence(&self) -> Result<(), Error> {
+        self.fence.get().map_or(Ok(()), |why| Err(Error::Fenced { why: why.clone() }))
+    }
+
+    /// Marks the store as closed and says whether it was before.
+    pub(crate) fn set_closed(&self) -> bool {
+        self.closed.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn abort_path(&self) -> PathBuf {
+        self.settings.root.join("abort")
+    }
+}
+
+fn take_lock(disk: &dyn Disk, path: PathBuf) -> Result<Box<dyn Lock>, Error> {
+    disk.lock(&path, b"lock").map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Error::Locked { path },
+        _ => Error::io("lock", &path)(error),
+    })
+}

@@ -1,0 +1,76 @@
+//! A full disk refuses messages, and that is all it does.
+
+use crate::sim_disk::SimDisk;
+use crate::support::*;
+use std::path::Path;
+use std::sync::Arc;
+use store::{Append, AppendError, Disk, FlushMode, Settings, Store};
+
+/// Appends to two topics until the store refuses; at most `max` messages.
+fn append_until_full(store: &Store, now: i64, stored: &mut Vec<String>, max: usize) -> bool {
+    for _ in 0..max {
+        let body = stored.len().to_string();
+        let mut list = [Append::one(draft("T", 0, &body)), Append::one(draft("New", 1, &body))];
+        store.append(now, &mut list);
+        match list.map(|append| append.outcome) {
+            [Ok(first), Ok(second)] => {
+                assert_eq!(first.queue_offset, second.queue_offset);
+                stored.push(body);
+            }
+            [Err(AppendError::DiskFull), Err(AppendError::DiskFull)] => return true,
+            other => panic!("{other:?}"),
+        }
+    }
+    false
+}
+
+fn check(store: &Store, stored: &[String]) {
+    for (topic, id) in [("T", 0), ("New", 1)] {
+        assert_eq!(bodies(store, topic, id), stored);
+        for body in stored {
+            let found = store.query(topic, &format!("key-{body}"), 64, (0, i64::MAX)).records;
+            assert_eq!(found.len(), 1, "{topic}: {body} by its key");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_and_fences_nothing() {
+    for (seed, close) in (0..12).flat_map(|seed| [(seed, true), (seed, false)]) {
+        let sim = SimDisk::new(seed);
+        let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+        let flush_mode = if seed % 2 == 0 { FlushMode::Async } else { FlushMode::Sync };
+        let commit_log_file_bytes = 1 << 20;
+        let settings = Settings { flush_mode, commit_log_file_bytes, ..small(Path::new("/store")) };
+        let store = open(&disk, &settings);
+        let (mut stored, mut now) = (Vec::new(), NOW);
+        append_until_full(&store, now, &mut stored, 1 + 7 * seed as usize);
+        store.flush(now).unwrap();
+        for _ in 0..3 {
+            sim.fill(true);
+            let mut refused = false;
+            for _ in 0..100 {
+                now += 500;
+                refused = append_until_full(&store, now, &mut stored, 1 + seed as usize % 5);
+                store.flush(now).unwrap();
+                if refused {
+                    break;
+                }
+            }
+            assert!(refused, "seed {seed}: pages run out");
+            store.sync().unwrap();
+            assert_eq!(bodies(&store, "T", 0), stored, "seed {seed}: reading goes on");
+            assert_eq!(store.refusal(), Some(AppendError::DiskFull));
+            sim.fill(false);
+            store.flush(now + 500).unwrap();
+            assert_eq!((store.refusal(), store.fence_reason()), (None, None));
+            store.sync().unwrap();
+            check(&store, &stored);
+        }
+        if close {
+            store.close().unwrap();
+        }
+        drop(store);
+        check(&open(&disk, &settings), &stored);
+    }
+}

@@ -1,0 +1,12 @@
+//! The store through its public door, over the real disk and over one that crashes.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "all of this is tests")]
+
+mod crash;
+mod damage;
+mod full_disk;
+mod layout;
+mod round_trip;
+mod sim_disk;
+mod support;
+mod zeros;

@@ -1,0 +1,119 @@
+//! What the tests share: small settings, drafts, and a directory that removes itself.
+
+use bytes::Bytes;
+use message::{Draft, Entry, Properties, Record, property, record};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use store::{Append, Appended, Disk, Everything, Limits, OsDisk, Position, Read, Settings, Store};
+
+use crate::sim_disk::SimDisk;
+
+pub(crate) const NOW: i64 = 1_700_000_000_000;
+
+/// A directory of its own, removed at the end.
+pub(crate) struct TempDir(PathBuf);
+
+impl TempDir {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("rockhopper-store-{}-{count}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+/// Runs one test body over both disks.
+pub(crate) fn on_both_disks(body: impl Fn(Arc<dyn Disk>, Settings)) {
+    body(Arc::new(SimDisk::new(7)), small(Path::new("/store")));
+    let dir = TempDir::new();
+    body(Arc::new(OsDisk), small(dir.path()));
+}
+
+/// Files so small that a test rolls them.
+pub(crate) fn small(root: &Path) -> Settings {
+    Settings {
+        root: root.into(),
+        commit_log_file_bytes: 16 << 10,
+        consume_queue_file_bytes: 20 * 50,
+        index_slots: 100,
+        index_entries: 200,
+        ..Settings::default()
+    }
+}
+
+pub(crate) fn open(disk: &Arc<dyn Disk>, settings: &Settings) -> Store {
+    Store::open(disk.clone(), settings.clone()).unwrap()
+}
+
+pub(crate) fn draft(topic: &str, queue_id: i32, body: &str) -> Draft {
+    let host = "127.0.0.1:10911".parse().unwrap();
+    let properties: Properties = [
+        (property::KEYS, format!("key-{body}")),
+        (property::UNIQ_KEY, format!("unique-{body}")),
+        (property::TAGS, "TagA".into()),
+    ]
+    .into_iter()
+    .collect();
+    Draft {
+        topic: topic.to_owned().into(),
+        queue_id,
+        flag: 0,
+        sys_flag: 0,
+        born_timestamp: NOW - 5,
+        born_host: host,
+        store_host: host,
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        properties: properties.encode(),
+    }
+}
+
+pub(crate) fn append(store: &Store, now: i64, draft: Draft) -> Appended {
+    let mut list = [Append::one(draft)];
+    store.append(now, &mut list);
+    list[0].outcome.unwrap()
+}
+
+pub(crate) fn read(store: &Store, topic: &str, queue_id: i32, offset: i64) -> Read {
+    store.read(Position { topic, queue_id, offset }, Limits::messages(32), &Everything)
+}
+
+/// Every body of a queue from its first offset on, checked record by record.
+pub(crate) fn bodies(store: &Store, topic: &str, queue_id: i32) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut offset = store.min_offset(topic, queue_id);
+    while offset < store.max_offset(topic, queue_id) {
+        let found = read(store, topic, queue_id, offset);
+        assert!(found.next_offset > offset, "{found:?}");
+        for bytes in &found.messages {
+            let record = record_of(bytes);
+            assert_eq!((record.topic, record.queue_id), (topic, queue_id));
+            assert_eq!(record.queue_offset, offset);
+            all.push(String::from_utf8(record.body.to_vec()).unwrap());
+            offset += 1;
+        }
+        assert_eq!(offset, found.next_offset);
+    }
+    all
+}
+
+pub(crate) fn record_of(bytes: &[u8]) -> Record<'_> {
+    match record::decode(bytes, true).unwrap() {
+        Entry::Message(record) => record,
+        Entry::Blank { .. } => panic!("a blank record"),
+    }
+}
