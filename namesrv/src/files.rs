@@ -1,0 +1,42 @@
+//! The two small files of a name server: read whole, replaced whole, so that a crash leaves the old
+//! text or the new one. What stands in them is the business of [`crate::kv`] and of the settings.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// The bytes of a file; `None` when there is no such file.
+///
+/// # Errors
+/// When it is there and can't be read; the error names it.
+pub(crate) fn read(path: &str) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(about(path, &error)),
+    }
+}
+
+/// Puts `bytes` in the place of the file's, and makes its folder if need be. It is on the disk when
+/// this returns.
+///
+/// # Errors
+/// When it can't be written; the error names it, and the old bytes stay.
+pub(crate) fn replace(path: &str, bytes: &[u8]) -> io::Result<()> {
+    let write = || {
+        let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or_else(|| Path::new("."));
+        fs::create_dir_all(folder)?;
+        let new = format!("{path}.tmp");
+        let mut file = File::create(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|error| about(path, &error))
+}
+
+fn about(path: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{path}: {error}"))
+}
