@@ -1,0 +1,82 @@
+//! What the broker tells and asks the name servers (Java: `BrokerOuterAPI`). The commands
+//! only; sending them, and how often, is the shell's business.
+
+use crate::broker::Broker;
+use message::Str;
+use remoting::body::register::RegisterBrokerBody;
+use remoting::body::table::KVTable;
+use remoting::body::topic::TopicConfigAndMappingSerializeWrapper;
+use remoting::codes::RequestCode;
+use remoting::command::Command;
+use remoting::headers::namesrv::{RegisterBrokerRequestHeader, UnRegisterBrokerRequestHeader};
+use remoting::headers::route::GetRouteInfoRequestHeader;
+
+/// Permissions that `brokerPermission` can take away from topics.
+const PERM_READ_WRITE: i32 = 6;
+
+/// Code 103: this broker, and all its topics.
+pub fn register(broker: &Broker) -> Command {
+    let settings = broker.settings();
+    let mut topics = broker.topics.snapshot();
+    // A broker that may not be written to, or read from, says so for each of its topics.
+    let allowed = settings.broker.broker_permission;
+    if allowed & PERM_READ_WRITE != PERM_READ_WRITE {
+        for topic in topics.topic_config_table.values_mut() {
+            topic.perm &= allowed;
+        }
+    }
+    let topics = TopicConfigAndMappingSerializeWrapper {
+        data_version: topics.data_version,
+        topic_config_table: topics.topic_config_table,
+        ..Default::default()
+    };
+    let body = RegisterBrokerBody { topic_config_serialize_wrapper: topics, ..Default::default() };
+    let body = remoting::json::to_body(&body);
+    let header = RegisterBrokerRequestHeader {
+        broker_name: settings.broker.broker_name.as_str().into(),
+        broker_addr: broker.identity.address.as_str().into(),
+        cluster_name: settings.broker.broker_cluster_name.as_str().into(),
+        ha_server_addr: broker.identity.ha_address.as_str().into(),
+        broker_id: settings.broker.broker_id,
+        body_crc32: (crc32fast::hash(&body) & 0x7fff_ffff).cast_signed(),
+        ..RegisterBrokerRequestHeader::default()
+    };
+    Command::request(RequestCode::REGISTER_BROKER).with_header(&header).with_body(body)
+}
+
+/// Code 104: this broker leaves.
+pub fn unregister(broker: &Broker) -> Command {
+    let settings = broker.settings();
+    let header = UnRegisterBrokerRequestHeader {
+        broker_name: settings.broker.broker_name.as_str().into(),
+        broker_addr: broker.identity.address.as_str().into(),
+        cluster_name: settings.broker.broker_cluster_name.as_str().into(),
+        broker_id: settings.broker.broker_id,
+    };
+    Command::request(RequestCode::UNREGISTER_BROKER).with_header(&header)
+}
+
+/// Code 105: where the queues of a topic are.
+pub fn route(topic: Str) -> Command {
+    let header = GetRouteInfoRequestHeader { topic, ..GetRouteInfoRequestHeader::default() };
+    Command::request(RequestCode::GET_ROUTEINFO_BY_TOPIC).with_header(&header)
+}
+
+/// Takes what a name server answers to a registration: the topics that must be ordered
+/// (Java: `TopicConfigManager.updateOrderTopicConfig`).
+pub fn learn(broker: &Broker, answer: &Command, now_ms: i64) {
+    if answer.body.is_empty() {
+        return;
+    }
+    match remoting::json::from_body::<KVTable>(&answer.body) {
+        Ok(ordered) => {
+            let topics = ordered.table.keys().map(|topic| &**topic);
+            if broker.topics.mark_ordered(topics, now_ms) {
+                broker.topics_changed(None);
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the name server's list of order topics is not readable")
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Which queues a member of a group gets when the broker shares them out (code 400), and how groups
+//! are to fetch (codes 401 and 402; Java: `QueryAssignmentProcessor`, `MessageRequestModeManager`).
+//! Not here: where the queues come from (the name servers), and who is in a group
+//! ([`crate::clients`]).
+
+use crate::files;
+use crate::topics::PERM_READ;
+use bytes::Bytes;
+use message::Str;
+use parking_lot::Mutex;
+use remoting::body::pop::{MessageRequestModeSerializeWrapper, SetMessageRequestModeRequestBody};
+use remoting::body::queue::{MessageQueue, MessageRequestMode};
+use remoting::body::route::TopicRouteData;
+use remoting::json::BodyError;
+
+/// Queues of one topic that are shared out at most; Java has no bound.
+const QUEUES_LIMIT: usize = 1 << 20;
+/// Modes that are kept at most; Java has no bound.
+const MODES_LIMIT: usize = 100_000;
+
+/// The queues of a topic that may be read, in the order in which they are shared out (Java:
+/// `MQClientInstance.topicRouteData2TopicSubscribeInfo`, sorted).
+pub fn readable_queues(topic: &Str, route: &TopicRouteData) -> Vec<MessageQueue> {
+    let readable = route.queue_datas.iter().filter(|of| of.perm & PERM_READ != 0);
+    let queues = readable.flat_map(|of| {
+        let queue = |id| MessageQueue::new(topic.clone(), of.broker_name.clone(), id);
+        (0..of.read_queue_nums).map(queue)
+    });
+    let mut queues: Vec<MessageQueue> = queues.take(QUEUES_LIMIT).collect();
+    queues.sort_unstable();
+    queues.dedup();
+    queues
+}
+
+/// The share of the member at place `index` of `members`, by the strategy of this name; `None` for
+/// a strategy that the broker does not have, or when there is nothing to share. A member that is
+/// not among them gets nothing.
+pub fn share(
+    strategy: &str,
+    queues: &[MessageQueue],
+    members: usize,
+    index: Option<usize>,
+) -> Option<Vec<MessageQueue>> {
+    let averagely = match strategy {
+        "AVG" => true,
+        "AVG_BY_CIRCLE" => false,
+        _ => return None,
+    };
+    if queues.is_empty() || members == 0 {
+        return None;
+    }
+    let Some(index) = index else { return Some(Vec::new()) };
+    if !averagely {
+        return Some(queues.iter().skip(index).step_by(members).cloned().collect());
+    }
+    let (each, over) = (queues.len() / members, queues.len() % members);
+    let begin = index * each + index.min(over);
+    let length = each + usize::from(index < over);
+    Some(queues.iter().skip(begin).take(length).cloned().collect())
+}
+
+/// How groups are to fetch topics: what operators said, kept in `config/messageRequestMode.json`.
+#[derive(Debug, Default)]
+pub struct RequestModes {
+    file: Mutex<MessageRequestModeSerializeWrapper>,
+}
+
+impl RequestModes {
+    /// Takes one mode over and saves the file's new text, in the order of the changes; false if
+    /// there are too many. What cannot be saved stands in memory.
+    pub fn set(
+        &self,
+        mode: SetMessageRequestModeRequestBody,
+        save: impl FnOnce(&str) -> bool,
+    ) -> bool {
+        let mut file = self.file.lock();
+        let map = &mut file.message_request_mode_map;
+        let known = map.get(&mode.topic).is_some_and(|of| of.contains_key(&mode.consumer_group));
+        if !known && map.values().map(|of| of.len()).sum::<usize>() >= MODES_LIMIT {
+            return false;
+        }
+        let of_topic = map.entry(mode.topic.clone()).or_default();
+        of_topic.insert(mode.consumer_group.clone(), mode);
+        save(&files::text(&*file));
+        true
+    }
+
+    /// All modes, as code 402 answers them.
+    pub fn to_body(&self) -> Bytes {
+        remoting::json::to_body(&*self.file.lock())
+    }
+
+    /// Takes the modes of a file. Those that a Java broker left for POP stay in the file, and have
+    /// no effect.
+    ///
+    /// # Errors
+    /// When the text is not such a file; nothing has changed then.
+    pub fn load(&self, text: &str) -> Result<(), BodyError> {
+        let file: MessageRequestModeSerializeWrapper = remoting::json::from_body(text.as_bytes())?;
+        let all = file.message_request_mode_map.values().flat_map(|of| of.values());
+        for pop in all.filter(|mode| mode.mode == Some(MessageRequestMode::Pop)) {
+            tracing::warn!(
+                topic = %pop.topic, group = %pop.consumer_group,
+                "messageRequestMode.json asks for POP, which this version has not: it pulls"
+            );
+        }
+        *self.file.lock() = file;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use remoting::body::route::QueueData;
+
+    fn queues(count: i32) -> Vec<MessageQueue> {
+        (0..count).map(|id| MessageQueue::new("T", "b", id)).collect()
+    }
+
+    fn shares(strategy: &str, count: i32, members: usize) -> Vec<Vec<i32>> {
+        let of = |index| share(strategy, &queues(count), members, Some(index)).unwrap();
+        let ids = |index| of(index).iter().map(|queue| queue.queue_id).collect();
+        (0..members).map(ids).collect()
+    }
+
+    #[test]
+    fn shares_are_those_of_javas_strategies() {
+        assert_eq!(shares("AVG", 8, 3), [vec![0, 1, 2], vec![3, 4, 5], vec![6, 7]]);
+        assert_eq!(shares("AVG", 2, 3), [vec![0], vec![1], vec![]]);
+        assert_eq!(shares("AVG", 4, 1), [[0, 1, 2, 3]]);
+        assert_eq!(shares("AVG_BY_CIRCLE", 8, 3), [vec![0, 3, 6], vec![1, 4, 7], vec![2, 5]]);
+        assert_eq!(shares("AVG_BY_CIRCLE", 2, 3), [vec![0], vec![1], vec![]]);
+    }
+
+    #[test]
+    fn strangers_get_nothing_and_impossible_questions_no_share() {
+        assert_eq!(share("AVG", &queues(4), 2, None), Some(vec![]));
+        assert_eq!(share("CONSISTENT_HASH", &queues(4), 2, Some(0)), None);
+        assert_eq!(share("AVG", &[], 2, Some(0)), None);
+        assert_eq!(share("AVG", &queues(4), 0, None), None);
+    }
+
+    #[test]
+    fn only_readable_queues_of_a_route_are_shared_out() {
+        let data = |broker: &'static str, perm, read_queue_nums| QueueData {
+            broker_name: broker.into(),
+            perm,
+            read_queue_nums,
+            ..QueueData::default()
+        };
+        let queue_datas = vec![data("b", 6, 2), data("c", 2, 4), data("a", 4, 1), data("d", 6, -1)];
+        let route = TopicRouteData { queue_datas, ..TopicRouteData::default() };
+        let queues = readable_queues(&"T".into(), &route);
+        let places: Vec<_> = queues.iter().map(|q| (&*q.broker_name, q.queue_id)).collect();
+        assert_eq!(places, [("a", 0), ("b", 0), ("b", 1)]);
+    }
+
+    #[test]
+    fn modes_are_written_and_read_as_java_does() {
+        let modes = RequestModes::default();
+        let mode = SetMessageRequestModeRequestBody {
+            consumer_group: "g".into(),
+            topic: "T".into(),
+            ..SetMessageRequestModeRequestBody::default()
+        };
+        let mut saved = String::new();
+        assert!(modes.set(mode, |text| {
+            saved = text.to_owned();
+            true
+        }));
+        let body = concat!(
+            r#"{"messageRequestModeMap":{"T":{"g":{"consumerGroup":"g","mode":"PULL","#,
+            r#""popShareQueueNum":0,"topic":"T"}}}}"#
+        );
+        assert_eq!(modes.to_body(), body.as_bytes());
+        let read = RequestModes::default();
+        read.load(&saved).unwrap();
+        assert_eq!(read.to_body(), modes.to_body());
+        assert!(read.load("{").is_err());
+    }
+}

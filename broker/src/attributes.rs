@@ -1,0 +1,234 @@
+//! Attributes of topics and groups: which there are, and how a change (`+key=value,-key`) is
+//! checked and made (Java: `AttributeUtil`, `AttributeParser`, `TopicAttributes`,
+//! `SubscriptionGroupAttributes`). The texts of errors are Java's. What an attribute does stands
+//! where it is read, not here.
+
+use message::Str;
+use std::collections::BTreeMap;
+
+/// Attributes, as they are stored, or a change to them, whose keys begin with `+` or `-`.
+pub type Attributes = BTreeMap<Str, Str>;
+
+/// What values an attribute takes.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    OneOf(&'static [&'static str]),
+    Between(i64, i64),
+    Boolean,
+    Text,
+}
+
+/// An attribute that Java knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    key: &'static str,
+    /// Whether it may change once the topic or group is there.
+    changeable: bool,
+    kind: Kind,
+}
+
+const fn fixed(key: &'static str, kind: Kind) -> Known {
+    Known { key, changeable: false, kind }
+}
+
+const fn free(key: &'static str, kind: Kind) -> Known {
+    Known { key, changeable: true, kind }
+}
+
+/// What kind of messages a topic is for.
+pub const MESSAGE_TYPE: &str = "message.type";
+
+/// The attributes of a topic.
+pub const TOPIC: &[Known] = &[
+    fixed("queue.type", Kind::OneOf(&["BatchCQ", "SimpleCQ"])),
+    fixed("cleanup.policy", Kind::OneOf(&["DELETE", "COMPACTION"])),
+    free(
+        MESSAGE_TYPE,
+        Kind::OneOf(&[
+            "UNSPECIFIED",
+            "NORMAL",
+            "FIFO",
+            "DELAY",
+            "TRANSACTION",
+            "PRIORITY",
+            "LITE",
+            "MIXED",
+        ]),
+    ),
+    free("reserve.time", Kind::Between(-1, i64::MAX)),
+    free("lite.topic.expiration", Kind::Between(-1, 30 * 24 * 60)),
+];
+
+/// The attributes of a consumer group.
+pub const GROUP: &[Known] = &[
+    free("priority.factor", Kind::Between(0, 100)),
+    free("lite.bind.topic", Kind::Text),
+    free("lite.sub.model", Kind::OneOf(&["Shared", "Exclusive"])),
+    free("lite.sub.reset.offset.exclusive", Kind::Boolean),
+    free("lite.sub.reset.offset.unsubscribe", Kind::Boolean),
+    free("lite.sub.client.quota", Kind::Between(-1, i64::MAX)),
+    free("lite.sub.client.max.event.cnt", Kind::Between(10, i64::MAX)),
+    free("lite.sub.wildcard", Kind::Text),
+];
+
+impl Known {
+    fn check(&self, value: &str) -> Result<(), String> {
+        match self.kind {
+            Kind::OneOf(values) if !values.contains(&value) => {
+                Err(format!("value is not in set: [{}]", values.join(", ")))
+            }
+            Kind::Between(min, max) => match value.parse::<i64>() {
+                Ok(number) if (min..=max).contains(&number) => Ok(()),
+                Ok(_) => Err(format!("value is not in range({min}, {max})")),
+                Err(_) => Err(format!("For input string: \"{value}\"")),
+            },
+            Kind::Boolean if !["true", "false"].iter().any(|b| b.eq_ignore_ascii_case(value)) => {
+                Err("boolean attribute format is wrong.".into())
+            }
+            Kind::OneOf(_) | Kind::Boolean | Kind::Text => Ok(()),
+        }
+    }
+}
+
+/// Reads a change out of its text, `+key=value,-key`.
+///
+/// # Errors
+/// When a part is neither of the two, or a key stands there twice.
+pub fn parse(text: &str) -> Result<Attributes, String> {
+    let mut change = Attributes::new();
+    for part in text.split(',').filter(|_| !text.is_empty()) {
+        let (key, value) = match part.split_once('=') {
+            Some((key, _)) if !key.contains('+') => {
+                return Err(format!("add/alter attribute format is wrong: {key}"));
+            }
+            Some((key, value)) => (key, value.split('=').next().unwrap_or_default()),
+            None if !part.contains('-') => {
+                return Err(format!("delete attribute format is wrong: {part}"));
+            }
+            None => (part, ""),
+        };
+        if change.insert(key.into(), value.into()).is_some() {
+            return Err(format!("key duplication: {key}"));
+        }
+    }
+    Ok(change)
+}
+
+/// What `current` becomes by `change`; `current` is `None` while the topic or group is made.
+///
+/// # Errors
+/// When a key is unknown, may not be changed, stands there twice, or has a value that it does not
+/// take.
+pub fn alter(
+    known: &[Known],
+    current: Option<&Attributes>,
+    change: &Attributes,
+) -> Result<Attributes, String> {
+    let mut result = current.cloned().unwrap_or_default();
+    let mut seen = Vec::with_capacity(change.len());
+    for (signed, value) in change {
+        let mut chars = signed.chars();
+        let sign = chars.next();
+        let key = chars.as_str();
+        if key.is_empty() || key.contains(['+', '-']) {
+            return Err("kv string format wrong.".into());
+        }
+        if seen.contains(&key) {
+            return Err(format!("alter duplication key. key: {key}"));
+        }
+        seen.push(key);
+        let adds = sign == Some('+');
+        match current {
+            None if !adds => {
+                let what = "only add attribute is supported while creating topic. key";
+                return Err(format!("{what}: {key}"));
+            }
+            Some(_) if !adds && sign != Some('-') => {
+                return Err(format!("wrong format key: {key}"));
+            }
+            Some(current) if !adds && !current.contains_key(key) => {
+                return Err(format!("attempt to delete a nonexistent key: {key}"));
+            }
+            _ => {}
+        }
+        let Some(attribute) = known.iter().find(|known| known.key == key) else {
+            return Err(format!("unsupported key: {key}"));
+        };
+        if current.is_some() && !attribute.changeable {
+            return Err(format!("attempt to update an unchangeable attribute. key: {key}"));
+        }
+        if adds {
+            attribute.check(value)?;
+            result.insert(key.into(), value.clone());
+        } else {
+            result.remove(key);
+        }
+    }
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(current: Option<&str>, change: &str, expected: Result<&str, &str>) {
+        let stored = |text: &str| -> Attributes {
+            let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
+            pairs.map(|(key, value)| (key.into(), value.into())).collect()
+        };
+        let current = current.map(stored);
+        let altered = parse(change).and_then(|change| alter(TOPIC, current.as_ref(), &change));
+        assert_eq!(altered, expected.map(stored).map_err(Into::into), "{change}");
+    }
+
+    #[test]
+    fn a_new_topic_takes_what_it_is_given() {
+        check(None, "", Ok(""));
+        check(
+            None,
+            "+queue.type=BatchCQ,+message.type=FIFO",
+            Ok("queue.type=BatchCQ,message.type=FIFO"),
+        );
+        check(None, "+queue.type=Other", Err("value is not in set: [BatchCQ, SimpleCQ]"));
+        check(None, "+colour=red", Err("unsupported key: colour"));
+        check(
+            None,
+            "-message.type",
+            Err("only add attribute is supported while creating topic. key: message.type"),
+        );
+    }
+
+    #[test]
+    fn an_old_topic_keeps_what_must_stay() {
+        check(
+            Some("queue.type=BatchCQ"),
+            "+message.type=DELAY",
+            Ok("queue.type=BatchCQ,message.type=DELAY"),
+        );
+        check(Some("message.type=FIFO"), "-message.type", Ok(""));
+        check(Some("message.type=FIFO"), "+message.type=NORMAL", Ok("message.type=NORMAL"));
+        let unchangeable = "attempt to update an unchangeable attribute. key: queue.type";
+        check(Some("queue.type=BatchCQ"), "+queue.type=SimpleCQ", Err(unchangeable));
+        check(Some(""), "-message.type", Err("attempt to delete a nonexistent key: message.type"));
+        check(Some(""), "+reserve.time=-2", Err("value is not in range(-1, 9223372036854775807)"));
+        check(Some(""), "+reserve.time=x", Err("For input string: \"x\""));
+    }
+
+    #[test]
+    fn texts_that_are_no_change() {
+        check(
+            Some(""),
+            "message.type=FIFO",
+            Err("add/alter attribute format is wrong: message.type"),
+        );
+        check(Some(""), "message", Err("delete attribute format is wrong: message"));
+        check(Some(""), "+a=1,+a=2", Err("key duplication: +a"));
+        check(
+            Some("message.type=FIFO"),
+            "+message.type=DELAY,-message.type",
+            Err("alter duplication key. key: message.type"),
+        );
+        check(Some(""), "+", Err("delete attribute format is wrong: +"));
+        check(Some(""), "-", Err("kv string format wrong."));
+    }
+}

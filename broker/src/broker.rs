@@ -1,0 +1,267 @@
+//! `Broker`: all state of one broker, and what its parts do together. No socket, thread or clock:
+//! what must happen outside is asked for through [`Outside`].
+
+use crate::assignment::RequestModes;
+use crate::carried::Carried;
+use crate::clients::{Changed, Clients};
+use crate::delay::Delays;
+use crate::flush::Unflushed;
+use crate::groups::Groups;
+use crate::handlers::pull::HeldPull;
+use crate::hold::Holds;
+use crate::offsets::Offsets;
+use crate::order::Locks;
+use crate::saving::{Round, Saving};
+use crate::stats::Stats;
+use crate::topics::{self, Topics, Wanted};
+use message::Str;
+use message::ids::UniqueIds;
+use parking_lot::{Condvar, Mutex, RwLock};
+use remoting::body::data_version::DataVersion;
+use remoting::body::group::SubscriptionGroupConfig;
+use remoting::body::heartbeat::SubscriptionData;
+use remoting::body::route::TopicRouteData;
+use remoting::body::topic::TopicConfig;
+use remoting::codes::RequestCode;
+use remoting::command::Command;
+use remoting::headers::client::NotifyConsumerIdsChangedRequestHeader;
+use remoting::peer::{CallError, Peer};
+use remoting::reply::{Answer, Asker};
+use settings::BrokerSettings;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::time::Duration;
+use store::Store;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// Who this broker is. Fixed while it runs.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The address that clients are told, `host:port`.
+    pub address: String,
+    /// The same as the store writes it into each message.
+    pub store_host: SocketAddr,
+    /// The address that replicas are told, `host:port`.
+    pub ha_address: String,
+    /// When this process began, in milliseconds since 1970.
+    pub boot_ms: i64,
+    /// What is added to the properties of each message: region, trace switch and cluster.
+    pub stamp: Vec<u8>,
+}
+
+/// What clients answered, in the order in which they were asked.
+pub type Answers = Vec<Result<Command, CallError>>;
+
+/// What the answers of clients become; see [`Outside::Ask`].
+pub type Then = Box<dyn FnOnce(&Broker, Answers) -> Answer + Send>;
+
+/// What a topic's route becomes; see [`Outside::Route`].
+pub type ThenRoute = Box<dyn FnOnce(&Broker, Option<TopicRouteData>) -> Answer + Send>;
+
+/// Work for the shell.
+pub enum Outside {
+    /// Ask clients something, all at the same time, and answer `asker` with what `then` makes of
+    /// it.
+    Ask {
+        /// The clients.
+        peers: Vec<Arc<Peer>>,
+        /// The question.
+        command: Box<Command>,
+        /// How long their answers may take.
+        timeout: Duration,
+        /// Whoever waits for it here.
+        asker: Asker,
+        /// Makes the answer.
+        then: Then,
+    },
+    /// Ask the name servers where a topic's queues are, and answer `asker` with what `then` makes
+    /// of it; of nothing, if there are none or none of them can say.
+    Route {
+        /// The topic.
+        topic: Str,
+        /// Whoever waits for it here.
+        asker: Asker,
+        /// Makes the answer.
+        then: ThenRoute,
+    },
+    /// Tell the name servers what topics there are, and give the answer when they know.
+    Announce {
+        /// Whoever waits for it, and what to say then.
+        then: Vec<(Asker, Answer)>,
+    },
+    /// Write changed settings back to the configuration file that the broker was started with.
+    SaveSettings {
+        /// The keys and their new values.
+        changes: Vec<(String, String)>,
+    },
+}
+
+/// All state of one broker.
+pub struct Broker {
+    /// Who it is.
+    pub identity: Identity,
+    /// Topics and their queues.
+    pub topics: Topics,
+    /// Consumer groups.
+    pub groups: Groups,
+    /// How far groups have consumed.
+    pub offsets: Offsets,
+    /// Producers and consumers that are connected.
+    pub clients: Clients,
+    /// Subscriptions that came with pulls.
+    pub carried: Carried,
+    /// Queues locked by ordered consumers.
+    pub locks: Locks,
+    /// How groups are to fetch topics.
+    pub request_modes: RequestModes,
+    /// Pulls that wait for a message.
+    pub holds: Holds<HeldPull>,
+    /// Delivery of delayed messages.
+    pub delays: Mutex<Delays>,
+    /// Counters.
+    pub stats: Stats,
+    /// Changed topics and groups on their way to the disk.
+    pub saving: Saving,
+    /// The messages.
+    pub store: Arc<Store>,
+    /// What waits for a flush, and the flusher who waits for that.
+    pub(crate) unflushed: (Mutex<Unflushed>, Condvar),
+    pub(crate) unique_ids: UniqueIds,
+    pub(crate) counter: AtomicU16,
+    pub(crate) settings: RwLock<Arc<BrokerSettings>>,
+    /// Counts the changes of settings while the broker runs.
+    pub(crate) settings_version: Mutex<DataVersion>,
+    pub(crate) outside: UnboundedSender<Outside>,
+    /// Offset changes that are saved already.
+    pub(crate) saved_offsets: AtomicU64,
+}
+
+impl Broker {
+    /// The settings as they are now.
+    pub fn settings(&self) -> Arc<BrokerSettings> {
+        Arc::clone(&self.settings.read())
+    }
+
+    /// Replaces the settings as a whole; nobody sees half a change.
+    pub fn set_settings(&self, settings: BrokerSettings) {
+        *self.settings.write() = Arc::new(settings);
+    }
+
+    /// Asks the shell for something. A shell that is gone is stopping the broker.
+    pub fn outside(&self, work: Outside) {
+        let _ = self.outside.send(work);
+    }
+
+    /// A unique message id, for messages whose producer gave none.
+    pub fn unique_id(&self, now_ms: i64) -> String {
+        self.unique_ids.id(now_ms, self.counter.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A number below `count`, for choosing a queue: one after the other.
+    pub fn any(&self, count: i32) -> i32 {
+        let turn = self.counter.fetch_add(1, Ordering::Relaxed);
+        i32::from(turn).rem_euclid(count.max(1))
+    }
+
+    /// The topic that a send goes to, made after its template if it is not there and may be.
+    pub fn topic_for_send(&self, wanted: Wanted<'_>, now_ms: i64) -> Option<Arc<TopicConfig>> {
+        let auto_create = self.settings().broker.auto_create_topic_enable;
+        let found = self.topics.create_on_send(wanted, auto_create, now_ms)?;
+        if found.changed {
+            self.topics_changed(None);
+        }
+        Some(found.topic)
+    }
+
+    /// A retry or dead-letter topic, made if it is not there.
+    pub fn topic_for_retry(
+        &self,
+        topic: &str,
+        queues: i32,
+        sys_flag: i32,
+        now_ms: i64,
+    ) -> Option<Arc<TopicConfig>> {
+        let wanted = TopicConfig { topic_sys_flag: sys_flag, ..topics::simple(topic, queues) };
+        let found = self.topics.create_on_send_back(wanted, now_ms)?;
+        if found.changed {
+            self.topics_changed(None);
+        }
+        Some(found.topic)
+    }
+
+    /// What a group wants of a topic, as its heartbeats say, or else its pulls.
+    pub fn subscription(&self, group: &str, topic: &str) -> Option<SubscriptionData> {
+        let told = self.clients.consumers(group).and_then(|known| known.subscription(topic));
+        told.map(|told| (*told).clone()).or_else(|| self.carried.find(group, topic))
+    }
+
+    /// A consumer group, made if it is not there and may be.
+    pub fn group(&self, group: &str, now_ms: i64) -> Option<Arc<SubscriptionGroupConfig>> {
+        let auto_create = self.settings().broker.auto_create_subscription_group;
+        let found = self.groups.find_or_create(group, auto_create, now_ms)?;
+        if found.changed {
+            self.groups_changed();
+        }
+        Some(found.group)
+    }
+
+    /// Has the topics saved, and the name servers told about them.
+    pub fn topics_changed(&self, then: Option<(Asker, Answer)>) {
+        self.saving.topics_changed(then);
+    }
+
+    /// Has the groups saved.
+    pub fn groups_changed(&self) {
+        self.saving.groups_changed();
+    }
+
+    /// Saves what changed, as one round of [`Saving`].
+    pub fn save_round(&self, mut round: Round) {
+        if round.topics {
+            self.save("topics.json", &self.topics.to_json());
+        }
+        if round.groups {
+            self.save("subscriptionGroup.json", &self.groups.to_json());
+        }
+        let announced = std::mem::take(&mut round.announced);
+        if round.topics {
+            self.outside(Outside::Announce { then: announced });
+        }
+        self.saving.done(round);
+    }
+
+    /// Saves one of the files under `config`, and gives whether it is saved. A failure is logged;
+    /// the state in memory stands.
+    pub fn save(&self, name: &str, content: &str) -> bool {
+        let saved = self.store.config().save(name, content);
+        if let Err(error) = &saved {
+            tracing::error!(file = name, %error, "a configuration file was not saved");
+        }
+        saved.is_ok()
+    }
+
+    /// Tells the members of groups that others came or went, unless that is switched off.
+    pub fn notify_changed(&self, changed: impl IntoIterator<Item = Changed>) {
+        if !self.settings().broker.notify_consumer_ids_changed_enable {
+            return;
+        }
+        for Changed { group, peers } in changed {
+            let header = NotifyConsumerIdsChangedRequestHeader {
+                consumer_group: group,
+                ..NotifyConsumerIdsChangedRequestHeader::default()
+            };
+            let command = Command::request(RequestCode::NOTIFY_CONSUMER_IDS_CHANGED);
+            let command = command.with_header(&header).oneway();
+            for peer in peers {
+                peer.send(&command);
+            }
+        }
+    }
+
+    /// A connection is gone: so are its clients, and the pulls that it held.
+    pub fn disconnected(&self, peer: &Peer) {
+        self.holds.forget(peer.id);
+        self.notify_changed(self.clients.closed(peer.id));
+    }
+}

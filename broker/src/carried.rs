@@ -1,0 +1,125 @@
+//! `Carried`: subscriptions that came with pulls (Java: `ConsumerManager.compensateSubscribeData`).
+//! Consumers that pull themselves name none in their heartbeats; operators still want to see what
+//! they read. A pull that says what the one before it said costs a look. Not here: subscriptions
+//! of heartbeats ([`crate::clients`]), which come first.
+
+use crate::subscription;
+use message::Str;
+use parking_lot::RwLock;
+use remoting::body::heartbeat::SubscriptionData;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Subscriptions that are remembered at most; Java has no bound.
+const LIMIT: usize = 16_384;
+/// The longest expression that is remembered, bytes.
+const TEXT_LIMIT: usize = 4_096;
+
+/// What the pulls of each group carried, by topic.
+#[derive(Debug, Default)]
+pub struct Carried {
+    groups: RwLock<HashMap<Str, HashMap<Str, Known>>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    text: Str,
+    data: Arc<SubscriptionData>,
+    pulled_ms: AtomicI64,
+}
+
+impl Carried {
+    /// The subscription by tags that came with a pull, remembered if there is room; `None` when the
+    /// expression names no tag.
+    pub fn learn(
+        &self,
+        group: &str,
+        topic: &str,
+        text: &str,
+        now_ms: i64,
+    ) -> Option<Arc<SubscriptionData>> {
+        let groups = self.groups.read();
+        let known = groups.get(group).and_then(|topics| topics.get(topic));
+        if let Some(known) = known.filter(|known| known.text == *text) {
+            known.pulled_ms.store(now_ms, Ordering::Relaxed);
+            return Some(Arc::clone(&known.data));
+        }
+        drop(groups);
+        // Copies: a piece of the request would keep all of its bytes.
+        let data = Arc::new(subscription::build(&Str::from(topic), text, "")?);
+        if text.len() <= TEXT_LIMIT {
+            let data = Arc::clone(&data);
+            let known = Known { text: text.into(), data, pulled_ms: AtomicI64::new(now_ms) };
+            self.remember(group, topic, known);
+        }
+        Some(data)
+    }
+
+    fn remember(&self, group: &str, topic: &str, known: Known) {
+        let mut groups = self.groups.write();
+        let of_group = groups.get(group);
+        let is_new = of_group.is_none_or(|topics| !topics.contains_key(topic));
+        if is_new && groups.values().map(HashMap::len).sum::<usize>() >= LIMIT {
+            return;
+        }
+        groups.entry(group.into()).or_default().insert(topic.into(), known);
+    }
+
+    /// What the last pull of the group carried for the topic; its version is the time of that pull
+    /// (ms since 1970).
+    pub fn find(&self, group: &str, topic: &str) -> Option<SubscriptionData> {
+        let groups = self.groups.read();
+        let known = groups.get(group)?.get(topic)?;
+        let sub_version = known.pulled_ms.load(Ordering::Relaxed);
+        Some(SubscriptionData { sub_version, ..(*known.data).clone() })
+    }
+
+    /// Forgets what no pull has carried for `timeout_ms` (Java: `subscriptionExpiredTimeout`).
+    pub fn expire(&self, timeout_ms: i64, now_ms: i64) {
+        self.groups.write().retain(|_, topics| {
+            topics
+                .retain(|_, known| now_ms - known.pulled_ms.load(Ordering::Relaxed) <= timeout_ms);
+            !topics.is_empty()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_pull_counts_and_the_same_again_builds_nothing() {
+        let carried = Carried::default();
+        let first = carried.learn("g", "T", "A || B", 1).unwrap();
+        let again = carried.learn("g", "T", "A || B", 2).unwrap();
+        assert!(Arc::ptr_eq(&first, &again));
+        let found = carried.find("g", "T").unwrap();
+        assert_eq!((found.sub_version, found.sub_string.as_deref()), (2, Some("A || B")));
+        assert_eq!(carried.learn("g", "T", "C", 3).unwrap().tags_set, ["C".into()].into());
+        assert_eq!(carried.find("g", "T").unwrap().tags_set, ["C".into()].into());
+        assert_eq!(carried.find("g", "U"), None);
+        assert_eq!(carried.learn("g", "T", "||", 4), None);
+    }
+
+    #[test]
+    fn what_is_remembered_has_bounds_and_an_end() {
+        let carried = Carried::default();
+        assert!(carried.learn("g", "long", &"x".repeat(TEXT_LIMIT + 1), 1).is_some());
+        assert_eq!(carried.find("g", "long"), None);
+        for number in 0..=LIMIT {
+            assert!(carried.learn("g", &number.to_string(), "*", 1).is_some());
+        }
+        assert!(carried.find("g", "16383").is_some());
+        assert_eq!(carried.find("g", "16384"), None);
+        carried.learn("g", "7", "*", 5);
+        carried.expire(10, 11);
+        assert!(carried.find("g", "8").is_some());
+        carried.expire(10, 12);
+        assert_eq!(carried.find("g", "8"), None);
+        assert!(carried.find("g", "7").is_some());
+        carried.expire(10, 100);
+        assert!(carried.groups.read().is_empty());
+    }
+}

@@ -1,0 +1,204 @@
+//! Delay levels: messages that were parked in the schedule topic go to their own topic when they
+//! are due (Java: `ScheduleMessageService`; disk reference, 6.1).
+//!
+//! A level is a queue of the schedule topic, ordered by due time, and a queue offset up to which it
+//! was delivered. The offset moves after the append: a crash in between delivers again.
+
+use crate::broker::Broker;
+use message::{Draft, Entry, Properties, Record, Str, names, property, record};
+use remoting::body::data_version::DataVersion;
+use std::collections::BTreeMap;
+use store::{Append, Unit};
+
+/// Messages that one look delivers of one level, so that no level keeps the others waiting.
+const BATCH: usize = 256;
+/// How long delivery waits after the store refused, in milliseconds.
+const RETRY_MS: i64 = 100;
+
+/// How far each level was delivered.
+#[derive(Debug, Default)]
+pub struct Delays {
+    /// Next queue offset, by level.
+    offsets: BTreeMap<i32, i64>,
+    version: DataVersion,
+    changed: bool,
+}
+
+/// The file under `config`, as Java writes it.
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct File {
+    data_version: DataVersion,
+    offset_table: BTreeMap<i32, i64>,
+}
+
+impl Delays {
+    /// No level has delivered anything yet.
+    pub fn new(now_ms: i64) -> Self {
+        Self { version: DataVersion::new(now_ms), ..Self::default() }
+    }
+
+    /// Reads `delayOffset.json`.
+    ///
+    /// # Errors
+    /// When the text is not of that form.
+    pub fn load(text: &str) -> Result<Self, remoting::json::BodyError> {
+        let file: File = remoting::json::from_body(text.as_bytes())?;
+        Ok(Self { offsets: file.offset_table, version: file.data_version, changed: false })
+    }
+
+    /// The text of `delayOffset.json`.
+    pub fn to_json(&self) -> String {
+        let file = File { data_version: self.version, offset_table: self.offsets.clone() };
+        String::from_utf8_lossy(&remoting::json::to_body(&file)).into_owned()
+    }
+
+    /// Whether there is something to save; asking makes it saved.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The queue offset that each level which has delivered something goes on at.
+    pub fn levels(&self) -> Vec<(i32, i64)> {
+        self.offsets.iter().map(|(level, offset)| (*level, *offset)).collect()
+    }
+
+    /// Says that there is something to save after all.
+    pub fn set_changed(&mut self) {
+        self.changed = true;
+    }
+
+    /// The queue offset that `level` goes on at.
+    pub fn offset(&self, level: i32) -> i64 {
+        self.offsets.get(&level).copied().unwrap_or(0)
+    }
+
+    fn advance(&mut self, level: i32, offset: i64, now_ms: i64) {
+        self.offsets.insert(level, offset);
+        self.version.advance(0, now_ms);
+        self.changed = true;
+    }
+}
+
+/// Delivers what is due, and says when to look again; `None` while nothing waits.
+pub fn deliver(broker: &Broker, now_ms: i64) -> Option<i64> {
+    let levels = broker.settings().store.delay_levels_ms();
+    let mut next: Option<i64> = None;
+    for (level, delay_ms) in (1..).zip(levels) {
+        if let Some(at) = deliver_level(broker, level, delay_ms, now_ms) {
+            next = Some(next.map_or(at, |next| next.min(at)));
+        }
+    }
+    next
+}
+
+fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Option<i64> {
+    let topic = names::SCHEDULE_TOPIC;
+    let queue_id = level - 1;
+    let end = broker.store.max_offset(topic, queue_id);
+    let stored = broker.delays.lock().offset(level);
+    // Messages that were deleted by age are gone; an offset behind the end is Java's, of a log
+    // that was cut.
+    let mut offset = stored.max(broker.store.min_offset(topic, queue_id)).min(end);
+    let mut appends = Vec::new();
+    let mut ends = Vec::new();
+    let mut next = None;
+    while offset < end && appends.len() < BATCH {
+        let Some(unit) = broker.store.unit(topic, queue_id, offset) else {
+            break;
+        };
+        let due = due_ms(&unit, delay_ms, now_ms);
+        if due > now_ms {
+            next = Some(due);
+            break;
+        }
+        offset += 1;
+        match restored(broker, &unit) {
+            Some(draft) => {
+                appends.push(Append::one(draft));
+                ends.push(offset);
+            }
+            None => {
+                tracing::warn!(level, offset = offset - 1, "a delayed message was not readable")
+            }
+        }
+    }
+    let more = next.is_none() && offset < end;
+    broker.append(&mut appends, now_ms);
+    let failed = appends.iter().position(|append| append.outcome.is_err());
+    let reached = failed.map_or(offset, |at| ends[at] - 1);
+    if reached != stored {
+        broker.delays.lock().advance(level, reached, now_ms);
+    }
+    match failed {
+        Some(at) => {
+            tracing::warn!(level, outcome = ?appends[at].outcome, "a delayed message must wait");
+            Some(now_ms + RETRY_MS)
+        }
+        None if more => Some(now_ms),
+        None => next,
+    }
+}
+
+/// When a parked message is due: its tags code says it. One that is further off than its level
+/// allows was written before the clock or the level changed, and is due now, as in Java.
+fn due_ms(unit: &Unit, delay_ms: i64, now_ms: i64) -> i64 {
+    if unit.tags_code > now_ms + delay_ms { now_ms } else { unit.tags_code }
+}
+
+/// The message as it goes to its own topic.
+fn restored(broker: &Broker, unit: &Unit) -> Option<Draft> {
+    let stored = broker.store.message_at(unit.log_offset)?;
+    let Ok(Entry::Message(parked)) = record::decode(&stored, false) else {
+        return None;
+    };
+    draft(&stored, &parked)
+}
+
+fn draft(stored: &bytes::Bytes, parked: &Record<'_>) -> Option<Draft> {
+    let mut all = Properties::parse(parked.properties);
+    let topic = Str::from(all.get(property::REAL_TOPIC)?);
+    let queue_id = all.get(property::REAL_QUEUE_ID)?.parse().ok()?;
+    for key in [property::DELAY, property::TIMER_DELIVER_MS, property::TIMER_DELAY_SEC] {
+        all.remove(key);
+    }
+    all.set(property::WAIT, "false");
+    Some(Draft {
+        topic,
+        queue_id,
+        flag: parked.flag,
+        sys_flag: parked.sys_flag,
+        born_timestamp: parked.born_timestamp,
+        born_host: parked.born_host,
+        store_host: parked.store_host,
+        reconsume_times: parked.reconsume_times,
+        prepared_transaction_offset: 0,
+        body: stored.slice_ref(parked.body),
+        properties: all.encode(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_survive_their_file_in_javas_form() {
+        let java = "{\n\t\"dataVersion\":{\"counter\":1,\"timestamp\":5},\n\
+                    \t\"offsetTable\":{3:7,18:1}\n}";
+        let mut delays = Delays::load(java).unwrap();
+        assert_eq!((delays.offset(3), delays.offset(18), delays.offset(1)), (7, 1, 0));
+        delays.advance(1, 9, 10);
+        assert!(delays.take_changed() && !delays.take_changed());
+        let again = Delays::load(&delays.to_json()).unwrap();
+        assert_eq!(again.offset(1), 9);
+        assert_eq!(again.version, delays.version);
+    }
+
+    #[test]
+    fn a_due_time_beyond_its_level_counts_as_now() {
+        let unit = |tags_code| Unit { log_offset: 0, size: 1, tags_code };
+        assert_eq!(due_ms(&unit(1_500), 1_000, 1_000), 1_500);
+        assert_eq!(due_ms(&unit(9_999), 1_000, 1_000), 1_000);
+    }
+}

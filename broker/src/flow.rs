@@ -1,0 +1,135 @@
+//! What happens around an append: waiting for the flush, and telling the consumers that wait.
+
+use crate::broker::Broker;
+use crate::flush::{Arrival, Unanswered};
+use crate::handlers::pull;
+use crate::put::Sender;
+use message::{hash, properties, property};
+use std::time::Duration;
+use store::{Append, Appended};
+
+impl Broker {
+    /// Stores messages, counts them, and tells whoever waits for them, now or when they are
+    /// durable: under `SYNC_FLUSH` nobody sees what a crash could take back.
+    pub fn append(&self, appends: &mut [Append], now_ms: i64) {
+        if appends.is_empty() {
+            return;
+        }
+        self.store.append(now_ms, appends);
+        for append in &*appends {
+            let Ok(stored) = &append.outcome else {
+                self.stats.append_failed();
+                continue;
+            };
+            self.stats.appended(stored.count as u64, stored.size.unsigned_abs());
+            let topic = &append.drafts.as_slice()[0].topic;
+            self.stats.sent(topic, stored.count as u64, stored.size.unsigned_abs());
+            if !self.holds.is_empty() || self.flushes_first() {
+                self.arrive(append, stored, now_ms);
+            }
+        }
+    }
+
+    /// Whether answers wait for the flush.
+    pub fn flushes_first(&self) -> bool {
+        self.store.settings().flush_mode == store::FlushMode::Sync
+    }
+
+    fn arrive(&self, append: &Append, stored: &Appended, now_ms: i64) {
+        for (draft, queue_offset) in append.drafts.as_slice().iter().zip(stored.queue_offset..) {
+            let tag = properties::find(&draft.properties, property::TAGS);
+            let arrival = Arrival {
+                topic: draft.topic.clone(),
+                queue_id: draft.queue_id,
+                queue_offset,
+                tags_code: tag.map_or(0, |tag| i64::from(hash::java_hash(tag))),
+            };
+            if self.flushes_first() {
+                self.unflushed.0.lock().arrive(stored.log_end(), arrival);
+            } else {
+                self.arrived(&arrival, now_ms);
+            }
+        }
+        if self.flushes_first() {
+            self.unflushed.1.notify_one();
+        }
+    }
+
+    fn arrived(&self, arrival: &Arrival, now_ms: i64) {
+        let Arrival { topic, queue_id, queue_offset, tags_code } = arrival;
+        for held in self.holds.arrived(topic, *queue_id, *queue_offset, Some(*tags_code)) {
+            pull::resume(self, held, now_ms);
+        }
+    }
+
+    /// Whether this sender's answer must wait until its messages are durable.
+    pub fn waits_for_flush(&self, sender: &Sender) -> bool {
+        sender.wait && !sender.ticket.is_oneway() && self.flushes_first()
+    }
+
+    /// Gives the answer when the log is durable up to `log_end`, which may be now.
+    pub fn answer_when_flushed(&self, log_end: i64, unanswered: Unanswered) {
+        let mut unflushed = self.unflushed.0.lock();
+        if log_end <= self.store.flushed_to() {
+            drop(unflushed);
+            unanswered.asker.answer(unanswered.answer);
+            return;
+        }
+        unflushed.wait(log_end, unanswered);
+        self.unflushed.1.notify_one();
+    }
+
+    /// Waits until somebody waits for a flush, or for so long; gives whether somebody does.
+    pub fn wait_unflushed(&self, time: Duration) -> bool {
+        let (unflushed, rung) = &self.unflushed;
+        let mut unflushed = unflushed.lock();
+        if unflushed.is_empty() && !unflushed.stopping {
+            rung.wait_for(&mut unflushed, time);
+        }
+        !unflushed.is_empty()
+    }
+
+    /// Wakes the flusher, because the broker stops.
+    pub fn wake_flusher(&self) {
+        self.unflushed.0.lock().stopping = true;
+        self.unflushed.1.notify_all();
+    }
+
+    /// The log is durable up to here: answers what waited for that, and tells consumers.
+    pub fn flushed(&self, flushed_to: i64, now_ms: i64) {
+        let (arrivals, answers) = self.unflushed.0.lock().flushed(flushed_to);
+        for Unanswered { asker, answer, begun_ms, .. } in answers {
+            self.stats.append_took(1, now_ms - begun_ms);
+            asker.answer(answer);
+        }
+        for arrival in arrivals {
+            self.arrived(&arrival, now_ms);
+        }
+    }
+
+    /// Answers the pulls that wait at this queue: something about it is new, though no message.
+    pub fn wake(&self, topic: &str, queue_id: i32, now_ms: i64) {
+        for held in self.holds.arrived(topic, queue_id, i64::MAX, None) {
+            pull::resume(self, held, now_ms);
+        }
+    }
+
+    /// Ends what waited too long.
+    pub fn expire(&self, now_ms: i64) {
+        for held in self.holds.expire(now_ms) {
+            pull::resume(self, held, now_ms);
+        }
+        let late = self.unflushed.0.lock().late(now_ms);
+        for Unanswered { asker, answer, begun_ms, .. } in late {
+            self.stats.append_took(1, now_ms - begun_ms);
+            asker.answer(answer);
+        }
+    }
+
+    /// Answers all held pulls, because the broker stops.
+    pub fn release_holds(&self, now_ms: i64) {
+        for held in self.holds.drain() {
+            pull::resume(self, held, now_ms);
+        }
+    }
+}

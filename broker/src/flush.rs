@@ -1,0 +1,109 @@
+//! What waits for the flush of `SYNC_FLUSH`: answers to senders, and messages that consumers must
+//! not see before (Java: `GroupCommitService`). One flush serves all that came before it.
+
+use message::Str;
+use remoting::codes::ResponseCode;
+use remoting::reply::{Answer, Asker};
+use std::collections::VecDeque;
+
+/// Messages whose consumers can be told about them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The topic that they are stored under.
+    pub topic: Str,
+    /// The queue.
+    pub queue_id: i32,
+    /// The queue offset of the message.
+    pub queue_offset: i64,
+    /// The hash of its tag.
+    pub tags_code: i64,
+}
+
+/// An answer that waits.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// Who waits.
+    pub asker: Asker,
+    /// What it will be told when the flush is done in time.
+    pub answer: Answer,
+    /// When it began to wait, in milliseconds since 1970.
+    pub begun_ms: i64,
+    /// When it is told that the flush is late, in milliseconds since 1970.
+    pub deadline_ms: i64,
+}
+
+/// Stored and not yet flushed, in the order of the commit log.
+#[derive(Debug, Default)]
+pub struct Unflushed {
+    arrivals: VecDeque<(i64, Arrival)>,
+    answers: VecDeque<(i64, Unanswered)>,
+    /// The broker stops: nobody sleeps on this any more.
+    pub stopping: bool,
+}
+
+impl Unflushed {
+    /// A message whose record ends at `log_end`.
+    pub fn arrive(&mut self, log_end: i64, arrival: Arrival) {
+        self.arrivals.push_back((log_end, arrival));
+    }
+
+    /// An answer about records that end at `log_end`.
+    pub fn wait(&mut self, log_end: i64, unanswered: Unanswered) {
+        self.answers.push_back((log_end, unanswered));
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.arrivals.is_empty() && self.answers.is_empty()
+    }
+
+    /// Takes out what is durable now.
+    ///
+    /// Batches of several connections may be noted in another order than they were appended in, so
+    /// all entries are looked at; there are no more of them than requests in flight.
+    pub fn flushed(&mut self, flushed_to: i64) -> (Vec<Arrival>, Vec<Unanswered>) {
+        (take(&mut self.arrivals, flushed_to), take(&mut self.answers, flushed_to))
+    }
+
+    /// Takes out the answers that are late, with the code that says so. The messages are stored.
+    pub fn late(&mut self, now_ms: i64) -> Vec<Unanswered> {
+        let (late, waiting) = std::mem::take(&mut self.answers)
+            .into_iter()
+            .partition(|(_, unanswered)| unanswered.deadline_ms <= now_ms);
+        self.answers = waiting;
+        let say_so = |(_, mut unanswered): (i64, Unanswered)| {
+            unanswered.answer.code = ResponseCode::FLUSH_DISK_TIMEOUT;
+            unanswered
+        };
+        VecDeque::into_iter(late).map(say_so).collect()
+    }
+}
+
+fn take<T>(queue: &mut VecDeque<(i64, T)>, flushed_to: i64) -> Vec<T> {
+    let (done, waiting): (VecDeque<_>, VecDeque<_>) =
+        std::mem::take(queue).into_iter().partition(|(log_end, _)| *log_end <= flushed_to);
+    *queue = waiting;
+    done.into_iter().map(|(_, what)| what).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival(queue_offset: i64) -> Arrival {
+        Arrival { topic: "t".into(), queue_id: 0, queue_offset, tags_code: 0 }
+    }
+
+    #[test]
+    fn only_what_was_flushed_comes_out_whatever_the_order_of_noting() {
+        let mut unflushed = Unflushed::default();
+        for (log_end, queue_offset) in [(200, 1), (100, 0), (300, 2)] {
+            unflushed.arrive(log_end, arrival(queue_offset));
+        }
+        assert_eq!(unflushed.flushed(99).0, []);
+        assert_eq!(unflushed.flushed(200).0, [arrival(1), arrival(0)]);
+        assert!(!unflushed.is_empty());
+        assert_eq!(unflushed.flushed(300).0, [arrival(2)]);
+        assert!(unflushed.is_empty());
+    }
+}

@@ -1,0 +1,12 @@
+//! What each request does: free functions over [`crate::broker::Broker`], by family. Which code
+//! leads to which function stands in [`crate::table`].
+
+pub mod admin;
+pub mod assignment;
+pub mod client;
+pub mod lock;
+pub mod offset;
+pub mod pull;
+pub mod query;
+pub mod send;
+pub mod send_back;

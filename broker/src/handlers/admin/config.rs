@@ -1,0 +1,59 @@
+//! The settings of a running broker: look at them, change those that can change.
+
+use super::{failed, invalid};
+use crate::broker::{Broker, Outside};
+use crate::opening::store_settings;
+use remoting::body::properties;
+use remoting::codes::ResponseCode;
+use remoting::headers::admin::GetBrokerConfigResponseHeader;
+use remoting::reply::{Answer, Refusal};
+use remoting::router::Call;
+use settings::{Family, UpdateError};
+
+/// Keys that Java refuses besides those of `configBlackList`.
+const ALWAYS_REFUSED: [&str; 3] = ["brokerConfigPath", "rocketmqHome", "configBlackList"];
+/// A change of this is a change of all topics, in the eyes of the name servers.
+const PERMISSION: &str = "brokerPermission";
+
+/// Code 26: all settings, and the version of the changes.
+pub fn all(broker: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+    let version = *broker.settings_version.lock();
+    let version = String::from_utf8_lossy(&remoting::json::to_body(&version)).into_owned();
+    let header = GetBrokerConfigResponseHeader { version: version.into() };
+    Ok(Answer::body(broker.settings().to_properties_text()).with_header(&header))
+}
+
+/// Code 25: changes settings, all of those that are given or none.
+pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+    let changes =
+        properties::read(&call.command.body).map_err(|error| failed(error.to_string()))?;
+    if changes.is_empty() {
+        return Ok(Answer::success());
+    }
+    let mut settings = (*broker.settings()).clone();
+    for (key, value) in &changes {
+        if ALWAYS_REFUSED.contains(&key.as_str()) {
+            return Err(forbidden(format!("Can not update config in black list. {key}")));
+        }
+        settings.update(key, value).map_err(|error| match error {
+            UpdateError::Invalid(_) => invalid(format!("Can not update config. {error}")),
+            other => forbidden(format!("Can not update config. {other}")),
+        })?;
+    }
+    let opened = broker.store.settings();
+    let tuned = store_settings(&settings, opened.memory_bytes, opened.utc_offset_ms);
+    broker.store.retune(tuned).map_err(|error| invalid(error.to_string()))?;
+    tracing::info!(?changes, by = %call.peer.remote, "settings changed");
+    broker.set_settings(settings);
+    broker.settings_version.lock().advance(0, call.now_ms);
+    if changes.iter().any(|(key, _)| key == PERMISSION) {
+        broker.topics.touch(call.now_ms);
+        broker.topics_changed(None);
+    }
+    broker.outside(Outside::SaveSettings { changes });
+    Ok(Answer::success())
+}
+
+fn forbidden(remark: String) -> Refusal {
+    Refusal::new(ResponseCode::NO_PERMISSION, remark)
+}

@@ -1,0 +1,107 @@
+//! Consumer groups for operators: create, change, delete, list, forbid.
+
+use super::topics::{Page, asks_for_all, read};
+use super::{body, failed, invalid, json};
+use crate::broker::Broker;
+use message::names;
+use remoting::body::group::{GroupForbidden, SubscriptionGroupConfig, SubscriptionGroupList};
+use remoting::codes::ResponseCode;
+use remoting::headers::group::{
+    DeleteSubscriptionGroupRequestHeader, GetAllSubscriptionGroupRequestHeader,
+    GetAllSubscriptionGroupResponseHeader, GetSubscriptionGroupConfigRequestHeader,
+    UpdateGroupForbiddenRequestHeader,
+};
+use remoting::reply::{Answer, Refusal};
+use remoting::router::Call;
+
+/// Code 200: makes or changes a group.
+pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+    if call.command.body.is_empty() {
+        return Ok(Answer::success());
+    }
+    update_all(broker, call, vec![body(&call.command.body)?])
+}
+
+/// Code 225: makes or changes the groups of a list. Nothing is done if a name is refused.
+pub fn update_list(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+    let list: SubscriptionGroupList = body(&call.command.body)?;
+    update_all(broker, call, list.group_config_list)
+}
+
+fn update_all(
+    broker: &Broker,
+    call: &Call<'_>,
+    all: Vec<SubscriptionGroupConfig>,
+) -> Result<Answer, Refusal> {
+    for wanted in &all {
+        names::check_group(&wanted.group_name).map_err(|error| invalid(error.to_string()))?;
+    }
+    for wanted in all {
+        tracing::info!(group = %wanted.group_name, by = %call.peer.remote, "group made or changed");
+        broker.groups.update(wanted, call.now_ms).map_err(failed)?;
+    }
+    broker.groups_changed();
+    Ok(Answer::success())
+}
+
+/// Code 201: all groups, or one page of them.
+pub fn all(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+    let (groups, total) = if asks_for_all(call) {
+        broker.groups.page(0, None, usize::MAX)
+    } else {
+        let header: GetAllSubscriptionGroupRequestHeader = read(call)?;
+        let page =
+            Page::of(header.group_seq.unwrap_or(0), header.data_version, header.max_group_num);
+        broker.groups.page(page.from, page.version.as_ref(), page.limit)
+    };
+    let total_group_num = i32::try_from(total).unwrap_or(i32::MAX);
+    Ok(json(&groups).with_header(&GetAllSubscriptionGroupResponseHeader { total_group_num }))
+}
+
+/// Code 352: one group; made if it may be, as anywhere else that a group is looked up.
+pub fn one(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: GetSubscriptionGroupConfigRequestHeader,
+) -> Result<Answer, Refusal> {
+    let group = broker.group(&header.group, call.now_ms).ok_or_else(|| {
+        Refusal::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, "No group in this broker")
+    })?;
+    Ok(json(&*group))
+}
+
+/// Code 207: deletes a group, and on wish how far it has come.
+pub fn delete(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: DeleteSubscriptionGroupRequestHeader,
+) -> Result<Answer, Refusal> {
+    let group = &header.group_name;
+    // The tools of 4.x say it in another word.
+    let removes = call.command.fields.get("removeOffset").is_some_and(|said| said == "true");
+    tracing::info!(%group, by = %call.peer.remote, "group deleted");
+    if broker.groups.delete(group, call.now_ms).is_some() {
+        broker.groups_changed();
+    }
+    if header.clean_offset || removes {
+        broker.offsets.remove_group(group);
+    }
+    broker.stats.forget_group(group);
+    Ok(Answer::success())
+}
+
+/// Code 353: forbids or allows a group to read a topic, and says which it is.
+pub fn forbid(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: UpdateGroupForbiddenRequestHeader,
+) -> Result<Answer, Refusal> {
+    let UpdateGroupForbiddenRequestHeader { group, topic, .. } = header;
+    if let Some(readable) = header.readable {
+        broker.groups.forbid_read(&group, &topic, !readable, call.now_ms);
+        broker.groups_changed();
+    }
+    let readable = !broker.groups.is_read_forbidden(&group, &topic);
+    let body = GroupForbidden { group: Some(group), readable: Some(readable), topic: Some(topic) };
+    Ok(json(&body).with_remark(""))
+}

@@ -1,0 +1,261 @@
+//! Topics for operators: create, change, delete, list, look at.
+
+use super::{UNSET_REMARK, body, failed, invalid, json};
+use crate::attributes::{self, MESSAGE_TYPE};
+use crate::broker::Broker;
+use crate::put::Effect;
+use message::{Str, names};
+use remoting::body::data_version::DataVersion;
+use remoting::body::queue::MessageQueue;
+use remoting::body::route::TopicList;
+use remoting::body::topic::{
+    CreateTopicListRequestBody, TopicConfig, TopicConfigAndMappingSerializeWrapper,
+    TopicConfigAndQueueMapping, TopicFilterType, TopicOffset, TopicStatsTable,
+};
+use remoting::codes::ResponseCode;
+use remoting::flat::Header;
+use remoting::headers::topic::{
+    CreateTopicListRequestHeader, CreateTopicRequestHeader, DeleteTopicRequestHeader,
+    GetAllTopicConfigRequestHeader, GetAllTopicConfigResponseHeader, GetTopicConfigRequestHeader,
+    GetTopicStatsInfoRequestHeader,
+};
+use remoting::json::{Named, from_body};
+use remoting::reply::{Answer, Refusal, Reply};
+use remoting::router::Call;
+
+/// Queues that one topic may have; Java has no bound, and its loops over queues none either.
+const QUEUES_LIMIT: i32 = 65_536;
+/// Entries of one page of the topic or group table (Java: `splitMetadataSize`).
+const PAGE_LIMIT: usize = 2_000;
+
+/// Code 17: makes or changes a topic; answers when the name servers know it.
+pub fn update(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: CreateTopicRequestHeader,
+) -> Result<Reply<Effect>, Refusal> {
+    let filter_type = TopicFilterType::from_text(&header.topic_filter_type)
+        .ok_or_else(|| failed(format!("no topic filter type {}", header.topic_filter_type)))?;
+    let change = header.attributes.as_deref().unwrap_or_default();
+    let wanted = TopicConfig {
+        attributes: attributes::parse(change).map_err(failed)?,
+        order: header.order,
+        perm: header.perm,
+        read_queue_nums: header.read_queue_nums,
+        topic_filter_type: filter_type,
+        topic_name: header.topic,
+        topic_sys_flag: header.topic_sys_flag.unwrap_or(0),
+        write_queue_nums: header.write_queue_nums,
+    };
+    update_all(broker, call, vec![wanted])
+}
+
+/// Code 18: makes or changes the topics of a list. Nothing is done if one of them is refused.
+pub fn update_list(
+    broker: &Broker,
+    call: &Call<'_>,
+    _: CreateTopicListRequestHeader,
+) -> Result<Reply<Effect>, Refusal> {
+    let list: CreateTopicListRequestBody = body(&call.command.body)?;
+    update_all(broker, call, list.topic_config_list)
+}
+
+fn update_all(
+    broker: &Broker,
+    call: &Call<'_>,
+    all: Vec<TopicConfig>,
+) -> Result<Reply<Effect>, Refusal> {
+    for wanted in &all {
+        check(broker, wanted)?;
+    }
+    let answer = Answer::success().with_remark(UNSET_REMARK);
+    let mut changed = false;
+    for wanted in all.into_iter().filter(|wanted| !broker.topics.is_same(wanted)) {
+        tracing::info!(topic = %wanted.topic_name, by = %call.peer.remote, "topic made or changed");
+        broker.topics.update(wanted, call.now_ms).map_err(failed)?;
+        changed = true;
+    }
+    if !changed {
+        return Ok(Reply::Answer(answer));
+    }
+    broker.topics_changed(Some((call.later(), answer)));
+    Ok(Reply::Later)
+}
+
+fn check(broker: &Broker, wanted: &TopicConfig) -> Result<(), Refusal> {
+    let topic = &wanted.topic_name;
+    names::check_topic(topic).map_err(|error| invalid(error.to_string()))?;
+    refuse_system(broker, topic)?;
+    let settings = broker.settings();
+    let kind = wanted.attributes.get(format!("+{MESSAGE_TYPE}").as_str());
+    if kind.is_some_and(|kind| kind == "MIXED") && !settings.broker.enable_mixed_message_type {
+        return Err(invalid("MIXED message type is not supported."));
+    }
+    let queues = [wanted.read_queue_nums, wanted.write_queue_nums];
+    if queues.iter().any(|queues| !(0..=QUEUES_LIMIT).contains(queues)) {
+        let [read, write] = queues;
+        return Err(invalid(format!(
+            "topic {topic}: readQueueNums {read} and writeQueueNums {write} must be from 0 to \
+             {QUEUES_LIMIT}"
+        )));
+    }
+    Ok(())
+}
+
+fn refuse_system(broker: &Broker, topic: &str) -> Result<(), Refusal> {
+    let guarded = broker.settings().broker.validate_system_topic_when_update_topic;
+    if guarded && broker.topics.is_system(topic) {
+        return Err(invalid(format!("The topic[{topic}] is conflict with system topic.")));
+    }
+    Ok(())
+}
+
+/// Code 215: deletes a topic with its queues, what groups have consumed of it, and the pop retry
+/// topics of those groups. The name servers learn of it with the next registration; mqadmin tells
+/// them itself.
+pub fn delete(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: DeleteTopicRequestHeader,
+) -> Result<Answer, Refusal> {
+    let topic = &header.topic;
+    if topic.trim().is_empty() {
+        return Err(invalid("The specified topic is blank."));
+    }
+    refuse_system(broker, topic)?;
+    let mut all = vec![topic.to_string()];
+    if broker.settings().broker.clear_retry_topic_when_delete_topic {
+        let groups = broker.offsets.groups_of(topic);
+        let retry = |group: &String| {
+            [true, false].map(|version_2| names::pop_retry_topic(topic, group, version_2))
+        };
+        all.extend(groups.iter().flat_map(retry).filter(|topic| broker.topics.contains(topic)));
+    }
+    tracing::info!(topics = ?all, by = %call.peer.remote, "topics deleted");
+    for topic in &all {
+        broker.topics.delete(topic, call.now_ms);
+        broker.offsets.remove_topic(topic);
+        broker.stats.forget_topic(topic);
+    }
+    let deleted = broker.store.delete_topics(all.iter().map(String::as_str));
+    broker.topics_changed(None);
+    deleted.map_err(|error| failed(error.to_string()))?;
+    Ok(Answer::success())
+}
+
+/// Code 21: all topics, or one page of them.
+pub fn all(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+    let (topics, total) = if asks_for_all(call) {
+        (broker.topics.snapshot(), broker.topics.len())
+    } else {
+        let header: GetAllTopicConfigRequestHeader = read(call)?;
+        let page =
+            Page::of(header.topic_seq.unwrap_or(0), header.data_version, header.max_topic_num);
+        broker.topics.page(page.from, page.version.as_ref(), page.limit)
+    };
+    let body = TopicConfigAndMappingSerializeWrapper {
+        data_version: topics.data_version,
+        mapping_data_version: DataVersion::new(broker.identity.boot_ms),
+        topic_config_table: topics.topic_config_table,
+        ..Default::default()
+    };
+    let total_topic_num = Some(i32::try_from(total).unwrap_or(i32::MAX));
+    Ok(json(&body).with_header(&GetAllTopicConfigResponseHeader { total_topic_num }))
+}
+
+/// Whether no page is asked for: the form of 4.x and of tools.
+pub(super) fn asks_for_all(call: &Call<'_>) -> bool {
+    let fields = &call.command.fields;
+    let page = ["topicSeq", "groupSeq", "dataVersion", "maxTopicNum", "maxGroupNum"];
+    page.into_iter().all(|key| fields.get(key).is_none())
+}
+
+/// Reads a header that not every request of the code has.
+pub(super) fn read<H: Header>(call: &Call<'_>) -> Result<H, Refusal> {
+    H::read(&call.command.fields).map_err(|error| failed(error.to_string()))
+}
+
+/// Which part of a table is asked for.
+pub(super) struct Page {
+    /// The first entry.
+    pub(super) from: usize,
+    /// The version that the asker's former pages had.
+    pub(super) version: Option<DataVersion>,
+    /// How many entries.
+    pub(super) limit: usize,
+}
+
+impl Page {
+    /// The page that a request's fields describe.
+    pub(super) fn of(from: i32, version: Option<Str>, max: Option<i32>) -> Self {
+        let number = |value: i32| usize::try_from(value).unwrap_or(0);
+        let version = version.and_then(|text| from_body(text.as_bytes()).ok());
+        Self { from: number(from), version, limit: max.map_or(PAGE_LIMIT, number).min(PAGE_LIMIT) }
+    }
+}
+
+/// Code 351: one topic.
+pub fn one(
+    broker: &Broker,
+    _: &Call<'_>,
+    header: GetTopicConfigRequestHeader,
+) -> Result<Answer, Refusal> {
+    let topic = broker.topics.find(&header.topic).ok_or_else(|| {
+        let remark = format!("No topic in this broker. topic: {}", header.topic);
+        Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark)
+    })?;
+    Ok(json(&TopicConfigAndQueueMapping::from((*topic).clone())))
+}
+
+/// Code 202: where a topic's queues begin and end, and when they last grew.
+pub fn stats(
+    broker: &Broker,
+    _: &Call<'_>,
+    header: GetTopicStatsInfoRequestHeader,
+) -> Result<Answer, Refusal> {
+    let topic = &header.topic;
+    let config = broker.topics.find(topic).ok_or_else(|| {
+        let remark = format!("topic[{topic}] not exist");
+        Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark)
+    })?;
+    let broker_name = Str::from(broker.settings().broker.broker_name.as_str());
+    let queues = config.write_queue_nums.max(config.read_queue_nums);
+    let mut table = TopicStatsTable {
+        topic_put_tps: broker.stats.sent_per_second(topic),
+        ..TopicStatsTable::default()
+    };
+    for queue_id in 0..queues {
+        let max_offset = broker.store.max_offset(topic, queue_id);
+        let newest = broker.store.store_time(topic, queue_id, max_offset - 1);
+        let offset = TopicOffset {
+            last_update_timestamp: newest.filter(|_| max_offset > 0).unwrap_or(0),
+            max_offset,
+            min_offset: broker.store.min_offset(topic, queue_id),
+        };
+        let queue = MessageQueue::new(topic.clone(), broker_name.clone(), queue_id);
+        table.offset_table.insert(queue, offset);
+    }
+    Ok(json(&table))
+}
+
+/// Code 305: the topics that are the system's own.
+pub fn system(broker: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+    let topic_list = broker.topics.system_names();
+    Ok(json(&TopicList { topic_list, ..TopicList::default() }))
+}
+
+/// Code 316: removes the queues of topics that are no longer there.
+pub fn clean_unused(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+    let with_queues = broker.store.topics();
+    let unused: Vec<&str> = with_queues
+        .iter()
+        .map(|topic| &**topic)
+        .filter(|topic| !broker.topics.contains(topic))
+        .filter(|topic| !broker.topics.is_system(topic) && !names::is_lmq(topic))
+        .collect();
+    if !unused.is_empty() {
+        tracing::info!(topics = ?unused, by = %call.peer.remote, "queues of unused topics removed");
+    }
+    broker.store.delete_topics(unused).map_err(|error| failed(error.to_string()))?;
+    Ok(Answer::success())
+}

@@ -1,0 +1,117 @@
+//! Queues that the broker shares out (400), for consumers that leave it to the broker, and how
+//! groups are to fetch (401; Java: `QueryAssignmentProcessor`). Every group pulls: this version has
+//! no POP.
+
+use super::client::body;
+use crate::assignment;
+use crate::broker::{Broker, Outside};
+use crate::put::Effect;
+use message::names;
+use remoting::body::heartbeat::MessageModel;
+use remoting::body::pop::{
+    QueryAssignmentRequestBody, QueryAssignmentResponseBody, SetMessageRequestModeRequestBody,
+};
+use remoting::body::queue::{MessageQueue, MessageQueueAssignment, MessageRequestMode};
+use remoting::body::route::{QueueData, TopicRouteData};
+use remoting::codes::ResponseCode;
+use remoting::json;
+use remoting::reply::{Answer, Refusal, Reply};
+use remoting::router::Call;
+
+/// Code 400: the queues that a consumer is to pull, on all brokers of the topic. The answer names
+/// none at all when nobody can say: the consumer keeps what it has.
+pub fn query(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>, Refusal> {
+    let asked: QueryAssignmentRequestBody = body(call)?;
+    let Some(model) = asked.message_model else {
+        let remark = "messageModel is missing: CLUSTERING or BROADCASTING was expected";
+        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
+    };
+    if broker.settings().broker.namesrv_addr.as_deref().unwrap_or_default().trim().is_empty() {
+        let route = own_route(broker, &asked.topic);
+        return Ok(answer(broker, &asked, model, route.as_ref()).into());
+    }
+    let topic = asked.topic.clone();
+    broker.outside(Outside::Route {
+        topic,
+        asker: call.later(),
+        then: Box::new(move |broker, route| answer(broker, &asked, model, route.as_ref())),
+    });
+    Ok(Reply::Later)
+}
+
+/// A broker without name servers knows its own queues.
+fn own_route(broker: &Broker, topic: &str) -> Option<TopicRouteData> {
+    let config = broker.topics.find(topic)?;
+    let queues = QueueData {
+        broker_name: broker.settings().broker.broker_name.as_str().into(),
+        perm: config.perm,
+        read_queue_nums: config.read_queue_nums,
+        ..QueueData::default()
+    };
+    Some(TopicRouteData { queue_datas: vec![queues], ..TopicRouteData::default() })
+}
+
+fn answer(
+    broker: &Broker,
+    asked: &QueryAssignmentRequestBody,
+    model: MessageModel,
+    route: Option<&TopicRouteData>,
+) -> Answer {
+    let queues = route.map(|route| assignment::readable_queues(&asked.topic, route));
+    let share = queues.and_then(|queues| share(broker, asked, model, queues));
+    let assigned = |queue| MessageQueueAssignment {
+        message_queue: Some(queue),
+        ..MessageQueueAssignment::default()
+    };
+    let message_queue_assignments = share.map(|share| share.into_iter().map(assigned).collect());
+    Answer::body(json::to_body(&QueryAssignmentResponseBody { message_queue_assignments }))
+}
+
+/// The consumer's share of the queues: all of them in a broadcasting group, and while
+/// `serverLoadBalancerEnable` is off.
+fn share(
+    broker: &Broker,
+    asked: &QueryAssignmentRequestBody,
+    model: MessageModel,
+    queues: Vec<MessageQueue>,
+) -> Option<Vec<MessageQueue>> {
+    match model {
+        MessageModel::Broadcasting => return Some(queues),
+        MessageModel::Clustering if !broker.settings().broker.server_load_balancer_enable => {
+            return Some(queues);
+        }
+        MessageModel::Clustering => {}
+        MessageModel::LiteSelective => return None,
+    }
+    let members = broker.clients.consumer_ids(&asked.consumer_group);
+    let index = members.iter().position(|id| *id == asked.client_id);
+    let strategy = asked.strategy_name.as_deref().unwrap_or_default();
+    assignment::share(strategy, &queues, members.len(), index)
+}
+
+/// Code 401: says how a group is to fetch a topic. PULL is the only way here.
+pub fn set_mode(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+    let mode: SetMessageRequestModeRequestBody = body(call)?;
+    if names::is_retry(&mode.topic) {
+        let remark = "retry topic is not allowed to set mode";
+        return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
+    }
+    if !broker.topics.contains(&mode.topic) {
+        let remark = format!("topic[{}] not exist", mode.topic);
+        return Err(Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark));
+    }
+    if mode.mode != Some(MessageRequestMode::Pull) {
+        let remark = "mode: this version has no POP consumption, PULL is the only mode; \
+                      consumers pull as long as nothing else is set";
+        return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, remark));
+    }
+    if broker.group(&mode.consumer_group, call.now_ms).is_none() {
+        let remark = "subscription group does not exist";
+        return Err(Refusal::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
+    }
+    if broker.request_modes.set(mode, |text| broker.save("messageRequestMode.json", text)) {
+        return Ok(Answer::success());
+    }
+    let remark = "no mode was set: too many are set already (100000 groups and topics)";
+    Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark))
+}

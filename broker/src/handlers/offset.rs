@@ -1,0 +1,124 @@
+//! Where queues begin and end, and how far groups have come in them: codes 14, 15 and 29 to 32
+//! (Java: `ConsumerManageProcessor`, `AdminBrokerProcessor`). What is remembered of groups is in
+//! [`crate::offsets`]; moving a whole group is an administrator's request.
+
+use crate::broker::Broker;
+use remoting::codes::ResponseCode;
+use remoting::flat::Boundary;
+use remoting::headers::offset::{
+    GetEarliestMsgStoretimeRequestHeader, GetEarliestMsgStoretimeResponseHeader,
+    GetMaxOffsetRequestHeader, GetMaxOffsetResponseHeader, GetMinOffsetRequestHeader,
+    GetMinOffsetResponseHeader, QueryConsumerOffsetRequestHeader,
+    QueryConsumerOffsetResponseHeader, SearchOffsetRequestHeader, SearchOffsetResponseHeader,
+    UpdateConsumerOffsetRequestHeader,
+};
+use remoting::reply::{Answer, Refusal};
+use remoting::router::Call;
+
+/// Code 14: where a group goes on. One that has committed nothing is sent to the start of a queue
+/// that still has its very first message in memory; elsewhere it decides by itself.
+pub fn query(
+    broker: &Broker,
+    _: &Call<'_>,
+    header: QueryConsumerOffsetRequestHeader,
+) -> Result<Answer, Refusal> {
+    let (topic, queue_id) = (&header.topic, header.queue_id);
+    let known = broker.offsets.query(&header.consumer_group, topic, queue_id);
+    // Java stores a negative offset and then does not find it.
+    if let Some(offset) = known.filter(|offset| *offset >= 0) {
+        return Ok(Answer::header(&QueryConsumerOffsetResponseHeader { offset }));
+    }
+    let not_found = |remark| Err(Refusal::new(ResponseCode::QUERY_NOT_FOUND, remark));
+    if header.set_zero_if_not_found == Some(false) {
+        return not_found("Not found, do not set to zero, maybe this group boot first");
+    }
+    if starts_in_memory(broker, topic, queue_id) {
+        return Ok(Answer::header(&QueryConsumerOffsetResponseHeader { offset: 0 }));
+    }
+    not_found("Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first")
+}
+
+/// Code 15: remembers where a group goes on.
+pub fn update(
+    broker: &Broker,
+    _: &Call<'_>,
+    header: UpdateConsumerOffsetRequestHeader,
+) -> Result<Answer, Refusal> {
+    let (group, topic) = (&header.consumer_group, &header.topic);
+    if !broker.groups.contains(group) {
+        let remark = format!("Group {group} not exist!");
+        return Err(Refusal::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
+    }
+    if !broker.topics.contains(topic) {
+        let remark = format!("Topic {topic} not exist!");
+        return Err(Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark));
+    }
+    let (queue_id, offset) = (header.queue_id, header.commit_offset);
+    if !broker.settings().broker.use_server_side_reset_offset {
+        broker.offsets.commit(group, topic, queue_id, offset);
+        return Ok(Answer::success());
+    }
+    if broker.offsets.commit_unless_reset(group, topic, queue_id, offset) {
+        return Ok(Answer::success());
+    }
+    Ok(Answer::success().with_remark("Offset has been previously reset"))
+}
+
+/// Code 29: the offset of the first message at or after a time, or of the last at or before it.
+pub fn by_time(
+    broker: &Broker,
+    _: &Call<'_>,
+    header: SearchOffsetRequestHeader,
+) -> Result<Answer, Refusal> {
+    let is_lite = header.lite_topic.is_some_and(|topic| !topic.trim().is_empty());
+    let end = match header.boundary_type {
+        Some(Boundary::Upper) => store::Boundary::Upper,
+        _ => store::Boundary::Lower,
+    };
+    let SearchOffsetRequestHeader { topic, queue_id, timestamp, .. } = header;
+    // There is no message in any lite topic.
+    let offset =
+        if is_lite { 0 } else { broker.store.offset_by_time(&topic, queue_id, timestamp, end) };
+    Ok(Answer::header(&SearchOffsetResponseHeader { offset }))
+}
+
+/// Code 30: the offset that the next message of a queue gets.
+pub fn max(
+    broker: &Broker,
+    _: &Call<'_>,
+    header: GetMaxOffsetRequestHeader,
+) -> Result<Answer, Refusal> {
+    let offset = broker.store.max_offset(&header.topic, header.queue_id);
+    Ok(Answer::header(&GetMaxOffsetResponseHeader { offset }))
+}
+
+/// Code 31: the offset of the first message that a queue still has.
+pub fn min(
+    broker: &Broker,
+    _: &Call<'_>,
+    header: GetMinOffsetRequestHeader,
+) -> Result<Answer, Refusal> {
+    let offset = broker.store.min_offset(&header.topic, header.queue_id);
+    Ok(Answer::header(&GetMinOffsetResponseHeader { offset }))
+}
+
+/// Code 32: when the first message of a queue was stored, -1 if that is unknown.
+pub fn earliest_time(
+    broker: &Broker,
+    _: &Call<'_>,
+    header: GetEarliestMsgStoretimeRequestHeader,
+) -> Result<Answer, Refusal> {
+    let timestamp = broker.store.earliest_store_time(&header.topic, header.queue_id);
+    let timestamp = timestamp.unwrap_or(-1);
+    Ok(Answer::header(&GetEarliestMsgStoretimeResponseHeader { timestamp }))
+}
+
+/// Whether the queue's first message ever is still there, and near enough to the log's end to be
+/// in memory. The log itself is not touched: the message may be cold.
+fn starts_in_memory(broker: &Broker, topic: &str, queue_id: i32) -> bool {
+    let store = &broker.store;
+    let Some(first) = store.unit(topic, queue_id, 0) else { return false };
+    store.min_offset(topic, queue_id) <= 0
+        && first.log_offset >= store.min_log_offset()
+        && store.max_log_offset() - first.log_offset <= store.settings().hot_bytes()
+}

@@ -1,0 +1,380 @@
+//! Pulls: messages of one queue, at once or when the next one comes
+//! (Java: `PullMessageProcessor`, `DefaultPullMessageResultHandler`, `PullRequestHoldService`).
+//!
+//! A body is lent from the commit log and not copied. A pull that finds nothing becomes a
+//! [`HeldPull`]; the append that it waits for runs it once more, and then it is answered whatever
+//! it finds.
+
+use crate::broker::Broker;
+use crate::hold::Waiting;
+use crate::put::Effect;
+use crate::stats::Pulled;
+use crate::subscription;
+use crate::topics::PERM_READ;
+use message::{Str, record};
+use remoting::body::group::SubscriptionGroupConfig;
+use remoting::body::heartbeat::{SUB_ALL, SubscriptionData, TAG};
+use remoting::body::topic::TopicConfig;
+use remoting::codes::{RequestCode, ResponseCode};
+use remoting::headers::pull::{PullMessageRequestHeader, PullMessageResponseHeader};
+use remoting::reply::{Answer, Asker, Refusal, Reply};
+use remoting::router::Call;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use store::{Filter, Limits, Position, ReadStatus};
+
+/// `sysFlag` of a pull: `commitOffset` counts.
+const COMMIT: i32 = 1;
+/// `sysFlag` of a pull: it may be held.
+const SUSPEND: i32 = 2;
+/// `sysFlag` of a pull: it carries its subscription.
+const SUBSCRIPTION: i32 = 4;
+/// The longest that a pull is held, whatever the client asks for, in milliseconds.
+const HOLD_LIMIT_MS: i64 = 600_000;
+
+/// Why a pull is forbidden, as the answer's `forbiddenType` says it.
+#[derive(Clone, Copy)]
+enum Forbidden {
+    Broker = 1,
+    Group = 2,
+    Topic = 3,
+    Broadcasting = 4,
+    Subscription = 5,
+}
+
+/// A pull that waits.
+#[derive(Debug)]
+pub struct HeldPull {
+    asker: Asker,
+    code: RequestCode,
+    header: PullMessageRequestHeader,
+    tags: Tags,
+}
+
+impl Waiting for HeldPull {
+    fn offset(&self) -> i64 {
+        self.header.queue_offset
+    }
+
+    fn codes(&self) -> Option<&[i32]> {
+        match &self.tags {
+            Tags::All => None,
+            Tags::Codes(codes) => Some(codes),
+        }
+    }
+
+    fn peer_id(&self) -> u64 {
+        self.asker.peer().id
+    }
+}
+
+/// Which tags a subscription wants, by hash; the client looks at the tags themselves.
+#[derive(Clone, Debug)]
+enum Tags {
+    All,
+    Codes(Vec<i32>),
+}
+
+impl Tags {
+    fn of(subscription: &SubscriptionData) -> Self {
+        if subscription.sub_string.as_deref() == Some(SUB_ALL) {
+            return Self::All;
+        }
+        Self::Codes(subscription.code_set.iter().copied().collect())
+    }
+
+    fn wants(&self, tags_code: i64) -> bool {
+        match self {
+            Self::All => true,
+            // Java compares the low 32 bits.
+            Self::Codes(codes) => codes.contains(&(tags_code as i32)),
+        }
+    }
+}
+
+impl Filter for Tags {
+    fn wants_tags_code(&self, tags_code: i64) -> bool {
+        self.wants(tags_code)
+    }
+}
+
+/// What a pull may read, once it was checked.
+struct Checked {
+    group: Arc<SubscriptionGroupConfig>,
+    topic: Arc<TopicConfig>,
+    tags: Tags,
+}
+
+/// Codes 11 and 361.
+pub fn pull(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: PullMessageRequestHeader,
+) -> Result<Reply<Effect>, Refusal> {
+    let code = call.command.code();
+    let checked = match check(broker, code, call.peer.remote, &header, call.now_ms) {
+        Ok(checked) => checked,
+        Err(answer) => return Ok(Reply::Answer(*answer)),
+    };
+    let answer = attempt(broker, &header, &checked, true, call.now_ms);
+    let may_wait = header.sys_flag & SUSPEND != 0;
+    if answer.code != ResponseCode::PULL_NOT_FOUND || !may_wait {
+        return Ok(Reply::Answer(answer));
+    }
+    let settings = broker.settings();
+    let wait_ms = match settings.broker.long_polling_enable {
+        true => header.suspend_timeout_millis.clamp(0, HOLD_LIMIT_MS),
+        false => settings.broker.short_polling_time_mills,
+    };
+    let (topic, queue_id, offset) = (header.topic.clone(), header.queue_id, header.queue_offset);
+    let held = HeldPull { asker: call.later(), code, header, tags: checked.tags };
+    if broker.holds.hold(&topic, queue_id, call.now_ms + wait_ms, held).is_err() {
+        return Ok(Reply::Answer(answer));
+    }
+    // A message may have come while nobody waited for it yet.
+    let end = broker.store.max_offset(&topic, queue_id);
+    if end > offset {
+        for held in broker.holds.arrived(&topic, queue_id, end - 1, None) {
+            resume(broker, held, call.now_ms);
+        }
+    }
+    Ok(Reply::Later)
+}
+
+/// Runs a pull that was held, because its message came or its time is up, and answers it.
+pub fn resume(broker: &Broker, held: HeldPull, now_ms: i64) {
+    let remote = held.asker.peer().remote;
+    let answer = match check(broker, held.code, remote, &held.header, now_ms) {
+        Ok(checked) => attempt(broker, &held.header, &checked, false, now_ms),
+        Err(answer) => *answer,
+    };
+    held.asker.answer(answer);
+}
+
+/// Reads once.
+fn attempt(
+    broker: &Broker,
+    header: &PullMessageRequestHeader,
+    checked: &Checked,
+    first: bool,
+    now_ms: i64,
+) -> Answer {
+    let (group, topic, queue_id) = (&header.consumer_group, &header.topic, header.queue_id);
+    let reset = broker.offsets.take_reset(group, topic, queue_id);
+    let reset = reset.filter(|_| broker.settings().broker.use_server_side_reset_offset);
+    let answer = match reset {
+        Some(offset) => {
+            let ends = (
+                broker.store.min_offset(topic, queue_id),
+                broker.store.max_offset(topic, queue_id),
+            );
+            let code = ResponseCode::PULL_OFFSET_MOVED;
+            answer(checked, (code, "OFFSET_RESET"), offset, ends)
+        }
+        None => read(broker, header, checked, now_ms),
+    };
+    if first && header.sys_flag & COMMIT != 0 {
+        broker.offsets.commit(group, topic, queue_id, header.commit_offset);
+    }
+    answer
+}
+
+fn read(
+    broker: &Broker,
+    header: &PullMessageRequestHeader,
+    checked: &Checked,
+    now_ms: i64,
+) -> Answer {
+    let (group, topic, queue_id) = (&header.consumer_group, &header.topic, header.queue_id);
+    let limits = Limits {
+        max_messages: usize::try_from(header.max_msg_nums).unwrap_or(0),
+        ..Limits::messages(0)
+    };
+    let limits = match header.max_msg_bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
+        Some(max_bytes) => Limits { max_bytes, ..limits },
+        None => limits,
+    };
+    let read = broker.store.read(
+        Position { topic, queue_id, offset: header.queue_offset },
+        limits,
+        &checked.tags,
+    );
+    broker.offsets.commit_pull(group, topic, queue_id, read.next_offset);
+    let found = read.messages.len() as u64;
+    broker.stats.read(found, 0);
+    if let Some(last) = read.messages.last() {
+        broker.stats.pulled(&Pulled {
+            topic,
+            group,
+            queue_id,
+            messages: found,
+            bytes: read.bytes as u64,
+            age_ms: record::store_timestamp(last).map(|stored_ms| now_ms - stored_ms),
+        });
+    }
+    let outcome = outcome(read.status, header.queue_offset);
+    if outcome.0 == ResponseCode::PULL_OFFSET_MOVED {
+        tracing::warn!(
+            topic = %header.topic, queue_id, group = %header.consumer_group,
+            asked = header.queue_offset, next = read.next_offset, status = outcome.1,
+            "a pull was sent to another offset"
+        );
+    }
+    let ends = (read.min_offset, read.max_offset);
+    let mut answer = answer(checked, outcome, read.next_offset, ends);
+    answer.body = read.messages;
+    answer
+}
+
+/// The response code of a status, and the status as Java names it.
+fn outcome(status: ReadStatus, asked: i64) -> (ResponseCode, &'static str) {
+    let empty = match asked {
+        0 => ResponseCode::PULL_NOT_FOUND,
+        _ => ResponseCode::PULL_OFFSET_MOVED,
+    };
+    match status {
+        ReadStatus::Found => (ResponseCode::SUCCESS, "FOUND"),
+        ReadStatus::NoMatchedMessage => {
+            (ResponseCode::PULL_RETRY_IMMEDIATELY, "NO_MATCHED_MESSAGE")
+        }
+        ReadStatus::MessageWasRemoving => {
+            (ResponseCode::PULL_RETRY_IMMEDIATELY, "MESSAGE_WAS_REMOVING")
+        }
+        ReadStatus::OffsetFoundNull => (ResponseCode::PULL_NOT_FOUND, "OFFSET_FOUND_NULL"),
+        ReadStatus::OffsetOverflowOne => (ResponseCode::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE"),
+        ReadStatus::OffsetOverflowBadly => {
+            (ResponseCode::PULL_OFFSET_MOVED, "OFFSET_OVERFLOW_BADLY")
+        }
+        ReadStatus::OffsetTooSmall => (ResponseCode::PULL_OFFSET_MOVED, "OFFSET_TOO_SMALL"),
+        ReadStatus::NoMatchedLogicQueue => (empty, "NO_MATCHED_LOGIC_QUEUE"),
+        ReadStatus::NoMessageInQueue => (empty, "NO_MESSAGE_IN_QUEUE"),
+    }
+}
+
+fn answer(
+    checked: &Checked,
+    (code, status): (ResponseCode, &'static str),
+    next_begin_offset: i64,
+    (min_offset, max_offset): (i64, i64),
+) -> Answer {
+    let header = PullMessageResponseHeader {
+        suggest_which_broker_id: 0,
+        next_begin_offset,
+        min_offset,
+        max_offset,
+        topic_sys_flag: Some(checked.topic.topic_sys_flag),
+        group_sys_flag: Some(checked.group.group_sys_flag),
+        ..PullMessageResponseHeader::default()
+    };
+    Answer::code(code).with_header(&header).with_remark(Str::from_static(status))
+}
+
+fn refuse(code: ResponseCode, remark: impl Into<Str>) -> Box<Answer> {
+    Box::new(Answer::code(code).with_remark(remark))
+}
+
+fn forbid(why: Forbidden, remark: String) -> Box<Answer> {
+    let answer = Answer::code(ResponseCode::NO_PERMISSION).with_remark(remark);
+    Box::new(answer.with_field("forbiddenType", (why as i32).to_string()))
+}
+
+/// Whether this group may read this queue, and what of it.
+fn check(
+    broker: &Broker,
+    code: RequestCode,
+    remote: SocketAddr,
+    header: &PullMessageRequestHeader,
+    now_ms: i64,
+) -> Result<Checked, Box<Answer>> {
+    let settings = broker.settings();
+    let address = &broker.identity.address;
+    let name = &header.consumer_group;
+    if settings.broker.broker_permission & PERM_READ == 0 {
+        let remark = format!("the broker[{address}] pulling message is forbidden");
+        return Err(forbid(Forbidden::Broker, remark));
+    }
+    if code == RequestCode::LITE_PULL_MESSAGE && !settings.broker.lite_pull_message_enable {
+        let remark = format!("the broker[{address}] for lite pull consumer is forbidden");
+        return Err(forbid(Forbidden::Broker, remark));
+    }
+    let Some(group) = broker.group(name, now_ms) else {
+        let remark = format!("subscription group [{name}] does not exist");
+        return Err(refuse(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
+    };
+    if !group.consume_enable {
+        let remark = format!("subscription group no permission, {name}");
+        return Err(forbid(Forbidden::Group, remark));
+    }
+    let Some(topic) = broker.topics.find(&header.topic) else {
+        let remark = format!("topic[{}] not exist, apply first please!", header.topic);
+        return Err(refuse(ResponseCode::TOPIC_NOT_EXIST, remark));
+    };
+    if topic.perm & PERM_READ == 0 {
+        let remark = format!("the topic[{}] pulling message is forbidden", header.topic);
+        return Err(forbid(Forbidden::Topic, remark));
+    }
+    if header.queue_id < 0 || header.queue_id >= topic.read_queue_nums {
+        let remark = format!(
+            "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[{remote}]",
+            header.queue_id, header.topic, topic.read_queue_nums
+        );
+        return Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
+    }
+    let subscription = match header.sys_flag & SUBSCRIPTION {
+        0 => registered(broker, header, &group)?,
+        _ => carried(broker, header, now_ms)?,
+    };
+    let kind = subscription.expression_type.as_deref().unwrap_or(TAG);
+    if !kind.is_empty() && kind != TAG {
+        let remark = format!("The broker does not support consumer to filter message by {kind}");
+        return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
+    }
+    Ok(Checked { group, topic, tags: Tags::of(&subscription) })
+}
+
+/// The subscription that came with the pull.
+fn carried(
+    broker: &Broker,
+    header: &PullMessageRequestHeader,
+    now_ms: i64,
+) -> Result<Arc<SubscriptionData>, Box<Answer>> {
+    let (group, topic) = (&header.consumer_group, &header.topic);
+    let text = header.subscription.as_deref().unwrap_or_default();
+    let built = match header.expression_type.as_deref().unwrap_or_default() {
+        "" | TAG => broker.carried.learn(group, topic, text, now_ms),
+        kind => subscription::build(topic, text, kind).map(Arc::new),
+    };
+    built.ok_or_else(|| {
+        refuse(ResponseCode::SUBSCRIPTION_PARSE_FAILED, "parse the consumer's subscription failed")
+    })
+}
+
+/// The subscription that the group's heartbeats brought.
+fn registered(
+    broker: &Broker,
+    header: &PullMessageRequestHeader,
+    config: &SubscriptionGroupConfig,
+) -> Result<Arc<SubscriptionData>, Box<Answer>> {
+    let (name, topic) = (&header.consumer_group, &header.topic);
+    let Some(consumers) = broker.clients.consumers(name) else {
+        let remark = "the consumer's group info not exist";
+        return Err(refuse(ResponseCode::SUBSCRIPTION_NOT_EXIST, remark));
+    };
+    if !config.consume_broadcast_enable && consumers.is_broadcasting() {
+        let remark = format!("the consumer group[{name}] can not consume by broadcast way");
+        return Err(forbid(Forbidden::Broadcasting, remark));
+    }
+    if broker.groups.is_read_forbidden(name, topic) {
+        let remark = format!("the consumer group[{name}] is forbidden for topic[{topic}]");
+        return Err(forbid(Forbidden::Subscription, remark));
+    }
+    let Some(subscription) = consumers.subscription(topic) else {
+        let remark = "the consumer's subscription not exist";
+        return Err(refuse(ResponseCode::SUBSCRIPTION_NOT_EXIST, remark));
+    };
+    if subscription.sub_version < header.sub_version {
+        let remark = "the consumer's subscription not latest";
+        return Err(refuse(ResponseCode::SUBSCRIPTION_NOT_LATEST, remark));
+    }
+    Ok(subscription)
+}

@@ -1,0 +1,328 @@
+//! Sends: one message in either header form, a batch, answered or oneway
+//! (Java: `SendMessageProcessor`).
+//!
+//! A handler here only checks and prepares. The shell appends what all requests of one read want
+//! stored with one hold of the append lock, and the answers are made by `answer` afterwards.
+
+use crate::broker::Broker;
+use crate::put::{self, Effect, Pending, Sender, Wishes};
+use crate::topics::{self, PERM_WRITE, Wanted};
+use message::{Draft, Str, batch, ids::MessageId, names, properties, property, sys_flag};
+use remoting::body::topic::{TopicConfig, TopicFilterType};
+use remoting::codes::ResponseCode;
+use remoting::headers::send::{
+    SendMessageRequestHeader, SendMessageRequestHeaderV2, SendMessageResponseHeader,
+};
+use remoting::reply::{Answer, Refusal, Reply, Ticket};
+use remoting::router::Call;
+use remoting::version::Version;
+use settings::BrokerSettings;
+use std::sync::Arc;
+use store::{Append, Appended};
+
+/// Queues of a dead-letter topic.
+const DLQ_QUEUES: i32 = 1;
+
+/// Code 10: the header with long keys.
+pub fn send(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: SendMessageRequestHeader,
+) -> Result<Reply<Effect>, Refusal> {
+    let prepared = if header.batch == Some(true) {
+        prepare_batch(broker, call, header)
+    } else {
+        prepare(broker, call, header)
+    };
+    // Java's clients read these two from every answer to a send, errors included.
+    Ok(match prepared {
+        Ok(pending) => Reply::Effect(Effect::Append(Box::new(pending))),
+        Err(refusal) => Reply::Answer(stamped(broker, refusal.into())),
+    })
+}
+
+/// Codes 310 and 320: the header with one-letter keys.
+pub fn send_v2(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: SendMessageRequestHeaderV2,
+) -> Result<Reply<Effect>, Refusal> {
+    send(broker, call, header.into())
+}
+
+/// Code 370: takes back a message whose time of delivery is to come. There are none, and Java
+/// refuses by default (`recallMessageEnable=false`).
+pub fn recall(broker: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+    let answer = Answer::code(ResponseCode::NO_PERMISSION)
+        .with_remark(Str::from_static("recall failed, operation is forbidden"));
+    Ok(answer.with_field(property::MSG_REGION, broker.settings().broker.region_id.as_str()))
+}
+
+fn stamped(broker: &Broker, answer: Answer) -> Answer {
+    let settings = broker.settings();
+    answer
+        .with_field(property::MSG_REGION, settings.broker.region_id.as_str())
+        .with_field(property::TRACE_ON, if settings.broker.trace_on { "true" } else { "false" })
+}
+
+/// One message.
+fn prepare(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: SendMessageRequestHeader,
+) -> Result<Pending, Refusal> {
+    let settings = broker.settings();
+    let topic = check(broker, &settings, call, &header)?;
+    let queue_id = queue(broker, &topic, header.queue_id);
+    let sent = header.properties.clone().unwrap_or_default();
+    let mut wishes = Wishes::of(sent.as_bytes());
+    if wishes.prepared && !(header.reconsume_times.unwrap_or(0) > 0 && wishes.delay_level > 0) {
+        return Err(Refusal::new(
+            ResponseCode::NO_PERMISSION,
+            format!(
+                "the broker[{}] sending transaction message is forbidden: \
+                 this version has no transactions yet",
+                broker.identity.address
+            ),
+        ));
+    }
+    let mut draft = draft(broker, call, &header);
+    draft.queue_id = queue_id;
+    draft.sys_flag = flags(header.sys_flag, &topic);
+    draft.properties = put::stamped(broker, &sent, &wishes, call.now_ms).into();
+    if names::is_retry(&header.topic) {
+        retry(broker, call, &header, &mut draft, &mut wishes)?;
+    }
+    let answer_queue_id = draft.queue_id;
+    put::park(
+        &mut draft,
+        wishes.delay_level,
+        wishes.timer,
+        settings.store.delay_levels_ms().len(),
+        call.now_ms,
+    )?;
+    check_size(&settings, call, &draft)?;
+    let ticket = Ticket::of(call.command);
+    let sender = Sender { ticket, wait: wishes.wait, queue_id: answer_queue_id, then: answer };
+    Ok(Pending { append: Append::one(draft), sender })
+}
+
+/// A batch: each of its messages becomes a record of its own.
+fn prepare_batch(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: SendMessageRequestHeader,
+) -> Result<Pending, Refusal> {
+    let settings = broker.settings();
+    let topic = check(broker, &settings, call, &header)?;
+    if names::is_retry(&header.topic) {
+        let remark = format!("batch request does not support retry group {}", header.topic);
+        return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
+    }
+    let body = &call.command.body;
+    let limit = settings.store.max_message_size;
+    if body.is_empty() || body.len() > limit.unsigned_abs() as usize {
+        return Err(illegal(limit));
+    }
+    let mut whole = draft(broker, call, &header);
+    whole.queue_id = queue(broker, &topic, header.queue_id);
+    whole.sys_flag = flags(header.sys_flag, &topic);
+    let wait = Wishes::of(header.properties.as_deref().unwrap_or_default().as_bytes()).wait;
+    let mut drafts = Vec::new();
+    for part in batch::messages(body.clone()) {
+        let part = part.map_err(|error| {
+            let remark = format!("message {} of the batch: {error}", drafts.len());
+            Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark)
+        })?;
+        let one = Draft {
+            flag: part.flag,
+            body: part.body,
+            properties: part.properties,
+            ..whole.clone()
+        };
+        one.check().map_err(|_| illegal(limit))?;
+        drafts.push(one);
+    }
+    let ticket = Ticket::of(call.command);
+    let sender = Sender { ticket, wait, queue_id: whole.queue_id, then: answer };
+    Ok(Pending { append: Append::batch(drafts), sender })
+}
+
+fn draft(broker: &Broker, call: &Call<'_>, header: &SendMessageRequestHeader) -> Draft {
+    Draft {
+        topic: header.topic.clone(),
+        queue_id: header.queue_id,
+        flag: header.flag,
+        sys_flag: header.sys_flag,
+        born_timestamp: header.born_timestamp,
+        born_host: call.peer.remote,
+        store_host: broker.identity.store_host,
+        reconsume_times: header.reconsume_times.unwrap_or(0),
+        prepared_transaction_offset: 0,
+        body: call.command.body.clone(),
+        properties: bytes::Bytes::new(),
+    }
+}
+
+fn flags(sent: i32, topic: &TopicConfig) -> i32 {
+    let multi = topic.topic_filter_type == TopicFilterType::MultiTag;
+    if multi { sent | sys_flag::MULTI_TAGS } else { sent }
+}
+
+/// The asked queue, or any when the sender leaves it to us.
+fn queue(broker: &Broker, topic: &TopicConfig, asked: i32) -> i32 {
+    if asked >= 0 { asked } else { broker.any(topic.write_queue_nums) }
+}
+
+fn illegal(limit: i32) -> Refusal {
+    Refusal::new(
+        ResponseCode::MESSAGE_ILLEGAL,
+        format!(
+            "the message is illegal, maybe msg body or properties length not matched. \
+             msg body length limit {limit}B, msg properties length limit 32KB."
+        ),
+    )
+}
+
+fn check_size(settings: &BrokerSettings, call: &Call<'_>, draft: &Draft) -> Result<(), Refusal> {
+    let limit = settings.store.max_message_size;
+    let body = call.command.body.len();
+    if body == 0 || body > limit.unsigned_abs() as usize || draft.check().is_err() {
+        return Err(illegal(limit));
+    }
+    Ok(())
+}
+
+/// Who may send what where; the topic is made if it may be.
+fn check(
+    broker: &Broker,
+    settings: &BrokerSettings,
+    call: &Call<'_>,
+    header: &SendMessageRequestHeader,
+) -> Result<Arc<TopicConfig>, Refusal> {
+    let refuse = |code, remark| Err(Refusal::new(code, remark));
+    let start = settings.broker.start_accept_send_request_time_stamp;
+    if call.now_ms < start {
+        let remark = format!(
+            "broker unable to service, until {start} ms since 1970 \
+             (setting startAcceptSendRequestTimeStamp)"
+        );
+        return refuse(ResponseCode::SYSTEM_ERROR, remark);
+    }
+    let topic = &header.topic;
+    let known = broker.topics.find(topic);
+    let forbidden = settings.broker.broker_permission & PERM_WRITE == 0;
+    if forbidden && known.as_ref().is_some_and(|topic| topic.order) {
+        let remark =
+            format!("the broker[{}] sending message is forbidden", broker.identity.address);
+        return refuse(ResponseCode::NO_PERMISSION, remark);
+    }
+    // A topic that is there has a name that was checked.
+    if known.is_none()
+        && let Err(error) = names::check_topic(topic)
+    {
+        return refuse(ResponseCode::INVALID_PARAMETER, error.to_string());
+    }
+    if names::is_send_forbidden(topic) {
+        let remark = format!("Sending message to topic[{topic}] is forbidden.");
+        return refuse(ResponseCode::NO_PERMISSION, remark);
+    }
+    let Some(found) = known.or_else(|| create(broker, call, header)) else {
+        let remark = format!("topic[{topic}] not exist, apply first please!");
+        return refuse(ResponseCode::TOPIC_NOT_EXIST, remark);
+    };
+    if header.queue_id >= found.write_queue_nums.max(found.read_queue_nums) {
+        let remark = format!(
+            "request queueId[{}] is illegal, topic[{topic}] has {} write and {} read queues \
+             Producer: {}",
+            header.queue_id, found.write_queue_nums, found.read_queue_nums, call.peer.remote
+        );
+        return refuse(ResponseCode::INVALID_PARAMETER, remark);
+    }
+    Ok(found)
+}
+
+/// Makes the topic after the model that the sender names, or as a retry topic.
+fn create(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: &SendMessageRequestHeader,
+) -> Option<Arc<TopicConfig>> {
+    let retry = names::is_retry(&header.topic);
+    let unit = match (header.unit_mode, retry) {
+        (Some(true), true) => topics::UNIT_SUB,
+        (Some(true), false) => topics::UNIT,
+        _ => 0,
+    };
+    let wanted = Wanted {
+        topic: &header.topic,
+        template: &header.default_topic,
+        queues: header.default_topic_queue_nums,
+        sys_flag: unit,
+    };
+    match broker.topic_for_send(wanted, call.now_ms) {
+        None if retry => broker.topic_for_retry(&header.topic, 1, unit, call.now_ms),
+        made => made,
+    }
+}
+
+/// A consumer sent the message to its retry topic by itself: counts its tries.
+fn retry(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: &SendMessageRequestHeader,
+    draft: &mut Draft,
+    wishes: &mut Wishes,
+) -> Result<(), Refusal> {
+    let group = names::group_of(&header.topic).unwrap_or_default();
+    let Some(config) = broker.group(group, call.now_ms) else {
+        let remark = format!("subscription group not exist, {group}");
+        return Err(Refusal::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
+    };
+    let asked = header.max_reconsume_times;
+    let knows_limit = call.command.head.version >= Version::V3_4_9.0;
+    let limit = asked.filter(|_| knows_limit).unwrap_or(config.retry_max_times);
+    // A group that holds queue locks consumes in order: a retry would come out of order.
+    let ordered = broker.locks.is_locked(group, call.now_ms);
+    if draft.reconsume_times <= limit && !ordered {
+        return Ok(());
+    }
+    let dlq = names::dlq_topic(group);
+    if broker.topic_for_retry(&dlq, DLQ_QUEUES, 0, call.now_ms).is_none() {
+        let remark = format!("topic[{dlq}] not exist");
+        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
+    }
+    draft.topic = dlq.into();
+    draft.queue_id = 0;
+    wishes.delay_level = 0;
+    let mut all = message::Properties::parse(&draft.properties);
+    all.set(property::DELAY, "-1");
+    draft.properties = all.encode();
+    Ok(())
+}
+
+/// The answer to a send whose messages are stored.
+fn answer(broker: &Broker, sender: &Sender, drafts: &[Draft], stored: &Appended) -> Answer {
+    let store_host = broker.identity.store_host;
+    let mut log_offset = stored.log_offset;
+    let mut msg_id = String::new();
+    for draft in drafts {
+        if !msg_id.is_empty() {
+            msg_id.push(',');
+        }
+        msg_id.push_str(&MessageId { store_host, log_offset }.encode());
+        log_offset += draft.encoded_len() as i64;
+    }
+    assert_eq!(log_offset, stored.log_end(), "the records lie side by side");
+    // Of a batch Java names no transaction: its own properties stand in no record.
+    let alone =
+        (drafts.len() == 1).then(|| properties::find(&drafts[0].properties, property::UNIQ_KEY));
+    let header = SendMessageResponseHeader {
+        msg_id: msg_id.into(),
+        queue_id: sender.queue_id,
+        queue_offset: stored.queue_offset,
+        transaction_id: alone.flatten().map(Str::from),
+        ..SendMessageResponseHeader::default()
+    };
+    stamped(broker, Answer::header(&header))
+}

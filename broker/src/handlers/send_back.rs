@@ -1,0 +1,131 @@
+//! A consumer gives a message back: it comes again after a while, or is given up
+//! (Java: `AbstractSendMessageProcessor.consumerSendMsgBack`).
+
+use crate::broker::Broker;
+use crate::put::{self, Effect, Pending, Sender};
+use crate::topics::{self, PERM_WRITE};
+use message::{Draft, Entry, Properties, Record, Str, ids::MessageId, names, property, record};
+use remoting::codes::ResponseCode;
+use remoting::headers::message::ConsumerSendMsgBackRequestHeader;
+use remoting::reply::{Answer, Refusal, Reply, Ticket};
+use remoting::router::Call;
+use remoting::version::Version;
+use store::Append;
+
+/// The delay level of a first retry when the consumer leaves it to us.
+const FIRST_LEVEL: i32 = 3;
+
+/// Code 36.
+pub fn send_back(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: ConsumerSendMsgBackRequestHeader,
+) -> Result<Reply<Effect>, Refusal> {
+    let group = &header.group;
+    let Some(config) = broker.group(group, call.now_ms) else {
+        let remark = format!("subscription group not exist, {group}");
+        return Err(Refusal::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
+    };
+    let settings = broker.settings();
+    if settings.broker.broker_permission & PERM_WRITE == 0 {
+        let remark =
+            format!("the broker[{}] sending message is forbidden", broker.identity.address);
+        return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
+    }
+    if config.retry_queue_nums <= 0 {
+        return Ok(Reply::Answer(Answer::success()));
+    }
+    let unit = if header.unit_mode { topics::UNIT_SUB } else { 0 };
+    let retry_topic = names::retry_topic(group);
+    target(broker, call, &retry_topic, config.retry_queue_nums, unit)?;
+
+    let unreadable = || {
+        let remark = format!("look message by offset failed, {}", header.offset);
+        Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
+    };
+    let stored = broker.store.message_at(header.offset).ok_or_else(unreadable)?;
+    let Ok(Entry::Message(origin)) = record::decode(&stored, false) else {
+        return Err(unreadable());
+    };
+
+    let knows_limit = call.command.head.version >= Version::V3_4_9.0;
+    let asked = header.max_reconsume_times.filter(|_| knows_limit);
+    let given_up =
+        origin.reconsume_times >= asked.unwrap_or(config.retry_max_times) || header.delay_level < 0;
+    let mut draft = redelivery(broker, &stored, &origin);
+    let mut delay_level = 0;
+    if given_up {
+        draft.topic = names::dlq_topic(group).into();
+        draft.queue_id = 0;
+        target(broker, call, &draft.topic, 1, 0)?;
+    } else {
+        draft.topic = retry_topic.into();
+        draft.queue_id = broker.any(config.retry_queue_nums);
+        delay_level = match header.delay_level {
+            0 => FIRST_LEVEL + origin.reconsume_times,
+            level => level,
+        };
+    }
+    let mut all = Properties::parse(&draft.properties);
+    all.set(property::DELAY, delay_level.to_string());
+    draft.properties = all.encode();
+    let levels = settings.store.delay_levels_ms().len();
+    put::park(&mut draft, delay_level, false, levels, call.now_ms)?;
+    draft.check().map_err(|error| {
+        Refusal::new(ResponseCode::SYSTEM_ERROR, format!("MESSAGE_ILLEGAL: {error}"))
+    })?;
+    broker.stats.sent_back(header.origin_topic.as_deref().unwrap_or(origin.topic), group);
+    let sender = Sender {
+        ticket: Ticket::of(call.command),
+        wait: false,
+        queue_id: draft.queue_id,
+        then: |_, _, _, _| Answer::success(),
+    };
+    Ok(Reply::Effect(Effect::Append(Box::new(Pending { append: Append::one(draft), sender }))))
+}
+
+/// Finds or makes the topic that the message goes to.
+fn target(
+    broker: &Broker,
+    call: &Call<'_>,
+    topic: &str,
+    queues: i32,
+    unit: i32,
+) -> Result<(), Refusal> {
+    let made = broker.topic_for_retry(topic, queues, unit, call.now_ms);
+    let Some(made) = made else {
+        let remark = format!("topic[{topic}] not exist");
+        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
+    };
+    if made.perm & PERM_WRITE == 0 {
+        let remark = format!("the topic[{topic}] sending message is forbidden");
+        return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
+    }
+    Ok(())
+}
+
+/// The same message once more, one try later.
+fn redelivery(broker: &Broker, stored: &bytes::Bytes, origin: &Record<'_>) -> Draft {
+    let mut all = Properties::parse(origin.properties);
+    if !all.contains(property::RETRY_TOPIC) {
+        all.set(property::RETRY_TOPIC, origin.topic);
+    }
+    if all.get(property::ORIGIN_MESSAGE_ID).is_none_or(|id| id.trim().is_empty()) {
+        let id = MessageId { store_host: origin.store_host, log_offset: origin.log_offset };
+        all.set(property::ORIGIN_MESSAGE_ID, id.encode());
+    }
+    all.set(property::WAIT, "false");
+    Draft {
+        topic: Str::from(origin.topic),
+        queue_id: 0,
+        flag: origin.flag,
+        sys_flag: origin.sys_flag,
+        born_timestamp: origin.born_timestamp,
+        born_host: origin.born_host,
+        store_host: broker.identity.store_host,
+        reconsume_times: origin.reconsume_times + 1,
+        prepared_transaction_offset: 0,
+        body: stored.slice_ref(origin.body),
+        properties: all.encode(),
+    }
+}

@@ -1,0 +1,264 @@
+//! Pulls that wait for a message (Java: `PullRequestHoldService`).
+//!
+//! A held pull is a value in a table with a deadline. The append that it waits for takes it out at
+//! once; nothing is scanned. What is done with a pull that was taken out is
+//! [`crate::handlers::pull`]'s business, and so is answering; time is an argument.
+
+use message::Str;
+use parking_lot::Mutex;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Pulls that may be held at a time; further ones are answered at once, as if their time were up.
+const LIMIT: usize = 1_000_000;
+
+/// Something that waits at the end of a queue.
+pub trait Waiting {
+    /// The queue offset of the message that it waits for.
+    fn offset(&self) -> i64;
+    /// The tags codes that it wants, by their low 32 bits as Java compares them; `None` wants all.
+    fn codes(&self) -> Option<&[i32]>;
+    /// The connection that it came over.
+    fn peer_id(&self) -> u64;
+}
+
+/// Held pulls, by topic and queue.
+#[derive(Debug)]
+pub struct Holds<W> {
+    held: AtomicUsize,
+    table: Mutex<Table<W>>,
+}
+
+#[derive(Debug)]
+struct Table<W> {
+    held: HashMap<u64, Held<W>>,
+    queues: HashMap<Str, HashMap<i32, Queue>>,
+    deadlines: BTreeSet<(i64, u64)>,
+    peers: HashMap<u64, HashSet<u64>>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Held<W> {
+    topic: Str,
+    queue_id: i32,
+    deadline_ms: i64,
+    waiting: W,
+}
+
+/// Who waits at one queue, in the order of their coming.
+#[derive(Debug, Default)]
+struct Queue {
+    all: BTreeSet<u64>,
+    by_code: HashMap<i32, BTreeSet<u64>>,
+}
+
+impl<W: Waiting> Default for Holds<W> {
+    fn default() -> Self {
+        let table = Table {
+            held: HashMap::new(),
+            queues: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            peers: HashMap::new(),
+            next: 0,
+        };
+        Self { held: AtomicUsize::new(0), table: Mutex::new(table) }
+    }
+}
+
+impl<W: Waiting> Holds<W> {
+    /// How many are held.
+    pub fn len(&self) -> usize {
+        self.held.load(Ordering::SeqCst)
+    }
+
+    /// Whether none is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Holds `waiting` until `deadline_ms`, or gives it back when there are too many.
+    ///
+    /// A message may have come between the caller's look at the queue and this call: the caller
+    /// must look once more afterwards, and call [`Self::arrived`] if there is one.
+    pub fn hold(&self, topic: &Str, queue_id: i32, deadline_ms: i64, waiting: W) -> Result<(), W> {
+        let mut table = self.table.lock();
+        if table.held.len() >= LIMIT {
+            return Err(waiting);
+        }
+        table.insert(Held { topic: topic.clone(), queue_id, deadline_ms, waiting });
+        self.held.store(table.held.len(), Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Takes out those that a message at `offset` with `tags_code` was waited for by; `None` as the
+    /// tags code takes out all that wait for this offset or an earlier one.
+    pub fn arrived(
+        &self,
+        topic: &str,
+        queue_id: i32,
+        offset: i64,
+        tags_code: Option<i64>,
+    ) -> Vec<W> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut table = self.table.lock();
+        let Some(queue) = table.queues.get(topic).and_then(|queues| queues.get(&queue_id)) else {
+            return Vec::new();
+        };
+        let mut ids: Vec<u64> = queue.all.iter().copied().collect();
+        match tags_code {
+            Some(code) => ids.extend(queue.by_code.get(&(code as i32)).into_iter().flatten()),
+            None => ids.extend(queue.by_code.values().flatten()),
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids.retain(|id| table.held.get(id).is_some_and(|held| offset >= held.waiting.offset()));
+        self.take(&mut table, ids)
+    }
+
+    /// Takes out those whose time is up.
+    pub fn expire(&self, now_ms: i64) -> Vec<W> {
+        let mut table = self.table.lock();
+        let late = table.deadlines.range(..=(now_ms, u64::MAX)).map(|(_, id)| *id).collect();
+        self.take(&mut table, late)
+    }
+
+    /// Takes out all: the broker stops.
+    pub fn drain(&self) -> Vec<W> {
+        self.expire(i64::MAX)
+    }
+
+    /// Forgets those of a connection that is gone.
+    pub fn forget(&self, peer_id: u64) {
+        let mut table = self.table.lock();
+        let ids = table.peers.get(&peer_id).into_iter().flatten().copied().collect();
+        let gone = self.take(&mut table, ids);
+        // What a pull holds may be more than a few bytes: it is freed outside the lock.
+        drop(table);
+        drop(gone);
+    }
+
+    fn take(&self, table: &mut Table<W>, ids: Vec<u64>) -> Vec<W> {
+        let taken = ids.into_iter().filter_map(|id| table.remove(id)).collect();
+        self.held.store(table.held.len(), Ordering::SeqCst);
+        taken
+    }
+}
+
+impl<W: Waiting> Table<W> {
+    fn insert(&mut self, held: Held<W>) {
+        let id = self.next;
+        self.next += 1;
+        let queues = self.queues.entry(held.topic.clone()).or_default();
+        let queue = queues.entry(held.queue_id).or_default();
+        match held.waiting.codes() {
+            None => {
+                queue.all.insert(id);
+            }
+            Some(codes) => {
+                for code in codes {
+                    queue.by_code.entry(*code).or_default().insert(id);
+                }
+            }
+        }
+        self.deadlines.insert((held.deadline_ms, id));
+        self.peers.entry(held.waiting.peer_id()).or_default().insert(id);
+        self.held.insert(id, held);
+    }
+
+    fn remove(&mut self, id: u64) -> Option<W> {
+        let Held { topic, queue_id, deadline_ms, waiting } = self.held.remove(&id)?;
+        self.deadlines.remove(&(deadline_ms, id));
+        if let Entry::Occupied(mut ids) = self.peers.entry(waiting.peer_id()) {
+            ids.get_mut().remove(&id);
+            if ids.get().is_empty() {
+                ids.remove();
+            }
+        }
+        let queues = self.queues.get_mut(&topic)?;
+        let queue = queues.get_mut(&queue_id)?;
+        queue.all.remove(&id);
+        for code in waiting.codes().unwrap_or_default() {
+            if let Entry::Occupied(mut ids) = queue.by_code.entry(*code) {
+                ids.get_mut().remove(&id);
+                if ids.get().is_empty() {
+                    ids.remove();
+                }
+            }
+        }
+        if queue.all.is_empty() && queue.by_code.is_empty() {
+            queues.remove(&queue_id);
+        }
+        if queues.is_empty() {
+            self.queues.remove(&topic);
+        }
+        Some(waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Waits for an offset and a code, over the connection of the same number as the code.
+    #[derive(Debug, PartialEq)]
+    struct At(i64, [i32; 1]);
+
+    impl Waiting for At {
+        fn offset(&self) -> i64 {
+            self.0
+        }
+        fn codes(&self) -> Option<&[i32]> {
+            (self.1 != [0]).then_some(&self.1)
+        }
+        fn peer_id(&self) -> u64 {
+            self.1[0] as u64
+        }
+    }
+
+    fn holds() -> Holds<At> {
+        let holds = Holds::default();
+        for (queue_id, deadline_ms, at) in
+            [(0, 100, At(5, [1])), (0, 50, At(6, [1])), (1, 70, At(5, [1]))]
+        {
+            holds.hold(&"t".into(), queue_id, deadline_ms, at).unwrap();
+        }
+        holds
+    }
+
+    #[test]
+    fn a_message_takes_out_who_waited_for_it() {
+        let holds = holds();
+        assert_eq!(holds.arrived("t", 0, 4, Some(1)), []);
+        assert_eq!(holds.arrived("t", 0, 5, Some(2)), []);
+        assert_eq!(holds.arrived("u", 0, 9, Some(1)), []);
+        assert_eq!(holds.arrived("t", 0, 5, Some(1)), [At(5, [1])]);
+        assert_eq!(holds.arrived("t", 1, 8, None), [At(5, [1])]);
+        assert_eq!(holds.len(), 1);
+        assert_eq!(holds.drain(), [At(6, [1])]);
+        assert!(holds.is_empty() && holds.table.lock().queues.is_empty());
+    }
+
+    #[test]
+    fn time_takes_out_in_order_of_deadlines() {
+        let holds = holds();
+        assert_eq!(holds.expire(49), []);
+        assert_eq!(holds.expire(70), [At(6, [1]), At(5, [1])]);
+        assert_eq!(holds.len(), 1);
+        assert_eq!(holds.table.lock().deadlines.len(), 1);
+    }
+
+    #[test]
+    fn a_lost_connection_takes_its_pulls_along() {
+        let holds = holds();
+        holds.hold(&"t".into(), 0, 90, At(7, [0])).unwrap();
+        holds.forget(1);
+        assert_eq!(holds.len(), 1);
+        assert_eq!(holds.arrived("t", 0, 7, Some(99)), [At(7, [0])]);
+        let table = holds.table.lock();
+        assert!(table.peers.is_empty() && table.queues.is_empty() && table.deadlines.is_empty());
+    }
+}

@@ -1,0 +1,153 @@
+//! The broker's own threads: one flushes, one saves tables, one looks after what has a time. What
+//! they do is in the state's own functions; here is only when.
+
+use crate::broker::Broker;
+use crate::delay;
+use crate::server::now_ms;
+use parking_lot::{Condvar, Mutex};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often deadlines are looked at; nothing that waits is later than this.
+const TICK_MS: i64 = 50;
+/// How often clients, statistics and deletion by age are looked after.
+const SLOW_TICK_MS: i64 = 10_000;
+/// How long the flusher sleeps at most without being woken, so that a shorter time that is set
+/// meanwhile counts soon.
+const FLUSH_WAIT_MS: i64 = 1_000;
+
+/// Wakes the threads.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    last: Mutex<bool>,
+    rung: Condvar,
+}
+
+impl Bell {
+    /// Wakes both threads for good: the broker stops.
+    pub(crate) fn ring_for_the_last_time(&self) {
+        *self.last.lock() = true;
+        self.rung.notify_all();
+    }
+
+    /// Waits; gives false when the broker stops.
+    fn wait(&self, time: Duration) -> bool {
+        let mut last = self.last.lock();
+        if !*last {
+            self.rung.wait_for(&mut last, time);
+        }
+        !*last
+    }
+}
+
+/// The threads, which give the reason when the store failed.
+pub(crate) type Threads = Vec<JoinHandle<Option<String>>>;
+
+/// Starts them; `stop` is cancelled when one of them can't go on.
+#[allow(clippy::disallowed_methods, reason = "the shell owns the threads")]
+pub(crate) fn start(broker: &Arc<Broker>, bell: &Arc<Bell>, stop: &CancellationToken) -> Threads {
+    let spawn = |name: &str, run: fn(&Broker, &Bell) -> Option<String>| {
+        let (broker, bell, stop) = (Arc::clone(broker), Arc::clone(bell), stop.clone());
+        let body = move || {
+            let _stop = stop.drop_guard();
+            run(&broker, &bell)
+        };
+        thread::Builder::new().name(name.to_owned()).spawn(body).expect("a thread can be started")
+    };
+    vec![spawn("flush", flush), spawn("tick", tick), spawn("save", save)]
+}
+
+/// Waits for their end; gives the first reason of a failure.
+pub(crate) fn join(threads: Threads) -> Option<String> {
+    let ends = threads.into_iter().map(JoinHandle::join);
+    let reasons: Vec<_> = ends
+        .map(|end| end.unwrap_or_else(|_| Some("a thread of the broker panicked".to_owned())))
+        .collect();
+    reasons.into_iter().flatten().next()
+}
+
+/// Makes the log durable as soon as somebody waits for it, and everything when its time has come.
+fn flush(broker: &Broker, bell: &Bell) -> Option<String> {
+    let mut due_ms = now_ms();
+    loop {
+        let wait_ms = (due_ms - now_ms()).clamp(0, FLUSH_WAIT_MS);
+        let waited_for = broker.wait_unflushed(Duration::from_millis(wait_ms.unsigned_abs()));
+        let mut flushed = Ok(());
+        if waited_for {
+            flushed = broker.store.sync().map(|to| broker.flushed(to, now_ms()));
+        }
+        let now = now_ms();
+        if flushed.is_ok() && now >= due_ms {
+            flushed = broker.store.flush(now).map(|next_ms| due_ms = next_ms);
+        }
+        if let Err(error) = flushed {
+            tracing::error!(%error, "the store failed and is closed to messages; the broker stops");
+            return Some(error.to_string());
+        }
+        if !bell.wait(Duration::ZERO) {
+            return None;
+        }
+    }
+}
+
+/// Saves topics and groups that changed.
+fn save(broker: &Broker, _: &Bell) -> Option<String> {
+    while let Some(round) = broker.saving.wait() {
+        broker.save_round(round);
+    }
+    None
+}
+
+/// Everything that has a time.
+fn tick(broker: &Broker, bell: &Bell) -> Option<String> {
+    let mut saved_ms = now_ms();
+    let mut slow_ms = saved_ms;
+    loop {
+        let now = now_ms();
+        broker.expire(now);
+        broker.stats.tick(now);
+        let next = delay::deliver(broker, now);
+        let settings = broker.settings();
+        if now - saved_ms >= i64::from(settings.broker.flush_consumer_offset_interval) {
+            broker.save_changed(now);
+            saved_ms = now;
+        }
+        if now - slow_ms >= SLOW_TICK_MS {
+            slow_ms = now;
+            if let Err(error) = broker.slow_tick(now) {
+                tracing::error!(%error, "the store failed; the broker stops");
+                return Some(error.to_string());
+            }
+        }
+        let wait_ms = next.map_or(TICK_MS, |next| (next - now).clamp(0, TICK_MS));
+        if !bell.wait(Duration::from_millis(wait_ms.unsigned_abs())) {
+            return None;
+        }
+    }
+}
+
+/// Writes changed keys into a property file: in place where they stand, at the end otherwise.
+/// Comments and order stay; the old file is kept as `.bak`.
+#[allow(clippy::disallowed_methods, reason = "the shell owns the configuration file")]
+pub(crate) fn edit_settings(file: &Path, changes: &[(String, String)]) -> io::Result<()> {
+    let old = std::fs::read(file)?;
+    let malformed = |error| io::Error::new(io::ErrorKind::InvalidData, format!("{error:?}"));
+    let properties = settings::properties::Properties::parse(&old).map_err(malformed)?;
+    let changes: Vec<(&str, &str)> = changes.iter().map(|(k, v)| (&**k, &**v)).collect();
+    let new = properties.with(&changes);
+    let beside = |suffix: &str| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(suffix);
+        std::path::PathBuf::from(name)
+    };
+    let (fresh, backup) = (beside(".tmp"), beside(".bak"));
+    let mut out = std::fs::File::create(&fresh)?;
+    out.write_all(&new)?;
+    out.sync_all()?;
+    std::fs::copy(file, backup)?;
+    std::fs::rename(&fresh, file)
+}

@@ -1,0 +1,29 @@
+//! The broker: what RocketMQ's requests mean. State is plain structs; handlers are free functions
+//! over them; the shell in [`server`] owns sockets, threads and the clock. Not here: bytes on the
+//! wire (`remoting`), bytes on the disk (`store`), routes (`namesrv`).
+
+pub mod announce;
+pub mod assignment;
+pub mod attributes;
+pub mod broker;
+pub mod carried;
+pub mod clients;
+pub mod delay;
+pub mod files;
+pub mod flow;
+pub mod flush;
+pub mod groups;
+pub mod handlers;
+pub mod hold;
+mod housekeeping;
+pub mod offsets;
+mod opening;
+pub mod order;
+pub mod put;
+pub mod saving;
+mod serve;
+pub mod server;
+pub mod stats;
+pub mod subscription;
+pub mod table;
+pub mod topics;

@@ -1,0 +1,228 @@
+//! From settings and a directory to a broker, and back to files that the next one can read.
+
+use crate::assignment::RequestModes;
+use crate::broker::{Broker, Identity, Outside};
+use crate::carried::Carried;
+use crate::clients::Clients;
+use crate::delay::Delays;
+use crate::groups::Groups;
+use crate::offsets::Offsets;
+use crate::order::Locks;
+use crate::stats::Stats;
+use crate::topics::{Own, Topics};
+use message::ids::UniqueIds;
+use message::{properties, property};
+use parking_lot::{Mutex, RwLock};
+use remoting::body::data_version::DataVersion;
+use settings::{BrokerSettings, FlushDiskType};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use store::{Disk, FlushMode, Store};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// What only the machine knows.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The time, in milliseconds since 1970.
+    pub now_ms: i64,
+    /// What local time is ahead of UTC, in milliseconds.
+    pub utc_offset_ms: i64,
+    /// Physical memory, bytes.
+    pub memory_bytes: u64,
+    /// The process, for unique ids.
+    pub pid: u32,
+    /// A number that differs between starts, for unique ids.
+    pub salt: u32,
+}
+
+impl Broker {
+    /// Opens the store and reads what the broker before this one left.
+    ///
+    /// # Errors
+    /// When the store can't be opened, or `brokerIP1` is no address; the text says what to do.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        settings: BrokerSettings,
+        outside: UnboundedSender<Outside>,
+        surroundings: &Surroundings,
+    ) -> Result<Self, String> {
+        let now = surroundings.now_ms;
+        let identity = identity(&settings, now)?;
+        let opened = Store::open(
+            disk,
+            store_settings(&settings, surroundings.memory_bytes, surroundings.utc_offset_ms),
+        );
+        let store = opened.map_err(|error| error.to_string())?;
+        let topics = Topics::new(&own_topics(&settings), now);
+        let (groups, offsets) = (Groups::new(now), Offsets::default());
+        let files = store.config();
+        files.load("topics.json", |text| topics.load(text).ok());
+        files.load("subscriptionGroup.json", |text| groups.load(text).ok());
+        files.load("consumerOffset.json", |text| offsets.load(text).ok());
+        let delays = files.load("delayOffset.json", |text| Delays::load(text).ok());
+        let request_modes = RequestModes::default();
+        files.load("messageRequestMode.json", |text| request_modes.load(text).ok());
+        let ip = identity.store_host.ip();
+        let pid = u16::try_from(surroundings.pid & 0xffff).unwrap_or(0);
+        let saved_offsets = AtomicU64::new(offsets.changes());
+        let broker = Self {
+            identity,
+            topics,
+            groups,
+            offsets,
+            clients: Clients::default(),
+            carried: Carried::default(),
+            locks: Locks::default(),
+            request_modes,
+            holds: Default::default(),
+            delays: Mutex::new(delays.unwrap_or_else(|| Delays::new(now))),
+            stats: Stats::new(now, surroundings.utc_offset_ms),
+            saving: Default::default(),
+            store: Arc::new(store),
+            unflushed: Default::default(),
+            unique_ids: UniqueIds::new(ip, pid, surroundings.salt, surroundings.utc_offset_ms),
+            counter: AtomicU16::new(0),
+            settings: RwLock::new(Arc::new(settings)),
+            settings_version: Mutex::new(DataVersion::new(now)),
+            outside,
+            saved_offsets,
+        };
+        broker.save("topics.json", &broker.topics.to_json());
+        Ok(broker)
+    }
+
+    /// Saves what changed and can wait: offsets of consumers and of delay levels.
+    pub fn save_changed(&self, now_ms: i64) {
+        let changes = self.offsets.changes();
+        if self.saved_offsets.load(Ordering::Relaxed) != changes
+            && self.save("consumerOffset.json", &self.offsets.to_json(now_ms))
+        {
+            self.saved_offsets.store(changes, Ordering::Relaxed);
+        }
+        let delays = {
+            let mut delays = self.delays.lock();
+            delays.take_changed().then(|| delays.to_json())
+        };
+        if delays.is_some_and(|delays| !self.save("delayOffset.json", &delays)) {
+            self.delays.lock().set_changed();
+        }
+    }
+
+    /// What is looked after every ten seconds: silent clients, deletion by age.
+    ///
+    /// # Errors
+    /// When deletion failed in a way that fenced the store.
+    pub fn slow_tick(&self, now_ms: i64) -> Result<(), store::Error> {
+        let settings = self.settings();
+        self.carried.expire(settings.broker.subscription_expired_timeout, now_ms);
+        let expired = self.clients.expire(settings.broker.channel_expired_timeout, now_ms);
+        for peer in expired.close {
+            peer.close();
+        }
+        self.notify_changed(expired.changed);
+        self.store.retain(now_ms).map(drop)
+    }
+
+    /// Ends: everything saved and durable, `abort` removed.
+    ///
+    /// # Errors
+    /// When the store could not be closed cleanly.
+    pub fn close(&self, now_ms: i64) -> Result<(), String> {
+        self.save_changed(now_ms);
+        self.store.close().map_err(|error| error.to_string())
+    }
+}
+
+fn own_topics(settings: &BrokerSettings) -> Own {
+    let broker = &settings.broker;
+    Own {
+        cluster: broker.broker_cluster_name.as_str().into(),
+        broker: broker.broker_name.as_str().into(),
+        cluster_topic: broker.cluster_topic_enable,
+        broker_topic: broker.broker_topic_enable,
+        auto_create: broker.auto_create_topic_enable,
+        default_queues: broker.default_topic_queue_nums,
+        trace_topic: broker.trace_topic_enable.then(|| broker.msg_trace_topic_name.as_str().into()),
+    }
+}
+
+fn identity(settings: &BrokerSettings, now_ms: i64) -> Result<Identity, String> {
+    let broker = &settings.broker;
+    let port = u16::try_from(settings.net.listen_port).unwrap_or(0);
+    let ip: IpAddr = broker.broker_ip1.parse().map_err(|_| {
+        format!("brokerIP1={}: an address such as 192.168.0.7 was expected", broker.broker_ip1)
+    })?;
+    let ha_port = match u16::try_from(settings.store.ha_listen_port) {
+        Ok(0) | Err(_) => port.wrapping_add(1),
+        Ok(port) => port,
+    };
+    let mut stamp = Vec::new();
+    let trace_on = if broker.trace_on { "true" } else { "false" };
+    properties::push_pair(&mut stamp, property::MSG_REGION, &broker.region_id);
+    properties::push_pair(&mut stamp, property::TRACE_ON, trace_on);
+    properties::push_pair(&mut stamp, property::CLUSTER, &broker.broker_cluster_name);
+    Ok(Identity {
+        address: SocketAddr::new(ip, port).to_string(),
+        store_host: SocketAddr::new(ip, port),
+        ha_address: format!("{}:{ha_port}", broker.broker_ip2),
+        boot_ms: now_ms,
+        stamp,
+    })
+}
+
+/// The store's knobs, from Java's settings.
+pub(crate) fn store_settings(
+    settings: &BrokerSettings,
+    memory_bytes: u64,
+    utc_offset_ms: i64,
+) -> store::Settings {
+    let java = &settings.store;
+    let number = |value: i32| usize::try_from(value).unwrap_or(0);
+    let size = |value: i32| u64::try_from(value).unwrap_or(0);
+    let percent = |value: i32| u8::try_from(value).unwrap_or(100);
+    let count = |value: i32| u32::try_from(value).unwrap_or(0);
+    store::Settings {
+        root: java.store_path_root_dir.as_str().into(),
+        commit_log_dir: Some(java.commit_log_dir().into()),
+        commit_log_file_bytes: size(java.mapped_file_size_commit_log),
+        consume_queue_file_bytes: java.consume_queue_segment_bytes(),
+        index_slots: count(java.max_hash_slot_num),
+        index_entries: count(java.max_index_num),
+        index: java.message_index_enable,
+        flush_mode: match java.flush_disk_type {
+            FlushDiskType::AsyncFlush => FlushMode::Async,
+            FlushDiskType::SyncFlush => FlushMode::Sync,
+        },
+        max_message_bytes: number(java.max_message_size),
+        check_crc_on_recover: java.check_crc_on_recover,
+        append_property_crc: java.enabled_append_prop_crc,
+        delay_levels_ms: java.delay_levels_ms(),
+        hot_read_bytes: number(java.max_transfer_bytes_on_message_in_memory),
+        hot_read_messages: number(java.max_transfer_count_on_message_in_memory),
+        cold_read_bytes: number(java.max_transfer_bytes_on_message_in_disk),
+        cold_read_messages: number(java.max_transfer_count_on_message_in_disk),
+        filter_scan_bytes: number(java.max_filter_message_size),
+        query_messages: number(java.max_msgs_num_batch),
+        memory_bytes,
+        hot_memory_percent: size(java.access_message_in_memory_max_ratio),
+        flush_log_interval_ms: java.flush_interval_commit_log.into(),
+        flush_log_least_pages: java.flush_commit_log_least_pages.into(),
+        flush_log_thorough_interval_ms: java.flush_commit_log_thorough_interval.into(),
+        flush_queues_interval_ms: java.flush_interval_consume_queue.into(),
+        flush_queues_thorough_interval_ms: java.flush_consume_queue_thorough_interval.into(),
+        retain_interval_ms: java.clean_resource_interval.into(),
+        reserved_hours: java.file_reserved_time.into(),
+        delete_hours: java
+            .delete_when
+            .split(';')
+            .filter_map(|hour| hour.trim().parse().ok())
+            .collect(),
+        delete_files_at_once: number(java.delete_file_batch_max),
+        disk_used_percent: percent(java.disk_max_used_space_ratio),
+        disk_force_percent: percent(java.disk_space_clean_forcibly_ratio),
+        disk_refuse_percent: percent(java.disk_space_warning_level_ratio),
+        delete_forcibly: java.clean_file_forcibly_enable,
+        utc_offset_ms,
+    }
+}

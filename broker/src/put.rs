@@ -1,0 +1,301 @@
+//! From a message that a client, or the broker itself, wants stored to the store's draft: its
+//! properties, and parking by delay level (Java: `HookUtils`, `MessageExtBrokerInner`).
+//!
+//! Properties are rewritten as bytes: a message that carries nothing special is copied once, with
+//! the broker's stamp behind it, and no map is made.
+
+use crate::broker::Broker;
+use message::properties::{self, Properties};
+use message::{Draft, Str, names, property, sys_flag};
+use remoting::codes::ResponseCode;
+use remoting::reply::{Answer, Refusal, Ticket};
+use store::{Append, AppendError, Appended};
+
+/// Work that a handler leaves to the shell.
+#[derive(Debug)]
+pub enum Effect {
+    /// Store these messages together with those of the other requests of one read, then answer.
+    Append(Box<Pending>),
+}
+
+/// Messages that wait to be stored, and who waits for that.
+#[derive(Debug)]
+pub struct Pending {
+    /// The messages.
+    pub append: Append,
+    /// Who wants an answer, and what it will be.
+    pub sender: Sender,
+}
+
+/// Who sent messages.
+#[derive(Debug)]
+pub struct Sender {
+    /// The request to answer.
+    pub ticket: Ticket,
+    /// Whether the answer waits for the flush of `SYNC_FLUSH`.
+    pub wait: bool,
+    /// The queue that the answer names; the messages may be parked elsewhere.
+    pub queue_id: i32,
+    /// Makes the answer.
+    pub then: fn(&Broker, &Self, &[Draft], &Appended) -> Answer,
+}
+
+/// What a sender is told when its messages are not stored.
+pub fn refusal(broker: &Broker, error: AppendError) -> Refusal {
+    let code = match error {
+        AppendError::Empty
+        | AppendError::Draft(_)
+        | AppendError::TopicName
+        | AppendError::TooLarge { .. } => ResponseCode::MESSAGE_ILLEGAL,
+        AppendError::DiskFull | AppendError::Fenced | AppendError::Closed => {
+            ResponseCode::SERVICE_NOT_AVAILABLE
+        }
+        AppendError::NotTried => ResponseCode::SYSTEM_ERROR,
+    };
+    let settings = broker.settings();
+    let store = &settings.store;
+    let remark = match error {
+        AppendError::DiskFull => format!(
+            "service not available now: the disk of {} is full; sends go on by themselves when \
+             less than {} % is used (setting diskSpaceWarningLevelRatio)",
+            store.store_path_root_dir, store.disk_space_warning_level_ratio
+        ),
+        AppendError::Fenced => format!(
+            "service not available now: writing to {} failed before, see the broker's log; \
+             it must be restarted",
+            store.store_path_root_dir
+        ),
+        AppendError::Closed => "service not available now: the broker is stopping".to_owned(),
+        other => format!("the message is illegal: {other}"),
+    };
+    Refusal::new(code, remark)
+}
+
+/// What the properties of an incoming message ask the broker for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// The delay level, 0 for none.
+    pub delay_level: i32,
+    /// A time of its own; see [`park`].
+    pub timer: bool,
+    /// A half message of a transaction.
+    pub prepared: bool,
+    /// Whether the sender waits for flush and replicas.
+    pub wait: bool,
+    /// Whether there is a unique id.
+    pub unique: bool,
+    /// Whether a key that the broker sets is there already, or one that must go.
+    rewrite: bool,
+}
+
+impl Wishes {
+    /// Reads them in one pass.
+    pub fn of(encoded: &[u8]) -> Self {
+        let mut wishes = Self { wait: true, ..Self::default() };
+        for (key, value) in properties::pairs(encoded) {
+            match std::str::from_utf8(key).unwrap_or_default() {
+                property::UNIQ_KEY => wishes.unique = true,
+                property::WAIT => wishes.wait = !value.eq_ignore_ascii_case(b"false"),
+                property::DELAY => wishes.delay_level = number(value),
+                property::TRANSACTION_PREPARED => {
+                    wishes.prepared = value.eq_ignore_ascii_case(b"true");
+                }
+                property::TIMER_DELAY_SEC
+                | property::TIMER_DELAY_MS
+                | property::TIMER_DELIVER_MS => {
+                    wishes.timer = true;
+                }
+                property::CLUSTER
+                | property::MSG_REGION
+                | property::TRACE_ON
+                | property::POP_CK => {
+                    wishes.rewrite = true;
+                }
+                _ => {}
+            }
+        }
+        wishes
+    }
+}
+
+fn number(value: &[u8]) -> i32 {
+    std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// The properties as they are stored: those of the sender, a unique id, and the broker's stamp.
+pub fn stamped(broker: &Broker, sent: &Str, wishes: &Wishes, now_ms: i64) -> Vec<u8> {
+    let stamp = &broker.identity.stamp;
+    if wishes.rewrite {
+        let mut all = Properties::parse(sent.as_bytes());
+        all.remove(property::POP_CK);
+        if !wishes.unique {
+            all.set(property::UNIQ_KEY, broker.unique_id(now_ms));
+        }
+        for (key, value) in Properties::parse(stamp).iter() {
+            all.set(key, value);
+        }
+        return all.encode().into();
+    }
+    let mut out = Vec::with_capacity(sent.len() + stamp.len() + 48);
+    out.extend_from_slice(sent.as_bytes());
+    if out.last().is_some_and(|last| *last != properties::PAIR_SEPARATOR) {
+        out.push(properties::PAIR_SEPARATOR);
+    }
+    if !wishes.unique {
+        properties::push_pair(&mut out, property::UNIQ_KEY, &broker.unique_id(now_ms));
+    }
+    out.extend_from_slice(stamp);
+    out
+}
+
+/// Refuses a message whose time of delivery is to come (Java: `HookUtils.transformTimerMessage`).
+/// Clients do not send it to another broker then, for that one refuses it as well.
+fn not_to_come(encoded: &[u8], now_ms: i64) -> Result<(), Refusal> {
+    let all = Properties::parse(encoded);
+    // It has been on the timer wheel of a Java broker.
+    if all.contains(property::TIMER_OUT_MS) {
+        return Ok(());
+    }
+    let keys = [property::TIMER_DELAY_SEC, property::TIMER_DELAY_MS, property::TIMER_DELIVER_MS];
+    let Some((key, text)) = keys.into_iter().find_map(|key| Some((key, all.get(key)?))) else {
+        return Ok(());
+    };
+    let illegal = |why: &str| {
+        let remark = format!("the message is illegal: {key}={text}: {why}");
+        Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark))
+    };
+    let Ok(number) = text.parse::<i64>() else {
+        return illegal("a number was expected");
+    };
+    let deliver_ms = match key {
+        property::TIMER_DELAY_SEC => now_ms.saturating_add(number.saturating_mul(1_000)),
+        property::TIMER_DELAY_MS => now_ms.saturating_add(number),
+        _ => number,
+    };
+    if deliver_ms > now_ms {
+        return illegal(
+            "this version has no timer messages yet (messages with a time of delivery of their \
+             own); delay levels work (DELAY, setDelayTimeLevel)",
+        );
+    }
+    if all.contains(property::TIMER_DEL_UNIQKEY) {
+        return illegal("the time of the message to delete is past");
+    }
+    Ok(())
+}
+
+/// Parks a message that asks for a delay level in the schedule topic, as Java does for all but
+/// half messages and rollbacks. One that asks for a time of its own (`timer`) which is past is
+/// delivered at once.
+///
+/// # Errors
+/// When that time is to come, or is none: the timer wheel is not there yet.
+pub fn park(
+    draft: &mut Draft,
+    delay_level: i32,
+    timer: bool,
+    levels: usize,
+    now_ms: i64,
+) -> Result<(), Refusal> {
+    if !sys_flag::is_visible(draft.sys_flag) {
+        return Ok(());
+    }
+    if delay_level <= 0 {
+        return if timer { not_to_come(&draft.properties, now_ms) } else { Ok(()) };
+    }
+    let level = delay_level.min(i32::try_from(levels).unwrap_or(i32::MAX));
+    let mut all = Properties::parse(&draft.properties);
+    for key in [property::TIMER_DELAY_SEC, property::TIMER_DELAY_MS, property::TIMER_DELIVER_MS] {
+        all.remove(key);
+    }
+    all.set(property::DELAY, level.to_string());
+    all.set(property::REAL_TOPIC, draft.topic.clone());
+    all.set(property::REAL_QUEUE_ID, draft.queue_id.to_string());
+    draft.properties = all.encode();
+    draft.topic = Str::from_static(names::SCHEDULE_TOPIC);
+    draft.queue_id = level - 1;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn draft(properties: &str) -> Draft {
+        let host = "127.0.0.1:1".parse().unwrap();
+        Draft {
+            topic: "T".into(),
+            queue_id: 3,
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp: 1,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: Bytes::new(),
+            properties: Bytes::copy_from_slice(properties.as_bytes()),
+        }
+    }
+
+    #[test]
+    fn wishes_are_read_in_one_pass() {
+        let wishes =
+            Wishes::of(b"DELAY\x013\x02WAIT\x01FALSE\x02UNIQ_KEY\x01u\x02TRAN_MSG\x01true\x02");
+        assert_eq!((wishes.delay_level, wishes.wait), (3, false));
+        assert!(wishes.unique && wishes.prepared && !wishes.rewrite && !wishes.timer);
+        assert!(Wishes::of(b"").wait);
+        assert!(Wishes::of(b"CLUSTER\x01c").rewrite);
+    }
+
+    #[test]
+    fn a_delayed_message_is_parked_and_remembers_its_queue() {
+        let mut parked = draft("DELAY\x0199\x02TIMER_DELAY_MS\x015\x02");
+        park(&mut parked, 99, true, 18, 0).unwrap();
+        assert_eq!((&*parked.topic, parked.queue_id), (names::SCHEDULE_TOPIC, 17));
+        let all = Properties::parse(&parked.properties);
+        assert_eq!(all.get(property::DELAY), Some("18"));
+        assert_eq!(all.get(property::REAL_TOPIC), Some("T"));
+        assert_eq!(all.get(property::REAL_QUEUE_ID), Some("3"));
+        assert!(!all.contains(property::TIMER_DELAY_MS));
+    }
+
+    #[test]
+    fn what_asks_for_nothing_stays_and_what_we_cannot_do_is_refused() {
+        let mut plain = draft("A\x01b\x02");
+        park(&mut plain, 0, false, 18, 0).unwrap();
+        assert_eq!(plain, draft("A\x01b\x02"));
+        let mut half = draft("DELAY\x011\x02");
+        half.sys_flag = sys_flag::TRANSACTION_PREPARED;
+        park(&mut half, 1, false, 18, 0).unwrap();
+        assert_eq!(&*half.topic, "T");
+    }
+
+    #[test]
+    fn a_time_to_come_is_refused_for_good_and_one_that_is_past_changes_nothing() {
+        let put = |properties: &str| {
+            let mut sent = draft(properties);
+            let result = park(&mut sent, 0, true, 18, 1_000);
+            assert_eq!(sent, draft(properties));
+            result.map_err(|refusal| (refusal.code, refusal.remark.to_string()))
+        };
+        for past in ["TIMER_DELIVER_MS\x011000\x02", "TIMER_DELAY_MS\x010\x02"] {
+            assert_eq!(put(past), Ok(()));
+        }
+        // Seconds go before milliseconds, and those before the time itself.
+        assert_eq!(put("TIMER_DELIVER_MS\x015000\x02TIMER_DELAY_SEC\x01-1\x02"), Ok(()));
+        assert_eq!(put("TIMER_DELIVER_MS\x015000\x02TIMER_OUT_MS\x01900\x02"), Ok(()));
+        let refused = [
+            ("TIMER_DELIVER_MS\x011001\x02", "no timer messages yet"),
+            ("TIMER_DELAY_SEC\x019223372036854775807\x02", "no timer messages yet"),
+            ("TIMER_DELAY_MS\x01soon\x02", "a number was expected"),
+            ("TIMER_DELIVER_MS\x011\x02TIMER_DEL_UNIQKEY\x01k\x02", "is past"),
+        ];
+        for (properties, why) in refused {
+            let (code, remark) = put(properties).unwrap_err();
+            assert_eq!(code, ResponseCode::MESSAGE_ILLEGAL);
+            assert!(remark.contains(why), "{remark}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Topics and groups that changed and are not saved yet, and the answers that wait for that.
+//!
+//! A handler changes a table in memory and goes on; one thread saves what changed, once for all
+//! changes that came meanwhile. No answer leaves before what it may rest on is saved. The thread
+//! is `housekeeping`'s.
+
+use parking_lot::{Condvar, Mutex};
+use remoting::reply::{Answer, Asker};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An answer, and who waits for it.
+pub type Told = (Asker, Answer);
+
+/// What waits to be saved.
+#[derive(Debug, Default)]
+pub struct Saving {
+    state: Mutex<State>,
+    rung: Condvar,
+    changes: AtomicU64,
+    saved: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    topics: bool,
+    groups: bool,
+    waiting: Vec<Told>,
+    announced: Vec<Told>,
+    stopping: bool,
+}
+
+/// What one round of saving has to do.
+#[derive(Debug)]
+pub struct Round {
+    /// The topics changed.
+    pub topics: bool,
+    /// The groups changed.
+    pub groups: bool,
+    /// Answers that are given when the name servers know the topics.
+    pub announced: Vec<Told>,
+    change: u64,
+    waiting: Vec<Told>,
+}
+
+impl Saving {
+    /// The topics changed; `told` is answered when the name servers know them.
+    pub fn topics_changed(&self, told: Option<Told>) {
+        self.change(|state| {
+            state.topics = true;
+            state.announced.extend(told);
+        });
+    }
+
+    /// The groups changed.
+    pub fn groups_changed(&self) {
+        self.change(|state| state.groups = true);
+    }
+
+    fn change(&self, note: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock();
+        note(&mut state);
+        self.changes.fetch_add(1, Ordering::Release);
+        self.rung.notify_one();
+    }
+
+    /// Whether something is not saved yet.
+    pub fn is_behind(&self) -> bool {
+        self.changes.load(Ordering::Acquire) != self.saved.load(Ordering::Acquire)
+    }
+
+    /// Gives the answer when everything that changed before is saved, which may be now.
+    pub fn answer(&self, asker: Asker, answer: Answer) {
+        let mut state = self.state.lock();
+        if self.is_behind() {
+            state.waiting.push((asker, answer));
+        } else {
+            drop(state);
+            asker.answer(answer);
+        }
+    }
+
+    /// Waits for something to save; `None` when there is nothing left and the broker stops.
+    pub fn wait(&self) -> Option<Round> {
+        let mut state = self.state.lock();
+        while !self.is_behind() {
+            if state.stopping {
+                return None;
+            }
+            self.rung.wait(&mut state);
+        }
+        Some(Round {
+            topics: std::mem::take(&mut state.topics),
+            groups: std::mem::take(&mut state.groups),
+            announced: std::mem::take(&mut state.announced),
+            waiting: std::mem::take(&mut state.waiting),
+            change: self.changes.load(Ordering::Acquire),
+        })
+    }
+
+    /// The round is done: gives the answers that waited for it.
+    pub fn done(&self, round: Round) {
+        let mut waiting = round.waiting;
+        {
+            let mut state = self.state.lock();
+            self.saved.store(round.change, Ordering::Release);
+            if !self.is_behind() {
+                waiting.append(&mut state.waiting);
+            }
+        }
+        for (asker, answer) in waiting {
+            asker.answer(answer);
+        }
+    }
+
+    /// Lets the thread end when everything is saved.
+    pub fn stop(&self) {
+        self.state.lock().stopping = true;
+        self.rung.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_round_saves_all_changes_before_it_and_none_after() {
+        let saving = Saving::default();
+        saving.topics_changed(None);
+        saving.topics_changed(None);
+        let round = saving.wait().unwrap();
+        assert!(round.topics && !round.groups);
+        saving.groups_changed();
+        saving.done(round);
+        assert!(saving.is_behind());
+        let round = saving.wait().unwrap();
+        assert!(!round.topics && round.groups);
+        saving.done(round);
+        assert!(!saving.is_behind());
+        saving.stop();
+        assert!(saving.wait().is_none());
+    }
+
+    #[test]
+    fn a_stop_waits_for_what_is_not_saved() {
+        let saving = Saving::default();
+        saving.groups_changed();
+        saving.stop();
+        let round = saving.wait().unwrap();
+        saving.done(round);
+        assert!(saving.wait().is_none());
+    }
+}

@@ -1,0 +1,167 @@
+//! A batch of requests from one connection: routed, the messages among them appended together, the
+//! answers written. The rest of the shell is [`crate::server`].
+
+use crate::broker::Broker;
+use crate::flush::Unanswered;
+use crate::put::{Effect, Pending, Sender};
+use crate::table::NOT_ON_FAST_PORT;
+use remoting::codes::ResponseCode;
+use remoting::command::Command;
+use remoting::connection::Serve;
+use remoting::outbox::Outbox;
+use remoting::peer::Peer;
+use remoting::reply::{Answer, Asker, Refusal, Reply, Ticket};
+use remoting::router::{Call, Lane, Router};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use store::Append;
+use tokio::runtime::Handle;
+
+/// Requests that may wait for, or run on, the blocking lane; further ones are refused.
+const BLOCKING_LIMIT: usize = 10_000;
+
+/// A port of the broker.
+pub(crate) struct Port {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) router: Arc<Router<Broker, Effect>>,
+    /// Whether this is the second port, which takes no pulls.
+    pub(crate) fast: bool,
+    pub(crate) runtime: Handle,
+    pub(crate) blocking: Arc<AtomicUsize>,
+    pub(crate) now_ms: fn() -> i64,
+}
+
+impl Serve for Port {
+    fn serve(&self, peer: &Arc<Peer>, requests: &mut Vec<Command>, out: &mut Outbox) {
+        let now_ms = (self.now_ms)();
+        let mut batch = Batch::begun(now_ms);
+        for command in requests.drain(..) {
+            let ticket = Ticket::of(&command);
+            if self.fast && NOT_ON_FAST_PORT.contains(&command.code()) {
+                let code = command.code().0;
+                let remark = format!(" request type {code} not supported on this port");
+                let code = ResponseCode::REQUEST_CODE_NOT_SUPPORTED;
+                ticket.answer(Refusal::new(code, remark).into(), out);
+                continue;
+            }
+            if self.router.lane(command.code()) == Lane::Blocking {
+                self.block(peer, command, out);
+                continue;
+            }
+            let call = Call { peer, command: &command, now_ms };
+            match self.router.run(&self.broker, &call) {
+                Reply::Answer(answer) => self.answer(peer, &ticket, answer, out),
+                Reply::Effect(Effect::Append(pending)) => {
+                    batch.push(*pending);
+                }
+                Reply::Later | Reply::Silent => {}
+            }
+        }
+        batch.store(&self.broker, peer, self.now_ms, |ticket, answer| {
+            self.answer(peer, ticket, answer, out);
+        });
+    }
+
+    fn closed(&self, peer: &Arc<Peer>) {
+        self.broker.disconnected(peer);
+    }
+}
+
+impl Port {
+    /// Answers now, or when the tables that the answer may rest on are saved.
+    fn answer(&self, peer: &Arc<Peer>, ticket: &Ticket, answer: Answer, out: &mut Outbox) {
+        if self.broker.saving.is_behind() {
+            self.broker.saving.answer(Asker::new(peer, *ticket), answer);
+        } else {
+            ticket.answer(answer, out);
+        }
+    }
+
+    /// Runs a request that may take long beside the connection.
+    fn block(&self, peer: &Arc<Peer>, command: Command, out: &mut Outbox) {
+        let ticket = Ticket::of(&command);
+        if self.blocking.fetch_add(1, Ordering::Relaxed) >= BLOCKING_LIMIT {
+            self.blocking.fetch_sub(1, Ordering::Relaxed);
+            let remark = "[OVERLOAD]system busy, start flow control for a while";
+            ticket.answer(Refusal::new(ResponseCode::SYSTEM_BUSY, remark).into(), out);
+            return;
+        }
+        let (broker, router) = (Arc::clone(&self.broker), Arc::clone(&self.router));
+        let (peer, blocking, now_ms) = (Arc::clone(peer), Arc::clone(&self.blocking), self.now_ms);
+        self.runtime.spawn_blocking(move || {
+            let begun_ms = now_ms();
+            let call = Call { peer: &peer, command: &command, now_ms: begun_ms };
+            match router.run(&broker, &call) {
+                Reply::Answer(answer) => {
+                    broker.saving.answer(Asker::new(&peer, ticket), answer);
+                }
+                Reply::Effect(Effect::Append(pending)) => {
+                    let mut batch = Batch::begun(begun_ms);
+                    batch.push(*pending);
+                    batch.store(&broker, &peer, now_ms, |ticket, answer| {
+                        broker.saving.answer(Asker::new(&peer, *ticket), answer);
+                    });
+                }
+                Reply::Later | Reply::Silent => {}
+            }
+            blocking.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+/// What the requests of one read want stored.
+struct Batch {
+    begun_ms: i64,
+    appends: Vec<Append>,
+    senders: Vec<Sender>,
+}
+
+impl Batch {
+    fn begun(begun_ms: i64) -> Self {
+        Self { begun_ms, appends: Vec::new(), senders: Vec::new() }
+    }
+
+    fn push(&mut self, pending: Pending) {
+        self.appends.push(pending.append);
+        self.senders.push(pending.sender);
+    }
+
+    /// Appends all, and answers each sender now or when its messages are durable.
+    fn store(
+        mut self,
+        broker: &Broker,
+        peer: &Arc<Peer>,
+        now_ms: fn() -> i64,
+        mut answer_now: impl FnMut(&Ticket, Answer),
+    ) {
+        if self.appends.is_empty() {
+            return;
+        }
+        let begun_ms = self.begun_ms;
+        broker.append(&mut self.appends, begun_ms);
+        let took_ms = now_ms() - begun_ms;
+        let mut answered = 0;
+        for (append, sender) in self.appends.iter().zip(&self.senders) {
+            let stored = match &append.outcome {
+                Ok(stored) => stored,
+                Err(error) => {
+                    answered += 1;
+                    answer_now(&sender.ticket, crate::put::refusal(broker, *error).into());
+                    continue;
+                }
+            };
+            let answer = (sender.then)(broker, sender, append.drafts.as_slice(), stored);
+            if broker.waits_for_flush(sender) {
+                let timeout_ms = i64::from(broker.settings().store.sync_flush_timeout);
+                let asker = Asker::new(peer, sender.ticket);
+                let deadline_ms = begun_ms + timeout_ms;
+                let unanswered = Unanswered { asker, answer, begun_ms, deadline_ms };
+                broker.answer_when_flushed(stored.log_end(), unanswered);
+            } else {
+                answered += 1;
+                answer_now(&sender.ticket, answer);
+            }
+        }
+        broker.stats.append_took(answered, took_ms);
+    }
+}

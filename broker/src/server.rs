@@ -1,0 +1,389 @@
+//! The shell of the broker: opens the store, binds the ports, owns the threads and the clock, keeps
+//! the name servers informed, and stops in order. It decides nothing about messages.
+#![allow(clippy::disallowed_methods, reason = "the shell owns tasks and the clock")]
+
+use crate::announce;
+use crate::broker::{Answers, Broker, Outside};
+use crate::housekeeping::{self, Bell};
+pub use crate::opening::Surroundings;
+use crate::serve::Port;
+use crate::table;
+use message::Str;
+use remoting::body::route::TopicRouteData;
+use remoting::client::{Client, Deaf};
+use remoting::codes::ResponseCode;
+use remoting::command::Command;
+use remoting::peer::{CallError, Peer};
+use remoting::reply::{Answer, Asker};
+use remoting::server::{Options as PortOptions, Server};
+use settings::BrokerSettings;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use store::OsDisk;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// The second port lies this far below the first.
+const FAST_PORT_BELOW: u16 = 2;
+/// How often the connections to name servers are looked at, and how soon a registration that was
+/// not taken is tried again at first.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long the name servers may take to forget us when we stop.
+const UNREGISTER: Duration = Duration::from_secs(3);
+
+/// How long one name server may take to name a topic's route; consumers wait 3 s for all.
+const ROUTE: Duration = Duration::from_secs(1);
+
+/// What a broker is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// All settings; `storePathRootDir`, `brokerIP1`, `brokerName` and `listenPort` are set.
+    pub settings: BrokerSettings,
+    /// The file they came from, where changed settings are written back.
+    pub config_file: Option<PathBuf>,
+    /// What only the machine knows.
+    pub surroundings: Surroundings,
+}
+
+/// A broker that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// The address that clients are told, `host:port`.
+    pub address: String,
+    /// The port that listens.
+    pub listening: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), String>>,
+}
+
+impl Running {
+    /// Asks it to stop: out of the routes, held pulls answered, flushed, `abort` removed.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until it has stopped.
+    ///
+    /// # Errors
+    /// Why it stopped by itself: its store failed.
+    pub async fn stopped(&mut self) -> Result<(), String> {
+        match (&mut self.task).await {
+            Ok(result) => result,
+            Err(error) => Err(format!("the broker's task failed: {error}")),
+        }
+    }
+}
+
+/// The time, in milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Starts a broker: when this returns, it accepts requests.
+///
+/// # Errors
+/// When the store can't be opened or a port can't be bound; the text says which and why.
+pub async fn start(options: Options) -> Result<Running, String> {
+    let net = &options.settings.net;
+    let port = u16::try_from(net.listen_port).unwrap_or(0);
+    let fast_port = port.saturating_sub(FAST_PORT_BELOW);
+    let main = bind(&options, port).await?;
+    let fast = bind(&options, fast_port).await?;
+    let listening = main.address().map_err(|error| error.to_string())?;
+
+    let (outside, asked) = mpsc::unbounded_channel();
+    let Options { settings, config_file, surroundings } = options;
+    let opening = tokio::task::spawn_blocking(move || {
+        Broker::open(Arc::new(OsDisk), settings, outside, &surroundings)
+    });
+    let broker = Arc::new(opening.await.map_err(|error| error.to_string())??);
+
+    let shell = Shell {
+        broker: Arc::clone(&broker),
+        client: Client::new(Arc::new(Deaf)),
+        config_file,
+        stop: CancellationToken::new(),
+        bell: Arc::default(),
+    };
+    let address = broker.identity.address.clone();
+    let stop = shell.stop.clone();
+    let task = tokio::spawn(shell.run(main, fast, asked));
+    Ok(Running { address, listening, stop, task })
+}
+
+async fn bind(options: &Options, port: u16) -> Result<Server, String> {
+    let net = &options.settings.net;
+    let idle = Duration::from_secs(net.server_channel_max_idle_time_seconds.unsigned_abs().into());
+    let text = format!("{}:{port}", net.bind_address);
+    let failed = |error: io::Error| {
+        format!(
+            "cannot listen on {text}: {error}; is another broker running? \
+             (settings bindAddress and listenPort; port {port} is listenPort or listenPort - 2)"
+        )
+    };
+    let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|error: std::net::AddrParseError| failed(invalid(error.to_string())))?;
+    let limits = PortOptions { idle, ..PortOptions::default() };
+    Server::bind(address, limits).await.map_err(failed)
+}
+
+struct Shell {
+    broker: Arc<Broker>,
+    client: Client,
+    config_file: Option<PathBuf>,
+    stop: CancellationToken,
+    bell: Arc<Bell>,
+}
+
+impl Shell {
+    /// Runs until it is asked to stop, or the store fails.
+    async fn run(
+        self,
+        main: Server,
+        fast: Server,
+        asked: UnboundedReceiver<Outside>,
+    ) -> Result<(), String> {
+        let (ports_stop, router) = (CancellationToken::new(), Arc::new(table::table()));
+        let blocking = Arc::<AtomicUsize>::default();
+        let port = |fast| Port {
+            broker: Arc::clone(&self.broker),
+            router: Arc::clone(&router),
+            fast,
+            runtime: Handle::current(),
+            blocking: Arc::clone(&blocking),
+            now_ms,
+        };
+        let ports = [
+            tokio::spawn(main.run(Arc::new(port(false)), ports_stop.clone())),
+            tokio::spawn(fast.run(Arc::new(port(true)), ports_stop.clone())),
+        ];
+        let threads = housekeeping::start(&self.broker, &self.bell, &self.stop);
+        let shell = Arc::new(self);
+        let errands = tokio::spawn(Arc::clone(&shell).errands(asked));
+        tokio::select! {
+            _ = shell.register() => {}
+            () = shell.stop.cancelled() => {}
+        }
+
+        shell.stop.cancelled().await;
+        shell.unregister().await;
+        shell.broker.release_holds(now_ms());
+        ports_stop.cancel();
+        for port in ports {
+            let _ = port.await;
+        }
+        errands.abort();
+        shell.client.close().await;
+        shell.bell.ring_for_the_last_time();
+        shell.broker.wake_flusher();
+        shell.broker.saving.stop();
+        let failure = tokio::task::spawn_blocking(move || housekeeping::join(threads)).await;
+        let failure = failure.unwrap_or_else(|error| Some(error.to_string()));
+        let broker = Arc::clone(&shell.broker);
+        let closed = tokio::task::spawn_blocking(move || broker.close(now_ms())).await;
+        match (failure, closed) {
+            (Some(failure), _) => Err(failure),
+            (None, Ok(closed)) => closed,
+            (None, Err(error)) => Err(error.to_string()),
+        }
+    }
+
+    /// Does what the broker asks for. Name servers that do not answer hold up nothing else.
+    async fn errands(self: Arc<Self>, mut asked: UnboundedReceiver<Outside>) {
+        let (announce, changes) = mpsc::unbounded_channel();
+        let working = async {
+            while let Some(work) = asked.recv().await {
+                match work {
+                    Outside::Announce { then } => {
+                        // The other end lives as long as this.
+                        let _ = announce.send(then);
+                    }
+                    Outside::Ask { peers, command, timeout, asker, then } => {
+                        let shell = Arc::clone(&self);
+                        tokio::spawn(async move {
+                            let answers = ask_all(peers, &command, timeout).await;
+                            asker.answer(then(&shell.broker, answers));
+                        });
+                    }
+                    Outside::Route { topic, asker, then } => {
+                        let shell = Arc::clone(&self);
+                        tokio::spawn(async move {
+                            let route = shell.route(topic).await;
+                            asker.answer(then(&shell.broker, route));
+                        });
+                    }
+                    Outside::SaveSettings { changes } => self.save_settings(changes).await,
+                }
+            }
+        };
+        tokio::join!(working, self.announcing(changes));
+    }
+
+    /// Registers every now and then, whenever topics changed, and soon when a name server did not
+    /// take it or its connection was lost: it may have forgotten us. Ends when the broker stops.
+    async fn announcing(&self, mut changes: UnboundedReceiver<Vec<(Asker, Answer)>>) {
+        let period = self.broker.settings().broker.register_name_server_period;
+        let period = Duration::from_millis(period.unsigned_abs().into());
+        let (mut look, mut registered) = (tokio::time::interval(LOOK), Instant::now());
+        let mut wait = LOOK;
+        let mut known = true;
+        loop {
+            let mut told = Vec::new();
+            tokio::select! {
+                _ = look.tick() => {
+                    known &= self.knows_all().await;
+                    if registered.elapsed() < if known { period } else { wait } {
+                        continue;
+                    }
+                }
+                change = changes.recv() => {
+                    let Some(change) = change else { return };
+                    told.push(change);
+                }
+            }
+            // One registration serves all changes that were made before it.
+            while let Ok(change) = changes.try_recv() {
+                told.push(change);
+            }
+            tokio::select! {
+                all = self.register() => known = all,
+                // It would undo the leave-taking.
+                () = self.stop.cancelled() => return,
+            }
+            registered = Instant::now();
+            wait = if known { LOOK } else { (wait * 2).min(period) };
+            for (asker, answer) in told.into_iter().flatten() {
+                asker.answer(answer);
+            }
+        }
+    }
+
+    /// Whether the connection to each name server lives.
+    async fn knows_all(&self) -> bool {
+        let settings = self.broker.settings();
+        for address in name_servers(&settings) {
+            if !self.client.is_connected(address).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Tells every name server about this broker, at the same time; gives whether all took it.
+    async fn register(&self) -> bool {
+        let command = announce::register(&self.broker);
+        let timeout = self.broker.settings().broker.register_broker_timeout_mills;
+        let timeout = Duration::from_millis(timeout.unsigned_abs().into());
+        self.tell_all(command, timeout).await
+    }
+
+    async fn unregister(&self) {
+        self.tell_all(announce::unregister(&self.broker), UNREGISTER).await;
+    }
+
+    /// Where a topic's queues are, from the first name server that can say.
+    async fn route(&self, topic: Str) -> Option<TopicRouteData> {
+        let command = announce::route(topic);
+        let settings = self.broker.settings();
+        for address in name_servers(&settings) {
+            match self.client.call(address, command.clone(), ROUTE).await {
+                Ok(answer) if answer.response_code() == ResponseCode::SUCCESS => {
+                    match remoting::json::from_body(&answer.body) {
+                        Ok(route) => return Some(route),
+                        Err(error) => {
+                            tracing::warn!(name_server = %address, %error, "no route in it");
+                        }
+                    }
+                }
+                // The topic has no route.
+                Ok(_) => {}
+                Err(error) => tracing::warn!(name_server = %address, %error, "no route"),
+            }
+        }
+        None
+    }
+
+    async fn tell_all(&self, command: Command, timeout: Duration) -> bool {
+        let settings = self.broker.settings();
+        let all = AtomicBool::new(true);
+        let tell = |address: &str| {
+            let (address, command, all) = (address.to_owned(), command.clone(), &all);
+            async move {
+                let code = command.code();
+                let answer = self.client.call(&address, command, timeout).await;
+                let took = |answer: &Command| answer.response_code() == ResponseCode::SUCCESS;
+                if !answer.as_ref().is_ok_and(took) {
+                    all.store(false, Ordering::Relaxed);
+                }
+                match answer {
+                    Ok(answer) if answer.response_code() == ResponseCode::SUCCESS => {
+                        announce::learn(&self.broker, &answer, now_ms());
+                    }
+                    Ok(answer) => tracing::warn!(
+                        name_server = %address, ?code, answer = ?answer.response_code(),
+                        remark = answer.head.remark.as_deref(), "the name server refused"
+                    ),
+                    Err(error) => {
+                        tracing::warn!(name_server = %address, ?code, %error, "not told");
+                    }
+                }
+            }
+        };
+        let telling: Vec<_> = name_servers(&settings).map(tell).collect();
+        join_all(telling).await;
+        all.into_inner()
+    }
+
+    async fn save_settings(&self, changes: Vec<(String, String)>) {
+        let Some(file) = self.config_file.clone() else {
+            return;
+        };
+        let saving =
+            tokio::task::spawn_blocking(move || housekeeping::edit_settings(&file, &changes));
+        match saving.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "changed settings were not written back"),
+            Err(error) => tracing::error!(%error, "changed settings were not written back"),
+        }
+    }
+}
+
+/// Asks all of them at the same time; the answers come in the order of `peers`.
+async fn ask_all(peers: Vec<Arc<Peer>>, command: &Command, timeout: Duration) -> Answers {
+    let ask = |peer: Arc<Peer>| {
+        let command = command.clone();
+        tokio::spawn(async move { peer.call(command, timeout).await })
+    };
+    let asked: Vec<_> = peers.into_iter().map(ask).collect();
+    let mut answers = Vec::with_capacity(asked.len());
+    for answer in asked {
+        answers.push(answer.await.unwrap_or(Err(CallError::Closed)));
+    }
+    answers
+}
+
+/// The addresses of the name servers.
+fn name_servers(settings: &BrokerSettings) -> impl Iterator<Item = &str> {
+    let addresses = settings.broker.namesrv_addr.as_deref().unwrap_or_default();
+    addresses.split(';').map(str::trim).filter(|address| !address.is_empty())
+}
+
+/// Runs all at the same time on this task; there are a handful of name servers.
+async fn join_all(futures: Vec<impl Future<Output = ()>>) {
+    let mut pinned: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    std::future::poll_fn(|context| {
+        pinned.retain_mut(|future| future.as_mut().poll(context).is_pending());
+        if pinned.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}

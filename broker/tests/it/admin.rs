@@ -1,0 +1,480 @@
+//! What operators ask, and what their tools take apart.
+
+use crate::support::{Caller, World, said};
+use remoting::body::group::{QuerySubscriptionResponseBody, SubscriptionGroupWrapper};
+use remoting::body::heartbeat::{ConsumerData, HeartbeatData, SubscriptionData};
+use remoting::body::offset::{ConsumeStats, ResetOffsetBody};
+use remoting::body::table::KVTable;
+use remoting::body::topic::TopicStatsTable;
+use remoting::codes::{RequestCode, ResponseCode};
+use remoting::command::Command;
+use remoting::headers::client::{
+    ConsumeMessageDirectlyResultRequestHeader, GetConsumerRunningInfoRequestHeader,
+};
+use remoting::headers::group::{
+    DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
+    QuerySubscriptionByConsumerRequestHeader,
+};
+use remoting::headers::message::{QueryMessageRequestHeader, ViewMessageRequestHeader};
+use remoting::headers::offset::{
+    QueryConsumerOffsetRequestHeader, QueryCorrectionOffsetHeader, ResetOffsetRequestHeader,
+    UpdateConsumerOffsetRequestHeader,
+};
+use remoting::headers::pull::{PullMessageRequestHeader, QueryConsumeQueueRequestHeader};
+use remoting::headers::send::SendMessageRequestHeader;
+use remoting::headers::topic::{
+    CreateTopicRequestHeader, DeleteTopicRequestHeader, GetTopicConfigRequestHeader,
+    GetTopicStatsInfoRequestHeader,
+};
+use remoting::json::{from_body, to_body};
+use remoting::reply::Answer;
+
+const TOPIC: &str = "Orders";
+const GROUP: &str = "Billing";
+const SUCCESS: (ResponseCode, &str) = (ResponseCode::SUCCESS, "");
+
+async fn create(client: &Caller, topic: &'static str, queues: i32) -> Command {
+    let header = CreateTopicRequestHeader {
+        topic: topic.into(),
+        default_topic: "TBW102".into(),
+        read_queue_nums: queues,
+        write_queue_nums: queues,
+        perm: 6,
+        topic_filter_type: "SINGLE_TAG".into(),
+        ..Default::default()
+    };
+    client.call(RequestCode::UPDATE_AND_CREATE_TOPIC, &header).await
+}
+
+/// Sends one message and gives its offset message id.
+async fn send(client: &Caller, key: &str) -> String {
+    let header = SendMessageRequestHeader {
+        producer_group: "p".into(),
+        topic: TOPIC.into(),
+        default_topic: "TBW102".into(),
+        default_topic_queue_nums: 4,
+        properties: Some(
+            format!("KEYS\u{1}{key}\u{2}UNIQ_KEY\u{1}U-{key}\u{2}TAGS\u{1}T-{key}\u{2}").into(),
+        ),
+        ..Default::default()
+    };
+    let message = Command::request(RequestCode::SEND_MESSAGE).with_header(&header).with_body("x");
+    let answer = client.ask(message).await;
+    assert_eq!(said(&answer), SUCCESS);
+    answer.fields.get("msgId").unwrap().to_string()
+}
+
+async fn commit(client: &Caller, offset: i64) {
+    let header = UpdateConsumerOffsetRequestHeader {
+        consumer_group: GROUP.into(),
+        topic: TOPIC.into(),
+        commit_offset: offset,
+        ..Default::default()
+    };
+    let answer = client.call(RequestCode::UPDATE_CONSUMER_OFFSET, &header).await;
+    assert_eq!(said(&answer), SUCCESS);
+}
+
+async fn committed(client: &Caller) -> Option<i64> {
+    let header = QueryConsumerOffsetRequestHeader {
+        consumer_group: GROUP.into(),
+        topic: TOPIC.into(),
+        set_zero_if_not_found: Some(false),
+        ..Default::default()
+    };
+    let answer = client.call(RequestCode::QUERY_CONSUMER_OFFSET, &header).await;
+    Some(answer.fields.get("offset")?.parse().unwrap())
+}
+
+/// Makes the client the one member of the group.
+async fn join(client: &Caller) {
+    let subscription = SubscriptionData {
+        topic: TOPIC.into(),
+        sub_string: Some("*".into()),
+        ..SubscriptionData::default()
+    };
+    let consumer = ConsumerData {
+        group_name: GROUP.into(),
+        subscription_data_set: vec![subscription],
+        ..ConsumerData::default()
+    };
+    let heartbeat = HeartbeatData {
+        client_id: "c1".into(),
+        consumer_data_set: vec![consumer],
+        ..HeartbeatData::default()
+    };
+    let answer = client.post(RequestCode::HEART_BEAT, &heartbeat).await;
+    assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
+}
+
+async fn get(client: &Caller, code: RequestCode) -> Command {
+    client.ask(Command::request(code)).await
+}
+
+#[tokio::test]
+async fn a_topic_is_made_looked_at_and_deleted_with_all_that_belongs_to_it() {
+    let world = World::start().await;
+    let client = world.client();
+    assert_eq!(create(&client, TOPIC, 2).await.response_code(), ResponseCode::SUCCESS);
+    send(&client, "k").await;
+    let header = GetTopicStatsInfoRequestHeader { topic: TOPIC.into(), ..Default::default() };
+    let answer = client.call(RequestCode::GET_TOPIC_STATS_INFO, &header).await;
+    let stats: TopicStatsTable = from_body(&answer.body).unwrap();
+    let ends: Vec<i64> = stats.offset_table.values().map(|offset| offset.max_offset).collect();
+    assert_eq!(ends, [1, 0]);
+
+    join(&client).await;
+    commit(&client, 1).await;
+    let header = DeleteTopicRequestHeader { topic: TOPIC.into(), ..Default::default() };
+    let answer = client.call(RequestCode::DELETE_TOPIC_IN_BROKER, &header).await;
+    assert_eq!(said(&answer), SUCCESS);
+    let header = GetTopicConfigRequestHeader { topic: TOPIC.into(), ..Default::default() };
+    let answer = client.call(RequestCode::GET_TOPIC_CONFIG, &header).await;
+    assert_eq!(answer.response_code(), ResponseCode::TOPIC_NOT_EXIST);
+    assert_eq!(committed(&client).await, None);
+}
+
+#[tokio::test]
+async fn bad_topics_are_refused_in_javas_words() {
+    let world = World::start().await;
+    let client = world.client();
+    for (topic, queues, expected) in [
+        ("TBW102", 2, "The topic[TBW102] is conflict with system topic."),
+        (
+            "a.b",
+            2,
+            "The specified topic: a.b, contains illegal characters, \
+             allowing only ^[%|a-zA-Z0-9_-]+$",
+        ),
+        (TOPIC, -1, "topic Orders: readQueueNums -1 and writeQueueNums -1 must be from 0 to 65536"),
+    ] {
+        let answer = create(&client, topic, queues).await;
+        assert_eq!(said(&answer), (ResponseCode::INVALID_PARAMETER, expected));
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_group_forgets_its_offsets_in_the_words_of_old_and_new_tools() {
+    let world = World::start().await;
+    let client = world.client();
+    create(&client, TOPIC, 1).await;
+    for word in ["removeOffset", "cleanOffset"] {
+        let body = SubscriptionGroupConfigOf::new(GROUP);
+        let answer = client.post(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, &body).await;
+        assert_eq!(said(&answer), SUCCESS);
+        commit(&client, 0).await;
+        let header =
+            DeleteSubscriptionGroupRequestHeader { group_name: GROUP.into(), ..Default::default() };
+        let mut command =
+            Command::request(RequestCode::DELETE_SUBSCRIPTIONGROUP).with_header(&header);
+        command.fields.push(word, "true");
+        assert_eq!(said(&client.ask(command).await), SUCCESS);
+        assert_eq!(committed(&client).await, None, "{word}");
+    }
+    let answer = get(&client, RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG).await;
+    let groups: SubscriptionGroupWrapper = from_body(&answer.body).unwrap();
+    assert!(!groups.subscription_group_table.contains_key(GROUP));
+}
+
+/// The least that a tool may send of a group.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SubscriptionGroupConfigOf {
+    group_name: &'static str,
+}
+
+impl SubscriptionGroupConfigOf {
+    fn new(group_name: &'static str) -> Self {
+        Self { group_name }
+    }
+}
+
+#[tokio::test]
+async fn settings_change_all_or_none_and_say_why_not() {
+    let world = World::start().await;
+    let client = world.client();
+    let update = async |text: &'static str| {
+        client.ask(Command::request(RequestCode::UPDATE_BROKER_CONFIG).with_body(text)).await
+    };
+    let all = async || get(&client, RequestCode::GET_BROKER_CONFIG).await;
+    let has = |answer: &Command, line: &str| {
+        String::from_utf8_lossy(&answer.body).lines().any(|found| found == line)
+    };
+    assert!(has(&all().await, "fileReservedTime=72"));
+    for (text, code, word) in [
+        ("fileReservedTime=48\nbrokerConfigPath=/x", ResponseCode::NO_PERMISSION, "black list"),
+        ("fileReservedTime=48\nlistenPort=1", ResponseCode::NO_PERMISSION, "listenPort"),
+        ("fileReservedTime=x", ResponseCode::INVALID_PARAMETER, "fileReservedTime"),
+        ("fileReservedTimes=1", ResponseCode::NO_PERMISSION, "fileReservedTime?"),
+    ] {
+        let answer = update(text).await;
+        let (found, remark) = said(&answer);
+        assert_eq!(found, code, "{remark}");
+        assert!(remark.contains(word), "{remark}");
+    }
+    let before = all().await;
+    assert!(has(&before, "fileReservedTime=72"));
+    assert_eq!(said(&update("fileReservedTime=48\nmaxMessageSize=10").await), SUCCESS);
+    let after = all().await;
+    assert!(has(&after, "fileReservedTime=48") && has(&after, "maxMessageSize=10"));
+    assert_ne!(before.fields.get("version"), after.fields.get("version"));
+}
+
+/// What the stock 5.5.0 broker shows with code 28 while no message is delayed, and one key of 4.x.
+const RUNTIME_KEYS: &str = "EndTransactionQueueSize EndTransactionThreadPoolQueueCapacity \
+    ackThreadPoolQueueCapacity ackThreadPoolQueueHeadWaitTimeMills ackThreadPoolQueueSize \
+    bootTimestamp brokerActive brokerVersionDesc commitLogDirCapacity commitLogDiskRatio \
+    commitLogMaxOffset commitLogMinOffset consumeQueueDiskRatio dispatchBehindBytes \
+    dispatchMaxBuffer earliestMessageTimeStamp getFoundTps getMessageEntireTimeMax getMissTps \
+    getTotalTps getTransferedTps getTransferredTps litePullThreadPoolQueueCapacity \
+    litePullThreadPoolQueueHeadWaitTimeMills litePullThreadPoolQueueSize \
+    msgGetTotalTodayMorning msgGetTotalTodayNow msgGetTotalYesterdayMorning \
+    msgPutTotalTodayMorning msgPutTotalTodayNow msgPutTotalYesterdayMorning \
+    pageCacheLockTimeMills pullThreadPoolQueueCapacity pullThreadPoolQueueHeadWaitTimeMills \
+    pullThreadPoolQueueSize putLatency99 putLatency999 putMessageAverageSize \
+    putMessageDistributeTime putMessageEntireTimeMax putMessageFailedTimes putMessageSizeTotal \
+    putMessageTimesTotal putTps queryThreadPoolQueueCapacity queryThreadPoolQueueHeadWaitTimeMills \
+    queryThreadPoolQueueSize remainHowManyDataToFlush remainTransientStoreBufferNumbs runtime \
+    sendThreadPoolQueueCapacity sendThreadPoolQueueHeadWaitTimeMills sendThreadPoolQueueSize \
+    startAcceptSendRequestTimeStamp timerCongestNum timerDequeueTps timerEnqueueTps \
+    timerOffsetBehind timerReadBehind";
+
+#[tokio::test]
+async fn the_runtime_table_has_javas_keys_and_what_parses() {
+    let world = World::start().await;
+    let client = world.client();
+    create(&client, TOPIC, 1).await;
+    send(&client, "k").await;
+    let answer = get(&client, RequestCode::GET_BROKER_RUNTIME_INFO).await;
+    let table = from_body::<KVTable>(&answer.body).unwrap().table;
+    let keys = table.keys().filter(|key| !key.starts_with("commitLogDiskRatio_"));
+    let keys: Vec<&str> = keys.map(|key| &**key).collect();
+    assert_eq!(keys, RUNTIME_KEYS.split_ascii_whitespace().collect::<Vec<_>>());
+    for key in ["putTps", "getFoundTps", "getMissTps", "getTotalTps", "getTransferredTps"] {
+        let rates = table[key].split(' ').map(|rate| rate.parse::<f64>().unwrap());
+        assert_eq!(rates.count(), 3, "{key}");
+    }
+    // As the exporter takes it apart.
+    let capacity: Vec<&str> = table["commitLogDirCapacity"].split(' ').collect();
+    assert!(capacity[2].parse::<f64>().is_ok() && capacity[6].parse::<f64>().is_ok());
+    assert_eq!(table["putMessageDistributeTime"].split_ascii_whitespace().count(), 13);
+    assert_eq!((&*table["msgPutTotalTodayNow"], &*table["brokerActive"]), ("1", "true"));
+}
+
+#[tokio::test]
+async fn messages_are_found_by_key_by_unique_id_and_by_place() {
+    let world = World::start().await;
+    let client = world.client();
+    create(&client, TOPIC, 1).await;
+    send(&client, "first").await;
+    let id = send(&client, "second").await;
+    let query = |key: &str| QueryMessageRequestHeader {
+        topic: TOPIC.into(),
+        key: key.into(),
+        max_num: 10,
+        begin_timestamp: 0,
+        end_timestamp: i64::MAX,
+        ..Default::default()
+    };
+    let by_key = client.call(RequestCode::QUERY_MESSAGE, &query("second")).await;
+    assert_eq!(said(&by_key), SUCCESS);
+    let mut unique = Command::request(RequestCode::QUERY_MESSAGE).with_header(&query("U-second"));
+    unique.fields.push("_UNIQUE_KEY_QUERY", "true");
+    assert_eq!(client.ask(unique).await.body, by_key.body);
+    let by_tag = QueryMessageRequestHeader { index_type: Some("T".into()), ..query("T-second") };
+    let by_tag = client.call(RequestCode::QUERY_MESSAGE, &by_tag).await;
+    assert_eq!(by_tag.body, by_key.body);
+    let place = message::ids::MessageId::decode(&id).unwrap();
+    let header = ViewMessageRequestHeader { topic: None, offset: place.log_offset };
+    assert_eq!(client.call(RequestCode::VIEW_MESSAGE_BY_ID, &header).await.body, by_key.body);
+
+    let none = client.call(RequestCode::QUERY_MESSAGE, &query("third")).await;
+    assert_eq!(none.response_code(), ResponseCode::QUERY_NOT_FOUND);
+    let header = ViewMessageRequestHeader { topic: None, offset: place.log_offset + 1 };
+    let none = client.call(RequestCode::VIEW_MESSAGE_BY_ID, &header).await;
+    assert_eq!(none.response_code(), ResponseCode::SYSTEM_ERROR);
+}
+
+#[tokio::test]
+async fn a_reset_reaches_the_consumer_that_waits() {
+    let world = World::start().await;
+    let (client, consumer) = (world.client(), world.client());
+    create(&client, TOPIC, 1).await;
+    send(&client, "k").await;
+    join(&consumer).await;
+    commit(&client, 1).await;
+    let pull = PullMessageRequestHeader {
+        consumer_group: GROUP.into(),
+        topic: TOPIC.into(),
+        queue_offset: 1,
+        max_msg_nums: 1,
+        sys_flag: 2,
+        suspend_timeout_millis: 60_000,
+        ..Default::default()
+    };
+    let reset = ResetOffsetRequestHeader {
+        group: GROUP.into(),
+        topic: TOPIC.into(),
+        timestamp: 0,
+        is_force: true,
+        ..Default::default()
+    };
+    let waiting = consumer.call(RequestCode::PULL_MESSAGE, &pull);
+    let moving = async {
+        // The pull may come before or after; it must learn of the reset in both cases.
+        client.call(RequestCode::INVOKE_BROKER_TO_RESET_OFFSET, &reset).await
+    };
+    let (pulled, moved) = tokio::join!(waiting, moving);
+    let moved: ResetOffsetBody = from_body(&moved.body).unwrap();
+    assert_eq!(moved.offset_table.into_values().collect::<Vec<_>>(), [0]);
+    assert_eq!(said(&pulled), (ResponseCode::PULL_OFFSET_MOVED, "OFFSET_RESET"));
+    assert_eq!(pulled.fields.get("nextBeginOffset").unwrap(), "0");
+    assert_eq!(committed(&client).await, Some(0));
+}
+
+#[tokio::test]
+async fn questions_to_a_consumer_are_carried_there_and_back() {
+    let world = World::start().await;
+    let client = world.client();
+    let consumer = world.client_that(|asked| {
+        let told = asked.fields.get("brokerName").unwrap_or_default().to_owned();
+        let answer = Answer::body(asked.body.clone()).with_field("told", told);
+        (!asked.is_oneway()).then_some(answer)
+    });
+    create(&client, TOPIC, 1).await;
+    let id = send(&client, "k").await;
+    let ask = GetConsumerRunningInfoRequestHeader {
+        consumer_group: GROUP.into(),
+        client_id: "c1".into(),
+        ..Default::default()
+    };
+    let offline = client.call(RequestCode::GET_CONSUMER_RUNNING_INFO, &ask).await;
+    let expected = "The Consumer <Billing> <c1> not online";
+    assert_eq!(said(&offline), (ResponseCode::SYSTEM_ERROR, expected));
+
+    join(&consumer).await;
+    let info = client.call(RequestCode::GET_CONSUMER_RUNNING_INFO, &ask).await;
+    assert_eq!(said(&info), SUCCESS);
+    let ask = ConsumeMessageDirectlyResultRequestHeader {
+        consumer_group: GROUP.into(),
+        client_id: Some("c1".into()),
+        msg_id: Some(id.into()),
+        ..Default::default()
+    };
+    let consumed = client.call(RequestCode::CONSUME_MESSAGE_DIRECTLY, &ask).await;
+    assert_eq!(said(&consumed), SUCCESS);
+    assert_eq!(consumed.fields.get("told").unwrap(), "b");
+    let record = message::record::decode(&consumed.body, true);
+    assert!(matches!(record, Ok(message::Entry::Message(record)) if record.body == b"x"));
+}
+
+#[tokio::test]
+async fn progress_is_shown_and_a_question_deletes_nothing() {
+    let world = World::start().await;
+    let client = world.client();
+    create(&client, TOPIC, 1).await;
+    send(&client, "a").await;
+    send(&client, "b").await;
+    join(&client).await;
+    commit(&client, 1).await;
+    let header =
+        GetConsumeStatsRequestHeader { consumer_group: GROUP.into(), ..Default::default() };
+    let answer = client.call(RequestCode::GET_CONSUME_STATS, &header).await;
+    let stats: ConsumeStats = from_body(&answer.body).unwrap();
+    let [offset] = &stats.offset_table.values().collect::<Vec<_>>()[..] else {
+        panic!("{stats:?}")
+    };
+    assert_eq!((offset.broker_offset, offset.consumer_offset, offset.pull_offset), (2, 1, 1));
+    assert!(offset.last_timestamp > 0);
+
+    let header = QueryCorrectionOffsetHeader {
+        filter_groups: Some(GROUP.into()),
+        compare_group: GROUP.into(),
+        topic: TOPIC.into(),
+        ..Default::default()
+    };
+    let answer = client.call(RequestCode::QUERY_CORRECTION_OFFSET, &header).await;
+    assert_eq!(answer.body, to_body(&serde_json::json!({ "correctionOffsets": {} })));
+    assert_eq!(committed(&client).await, Some(1));
+}
+
+#[tokio::test]
+async fn a_silent_name_server_holds_up_nothing_but_the_announcement() {
+    // It takes connections and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let world = World::start_with(|settings| settings.broker.namesrv_addr = Some(address)).await;
+    let client = world.client();
+    let consumer = world.client_that(|asked| (!asked.is_oneway()).then(Answer::success));
+    let ask = GetConsumerRunningInfoRequestHeader {
+        consumer_group: GROUP.into(),
+        client_id: "c1".into(),
+        ..Default::default()
+    };
+    let asking = async {
+        loop {
+            let answer = client.call(RequestCode::GET_CONSUMER_RUNNING_INFO, &ask).await;
+            if !said(&answer).1.contains("not online") {
+                return answer;
+            }
+        }
+    };
+    tokio::select! {
+        answer = create(&client, TOPIC, 1) => panic!("nobody knows of the topic: {answer:?}"),
+        () = join(&consumer) => panic!("nobody knows of the group's retry topic"),
+        answer = asking => assert_eq!(said(&answer), SUCCESS),
+    }
+}
+
+#[tokio::test]
+async fn what_java_refuses_by_default_is_refused_in_its_words() {
+    let world = World::start().await;
+    let client = world.client();
+    let answer = get(&client, RequestCode::RECALL_MESSAGE).await;
+    let words = "recall failed, operation is forbidden";
+    assert_eq!(said(&answer), (ResponseCode::NO_PERMISSION, words));
+    let answer = get(&client, RequestCode::GET_BROKER_EPOCH_CACHE).await;
+    let words = "this request only for controllerMode ";
+    assert_eq!(said(&answer), (ResponseCode::SYSTEM_ERROR, words));
+}
+
+#[tokio::test]
+async fn a_subscription_that_came_with_a_pull_is_shown() {
+    let world = World::start().await;
+    let client = world.client();
+    create(&client, TOPIC, 1).await;
+    send(&client, "k").await;
+    let shown = async || {
+        let ask = QuerySubscriptionByConsumerRequestHeader {
+            group: GROUP.into(),
+            topic: Some(TOPIC.into()),
+            ..Default::default()
+        };
+        let answer = client.call(RequestCode::QUERY_SUBSCRIPTION_BY_CONSUMER, &ask).await;
+        let body: QuerySubscriptionResponseBody = from_body(&answer.body).unwrap();
+        let ask = QueryConsumeQueueRequestHeader {
+            topic: Some(TOPIC.into()),
+            consumer_group: Some(GROUP.into()),
+            count: 1,
+            ..Default::default()
+        };
+        let answer = client.call(RequestCode::QUERY_CONSUME_QUEUE, &ask).await;
+        let queue = String::from_utf8(answer.body.to_vec()).unwrap();
+        (body.subscription_data, queue)
+    };
+    let (none, queue) = shown().await;
+    assert_eq!(none, None);
+    assert!(queue.contains("Billing@Orders is not online!"), "{queue}");
+    let pull = PullMessageRequestHeader {
+        consumer_group: GROUP.into(),
+        topic: TOPIC.into(),
+        max_msg_nums: 1,
+        sys_flag: 4,
+        subscription: Some("A || B".into()),
+        ..Default::default()
+    };
+    client.call(RequestCode::PULL_MESSAGE, &pull).await;
+    let (shown, queue) = shown().await;
+    assert_eq!(shown.unwrap().tags_set, ["A".into(), "B".into()].into());
+    assert!(queue.contains(r#""subString":"A || B""#), "{queue}");
+}

@@ -1,0 +1,8 @@
+//! A broker over real sockets, asked as clients ask it.
+#![allow(clippy::unwrap_used, reason = "a test that fails here has found something")]
+#![allow(clippy::disallowed_methods, reason = "tests own their directories")]
+
+mod admin;
+mod membership;
+mod offsets;
+mod support;

@@ -1,0 +1,256 @@
+//! Heartbeats, farewells, and what the members of a group are told; locks of queues.
+
+use crate::support::{Caller, World, said};
+use remoting::body::client::{
+    GetConsumerListByGroupResponseBody, LockBatchRequestBody, LockBatchResponseBody,
+    UnlockBatchRequestBody,
+};
+use remoting::body::heartbeat::{
+    CheckClientRequestBody, ConsumeType, ConsumerData, HeartbeatData, MessageModel, ProducerData,
+    SubscriptionData,
+};
+use remoting::body::pop::{
+    QueryAssignmentRequestBody, QueryAssignmentResponseBody, SetMessageRequestModeRequestBody,
+};
+use remoting::body::queue::{MessageQueue, MessageRequestMode};
+use remoting::codes::{RequestCode, ResponseCode};
+use remoting::command::Command;
+use remoting::headers::client::{
+    GetConsumerListByGroupRequestHeader, UnregisterClientRequestHeader,
+};
+use remoting::headers::offset::UpdateConsumerOffsetRequestHeader;
+
+/// A push consumer's heartbeat for group `g` and topic `BenchmarkTest`.
+fn beat(id: &'static str) -> HeartbeatData {
+    let subscription =
+        SubscriptionData { topic: "BenchmarkTest".into(), sub_version: 1, ..Default::default() };
+    let consumer = ConsumerData {
+        group_name: "g".into(),
+        consume_type: Some(ConsumeType::Passively),
+        message_model: Some(MessageModel::Clustering),
+        subscription_data_set: vec![subscription],
+        ..Default::default()
+    };
+    HeartbeatData {
+        client_id: id.into(),
+        consumer_data_set: vec![consumer],
+        producer_data_set: vec![ProducerData { group_name: "p".into() }],
+        ..Default::default()
+    }
+}
+
+/// Sends a heartbeat; whether the broker wants the subscriptions with the next one.
+async fn send(client: &Caller, beat: &HeartbeatData) -> bool {
+    let answer = client.post(RequestCode::HEART_BEAT, beat).await;
+    assert_eq!(said(&answer), (ResponseCode::SUCCESS, ""));
+    assert_eq!(answer.fields.get("IS_SUPPORT_HEART_BEAT_V2").unwrap(), "true");
+    answer.fields.get("IS_SUB_CHANGE").unwrap() == "true"
+}
+
+async fn members(client: &Caller) -> Result<Vec<String>, String> {
+    let header =
+        GetConsumerListByGroupRequestHeader { consumer_group: "g".into(), ..Default::default() };
+    let answer = client.call(RequestCode::GET_CONSUMER_LIST_BY_GROUP, &header).await;
+    if answer.response_code() != ResponseCode::SUCCESS {
+        assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR);
+        return Err(said(&answer).1.to_owned());
+    }
+    let body: GetConsumerListByGroupResponseBody = remoting::json::from_body(&answer.body).unwrap();
+    Ok(body.consumer_id_list.iter().map(ToString::to_string).collect())
+}
+
+/// The group that the broker says has changed.
+async fn changed(client: &Caller) -> String {
+    let told = client.told().await;
+    assert_eq!(told.code(), RequestCode::NOTIFY_CONSUMER_IDS_CHANGED);
+    assert!(told.is_oneway());
+    told.fields.get("consumerGroup").unwrap().to_string()
+}
+
+#[tokio::test]
+async fn members_of_a_group_learn_of_each_other() {
+    let world = World::start().await;
+    let (a, b) = (world.client(), world.client());
+    assert_eq!(members(&a).await.unwrap_err(), "no consumer for this group, g");
+    assert!(send(&a, &beat("a")).await);
+    assert_eq!(changed(&a).await, "g");
+    send(&b, &beat("b")).await;
+    assert_eq!((changed(&a).await, changed(&b).await), ("g".into(), "g".into()));
+    assert_eq!(members(&a).await.unwrap(), ["a", "b"]);
+
+    let farewell = UnregisterClientRequestHeader {
+        client_i_d: "b".into(),
+        producer_group: Some("p".into()),
+        consumer_group: Some("g".into()),
+        ..Default::default()
+    };
+    let answer = b.call(RequestCode::UNREGISTER_CLIENT, &farewell).await;
+    assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
+    assert_eq!(changed(&a).await, "g");
+    assert_eq!(members(&a).await.unwrap(), ["a"]);
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_a_farewell() {
+    let world = World::start().await;
+    let (a, b) = (world.client(), world.client());
+    send(&a, &beat("a")).await;
+    changed(&a).await;
+    send(&b, &beat("b")).await;
+    changed(&a).await;
+    b.close().await;
+    assert_eq!(changed(&a).await, "g");
+    assert_eq!(members(&a).await.unwrap(), ["a"]);
+}
+
+#[tokio::test]
+async fn a_short_heartbeat_keeps_the_subscriptions() {
+    let world = World::start().await;
+    let client = world.client();
+    let mut full = beat("a");
+    full.heartbeat_fingerprint = 7;
+    let mut short = full.clone();
+    short.without_sub = true;
+    short.consumer_data_set[0].subscription_data_set.clear();
+    // After a restart the broker knows nothing: the next heartbeat must be a whole one.
+    assert!(send(&client, &short).await);
+    assert!(!send(&client, &full).await);
+    assert!(!send(&client, &short).await);
+    short.heartbeat_fingerprint = 8;
+    assert!(send(&client, &short).await);
+}
+
+#[tokio::test]
+async fn a_heartbeat_makes_the_retry_topic_for_good() {
+    let mut world = World::start().await;
+    let header = UpdateConsumerOffsetRequestHeader {
+        consumer_group: "g".into(),
+        topic: "%RETRY%g".into(),
+        commit_offset: 0,
+        ..Default::default()
+    };
+    let client = world.client();
+    let commit = || client.call(RequestCode::UPDATE_CONSUMER_OFFSET, &header);
+    assert_eq!(said(&commit().await).1, "Group g not exist!");
+    send(&client, &beat("a")).await;
+    assert_eq!(commit().await.response_code(), ResponseCode::SUCCESS);
+    world.restart().await;
+    let client = world.client();
+    let again = client.call(RequestCode::UPDATE_CONSUMER_OFFSET, &header).await;
+    assert_eq!(again.response_code(), ResponseCode::SUCCESS);
+}
+
+#[tokio::test]
+async fn only_filters_by_tags_are_understood() {
+    let world = World::start().await;
+    let client = world.client();
+    let check = async |kind: &'static str| {
+        let subscription =
+            SubscriptionData { expression_type: Some(kind.into()), ..Default::default() };
+        let body =
+            CheckClientRequestBody { subscription_data: Some(subscription), ..Default::default() };
+        client.post(RequestCode::CHECK_CLIENT_CONFIG, &body).await.response_code()
+    };
+    assert_eq!(check("TAG").await, ResponseCode::SUCCESS);
+    assert_eq!(check("SQL92").await, ResponseCode::SYSTEM_ERROR);
+    let nothing = client.call(RequestCode::CHECK_CLIENT_CONFIG, &()).await;
+    assert_eq!(said(&nothing), (ResponseCode::SUCCESS, ""));
+}
+
+#[tokio::test]
+async fn a_queue_is_locked_by_one_client() {
+    let world = World::start().await;
+    let client = world.client();
+    let queues = |ids: &[i32]| ids.iter().map(|id| MessageQueue::new("t", "b", *id)).collect();
+    let lock = async |id: &'static str, ids: &[i32]| {
+        let body = LockBatchRequestBody {
+            client_id: id.into(),
+            consumer_group: "g".into(),
+            mq_set: queues(ids),
+            ..Default::default()
+        };
+        let answer = client.post(RequestCode::LOCK_BATCH_MQ, &body).await;
+        let body: LockBatchResponseBody = remoting::json::from_body(&answer.body).unwrap();
+        body.lock_ok_mq_set.iter().map(|queue| queue.queue_id).collect::<Vec<_>>()
+    };
+    assert_eq!(lock("a", &[0, 1]).await, [0, 1]);
+    assert_eq!(lock("b", &[0, 2]).await, [2]);
+    let body = UnlockBatchRequestBody {
+        client_id: "a".into(),
+        consumer_group: "g".into(),
+        mq_set: queues(&[0]),
+        ..Default::default()
+    };
+    let answer = client.post(RequestCode::UNLOCK_BATCH_MQ, &body).await;
+    assert_eq!(said(&answer), (ResponseCode::SUCCESS, ""));
+    assert_eq!(lock("b", &[0, 1]).await, [0]);
+    let empty = client.call(RequestCode::LOCK_BATCH_MQ, &()).await;
+    assert_eq!(empty.response_code(), ResponseCode::SYSTEM_ERROR);
+}
+
+#[tokio::test]
+async fn the_broker_shares_queues_out_among_the_members() {
+    let world = World::start().await;
+    let (a, b) = (world.client(), world.client());
+    let ask = async |id: &'static str, model, strategy: &'static str| {
+        let asked = QueryAssignmentRequestBody {
+            client_id: id.into(),
+            consumer_group: "g".into(),
+            message_model: Some(model),
+            strategy_name: Some(strategy.into()),
+            topic: "BenchmarkTest".into(),
+        };
+        let answer = a.post(RequestCode::QUERY_ASSIGNMENT, &asked).await;
+        assert_eq!(said(&answer).0, ResponseCode::SUCCESS);
+        let body: QueryAssignmentResponseBody = remoting::json::from_body(&answer.body).unwrap();
+        let queues = body.message_queue_assignments?.into_iter().map(|of| {
+            assert_eq!(of.mode, Some(MessageRequestMode::Pull));
+            of.message_queue.unwrap().queue_id
+        });
+        Some(queues.collect::<Vec<_>>())
+    };
+    let clustering = MessageModel::Clustering;
+    assert_eq!(ask("a", clustering, "AVG").await, None);
+    let all: Vec<i32> = (0..1_024).collect();
+    assert_eq!(ask("a", MessageModel::Broadcasting, "AVG").await.unwrap(), all);
+    send(&a, &beat("a")).await;
+    assert_eq!(ask("a", clustering, "AVG").await.unwrap(), all);
+    send(&b, &beat("b")).await;
+    assert_eq!(ask("b", clustering, "AVG").await.unwrap(), all[512..]);
+    assert_eq!(ask("a", clustering, "AVG_BY_CIRCLE").await.unwrap()[..3], [0, 2, 4]);
+    assert!(ask("c", clustering, "AVG").await.unwrap().is_empty());
+    assert_eq!(ask("a", clustering, "CONFIG").await, None);
+}
+
+#[tokio::test]
+async fn groups_are_told_to_pull_and_never_to_pop() {
+    let mut world = World::start().await;
+    let set = async |world: &World, topic: &'static str, mode| {
+        let wanted = SetMessageRequestModeRequestBody {
+            consumer_group: "g".into(),
+            mode: Some(mode),
+            pop_share_queue_num: 0,
+            topic: topic.into(),
+        };
+        let answer = world.client().post(RequestCode::SET_MESSAGE_REQUEST_MODE, &wanted).await;
+        (answer.response_code(), said(&answer).1.to_owned())
+    };
+    let (code, remark) = set(&world, "BenchmarkTest", MessageRequestMode::Pop).await;
+    assert_eq!(code, ResponseCode::INVALID_PARAMETER);
+    assert!(remark.contains("no POP"), "{remark}");
+    let refused = set(&world, "%RETRY%g", MessageRequestMode::Pull).await;
+    let remark = "retry topic is not allowed to set mode";
+    assert_eq!(refused, (ResponseCode::NO_PERMISSION, remark.into()));
+    let refused = set(&world, "none", MessageRequestMode::Pull).await;
+    assert_eq!(refused, (ResponseCode::TOPIC_NOT_EXIST, "topic[none] not exist".into()));
+    let taken = set(&world, "BenchmarkTest", MessageRequestMode::Pull).await;
+    assert_eq!(taken, (ResponseCode::SUCCESS, String::new()));
+    world.restart().await;
+    let all = Command::request(RequestCode::GET_ALL_MESSAGE_REQUEST_MODE);
+    let answer = world.client().ask(all).await;
+    let expected = concat!(
+        r#"{"messageRequestModeMap":{"BenchmarkTest":{"g":{"consumerGroup":"g","#,
+        r#""mode":"PULL","popShareQueueNum":0,"topic":"BenchmarkTest"}}}}"#
+    );
+    assert_eq!(answer.body, expected.as_bytes());
+}

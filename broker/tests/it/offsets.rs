@@ -1,0 +1,124 @@
+//! Offsets of queues and of groups.
+
+use crate::support::{Caller, World, said};
+use remoting::codes::{RequestCode, ResponseCode};
+use remoting::command::Command;
+use remoting::flat::Boundary;
+use remoting::headers::offset::{
+    GetEarliestMsgStoretimeRequestHeader, GetMaxOffsetRequestHeader, GetMinOffsetRequestHeader,
+    QueryConsumerOffsetRequestHeader, SearchOffsetRequestHeader, UpdateConsumerOffsetRequestHeader,
+};
+use remoting::headers::send::SendMessageRequestHeader;
+
+const TOPIC: &str = "BenchmarkTest";
+const GROUP: &str = "TOOLS_CONSUMER";
+
+async fn commit(client: &Caller, group: &'static str, topic: &'static str, at: i64) -> Command {
+    let header = UpdateConsumerOffsetRequestHeader {
+        consumer_group: group.into(),
+        topic: topic.into(),
+        queue_id: 3,
+        commit_offset: at,
+        ..Default::default()
+    };
+    client.call(RequestCode::UPDATE_CONSUMER_OFFSET, &header).await
+}
+
+async fn query(client: &Caller, zero: Option<bool>) -> Command {
+    let header = QueryConsumerOffsetRequestHeader {
+        consumer_group: GROUP.into(),
+        topic: TOPIC.into(),
+        queue_id: 3,
+        set_zero_if_not_found: zero,
+        ..Default::default()
+    };
+    client.call(RequestCode::QUERY_CONSUMER_OFFSET, &header).await
+}
+
+/// One number of an answer.
+fn number(answer: &Command, key: &str) -> i64 {
+    assert_eq!(said(answer), (ResponseCode::SUCCESS, ""));
+    answer.fields.get(key).unwrap().parse().unwrap()
+}
+
+async fn send(client: &Caller) {
+    let header = SendMessageRequestHeader {
+        producer_group: "p".into(),
+        topic: TOPIC.into(),
+        default_topic: "TBW102".into(),
+        default_topic_queue_nums: 4,
+        queue_id: 3,
+        ..Default::default()
+    };
+    let message = Command::request(RequestCode::SEND_MESSAGE).with_header(&header).with_body("x");
+    let answer = client.ask(message).await;
+    assert_eq!(answer.response_code(), ResponseCode::SUCCESS, "{:?}", answer.head.remark);
+}
+
+#[tokio::test]
+async fn a_committed_offset_outlives_the_broker() {
+    let mut world = World::start().await;
+    let client = world.client();
+    let unknown = commit(&client, "nobody", TOPIC, 1).await;
+    assert_eq!(unknown.response_code(), ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST);
+    let unknown = commit(&client, GROUP, "nothing", 1).await;
+    assert_eq!(said(&unknown), (ResponseCode::TOPIC_NOT_EXIST, "Topic nothing not exist!"));
+
+    assert_eq!(query(&client, None).await.response_code(), ResponseCode::QUERY_NOT_FOUND);
+    assert_eq!(said(&commit(&client, GROUP, TOPIC, 42).await), (ResponseCode::SUCCESS, ""));
+    assert_eq!(number(&query(&client, None).await, "offset"), 42);
+    world.restart().await;
+    let client = world.client();
+    assert_eq!(number(&query(&client, None).await, "offset"), 42);
+}
+
+#[tokio::test]
+async fn a_new_group_starts_at_the_first_message_if_that_is_at_hand() {
+    let world = World::start().await;
+    let client = world.client();
+    send(&client).await;
+    let answer = query(&client, Some(false)).await;
+    assert_eq!(answer.response_code(), ResponseCode::QUERY_NOT_FOUND);
+    assert_eq!(number(&query(&client, None).await, "offset"), 0);
+}
+
+#[tokio::test]
+async fn a_queue_says_where_it_begins_and_ends() {
+    let world = World::start().await;
+    let client = world.client();
+    let max = GetMaxOffsetRequestHeader { topic: TOPIC.into(), queue_id: 3, ..Default::default() };
+    let min = GetMinOffsetRequestHeader { topic: TOPIC.into(), queue_id: 3, ..Default::default() };
+    let time = GetEarliestMsgStoretimeRequestHeader {
+        topic: TOPIC.into(),
+        queue_id: 3,
+        ..Default::default()
+    };
+    let at = |timestamp, boundary| SearchOffsetRequestHeader {
+        topic: TOPIC.into(),
+        queue_id: 3,
+        timestamp,
+        boundary_type: boundary,
+        ..Default::default()
+    };
+    let earliest = client.call(RequestCode::GET_EARLIEST_MSG_STORETIME, &time).await;
+    assert_eq!(number(&earliest, "timestamp"), -1);
+    let before = broker::server::now_ms();
+    for _ in 0..3 {
+        send(&client).await;
+    }
+    let after = broker::server::now_ms();
+    assert_eq!(number(&client.call(RequestCode::GET_MAX_OFFSET, &max).await, "offset"), 3);
+    assert_eq!(number(&client.call(RequestCode::GET_MIN_OFFSET, &min).await, "offset"), 0);
+    let earliest = client.call(RequestCode::GET_EARLIEST_MSG_STORETIME, &time).await;
+    assert!((before..=after).contains(&number(&earliest, "timestamp")));
+    for (timestamp, boundary, expected) in [
+        (before - 1, None, 0),
+        (after + 1, None, 3),
+        (after + 1, Some(Boundary::Upper), 2),
+        (0, Some(Boundary::Lower), 0),
+    ] {
+        let header = at(timestamp, boundary);
+        let found = client.call(RequestCode::SEARCH_OFFSET_BY_TIMESTAMP, &header).await;
+        assert_eq!(number(&found, "offset"), expected, "{timestamp} {boundary:?}");
+    }
+}

@@ -1,0 +1,154 @@
+//! A broker in a directory of its own, and clients that keep what the broker tells them.
+
+use broker::server::{Options, Running, Surroundings, start};
+use remoting::client::Client;
+use remoting::codes::{RequestCode, ResponseCode};
+use remoting::command::Command;
+use remoting::connection::Serve;
+use remoting::flat::Header;
+use remoting::outbox::Outbox;
+use remoting::peer::Peer;
+use remoting::reply::{Answer, Ticket};
+use settings::BrokerSettings;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// Longer than anything here may take.
+pub(crate) const WAIT: Duration = Duration::from_secs(10);
+
+/// A running broker.
+pub(crate) struct World {
+    running: Running,
+    dir: PathBuf,
+}
+
+impl World {
+    /// Starts a broker on an empty directory and any free ports.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut BrokerSettings)) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("rockhopper-broker-{}-{number}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
+        let mut options = options(&dir);
+        change(&mut options.settings);
+        let running = start(options).await.unwrap();
+        Self { running, dir }
+    }
+
+    /// A client with a connection of its own, which answers nothing that it is asked.
+    pub(crate) fn client(&self) -> Caller {
+        self.client_that(|_| None)
+    }
+
+    /// A client with a connection of its own, and what it answers when the broker asks it.
+    pub(crate) fn client_that(&self, answers: fn(&Command) -> Option<Answer>) -> Caller {
+        let (tell, told) = unbounded_channel();
+        Caller {
+            client: Client::new(Arc::new(Ear { tell, answers })),
+            address: self.running.listening.to_string(),
+            told: Mutex::new(told),
+        }
+    }
+
+    /// Stops the broker, and starts another on the same directory.
+    pub(crate) async fn restart(&mut self) {
+        self.running.stop();
+        self.running.stopped().await.unwrap();
+        self.running = start(options(&self.dir)).await.unwrap();
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.running.stop();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn options(dir: &std::path::Path) -> Options {
+    let mut settings = BrokerSettings::default();
+    settings.broker.broker_name = "b".into();
+    settings.broker.broker_ip1 = "127.0.0.1".into();
+    settings.broker.broker_ip2 = "127.0.0.1".into();
+    settings.net.bind_address = "127.0.0.1".into();
+    settings.store.store_path_root_dir = dir.to_str().unwrap().into();
+    settings.store.mapped_file_size_commit_log = 1 << 20;
+    settings.store.max_hash_slot_num = 1_000;
+    settings.store.max_index_num = 4_000;
+    let surroundings = Surroundings {
+        now_ms: broker::server::now_ms(),
+        utc_offset_ms: 0,
+        memory_bytes: 1 << 30,
+        pid: std::process::id(),
+        salt: 1,
+    };
+    Options { settings, config_file: None, surroundings }
+}
+
+/// Keeps what the broker says by itself.
+struct Ear {
+    tell: UnboundedSender<Command>,
+    answers: fn(&Command) -> Option<Answer>,
+}
+
+impl Serve for Ear {
+    fn serve(&self, _: &Arc<Peer>, requests: &mut Vec<Command>, out: &mut Outbox) {
+        for request in requests.drain(..) {
+            if let Some(answer) = (self.answers)(&request) {
+                Ticket::of(&request).answer(answer, out);
+            }
+            let _ = self.tell.send(request);
+        }
+    }
+
+    fn closed(&self, _: &Arc<Peer>) {}
+}
+
+/// A client.
+pub(crate) struct Caller {
+    client: Client,
+    address: String,
+    told: Mutex<UnboundedReceiver<Command>>,
+}
+
+impl Caller {
+    /// Asks, and gives the answer whatever its code.
+    pub(crate) async fn call(&self, code: RequestCode, header: &impl Header) -> Command {
+        self.ask(Command::request(code).with_header(header)).await
+    }
+
+    /// The same with a body.
+    pub(crate) async fn post<T: serde::Serialize>(&self, code: RequestCode, body: &T) -> Command {
+        self.ask(Command::request(code).with_body(remoting::json::to_body(body))).await
+    }
+
+    /// Asks with a command of one's own.
+    pub(crate) async fn ask(&self, command: Command) -> Command {
+        self.client.call(&self.address, command, WAIT).await.unwrap()
+    }
+
+    /// The next request that the broker sends.
+    pub(crate) async fn told(&self) -> Command {
+        let mut told = self.told.lock().await;
+        tokio::time::timeout(WAIT, told.recv()).await.unwrap().unwrap()
+    }
+
+    /// Ends the connection.
+    pub(crate) async fn close(&self) {
+        self.client.close().await;
+    }
+}
+
+/// The code and the words of an answer.
+pub(crate) fn said(answer: &Command) -> (ResponseCode, &str) {
+    (answer.response_code(), answer.head.remark.as_deref().unwrap_or_default())
+}
