@@ -1,0 +1,86 @@
+//! The one binary: reads flags, environment and files, starts the shells of name server and broker,
+//! and prints. It also holds two small clients, `send` and `tail`.
+//!
+//! No broker logic: what a setting means, what a request does and how messages are kept is in the
+//! crates below.
+
+mod banner;
+mod cli;
+mod config;
+mod render;
+mod routes;
+mod run;
+mod send;
+mod surroundings;
+mod tail;
+
+use std::future::Future;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command};
+use crate::config::{Loaded, Refused};
+
+/// Something failed while it ran.
+const FAILED: u8 = 1;
+/// The command line is wrong, as clap says it.
+const WRONG_USAGE: u8 = 2;
+/// The configuration is wrong (BSD: `EX_CONFIG`).
+const WRONG_CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let cli = match cli::arguments(std::env::args_os().collect()) {
+        Ok(arguments) => Cli::parse_from(arguments),
+        Err(why) => {
+            eprintln!("error: {why}");
+            return ExitCode::from(WRONG_USAGE);
+        }
+    };
+    let Ok(filter) = EnvFilter::try_new(&cli.log) else {
+        eprintln!("error: --log {}: expected a filter like info or warn,broker=debug", cli.log);
+        return ExitCode::from(WRONG_USAGE);
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    match cli.command {
+        Command::Dev(dev) => configured(run::dev(&dev)),
+        Command::Namesrv(server) => configured(run::namesrv(&server)),
+        Command::Broker(server) => configured(run::broker(&server)),
+        Command::Send(send) => client(send::run(send)),
+        Command::Tail(tail) => client(tail::run(tail)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "rockhopper", &mut io::stdout());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn configured(result: Loaded<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|Refused| ExitCode::from(WRONG_CONFIG))
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(FAILED),
+    }
+}
+
+/// Runs a small client on this thread.
+fn client(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(work));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Configuration that is wrong, printed, or asked about.
+
+use crate::process::{command, fresh_dir, run, succeed, text};
+
+#[test]
+fn a_wrong_file_is_explained_and_refuses_the_start() {
+    let file = fresh_dir("wrong").join("broker.conf");
+    std::fs::write(&file, "brokerRole = SYSC_MASTER\nflushDiskTyep = SYNC_FLUSH\n")
+        .expect("written");
+    let output = run(&["broker", "-c", &file.display().to_string()]);
+    assert_eq!(output.status.code(), Some(78));
+    let told = text(&output.stderr);
+    for part in [
+        "broker.conf:1:14",
+        "              ^^^^^^^^^^^ expected ASYNC_MASTER",
+        "did you mean `SYNC_MASTER`?",
+        "did you mean `flushDiskType`?",
+    ] {
+        assert!(told.contains(part), "{part} in\n{told}");
+    }
+    assert_eq!(text(&output.stdout), "");
+    let absent = run(&["namesrv", "-c", "no/such/file"]);
+    assert_eq!(absent.status.code(), Some(78));
+    assert!(text(&absent.stderr).contains("no/such/file: No such file"));
+}
+
+#[test]
+fn settings_are_printed_with_their_sources_applied() {
+    let file = fresh_dir("print").join("broker.conf");
+    std::fs::write(&file, "brokerName=a\nnamesrvAddr=f:1\nsendMessageThreadPoolNums=64")
+        .expect("ok");
+    let file = file.display().to_string();
+    let mut broker = command("mqbroker");
+    broker.args(["-c", &file, "-p"]).env("NAMESRV_ADDR", "e:1");
+    let output = broker.output().expect("it runs");
+    let printed = text(&output.stdout);
+    for line in ["brokerName=a", "namesrvAddr=f:1", "listenPort=10911", "flushDiskType=ASYNC_FLUSH"]
+    {
+        assert!(printed.lines().any(|found| found == line), "{line} in\n{printed}");
+    }
+    assert!(text(&output.stderr).contains("accepted without effect: sendMessageThreadPoolNums"));
+    let important = succeed(&["broker", "-m", "-c", &file, "-n", "o:1"]);
+    assert!(important.contains("namesrvAddr=o:1\n") && !important.contains("haListenPort"));
+    assert!(succeed(&["namesrv", "-p"]).contains("listenPort=9876\n"));
+}
+
+#[test]
+fn what_is_not_there_yet_is_refused() {
+    let proxy = command("mqbroker").arg("--enable-proxy").output().expect("it runs");
+    assert_eq!(proxy.status.code(), Some(2));
+    assert!(text(&proxy.stderr).contains("gRPC proxy"));
+    let mut tls = command("mqnamesrv");
+    let tls = tls.env("JAVA_OPT", "-server -Dtls.server.mode=enforcing").output().expect("it runs");
+    assert_eq!(tls.status.code(), Some(78));
+    assert!(text(&tls.stderr).contains("TLS"));
+}
+
+#[test]
+fn clients_say_what_is_missing() {
+    let nobody = run(&["send", "T", "x", "--namesrv", "127.0.0.1:1"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(text(&nobody.stderr).contains("no name server answers (127.0.0.1:1: "));
+    let usage = run(&["send", "T"]);
+    assert_eq!(usage.status.code(), Some(2));
+    assert!(succeed(&["completions", "bash"]).contains("rockhopper"));
+}

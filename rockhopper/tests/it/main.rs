@@ -1,0 +1,5 @@
+//! The binary as a person or a supervisor sees it: started, talked to, stopped, started again.
+
+mod config;
+mod process;
+mod serve;

@@ -1,0 +1,106 @@
+//! Starts the binary on ports that are free and reads what it says.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_rockhopper");
+/// Variables of the machine that runs the tests must not change what they see.
+const VARIABLES: [&str; 4] = ["NAMESRV_ADDR", "JAVA_OPT", "JAVA_OPT_EXT", "ROCKETMQ_HOME"];
+
+/// The binary under a name, which matters for `mqbroker` and `mqnamesrv`.
+pub(crate) fn command(name: &str) -> Command {
+    let mut command = Command::new(BINARY);
+    command.arg0(name);
+    for variable in VARIABLES {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Runs it to its end.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    command("rockhopper").args(arguments).output().expect("the binary runs")
+}
+
+/// Standard output of a run that must succeed.
+pub(crate) fn succeed(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("the binary prints UTF-8")
+}
+
+/// A port that is free, as is the one 2 below it.
+pub(crate) fn free_port() -> u16 {
+    let free = |port| TcpListener::bind(("127.0.0.1", port));
+    loop {
+        let held = free(0).expect("a port is free");
+        let port = held.local_addr().expect("it is bound").port();
+        if free(port - 2).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A server that runs; killed when a test fails before it stops it.
+pub(crate) struct Server {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    /// What it said so far on standard output.
+    pub(crate) said: String,
+}
+
+impl Server {
+    /// Starts it and waits for a line that contains `ready`.
+    pub(crate) fn start(command: &mut Command, ready: &str) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let out = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut server = Self { child, out, said: String::new() };
+        while !server.said.contains(ready) {
+            let read = server.out.read_line(&mut server.said).expect("it says UTF-8");
+            if read == 0 {
+                panic!("it ended before {ready:?}: {}{}", server.errors(), server.said);
+            }
+        }
+        server
+    }
+
+    fn errors(&mut self) -> String {
+        let mut errors = String::new();
+        let stderr = self.child.stderr.as_mut().expect("it is piped");
+        stderr.read_to_string(&mut errors).expect("it says UTF-8");
+        errors
+    }
+
+    /// Sends a signal, waits for the end, and gives the exit status.
+    pub(crate) fn signal(mut self, name: &str) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([name, &pid]).status().expect("kill runs");
+        assert!(sent.success());
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended already, unless a test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A directory that no test ran in before.
+pub(crate) fn fresh_dir(name: &str) -> std::path::PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    // Left by a run that failed, with the same process id.
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).expect("the directory can be made");
+    dir
+}

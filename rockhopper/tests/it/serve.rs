@@ -1,0 +1,127 @@
+//! Servers from start to stop.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::process::{Server, command, free_port, fresh_dir, run, succeed, text};
+
+/// What the last line of a broker's start contains.
+const READY: &str = "boot success. serializeType=JSON and name server is";
+
+struct Ports {
+    namesrv: String,
+    broker: String,
+}
+
+impl Ports {
+    fn free() -> Self {
+        Self { namesrv: free_port().to_string(), broker: free_port().to_string() }
+    }
+
+    fn servers(&self) -> String {
+        format!("127.0.0.1:{}", self.namesrv)
+    }
+}
+
+fn dev(data: &Path, ports: &Ports) -> Command {
+    let mut command = command("rockhopper");
+    command.arg("dev").arg("--data").arg(data);
+    command.args(["--namesrv-port", &ports.namesrv, "--broker-port", &ports.broker]);
+    // Two files of a size that a test machine has room for.
+    command.args(["--set", "mappedFileSizeCommitLog=8388608"]);
+    command
+}
+
+#[test]
+fn messages_survive_a_stop_and_a_start() {
+    let (data, ports) = (fresh_dir("survive"), Ports::free());
+    let servers = ports.servers();
+    let running = Server::start(&mut dev(&data, &ports), READY);
+    assert!(running.said.lines().count() <= 12, "{}", running.said);
+    for part in
+        ["The Name Server boot success. serializeType=JSON", "before fsync", "(from --bind)"]
+    {
+        assert!(running.said.contains(part), "{part} in\n{}", running.said);
+    }
+    let sent =
+        succeed(&["send", "Orders", "first", "--tag", "paid", "--key", "7", "--namesrv", &servers]);
+    assert!(sent.contains("broker-a queue="), "{sent}");
+    succeed(&["send", "Orders", "-n", "9", "--size", "20", "--namesrv", &servers]);
+    assert!(data.join("abort").exists(), "it runs");
+    assert_eq!(running.signal("-TERM"), Some(0));
+    assert!(!data.join("abort").exists(), "it stopped cleanly");
+
+    let again = Server::start(&mut dev(&data, &ports), READY);
+    let tail = ["tail", "Orders", "--from-start", "-n", "10", "--namesrv", &servers];
+    let printed = succeed(&tail);
+    assert_eq!(printed.lines().count(), 10, "{printed}");
+    assert!(printed.contains("tag=paid key=7 first\n"), "{printed}");
+    assert_eq!(again.signal("-INT"), Some(0));
+}
+
+#[test]
+fn a_group_goes_on_where_it_stopped() {
+    let (data, ports) = (fresh_dir("group"), Ports::free());
+    let servers = ports.servers();
+    let running = Server::start(&mut dev(&data, &ports), READY);
+    succeed(&["send", "T", "-n", "6", "--size", "8", "--namesrv", &servers]);
+    let tail = |count| {
+        let tail =
+            ["tail", "T", "--from-start", "--group", "g", "-n", count, "--namesrv", &servers];
+        let printed = succeed(&tail);
+        printed.lines().map(|line| line.split(" 20").next().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let mut seen = tail("4");
+    seen.extend(tail("2"));
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 6, "each message once: {seen:?}");
+    assert_eq!(running.signal("-TERM"), Some(0));
+}
+
+#[test]
+fn both_servers_run_alone_from_javas_files() {
+    let (dir, ports) = (fresh_dir("alone"), Ports::free());
+    let (namesrv_conf, broker_conf) = (dir.join("namesrv.conf"), dir.join("broker.conf"));
+    let write =
+        |path: &Path, content: String| std::fs::write(path, content).expect("it is written");
+    write(&namesrv_conf, format!("listenPort={}\nbindAddress=127.0.0.1\n", ports.namesrv));
+    write(
+        &broker_conf,
+        format!(
+            "# 一个 broker\nbrokerName = one\nlistenPort = {}\nbrokerIP1 = 127.0.0.1\n\
+             bindAddress=127.0.0.1\nstorePathRootDir={}\nmappedFileSizeCommitLog=8388608\n",
+            ports.broker,
+            dir.join("store").display(),
+        ),
+    );
+    let mut namesrv = command("mqnamesrv");
+    let namesrv =
+        Server::start(namesrv.arg("-c").arg(&namesrv_conf), "The Name Server boot success");
+    let mut broker = command("/opt/rocketmq/bin/mqbroker");
+    broker.arg("-c").arg(&broker_conf).args(["-n", &ports.servers()]);
+    let broker = Server::start(&mut broker, READY);
+    assert!(broker.said.contains("(brokerIP1, from "), "{}", broker.said);
+    succeed(&["send", "T", "hello", "--namesrv", &ports.servers()]);
+    assert_eq!(broker.signal("-TERM"), Some(0));
+
+    let lost = run(&["send", "T", "hello", "--namesrv", &ports.servers()]);
+    assert_eq!(lost.status.code(), Some(1), "a stopped broker is out of the routes");
+    assert!(text(&lost.stderr).contains("no broker creates it"), "{}", text(&lost.stderr));
+    assert_eq!(namesrv.signal("-TERM"), Some(0));
+}
+
+#[test]
+fn a_second_broker_on_the_same_store_or_port_is_refused_in_words() {
+    let (data, ports) = (fresh_dir("second"), Ports::free());
+    let running = Server::start(&mut dev(&data, &ports), READY);
+    let other = Ports::free();
+    let twice = dev(&data, &other).output().expect("it runs");
+    assert_eq!(twice.status.code(), Some(1), "{}", text(&twice.stderr));
+    assert!(text(&twice.stderr).contains("lock"), "{}", text(&twice.stderr));
+    let same_port = Ports { namesrv: other.namesrv, broker: ports.broker.clone() };
+    let same_port = dev(&fresh_dir("second-port"), &same_port).output().expect("it runs");
+    assert_eq!(same_port.status.code(), Some(1), "{}", text(&same_port.stderr));
+    assert!(text(&same_port.stderr).contains("cannot listen"), "{}", text(&same_port.stderr));
+    assert_eq!(running.signal("-TERM"), Some(0));
+}
