@@ -1,0 +1,115 @@
+//! The contest: each contestant in turn gets a fresh store, is warmed up with the same messages,
+//! and runs the same jobs; the medians over the rounds stand side by side.
+//!
+//! Fair means here: the same generator, disk, flush mode and properties for all, the Java broker
+//! with a heap of 2 GiB and its compiler warm, and nobody measured while another one runs.
+
+mod jobs;
+mod server;
+mod table;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::contest::jobs::{Flush, JOBS, Job};
+use crate::contest::server::{Contestant, Server};
+use crate::outcome::Outcome;
+
+/// How to run the contest.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The `rockhopper` binary, a release build.
+    #[arg(long, default_value = "target/release/rockhopper")]
+    rockhopper: PathBuf,
+    /// The folder with the stock broker's jars and all that they need.
+    #[arg(long, default_value = "target/compat/jars-5.5.0")]
+    jars: PathBuf,
+    /// An empty or new folder for stores; it decides on which disk the contest runs.
+    #[arg(long, default_value = "target/contest")]
+    scratch: PathBuf,
+    /// The first of twenty ports on 127.0.0.1.
+    #[arg(long, default_value_t = 30_900)]
+    port: u16,
+    /// Rounds; medians are taken over them.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// One round with a fifth of the messages.
+    #[arg(long)]
+    quick: bool,
+    /// Jobs by name, separated by commas; all when absent. `--jobs list` tells them.
+    #[arg(long, value_delimiter = ',')]
+    jobs: Vec<String>,
+    /// Contestants, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["ours", "java", "null"])]
+    contestants: Vec<Contestant>,
+}
+
+/// The outcomes of each job and contestant, one for each round.
+type Outcomes = BTreeMap<(usize, Contestant), Vec<Outcome>>;
+
+/// Runs all rounds and prints the report. A contestant that fails does not keep the others from
+/// being measured, but the run fails in the end.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.jobs.iter().any(|name| name == "list") {
+        JOBS.iter().for_each(|job| println!("{:<16} {}", job.name, job.what));
+        return Ok(());
+    }
+    let chosen = chosen(&options.jobs)?;
+    let mut outcomes = Outcomes::new();
+    let mut failures = 0;
+    let rounds = if options.quick { 1 } else { options.rounds };
+    for round in 1..=rounds {
+        for &contestant in &options.contestants {
+            for flush in [Flush::Async, Flush::Sync] {
+                let jobs = chosen.iter().copied().filter(|&(_, job)| {
+                    job.flush == flush && (job.on_null || contestant != Contestant::Null)
+                });
+                let jobs: Vec<_> = jobs.collect();
+                if !jobs.is_empty() {
+                    eprintln!("round {round} of {rounds}: {contestant:?}, {flush:?} flush");
+                    let stage = stage(options, contestant, flush, &jobs, &mut outcomes);
+                    if let Err(error) = stage {
+                        eprintln!("{contestant:?} failed: {error:#}");
+                        failures += 1;
+                    }
+                }
+            }
+        }
+    }
+    print!("{}", table::render(&chosen, &options.contestants, &outcomes));
+    ensure!(failures == 0, "{failures} of the runs failed: see above");
+    Ok(())
+}
+
+/// The jobs asked for, with their places in the table.
+fn chosen(names: &[String]) -> Result<Vec<(usize, &'static Job)>> {
+    for name in names {
+        let known = JOBS.iter().any(|job| job.name == name);
+        ensure!(known, "no job is called {name}; `--jobs list` tells the names");
+    }
+    let all = JOBS.iter().enumerate();
+    Ok(all.filter(|(_, job)| names.is_empty() || names.iter().any(|n| n == job.name)).collect())
+}
+
+/// One contestant's run: started, warmed up, measured, ended.
+fn stage(
+    options: &Options,
+    contestant: Contestant,
+    flush: Flush,
+    jobs: &[(usize, &'static Job)],
+    outcomes: &mut Outcomes,
+) -> Result<()> {
+    let server = Server::start(options, contestant, flush)?;
+    let target = server.target();
+    let facts = server.facts()?;
+    jobs::warm_up(&target, options.quick).context("warm up")?;
+    for &(place, job) in jobs {
+        let outcome = job.run(&target, &facts, options.quick);
+        let outcome = outcome.with_context(|| format!("{} on {contestant:?}", job.name))?;
+        eprintln!("  {:<16} {outcome}", job.name);
+        outcomes.entry((place, contestant)).or_default().push(outcome);
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! The list of jobs. Their shapes are those of the targets in docs/performance.md.
+
+use anyhow::Result;
+
+use crate::contest::server::Facts;
+use crate::frame::Form;
+use crate::load::Target;
+use crate::load::arrive::{self, ArriveLoad};
+use crate::load::pull::{self, PullLoad};
+use crate::load::send::{self, SendLoad};
+use crate::outcome::Outcome;
+
+/// When the broker acknowledges: before or after the disk has the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flush {
+    /// ASYNC_FLUSH
+    Async,
+    /// SYNC_FLUSH
+    Sync,
+}
+
+/// One line of the contest.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) flush: Flush,
+    /// Whether the null server can do it.
+    pub(crate) on_null: bool,
+    load: Load,
+}
+
+#[derive(Debug)]
+enum Load {
+    Start,
+    Idle,
+    Send(SendLoad),
+    Pull(PullLoad),
+    Arrive(ArriveLoad),
+}
+
+const SEND: SendLoad = SendLoad {
+    connections: 4,
+    window: 64,
+    body: 128,
+    topics: 1,
+    queues: 4,
+    form: Form::Json,
+    count: 2_000_000,
+    seconds: 10,
+};
+
+const PULL: PullLoad = PullLoad {
+    connections: 4,
+    batch: 32,
+    body: 128,
+    queues: 4,
+    form: Form::Json,
+    stock: 200_000,
+    count: 8_000_000,
+    seconds: 10,
+};
+
+const ARRIVE: ArriveLoad =
+    ArriveLoad { rate: 1000, body: 128, queues: 4, held: 0, form: Form::Json, seconds: 10 };
+
+const fn job(name: &'static str, what: &'static str, load: Load) -> Job {
+    let on_null = matches!(load, Load::Send(_) | Load::Start | Load::Idle);
+    Job { name, what, flush: Flush::Async, on_null, load }
+}
+
+const fn sync(name: &'static str, what: &'static str, load: SendLoad) -> Job {
+    Job { name, what, flush: Flush::Sync, on_null: false, load: Load::Send(load) }
+}
+
+/// All jobs, in the order in which they run.
+pub(crate) const JOBS: &[Job] = &[
+    job(
+        "start",
+        "start of name server and broker to the first accepted send, empty store",
+        Load::Start,
+    ),
+    job("idle", "memory of name server and broker three seconds after the start", Load::Idle),
+    job("send", "4 connections x 64 in flight, 128 B, 4 queues", Load::Send(SEND)),
+    job(
+        "send-rocketmq",
+        "the same, ROCKETMQ header",
+        Load::Send(SendLoad { form: Form::Rocketmq, ..SEND }),
+    ),
+    job(
+        "send-1k",
+        "the same, 1 KiB",
+        Load::Send(SendLoad { body: 1 << 10, count: 1_000_000, ..SEND }),
+    ),
+    job(
+        "send-64k",
+        "the same, 64 KiB",
+        Load::Send(SendLoad { body: 64 << 10, count: 20_000, ..SEND }),
+    ),
+    job(
+        "send-800",
+        "the same, 128 B, 100 topics x 8 queues",
+        Load::Send(SendLoad { topics: 100, queues: 8, ..SEND }),
+    ),
+    job(
+        "send-one",
+        "one connection, one at a time, 128 B",
+        Load::Send(SendLoad { connections: 1, window: 1, count: 100_000, ..SEND }),
+    ),
+    job(
+        "send-256",
+        "256 connections, one at a time each, 128 B",
+        Load::Send(SendLoad { connections: 256, window: 1, count: 500_000, ..SEND }),
+    ),
+    job("pull", "4 connections, 32 a batch, hot; latency is that of a pull", Load::Pull(PULL)),
+    job("arrive", "send to arrival at a long-polling consumer, 1,000/s", Load::Arrive(ARRIVE)),
+    job("arrive-10k", "the same, 10,000/s", Load::Arrive(ArriveLoad { rate: 10_000, ..ARRIVE })),
+    job(
+        "arrive-held",
+        "the same, 1,000/s, with 1,000 idle long polls held",
+        Load::Arrive(ArriveLoad { held: 1000, ..ARRIVE }),
+    ),
+    sync(
+        "sync-one",
+        "SYNC_FLUSH, one connection, one at a time, 128 B",
+        SendLoad { connections: 1, window: 1, count: 20_000, ..SEND },
+    ),
+    sync(
+        "sync-64",
+        "SYNC_FLUSH, 64 connections, one at a time each, 128 B",
+        SendLoad { connections: 64, window: 1, count: 200_000, ..SEND },
+    ),
+];
+
+/// A quick run does a fifth.
+const QUICK: u64 = 5;
+
+/// Sends until the Java broker's compiler is done with the path; the same for everyone.
+pub(crate) fn warm_up(target: &Target, quick: bool) -> Result<()> {
+    let count = if quick { 100_000 } else { 300_000 };
+    send::run(target, &SendLoad { count, seconds: 60, ..SEND })?;
+    Ok(())
+}
+
+impl Job {
+    /// Runs it once.
+    pub(crate) fn run(&self, target: &Target, facts: &Facts, quick: bool) -> Result<Outcome> {
+        let part = if quick { QUICK } else { 1 };
+        match self.load {
+            Load::Start => Ok(facts.start.clone()),
+            Load::Idle => Ok(facts.idle.clone()),
+            Load::Send(load) => {
+                let seconds = (load.seconds / part).max(2);
+                send::run(target, &SendLoad { count: load.count / part, seconds, ..load })
+            }
+            Load::Pull(load) => {
+                let seconds = (load.seconds / part).max(2);
+                pull::run(target, &PullLoad { count: load.count / part, seconds, ..load })
+            }
+            Load::Arrive(load) => {
+                arrive::run(target, &ArriveLoad { seconds: (load.seconds / part).max(4), ..load })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        for (at, job) in JOBS.iter().enumerate() {
+            assert!(JOBS[..at].iter().all(|other| other.name != job.name), "{} twice", job.name);
+        }
+    }
+}

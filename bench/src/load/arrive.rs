@@ -1,0 +1,240 @@
+//! From send to arrival: messages leave at a fixed rate, consumers wait in long polls, and each
+//! message carries the time at which it was meant to leave. A late generator or a broker that
+//! makes it wait counts as latency (no coordinated omission).
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::control::Control;
+use crate::frame::{self, Answer, Form, OPAQUE_BASE, OPAQUE_COUNT, Template};
+use crate::load::pull::Pull;
+use crate::load::{GRACE, Target, since, unix_ms};
+use crate::outcome::{Outcome, Tally};
+use crate::socket::Connections;
+
+const TOPIC: &str = "bench-arrive";
+const IDLE_TOPIC: &str = "bench-idle";
+const IDLE_QUEUES: u32 = 8;
+
+/// Idle polls that share a connection.
+const IDLE_SHARE: usize = 50;
+/// Sends without answer after which the broker has lost the race.
+const BACKLOG: u64 = 200_000;
+/// How long the broker may hold a poll.
+const HOLD: Duration = Duration::from_secs(15);
+/// Time for the polls to be held before the first send, and sends that are not counted.
+const CALM: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// What to send and who waits.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct ArriveLoad {
+    /// Messages a second.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) rate: u64,
+    /// Bytes of each body, at least 8.
+    #[arg(long, default_value_t = 128)]
+    pub(crate) body: usize,
+    /// Queues, each with a long-polling consumer on a connection of its own.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) queues: u32,
+    /// Long polls held on another topic all the while.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) held: usize,
+    /// Header form.
+    #[arg(long, value_enum, default_value_t = Form::Json)]
+    pub(crate) form: Form,
+    /// Seconds to send.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) seconds: u64,
+}
+
+/// Sends, receives, and tells how long messages took.
+pub(crate) fn run(target: &Target, load: &ArriveLoad) -> Result<Outcome> {
+    ensure!(load.body >= 8, "a body needs 8 bytes for its time");
+    ensure!((1..=1_000_000).contains(&load.rate), "the rate is 1 to 1000000 a second");
+    precise_timers()?;
+    let mut run = Run::new(target, load)?;
+    run.listen(CALM)?;
+    let before = target.usage()?;
+    run.start = Instant::now();
+    let total = load.rate * load.seconds;
+    let end = Duration::from_secs(load.seconds) + GRACE;
+    while run.open(total) && run.start.elapsed() < end {
+        let patience = run.send_due(total)?;
+        run.turn(patience)?;
+    }
+    let usage = before.zip(target.usage()?);
+    let unanswered = total.saturating_sub(run.arrived + run.tally.refusals());
+    run.tally.messages = run.arrived;
+    Ok(run.tally.finish(Duration::from_nanos(run.last.max(1)), usage, unanswered))
+}
+
+/// The kernel may otherwise wake us 50 us late, which is as long as what we measure.
+fn precise_timers() -> Result<()> {
+    Ok(rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))?)
+}
+
+/// A held pull: token 0 is the sender, 1 and on are the consumers, then come the idle ones.
+struct Poll {
+    token: usize,
+    idle: bool,
+    queue: u32,
+    next: i64,
+}
+
+struct Run<'a> {
+    load: &'a ArriveLoad,
+    connections: Connections,
+    templates: Vec<Template>,
+    polls: Vec<Poll>,
+    start: Instant,
+    born_ms: u64,
+    sent: u64,
+    answered: u64,
+    arrived: u64,
+    last: u64,
+    tally: Tally,
+}
+
+impl<'a> Run<'a> {
+    fn new(target: &Target, load: &'a ArriveLoad) -> Result<Self> {
+        let mut control = Control::open(target.broker)?;
+        control.create_topic(TOPIC, load.queues)?;
+        control.create_topic(IDLE_TOPIC, IDLE_QUEUES)?;
+        let mut polls = Vec::new();
+        for queue in 0..load.queues {
+            let next = control.offsets(TOPIC, queue)?.end;
+            polls.push(Poll { token: 1 + queue as usize, idle: false, queue, next });
+        }
+        let first_idle = 1 + load.queues as usize;
+        for number in 0..load.held {
+            let token = first_idle + number / IDLE_SHARE;
+            let queue = number as u32 % IDLE_QUEUES;
+            polls.push(Poll { token, idle: true, queue, next: 0 });
+        }
+        let connections = first_idle + load.held.div_ceil(IDLE_SHARE);
+        let mut run = Self {
+            load,
+            connections: Connections::open(target.broker, connections)?,
+            templates: (0..load.queues)
+                .map(|queue| Template::send(load.form, TOPIC, queue, load.body))
+                .collect(),
+            polls,
+            start: Instant::now(),
+            born_ms: unix_ms(),
+            sent: 0,
+            answered: 0,
+            arrived: 0,
+            last: 0,
+            tally: Tally::new()?,
+        };
+        (0..run.polls.len()).try_for_each(|poll| run.hold(poll))?;
+        Ok(run)
+    }
+
+    /// Sends a poll, whose place in the list is its opaque.
+    fn hold(&mut self, place: usize) -> Result<()> {
+        let poll = &self.polls[place];
+        let pull = Pull {
+            form: self.load.form,
+            topic: if poll.idle { IDLE_TOPIC } else { TOPIC },
+            queue: poll.queue,
+            offset: poll.next,
+            batch: 32,
+            hold: Some(HOLD),
+        };
+        let token = poll.token;
+        pull.encode(&mut self.connections.at(token).output.bytes, OPAQUE_BASE + place as u32);
+        self.connections.send(token)
+    }
+
+    /// Whether answers or accepted messages are still to come.
+    fn open(&self, total: u64) -> bool {
+        self.answered < total || self.arrived + self.tally.refusals() < total
+    }
+
+    /// Takes what comes for so long, and sends nothing new.
+    fn listen(&mut self, period: Duration) -> Result<()> {
+        let start = Instant::now();
+        while let Some(rest) = period.checked_sub(start.elapsed()) {
+            self.turn(rest)?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is due and says how long there is nothing to send.
+    fn send_due(&mut self, total: u64) -> Result<Duration> {
+        let now = since(self.start);
+        let due_at = |number: u64| number * 1_000_000_000 / self.load.rate;
+        while self.sent < total && due_at(self.sent) <= now {
+            let template = &self.templates[(self.sent % self.templates.len() as u64) as usize];
+            let opaque = OPAQUE_BASE + (self.sent % u64::from(OPAQUE_COUNT)) as u32;
+            let out = &mut self.connections.at(0).output.bytes;
+            template.stamp_marked(out, opaque, self.born_ms + now / 1_000_000, due_at(self.sent));
+            self.sent += 1;
+        }
+        self.connections.send(0)?;
+        ensure!(self.sent - self.answered < BACKLOG, "the broker cannot keep up with this rate");
+        let idle = Duration::from_millis(50);
+        if self.sent == total {
+            return Ok(idle);
+        }
+        Ok(Duration::from_nanos(due_at(self.sent).saturating_sub(since(self.start))).min(idle))
+    }
+
+    /// Waits for whatever comes first and takes it.
+    fn turn(&mut self, patience: Duration) -> Result<()> {
+        let ready = self.connections.wait(patience)?;
+        for &token in &ready {
+            self.connections.receive(token)?;
+            match token {
+                0 => self.take_answers()?,
+                _ => self.take_messages(token)?,
+            }
+        }
+        self.connections.done(ready);
+        Ok(())
+    }
+
+    fn take_answers(&mut self) -> Result<()> {
+        let Self { connections, tally, answered, .. } = self;
+        connections.at(0).answers(|answer| {
+            *answered += 1;
+            if answer.code != 0 {
+                tally.refuse(answer.code);
+            }
+            Ok(())
+        })
+    }
+
+    fn take_messages(&mut self, token: usize) -> Result<()> {
+        let now = since(self.start);
+        let mut again = Vec::new();
+        let Self { connections, polls, tally, arrived, last, .. } = self;
+        connections.at(token).answers(|answer| {
+            let place = (answer.opaque - OPAQUE_BASE) as usize;
+            polls[place].next = next_offset(answer, polls[place].next);
+            again.push(place);
+            if answer.code != 0 || polls[place].idle {
+                return Ok(());
+            }
+            for body in frame::message_bodies(answer.body) {
+                let mark = body?.first_chunk().map_or(0, |mark| u64::from_be_bytes(*mark));
+                *arrived += 1;
+                *last = now;
+                if mark >= WARM_UP.as_nanos() as u64 {
+                    tally.took(now.saturating_sub(mark));
+                }
+            }
+            Ok(())
+        })?;
+        again.into_iter().try_for_each(|place| self.hold(place))
+    }
+}
+
+/// Where to go on: a broker that found nothing may still correct the offset.
+fn next_offset(answer: &Answer<'_>, before: i64) -> i64 {
+    answer.number("nextBeginOffset").unwrap_or(before)
+}
