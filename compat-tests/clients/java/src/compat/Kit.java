@@ -1,0 +1,204 @@
+package compat;
+
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.apache.rocketmq.client.ClientConfig;
+import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
+import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.common.TopicConfig;
+import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
+import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageQueue;
+import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
+
+/**
+ * What a scenario works with: clients that are shut down at its end, topics of its own, checks.
+ *
+ * <p>Clients keep their stock settings, so that what the library leaves to the server (callbacks
+ * on a changed group, woken long polls) is really tested. Only timeouts are generous and
+ * heartbeats frequent: a stock consumer's first rebalance can lose its heartbeat to a race with
+ * the one of the start, and then pulls are refused until the next, 30 s later.
+ */
+final class Kit implements AutoCloseable {
+    static final Duration PATIENCE = Duration.ofSeconds(20);
+
+    final String names;
+    /** Unique to this run of the scenario; the stem of all its topics and groups. */
+    final String prefix;
+    final Actions actions;
+    private final Deque<Runnable> closers = new ArrayDeque<>();
+    private final List<String> notes = new ArrayList<>();
+    private final AtomicInteger instances = new AtomicInteger();
+    private DefaultMQAdminExt admin;
+
+    Kit(String names, String prefix, Actions actions) {
+        this.names = names;
+        this.prefix = prefix;
+        this.actions = actions;
+    }
+
+    /** Creates a topic on the broker and waits until the name server routes to it. */
+    String topic(String suffix, int queues) throws Exception {
+        return topic(suffix, queues, 6);
+    }
+
+    String topic(String suffix, int queues, int perm) throws Exception {
+        String topic = prefix + "-" + suffix;
+        TopicConfig config = new TopicConfig(topic, queues, queues, perm);
+        admin().createAndUpdateTopicConfig(broker(), config);
+        await("the route of " + topic, () -> {
+            var route = admin().examineTopicRouteInfo(topic);
+            var queue = route.getQueueDatas().get(0);
+            return queue.getReadQueueNums() == queues && queue.getPerm() == perm;
+        });
+        return topic;
+    }
+
+    String group(String suffix) {
+        return prefix + "-" + suffix;
+    }
+
+    /** The one broker's address, as the name server tells it. */
+    String broker() throws Exception {
+        var brokers = admin().examineBrokerClusterInfo().getBrokerAddrTable().values();
+        check(!brokers.isEmpty(), "no broker is registered");
+        return brokers.iterator().next().selectBrokerAddr();
+    }
+
+    synchronized DefaultMQAdminExt admin() throws Exception {
+        if (admin == null) {
+            DefaultMQAdminExt fresh = new DefaultMQAdminExt(15_000);
+            configure(fresh);
+            fresh.start();
+            closers.push(fresh::shutdown);
+            admin = fresh;
+        }
+        return admin;
+    }
+
+    DefaultMQProducer producer() throws Exception {
+        DefaultMQProducer producer = newProducer(group("producer"));
+        producer.start();
+        return producer;
+    }
+
+    /** A producer that is not started yet. */
+    DefaultMQProducer newProducer(String group) {
+        return own(new DefaultMQProducer(group));
+    }
+
+    DefaultMQProducer own(DefaultMQProducer producer) {
+        configure(producer);
+        producer.setSendMsgTimeout(10_000);
+        closing(producer::shutdown);
+        return producer;
+    }
+
+    /** A push consumer that begins at the first message and is not started yet. */
+    DefaultMQPushConsumer push(String group, String topic, String tags) throws Exception {
+        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group);
+        configure(consumer);
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        consumer.setConsumeThreadMin(4);
+        consumer.setConsumeThreadMax(4);
+        consumer.subscribe(topic, tags);
+        closing(consumer::shutdown);
+        return consumer;
+    }
+
+    @SuppressWarnings("deprecation")
+    DefaultMQPullConsumer pull(String group) throws Exception {
+        DefaultMQPullConsumer consumer = new DefaultMQPullConsumer(group);
+        configure(consumer);
+        consumer.start();
+        closing(consumer::shutdown);
+        return consumer;
+    }
+
+    /** A lite-pull consumer that is not started yet. */
+    DefaultLitePullConsumer litePull(String group) {
+        DefaultLitePullConsumer consumer = new DefaultLitePullConsumer(group);
+        configure(consumer);
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        closing(consumer::shutdown);
+        return consumer;
+    }
+
+    /** Sends {@code count} messages "0", "1", ... to one queue and returns that queue. */
+    static MessageQueue fill(DefaultMQProducer producer, String topic, int queue, int count)
+            throws Exception {
+        var queues = producer.fetchPublishMessageQueues(topic);
+        MessageQueue to = queues.stream().filter(q -> q.getQueueId() == queue).findFirst().get();
+        for (int i = 0; i < count; i++) {
+            producer.send(new Message(topic, Integer.toString(i).getBytes()), to);
+        }
+        return to;
+    }
+
+    static void check(boolean holds, String what, Object... args) {
+        if (!holds) {
+            throw new AssertionError(String.format(what, args));
+        }
+    }
+
+    static void same(Object expected, Object found, String what) {
+        check(expected.equals(found), "%s: expected %s, found %s", what, expected, found);
+    }
+
+    static void await(String what, Callable<Boolean> holds) throws Exception {
+        await(what, PATIENCE, holds);
+    }
+
+    /** Waits until it holds; what it throws counts as "not yet" and is told in the end. */
+    static void await(String what, Duration patience, Callable<Boolean> holds) throws Exception {
+        long end = System.nanoTime() + patience.toNanos();
+        Throwable last = null;
+        do {
+            try {
+                if (holds.call()) {
+                    return;
+                }
+                last = null;
+            } catch (Exception | AssertionError e) {
+                last = e;
+            }
+            Thread.sleep(30);
+        } while (System.nanoTime() < end);
+        String why = last == null ? "" : ": " + last;
+        throw new AssertionError("no " + what + " within " + patience.toSeconds() + " s" + why);
+    }
+
+    /** A word for the table beside the verdict. */
+    synchronized void note(String text) {
+        notes.add(text);
+    }
+
+    synchronized String notes() {
+        return String.join("; ", notes);
+    }
+
+    private void configure(ClientConfig client) {
+        client.setNamesrvAddr(names);
+        client.setInstanceName(prefix + "-" + instances.incrementAndGet());
+        client.setMqClientApiTimeout(10_000);
+        client.setHeartbeatBrokerInterval(1_000);
+    }
+
+    private synchronized void closing(Runnable closer) {
+        closers.push(closer);
+    }
+
+    @Override
+    public void close() {
+        for (Runnable closer : closers) {
+            closer.run();
+        }
+    }
+}

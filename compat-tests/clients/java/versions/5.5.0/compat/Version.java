@@ -1,0 +1,44 @@
+package compat;
+
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.common.compression.CompressionType;
+import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
+import org.apache.rocketmq.remoting.protocol.subscription.SubscriptionGroupConfig;
+import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
+import org.apache.rocketmq.tools.command.MQAdminStartup;
+
+/** What the 5.5.0 client spells differently from 4.9.8. */
+final class Version {
+    private Version() {}
+
+    static void broadcasting(DefaultMQPushConsumer consumer) {
+        consumer.setMessageModel(MessageModel.BROADCASTING);
+    }
+
+    /** Picks the compression; false: this client has no such choice. */
+    static boolean compression(DefaultMQProducer producer, String kind) {
+        producer.setCompressType(CompressionType.of(kind));
+        return true;
+    }
+
+    static void group(DefaultMQAdminExt admin, String broker, String group, boolean consumeEnable)
+            throws Exception {
+        var config = new SubscriptionGroupConfig();
+        config.setGroupName(group);
+        config.setConsumeEnable(consumeEnable);
+        admin.createAndUpdateSubscriptionGroupConfig(broker, config);
+    }
+
+    /** The commands keep state between two calls; an emptied list makes them afresh. */
+    static void mqadmin(String[] words) {
+        Fresh.run(words);
+    }
+
+    private static final class Fresh extends MQAdminStartup {
+        static void run(String[] words) {
+            SUB_COMMANDS.clear();
+            main0(words, null);
+        }
+    }
+}

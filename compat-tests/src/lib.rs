@@ -1,0 +1,25 @@
+//! Stock clients and servers against ours: starts both kinds, runs scenarios, compares answers.
+//!
+//! Nothing here is shared with the crates under test, the frame encoder included, so that a
+//! mistake of theirs cannot hide in a mistake of ours.
+
+pub mod clients;
+pub mod cluster;
+pub mod differ;
+pub mod hand_over;
+pub mod jars;
+pub mod loose_json;
+pub mod mixed;
+pub mod places;
+pub mod plan;
+pub mod process;
+pub mod report;
+pub mod runs;
+pub mod server;
+pub mod wire;
+
+/// Writes a line to standard output; a closed pipe is not an error here.
+pub fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}

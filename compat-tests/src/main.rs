@@ -1,0 +1,172 @@
+//! `compat`: runs stock clients against a server, ours or the stock one, and prints the table.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, ValueEnum};
+use compat_tests::clients::Kind;
+use compat_tests::cluster::Cluster;
+use compat_tests::jars::{self, Release};
+use compat_tests::places::Places;
+use compat_tests::report::Report;
+use compat_tests::runs::Crew;
+use compat_tests::server::Make;
+use compat_tests::{differ, hand_over, mixed, plan, say};
+
+/// How many scenarios each client works on at a time.
+const ABREAST: usize = 4;
+
+/// Runs stock clients against Rockhopper or against the stock Java servers.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Which parts to run; all of them if none is named.
+    #[arg(value_enum)]
+    suites: Vec<Suite>,
+    /// Whose servers are tested.
+    #[arg(long, value_enum, default_value = "rockhopper")]
+    server: Which,
+    /// Only scenarios whose name contains this.
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Only clients whose name contains this.
+    #[arg(long, default_value = "")]
+    client: String,
+    /// Keep stores and logs.
+    #[arg(long)]
+    keep: bool,
+    /// Fetch and compile everything that a run needs, and run nothing.
+    #[arg(long)]
+    prepare: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Which {
+    Rockhopper,
+    Java,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Suite {
+    /// Client libraries: every scenario on each.
+    Clients,
+    /// The stock mqadmin.
+    Mqadmin,
+    /// One of our servers with one of the stock ones.
+    Mixed,
+    /// Stores written by one broker and read by another.
+    Store,
+    /// Raw requests: the answers of both, compared.
+    Diff,
+}
+
+impl Options {
+    fn make(&self) -> Make {
+        match self.server {
+            Which::Rockhopper => Make::Rockhopper,
+            Which::Java => Make::Java(Release::V550),
+        }
+    }
+
+    fn has(&self, suite: Suite) -> bool {
+        self.suites.is_empty() || self.suites.contains(&suite)
+    }
+
+    fn scenarios(&self, all: &'static [&'static str]) -> Vec<&'static str> {
+        all.iter().copied().filter(|name| name.contains(&self.only)).collect()
+    }
+
+    fn kinds(&self) -> Vec<Kind> {
+        let mut kinds = Kind::ALL.to_vec();
+        kinds.retain(|kind| kind.name().contains(&self.client));
+        kinds
+    }
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(&options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("compat: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<bool> {
+    let places = Places::around_this_program()?;
+    if options.prepare {
+        for kind in Kind::ALL {
+            kind.prepare(&places)?;
+        }
+        jars::jars(&places, Release::V497)?;
+        return Ok(true);
+    }
+    let mut report = Report::with_columns(Kind::ALL.map(Kind::name).to_vec());
+    let done = suites(options, &places, &mut report);
+    let (passed, failed) = report.counts();
+    let table = report.text();
+    std::fs::write(places.cache.join("table.md"), &table)?;
+    say(&table);
+    if options.keep || failed > 0 || done.is_err() {
+        say(&format!("stores and logs: {}", places.scratch.display()));
+    } else {
+        std::fs::remove_dir_all(&places.scratch)?;
+    }
+    done?;
+    say(&format!("{passed} passed, {failed} failed"));
+    if passed + failed == 0 {
+        bail!("nothing matches");
+    }
+    Ok(failed == 0)
+}
+
+fn suites(options: &Options, places: &Places, report: &mut Report) -> Result<()> {
+    let make = options.make();
+    let kinds = options.kinds();
+    let (tool, libraries): (Vec<_>, Vec<_>) =
+        kinds.into_iter().partition(|kind| *kind == Kind::Mqadmin);
+    let with_libraries = options.has(Suite::Clients) && !libraries.is_empty();
+    let with_tool = options.has(Suite::Mqadmin) && !tool.is_empty();
+    if with_libraries || with_tool {
+        for kind in libraries.iter().chain(&tool) {
+            kind.prepare(places)?;
+        }
+        let mut cluster = Cluster::start(places, make, make, &places.fresh("cluster")?)?;
+        if with_libraries {
+            clients(options, places, (&libraries, &mut cluster), report)?;
+        }
+        if with_tool {
+            let mut crew = Crew::start(places, &tool, &cluster)?;
+            crew.run(&options.scenarios(plan::MQADMIN), 1, &mut cluster, report)?;
+            crew.run_failed_again(&mut cluster, report)?;
+        }
+        cluster.stop()?;
+    }
+    if options.has(Suite::Mixed) {
+        mixed::run(places, make, &options.only, report)?;
+    }
+    if options.has(Suite::Diff) {
+        differ::run(places, make, &options.only, report)?;
+    }
+    if options.has(Suite::Store) {
+        hand_over::run(places, make, &options.only, report)?;
+    }
+    Ok(())
+}
+
+fn clients(
+    options: &Options,
+    places: &Places,
+    (kinds, cluster): (&[Kind], &mut Cluster),
+    report: &mut Report,
+) -> Result<()> {
+    let mut crew = Crew::start(places, kinds, cluster)?;
+    crew.run(&options.scenarios(plan::TOGETHER), ABREAST, cluster, report)?;
+    for scenario in options.scenarios(plan::ALONE) {
+        crew.run(&[scenario], 1, cluster, report)?;
+        cluster.broker.await_serving()?;
+    }
+    crew.run_failed_again(cluster, report)
+}
