@@ -1,8 +1,8 @@
 //! Append, crash, recover, in loops by seed; a model beside the store says what must be there.
 
-use crate::sim_disk::SimDisk;
 use crate::support::*;
 use message::sys_flag;
+use simulator::SimDisk;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

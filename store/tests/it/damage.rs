@@ -1,9 +1,9 @@
 //! Damaged files end in an error or a repair: never a panic, an endless loop or wrong messages.
 
 use crate::crash::Random;
-use crate::sim_disk::SimDisk;
 use crate::support::*;
 use message::record;
+use simulator::SimDisk;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::disk::Allocation;

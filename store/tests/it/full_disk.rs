@@ -1,7 +1,7 @@
 //! A full disk refuses messages, and that is all it does.
 
-use crate::sim_disk::SimDisk;
 use crate::support::*;
+use simulator::SimDisk;
 use std::path::Path;
 use std::sync::Arc;
 use store::{Append, AppendError, Disk, FlushMode, Settings, Store};

@@ -1,8 +1,8 @@
 //! The bytes on the disk, beside what Java's broker wrote for the same messages.
 
-use crate::sim_disk::SimDisk;
 use crate::support::*;
 use message::{Properties, property};
+use simulator::SimDisk;
 use std::path::Path;
 use std::sync::Arc;
 use store::{Append, Disk, Error, Settings};

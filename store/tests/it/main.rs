@@ -7,6 +7,5 @@ mod damage;
 mod full_disk;
 mod layout;
 mod round_trip;
-mod sim_disk;
 mod support;
 mod zeros;

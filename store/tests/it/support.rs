@@ -2,12 +2,11 @@
 
 use bytes::Bytes;
 use message::{Draft, Entry, Properties, Record, property, record};
+use simulator::SimDisk;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use store::{Append, Appended, Disk, Everything, Limits, OsDisk, Position, Read, Settings, Store};
-
-use crate::sim_disk::SimDisk;
 
 pub(crate) const NOW: i64 = 1_700_000_000_000;
 

@@ -1,8 +1,8 @@
 //! Zeros that were sent are not zeros that a power failure left.
 
-use crate::sim_disk::SimDisk;
 use crate::support::*;
 use message::{Draft, Placement, record};
+use simulator::SimDisk;
 use std::path::Path;
 use std::sync::Arc;
 use store::disk::Allocation;

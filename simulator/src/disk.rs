@@ -2,19 +2,20 @@
 //! choice. Names of files are durable at once; that a name can be lost is not simulated here.
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use store::disk::{Allocation, Disk, File, Listed, Lock, Space};
 
 const PAGE: usize = 4096;
 
 /// The disk; clones are the same one.
 #[derive(Clone)]
-pub(crate) struct SimDisk(Arc<State>);
+pub struct SimDisk(Arc<State>);
 
 struct State {
     files: Mutex<BTreeMap<PathBuf, Arc<SimFile>>>,
@@ -44,7 +45,8 @@ struct Image {
 }
 
 impl SimDisk {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// An empty disk; what a crash loses comes from `seed`.
+    pub fn new(seed: u64) -> Self {
         Self(Arc::new(State {
             files: Mutex::default(),
             random: Mutex::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
@@ -55,16 +57,16 @@ impl SimDisk {
     }
 
     /// Takes all free pages, or gives them back.
-    pub(crate) fn fill(&self, full: bool) {
+    pub fn fill(&self, full: bool) {
         self.0.full.store(full, Ordering::SeqCst);
     }
 
     /// Power loss: every page written since its last sync is kept or lost by a coin.
-    pub(crate) fn crash(&self) {
+    pub fn crash(&self) {
         self.0.locked.store(false, Ordering::SeqCst);
-        *self.0.writes_left.lock().unwrap() = u64::MAX;
-        for file in self.0.files.lock().unwrap().values() {
-            let mut image = file.image.lock().unwrap();
+        *self.0.writes_left.lock() = u64::MAX;
+        for file in self.0.files.lock().values() {
+            let mut image = file.image.lock();
             let Image { live, durable, dirty, .. } = &mut *image;
             for (page, ()) in std::mem::take(dirty) {
                 if self.coin() {
@@ -77,12 +79,12 @@ impl SimDisk {
     }
 
     /// Lets `count` more writes succeed.
-    pub(crate) fn fail_writes_after(&self, count: u64) {
-        *self.0.writes_left.lock().unwrap() = count;
+    pub fn fail_writes_after(&self, count: u64) {
+        *self.0.writes_left.lock() = count;
     }
 
     fn coin(&self) -> bool {
-        let mut random = self.0.random.lock().unwrap();
+        let mut random = self.0.random.lock();
         *random ^= *random << 13;
         *random ^= *random >> 7;
         *random ^= *random << 17;
@@ -96,10 +98,10 @@ impl SimDisk {
             writes_left: Arc::new(Mutex::new(u64::MAX)),
             full: Arc::default(),
         };
-        file.write_at(0, content).unwrap();
-        file.sync(0..len).unwrap();
+        file.write_at(0, content).expect("a new file takes its content");
+        file.sync(0..len).expect("a new file is inside its bounds");
         Arc::new(SimFile {
-            image: Mutex::new(file.image.into_inner().unwrap()),
+            image: Mutex::new(file.image.into_inner()),
             reserved,
             writes_left: self.0.writes_left.clone(),
             full: self.0.full.clone(),
@@ -116,7 +118,7 @@ fn copy(from: &BTreeMap<u64, Box<[u8; PAGE]>>, to: &mut BTreeMap<u64, Box<[u8; P
 
 impl Disk for SimDisk {
     fn open(&self, path: &Path, size: u64, space: Allocation) -> io::Result<Arc<dyn File>> {
-        let mut files = self.0.files.lock().unwrap();
+        let mut files = self.0.files.lock();
         if !files.contains_key(path) {
             if self.0.full.load(Ordering::SeqCst) {
                 return Err(ErrorKind::StorageFull.into());
@@ -133,11 +135,11 @@ impl Disk for SimDisk {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
         let mut all: BTreeMap<String, Listed> = BTreeMap::new();
-        for (path, file) in &*self.0.files.lock().unwrap() {
+        for (path, file) in &*self.0.files.lock() {
             let Ok(below) = path.strip_prefix(dir) else { continue };
             let mut parts = below.iter();
             let Some(name) = parts.next() else { continue };
-            let (name, is_dir) = (name.to_str().unwrap().to_owned(), parts.next().is_some());
+            let (name, is_dir) = (name.to_string_lossy().into_owned(), parts.next().is_some());
             let len = if is_dir { 0 } else { file.len() };
             all.insert(name.clone(), Listed { name, len, is_dir, modified: 0 });
         }
@@ -145,7 +147,7 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let removed = self.0.files.lock().unwrap().remove(path);
+        let removed = self.0.files.lock().remove(path);
         removed.map(drop).ok_or_else(|| ErrorKind::NotFound.into())
     }
 
@@ -155,22 +157,22 @@ impl Disk for SimDisk {
 
     fn replace(&self, path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
         let file = self.new_file(content, content.len() as u64, true);
-        let former = self.0.files.lock().unwrap().insert(path.into(), file);
+        let former = self.0.files.lock().insert(path.into(), file);
         if let (Some(former), Some(backup)) = (former, backup) {
-            self.0.files.lock().unwrap().insert(backup.into(), former);
+            self.0.files.lock().insert(backup.into(), former);
         }
         Ok(())
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let file = self.0.files.lock().unwrap().get(path).cloned().ok_or(ErrorKind::NotFound)?;
+        let file = self.0.files.lock().get(path).cloned().ok_or(ErrorKind::NotFound)?;
         let mut bytes = vec![0; file.len() as usize];
         file.read_at(0, &mut bytes)?;
         Ok(bytes)
     }
 
     fn sync_all(&self, _: &Path) -> io::Result<()> {
-        let files = self.0.files.lock().unwrap();
+        let files = self.0.files.lock();
         files.values().try_for_each(|file| file.sync(0..file.len()))
     }
 
@@ -242,14 +244,14 @@ impl SimFile {
 
 impl File for SimFile {
     fn len(&self) -> u64 {
-        self.image.lock().unwrap().len
+        self.image.lock().len
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let pages = self.pages(offset..offset + data.len() as u64)?;
-        let mut left = self.writes_left.lock().unwrap();
+        let mut left = self.writes_left.lock();
         *left = left.checked_sub(1).ok_or(ErrorKind::Other)?;
-        let mut image = self.image.lock().unwrap();
+        let mut image = self.image.lock();
         let needs_room = pages.iter().any(|(page, ..)| !image.live.contains_key(page));
         if needs_room && !self.reserved && self.full.load(Ordering::SeqCst) {
             return Err(ErrorKind::StorageFull.into());
@@ -267,7 +269,7 @@ impl File for SimFile {
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let pages = self.pages(offset..offset + out.len() as u64)?;
-        let image = self.image.lock().unwrap();
+        let image = self.image.lock();
         let mut rest = out;
         for (page, from, len) in pages {
             let (now, later) = rest.split_at_mut(len);
@@ -288,7 +290,7 @@ impl File for SimFile {
 
     fn is_zero(&self, range: Range<u64>) -> io::Result<bool> {
         let pages = self.pages(range)?;
-        let image = self.image.lock().unwrap();
+        let image = self.image.lock();
         Ok(pages.iter().all(|(page, from, len)| {
             let bytes = image.live.get(page);
             bytes.is_none_or(|bytes| bytes[*from..from + len].iter().all(|byte| *byte == 0))
@@ -297,7 +299,7 @@ impl File for SimFile {
 
     fn zero(&self, range: Range<u64>) -> io::Result<()> {
         for (page, from, len) in self.pages(range)? {
-            let mut image = self.image.lock().unwrap();
+            let mut image = self.image.lock();
             if let Some(bytes) = image.live.get_mut(&page) {
                 bytes[from..from + len].fill(0);
                 image.dirty.insert(page, ());
@@ -308,7 +310,7 @@ impl File for SimFile {
 
     fn sync(&self, range: Range<u64>) -> io::Result<()> {
         for (page, ..) in self.pages(range)? {
-            let mut image = self.image.lock().unwrap();
+            let mut image = self.image.lock();
             let Image { live, durable, dirty, .. } = &mut *image;
             if dirty.remove(&page).is_some() {
                 copy(live, durable, page);
