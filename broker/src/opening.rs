@@ -18,7 +18,7 @@ use settings::{BrokerSettings, FlushDiskType};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use store::{Disk, FlushMode, Store};
+use store::{Disk, FlushMode, Progress, Store};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What only the machine knows.
@@ -37,7 +37,8 @@ pub struct Surroundings {
 }
 
 impl Broker {
-    /// Opens the store and reads what the broker before this one left.
+    /// Opens the store and reads what the broker before this one left. `watch` is told how far it
+    /// has come: after a crash that may take a while.
     ///
     /// # Errors
     /// When the store can't be opened, or `brokerIP1` is no address; the text says what to do.
@@ -46,12 +47,14 @@ impl Broker {
         settings: BrokerSettings,
         outside: UnboundedSender<Outside>,
         surroundings: &Surroundings,
+        watch: &dyn Fn(Progress),
     ) -> Result<Self, String> {
         let now = surroundings.now_ms;
         let identity = identity(&settings, now)?;
-        let opened = Store::open(
+        let opened = Store::open_watched(
             disk,
             store_settings(&settings, surroundings.memory_bytes, surroundings.utc_offset_ms),
+            watch,
         );
         let store = opened.map_err(|error| error.to_string())?;
         let topics = Topics::new(&own_topics(&settings), now);

@@ -17,13 +17,14 @@ use remoting::peer::{CallError, Peer};
 use remoting::reply::{Answer, Asker};
 use remoting::server::{Options as PortOptions, Server};
 use settings::BrokerSettings;
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use store::OsDisk;
+use store::{OsDisk, Progress};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::JoinHandle;
@@ -38,6 +39,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long the name servers may take to forget us when we stop.
 const UNREGISTER: Duration = Duration::from_secs(3);
 
+/// How often the log says how far a start has come.
+const PROGRESS: Duration = Duration::from_secs(1);
 /// How long one name server may take to name a topic's route; consumers wait 3 s for all.
 const ROUTE: Duration = Duration::from_secs(1);
 
@@ -102,7 +105,7 @@ pub async fn start(options: Options) -> Result<Running, String> {
     let (outside, asked) = mpsc::unbounded_channel();
     let Options { settings, config_file, surroundings } = options;
     let opening = tokio::task::spawn_blocking(move || {
-        Broker::open(Arc::new(OsDisk), settings, outside, &surroundings)
+        Broker::open(Arc::new(OsDisk), settings, outside, &surroundings, &log_progress())
     });
     let broker = Arc::new(opening.await.map_err(|error| error.to_string())??);
 
@@ -117,6 +120,19 @@ pub async fn start(options: Options) -> Result<Running, String> {
     let stop = shell.stop.clone();
     let task = tokio::spawn(shell.run(main, fast, asked));
     Ok(Running { address, listening, stop, task })
+}
+
+/// Says every second how far the opening of the store has come.
+fn log_progress() -> impl Fn(Progress) {
+    let said = Cell::new(Instant::now());
+    move |progress| {
+        if said.get().elapsed() >= PROGRESS {
+            said.set(Instant::now());
+            let Progress { what, done_bytes, total_bytes } = progress;
+            let percent = progress.percent();
+            tracing::info!(what, percent, done_bytes, total_bytes, "the store is being opened");
+        }
+    }
 }
 
 async fn bind(options: &Options, port: u16) -> Result<Server, String> {

@@ -6,8 +6,9 @@ use crate::commit_log::CommitLog;
 use crate::consume_queue::Unit;
 use crate::index::{Index, IndexKey};
 use crate::marks::Marks;
+use crate::progress::Step;
 use crate::queues::Queues;
-use crate::{Error, FlushMode, Settings};
+use crate::{Error, FlushMode, Progress, Settings};
 use message::record::{self, Entry, Record, RecordError};
 use message::{properties, sys_flag};
 
@@ -25,6 +26,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) clean: bool,
     /// Whether a queue lost units: then the whole log is looked at.
     pub(crate) lossy: bool,
+    /// Told how far the start has come.
+    pub(crate) watch: &'a dyn Fn(Progress),
 }
 
 /// Where the scan ended and why.
@@ -147,6 +150,9 @@ impl Recovery<'_> {
     /// Walks the log from `start`, giving queues and index what they lack.
     fn scan(&self, start: i64) -> Result<Scanned, Error> {
         let mut scanned = Scanned { end: start, records: 0, newest_time: 0, garbage: None };
+        let last = self.log.segments.last().map_or(start, |last| last.end());
+        let total = u64::try_from(last - start).unwrap_or(0);
+        let step = Step::begin(self.watch, "reading the commit log", total);
         let indexed_to = self.index.and_then(Index::indexed_to);
         // After a clean stop the newest record has all its keys.
         let indexed_to = indexed_to.map_or(0, |to| to + i64::from(self.clean));
@@ -167,6 +173,7 @@ impl Recovery<'_> {
                     Ok(Entry::Message(record)) if self.is_whole(&record, scanned.end, rest) => {
                         self.restore(&record, indexed_to)?;
                         scanned.end += record.total_size() as i64;
+                        step.advance(record.total_size() as u64);
                         scanned.records += 1;
                         scanned.newest_time = record.store_timestamp;
                     }

@@ -9,7 +9,7 @@ use crate::flush::{FlushTimes, Unflushed};
 use crate::index::Index;
 use crate::queues::Queues;
 use crate::recover::Recovery;
-use crate::{ConfigFiles, Error, Settings, Stats, queue_ends};
+use crate::{ConfigFiles, Error, Progress, Settings, Stats, queue_ends};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -52,6 +52,16 @@ impl Store {
     /// Opens the directory: locks it, finds where the log ends, mends what a crash left, and marks
     /// it as in use until [`Store::close`].
     pub fn open(disk: Arc<dyn Disk>, settings: Settings) -> Result<Self, Error> {
+        Self::open_watched(disk, settings, &|_| {})
+    }
+
+    /// [`Store::open`], which after a crash may take a while: tells `watch` how far it has come, at
+    /// the beginning and end of each step and every few MiB.
+    pub fn open_watched(
+        disk: Arc<dyn Disk>,
+        settings: Settings,
+        watch: &dyn Fn(Progress),
+    ) -> Result<Self, Error> {
         settings.check()?;
         let root = settings.root.clone();
         let lock = take_lock(&*disk, root.join("lock"))?;
@@ -80,6 +90,7 @@ impl Store {
             checkpoint: &checkpoint,
             clean,
             lossy,
+            watch,
         }
         .run()?;
         Ok(Self {
