@@ -14,10 +14,11 @@ use remoting::headers::route::GetRouteInfoRequestHeader;
 /// Permissions that `brokerPermission` can take away from topics.
 const PERM_READ_WRITE: i32 = 6;
 
-/// Code 103: this broker, and all its topics.
-pub fn register(broker: &Broker) -> Command {
+/// Code 103: this broker, and the topics that changed since the last one; with `all`, all its
+/// topics, for name servers that may not have taken the last one.
+pub fn register(broker: &Broker, all: bool) -> Command {
     let settings = broker.settings();
-    let mut topics = broker.topics.snapshot();
+    let mut topics = broker.topics.take_untold(all);
     // A broker that may not be written to, or read from, says so for each of its topics.
     let allowed = settings.broker.broker_permission;
     if allowed & PERM_READ_WRITE != PERM_READ_WRITE {

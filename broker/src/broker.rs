@@ -11,6 +11,7 @@ use crate::handlers::pull::HeldPull;
 use crate::hold::Holds;
 use crate::offsets::Offsets;
 use crate::order::Locks;
+use crate::saved::Saved;
 use crate::saving::{Round, Saving};
 use crate::stats::Stats;
 use crate::topics::{self, Topics, Wanted};
@@ -123,6 +124,8 @@ pub struct Broker {
     pub stats: Stats,
     /// Changed topics and groups on their way to the disk.
     pub saving: Saving,
+    pub(crate) saved_topics: Mutex<Saved>,
+    pub(crate) saved_groups: Mutex<Saved>,
     /// The messages.
     pub store: Arc<Store>,
     /// What waits for a flush, and the flusher who waits for that.
@@ -217,18 +220,62 @@ impl Broker {
     }
 
     /// Saves what changed, as one round of [`Saving`].
-    pub fn save_round(&self, mut round: Round) {
+    pub fn save_round(&self, mut round: Round, now_ms: i64) {
         if round.topics {
-            self.save("topics.json", &self.topics.to_json());
+            self.save_topics(self.topics.take_unsaved(), now_ms);
         }
         if round.groups {
-            self.save("subscriptionGroup.json", &self.groups.to_json());
+            self.save_groups(self.groups.take_unsaved(), now_ms);
         }
         let announced = std::mem::take(&mut round.announced);
         if round.topics {
             self.outside(Outside::Announce { then: announced });
         }
         self.saving.done(round);
+    }
+
+    /// When a file that lacks something may be written as a whole, ms since the epoch.
+    pub fn save_due_ms(&self) -> Option<i64> {
+        let due = [self.saved_topics.lock().due_ms(), self.saved_groups.lock().due_ms()];
+        due.into_iter().flatten().min()
+    }
+
+    /// Writes the files as a whole that lack something and whose time has come.
+    pub fn save_due(&self, now_ms: i64) {
+        let is_due = |saved: &Mutex<Saved>| saved.lock().due_ms().is_some_and(|due| due <= now_ms);
+        if is_due(&self.saved_topics) {
+            self.save_topics(None, now_ms);
+        }
+        if is_due(&self.saved_groups) {
+            self.save_groups(None, now_ms);
+        }
+    }
+
+    /// Writes both tables as a whole, as at the start: the journals may hold what they lack.
+    pub(crate) fn save_tables(&self, now_ms: i64) {
+        self.save_topics(None, now_ms);
+        self.save_groups(None, now_ms);
+    }
+
+    fn save_topics(&self, part: Option<String>, now_ms: i64) {
+        self.save_table(&self.saved_topics, part, || self.topics.to_json(), now_ms);
+    }
+
+    fn save_groups(&self, part: Option<String>, now_ms: i64) {
+        self.save_table(&self.saved_groups, part, || self.groups.to_json(), now_ms);
+    }
+
+    fn save_table(
+        &self,
+        saved: &Mutex<Saved>,
+        part: Option<String>,
+        whole: impl FnOnce() -> String,
+        now_ms: i64,
+    ) {
+        let mut saved = saved.lock();
+        if let Err(error) = saved.save(self.store.config(), part, whole, now_ms) {
+            tracing::error!(file = saved.name(), %error, "a configuration file was not saved");
+        }
     }
 
     /// Saves one of the files under `config`, and gives whether it is saved. A failure is logged;

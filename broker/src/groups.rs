@@ -6,6 +6,7 @@
 
 use crate::attributes;
 use crate::files;
+use crate::saved::{Changed, Part};
 use message::{Str, names};
 use parking_lot::RwLock;
 use remoting::body::data_version::DataVersion;
@@ -55,6 +56,8 @@ struct State {
     /// By group and topic, the bits of what is forbidden.
     forbidden: HashMap<Str, BTreeMap<Str, i32>>,
     version: DataVersion,
+    /// What the file does not know yet.
+    unsaved: Changed,
 }
 
 impl Groups {
@@ -65,6 +68,7 @@ impl Groups {
             table: groups.into(),
             forbidden: HashMap::new(),
             version: DataVersion::new(now),
+            unsaved: Changed::Nothing,
         };
         Self { state: RwLock::new(state), changes: AtomicU64::new(0) }
     }
@@ -128,9 +132,11 @@ impl Groups {
     /// Forgets a group and what it is forbidden; what it was.
     pub fn delete(&self, group: &str, now: i64) -> Option<Arc<SubscriptionGroupConfig>> {
         let mut state = self.state.write();
-        state.forbidden.remove(group);
+        if state.forbidden.remove(group).is_some() {
+            state.unsaved = Changed::All;
+        }
         let known = state.table.remove(group)?;
-        self.count(&mut state, now);
+        self.count(&mut state, &known.group_name, now);
         Some(known)
     }
 
@@ -152,7 +158,8 @@ impl Groups {
         if topics.is_empty() {
             state.forbidden.remove(group);
         }
-        self.count(&mut state, now);
+        state.unsaved = Changed::All;
+        self.count(&mut state, group, now);
     }
 
     /// All groups by name, what they are forbidden, and the version of the table.
@@ -220,6 +227,34 @@ impl Groups {
         Ok(())
     }
 
+    /// What changed since the last call, for the journal of `config/subscriptionGroup.json`; `None`
+    /// when only the whole file can tell it.
+    pub fn take_unsaved(&self) -> Option<String> {
+        let mut state = self.state.write();
+        let Changed::Names(names) = state.unsaved.take() else { return None };
+        let (there, gone): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|name| state.table.contains_key(name));
+        let changed = there.iter().map(|name| (*state.table[name]).clone()).collect();
+        Some(Part { data_version: state.version, changed, deleted: gone }.to_text())
+    }
+
+    /// Takes up a change that [`take_unsaved`](Self::take_unsaved) told.
+    ///
+    /// # Errors
+    /// When the text is no such change; nothing has changed then.
+    pub fn replay(&self, change: &str) -> Result<(), BodyError> {
+        let part = Part::<SubscriptionGroupConfig>::from_text(change)?;
+        let mut state = self.state.write();
+        for name in part.deleted {
+            state.table.remove(&name);
+        }
+        for group in part.changed {
+            state.table.insert(group.group_name.clone(), Arc::new(group));
+        }
+        state.version = part.data_version;
+        Ok(())
+    }
+
     fn put(
         &self,
         state: &mut State,
@@ -228,11 +263,12 @@ impl Groups {
     ) -> Arc<SubscriptionGroupConfig> {
         let group = Arc::new(group);
         state.table.insert(group.group_name.clone(), Arc::clone(&group));
-        self.count(state, now);
+        self.count(state, &group.group_name, now);
         group
     }
 
-    fn count(&self, state: &mut State, now: i64) {
+    fn count(&self, state: &mut State, name: &Str, now: i64) {
+        state.unsaved.note(name);
         state.version.advance(0, now);
         self.changes.fetch_add(1, Ordering::Relaxed);
     }

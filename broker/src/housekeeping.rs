@@ -3,6 +3,7 @@
 
 use crate::broker::Broker;
 use crate::delay;
+use crate::saving::Wake;
 use crate::server::now_ms;
 use parking_lot::{Condvar, Mutex};
 use std::io::{self, Write};
@@ -96,10 +97,15 @@ fn flush(broker: &Broker, bell: &Bell) -> Option<String> {
 
 /// Saves topics and groups that changed.
 fn save(broker: &Broker, _: &Bell) -> Option<String> {
-    while let Some(round) = broker.saving.wait() {
-        broker.save_round(round);
+    loop {
+        let left_ms = broker.save_due_ms().map(|due_ms| (due_ms - now_ms()).max(0));
+        let patience = left_ms.map(|left_ms| Duration::from_millis(left_ms.unsigned_abs()));
+        match broker.saving.wait(patience) {
+            Wake::Round(round) => broker.save_round(round, now_ms()),
+            Wake::Due => broker.save_due(now_ms()),
+            Wake::Stop => return None,
+        }
     }
-    None
 }
 
 /// Everything that has a time.

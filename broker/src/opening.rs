@@ -8,17 +8,19 @@ use crate::delay::Delays;
 use crate::groups::Groups;
 use crate::offsets::Offsets;
 use crate::order::Locks;
+use crate::saved::Saved;
 use crate::stats::Stats;
 use crate::topics::{Own, Topics};
 use message::ids::UniqueIds;
 use message::{properties, property};
 use parking_lot::{Mutex, RwLock};
 use remoting::body::data_version::DataVersion;
+use remoting::json::BodyError;
 use settings::{BrokerSettings, FlushDiskType};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use store::{Disk, FlushMode, Progress, Store};
+use store::{ConfigFiles, Disk, FlushMode, Progress, Store};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What only the machine knows.
@@ -60,8 +62,11 @@ impl Broker {
         let topics = Topics::new(&own_topics(&settings), now);
         let (groups, offsets) = (Groups::new(now), Offsets::default());
         let files = store.config();
-        files.load("topics.json", |text| topics.load(text).ok());
-        files.load("subscriptionGroup.json", |text| groups.load(text).ok());
+        let load = |text: &str| topics.load(text).is_ok();
+        let saved_topics = saved(files, "topics.json", load, |change| topics.replay(change));
+        let load = |text: &str| groups.load(text).is_ok();
+        let saved_groups =
+            saved(files, "subscriptionGroup.json", load, |change| groups.replay(change));
         files.load("consumerOffset.json", |text| offsets.load(text).ok());
         let delays = files.load("delayOffset.json", |text| Delays::load(text).ok());
         let request_modes = RequestModes::default();
@@ -82,6 +87,8 @@ impl Broker {
             delays: Mutex::new(delays.unwrap_or_else(|| Delays::new(now))),
             stats: Stats::new(now, surroundings.utc_offset_ms),
             saving: Default::default(),
+            saved_topics: Mutex::new(saved_topics),
+            saved_groups: Mutex::new(saved_groups),
             store: Arc::new(store),
             unflushed: Default::default(),
             unique_ids: UniqueIds::new(ip, pid, surroundings.salt, surroundings.utc_offset_ms),
@@ -91,7 +98,7 @@ impl Broker {
             outside,
             saved_offsets,
         };
-        broker.save("topics.json", &broker.topics.to_json());
+        broker.save_tables(now);
         Ok(broker)
     }
 
@@ -133,8 +140,26 @@ impl Broker {
     /// When the store could not be closed cleanly.
     pub fn close(&self, now_ms: i64) -> Result<(), String> {
         self.save_changed(now_ms);
+        self.save_due(i64::MAX);
         self.store.close().map_err(|error| error.to_string())
     }
+}
+
+/// Reads a table's file and the changes in its journal.
+fn saved(
+    files: &ConfigFiles,
+    name: &'static str,
+    load: impl Fn(&str) -> bool,
+    replay: impl Fn(&str) -> Result<(), BodyError>,
+) -> Saved {
+    let text = files.load(name, |text| load(text).then(|| text.to_owned()));
+    let (journal, changes) = files.journal(name, text.as_deref().unwrap_or_default());
+    for change in &changes {
+        if let Err(error) = replay(change) {
+            tracing::error!(file = name, %error, "a change in the journal is not understood");
+        }
+    }
+    Saved::new(name, journal)
 }
 
 fn own_topics(settings: &BrokerSettings) -> Own {

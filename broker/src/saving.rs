@@ -7,6 +7,7 @@
 use parking_lot::{Condvar, Mutex};
 use remoting::reply::{Answer, Asker};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// An answer, and who waits for it.
 pub type Told = (Asker, Answer);
@@ -27,6 +28,17 @@ struct State {
     waiting: Vec<Told>,
     announced: Vec<Told>,
     stopping: bool,
+}
+
+/// Why the thread that saves was woken.
+#[derive(Debug)]
+pub enum Wake {
+    /// Something changed.
+    Round(Round),
+    /// Nothing did for as long as it wanted to wait.
+    Due,
+    /// The broker stops, and everything is saved.
+    Stop,
 }
 
 /// What one round of saving has to do.
@@ -79,16 +91,23 @@ impl Saving {
         }
     }
 
-    /// Waits for something to save; `None` when there is nothing left and the broker stops.
-    pub fn wait(&self) -> Option<Round> {
+    /// Waits for something to save, not longer than `patience`.
+    pub fn wait(&self, patience: Option<Duration>) -> Wake {
         let mut state = self.state.lock();
         while !self.is_behind() {
             if state.stopping {
-                return None;
+                return Wake::Stop;
             }
-            self.rung.wait(&mut state);
+            match patience {
+                None => self.rung.wait(&mut state),
+                Some(patience) => {
+                    if self.rung.wait_for(&mut state, patience).timed_out() && !self.is_behind() {
+                        return Wake::Due;
+                    }
+                }
+            }
         }
-        Some(Round {
+        Wake::Round(Round {
             topics: std::mem::take(&mut state.topics),
             groups: std::mem::take(&mut state.groups),
             announced: std::mem::take(&mut state.announced),
@@ -123,22 +142,30 @@ impl Saving {
 mod tests {
     use super::*;
 
+    fn round(saving: &Saving) -> Round {
+        match saving.wait(None) {
+            Wake::Round(round) => round,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn one_round_saves_all_changes_before_it_and_none_after() {
         let saving = Saving::default();
         saving.topics_changed(None);
         saving.topics_changed(None);
-        let round = saving.wait().unwrap();
-        assert!(round.topics && !round.groups);
+        let first = round(&saving);
+        assert!(first.topics && !first.groups);
         saving.groups_changed();
-        saving.done(round);
+        saving.done(first);
         assert!(saving.is_behind());
-        let round = saving.wait().unwrap();
-        assert!(!round.topics && round.groups);
-        saving.done(round);
+        let second = round(&saving);
+        assert!(!second.topics && second.groups);
+        saving.done(second);
         assert!(!saving.is_behind());
+        assert!(matches!(saving.wait(Some(Duration::ZERO)), Wake::Due));
         saving.stop();
-        assert!(saving.wait().is_none());
+        assert!(matches!(saving.wait(None), Wake::Stop));
     }
 
     #[test]
@@ -146,8 +173,8 @@ mod tests {
         let saving = Saving::default();
         saving.groups_changed();
         saving.stop();
-        let round = saving.wait().unwrap();
-        saving.done(round);
-        assert!(saving.wait().is_none());
+        let last = round(&saving);
+        saving.done(last);
+        assert!(matches!(saving.wait(None), Wake::Stop));
     }
 }

@@ -187,7 +187,7 @@ impl Shell {
         let shell = Arc::new(self);
         let errands = tokio::spawn(Arc::clone(&shell).errands(asked));
         tokio::select! {
-            _ = shell.register() => {}
+            _ = shell.register(true) => {}
             () = shell.stop.cancelled() => {}
         }
 
@@ -255,28 +255,33 @@ impl Shell {
         let mut known = true;
         loop {
             let mut told = Vec::new();
-            tokio::select! {
+            let all = tokio::select! {
                 _ = look.tick() => {
                     known &= self.knows_all().await;
                     if registered.elapsed() < if known { period } else { wait } {
                         continue;
                     }
+                    true
                 }
                 change = changes.recv() => {
                     let Some(change) = change else { return };
                     told.push(change);
+                    // A name server that came back meanwhile knows none of the other topics.
+                    !known || !self.knows_all().await
                 }
-            }
+            };
             // One registration serves all changes that were made before it.
             while let Ok(change) = changes.try_recv() {
                 told.push(change);
             }
             tokio::select! {
-                all = self.register() => known = all,
+                took = self.register(all) => known = took,
                 // It would undo the leave-taking.
                 () = self.stop.cancelled() => return,
             }
-            registered = Instant::now();
+            if all {
+                registered = Instant::now();
+            }
             wait = if known { LOOK } else { (wait * 2).min(period) };
             for (asker, answer) in told.into_iter().flatten() {
                 asker.answer(answer);
@@ -295,9 +300,10 @@ impl Shell {
         true
     }
 
-    /// Tells every name server about this broker, at the same time; gives whether all took it.
-    async fn register(&self) -> bool {
-        let command = announce::register(&self.broker);
+    /// Tells every name server about this broker, at the same time, with all its topics or those
+    /// that changed; gives whether all took it.
+    async fn register(&self, all: bool) -> bool {
+        let command = announce::register(&self.broker, all);
         let timeout = self.broker.settings().broker.register_broker_timeout_mills;
         let timeout = Duration::from_millis(timeout.unsigned_abs().into());
         self.tell_all(command, timeout).await

@@ -6,6 +6,7 @@
 
 use crate::attributes;
 use crate::files;
+use crate::saved::{Changed, Part};
 use message::{Str, names};
 use parking_lot::RwLock;
 use remoting::body::data_version::DataVersion;
@@ -86,6 +87,10 @@ pub struct Topics {
 struct State {
     table: HashMap<Str, Arc<TopicConfig>>,
     version: DataVersion,
+    /// What the file does not know yet.
+    unsaved: Changed,
+    /// What the name servers do not know yet.
+    untold: Changed,
 }
 
 impl Topics {
@@ -94,7 +99,12 @@ impl Topics {
         let system = system_topics(own);
         let names = system.iter().map(|topic| topic.topic_name.clone()).collect();
         let table = system.into_iter().map(|topic| (topic.topic_name.clone(), Arc::new(topic)));
-        let state = State { table: table.collect(), version: DataVersion::new(now) };
+        let state = State {
+            table: table.collect(),
+            version: DataVersion::new(now),
+            unsaved: Changed::Nothing,
+            untold: Changed::All,
+        };
         Self { state: RwLock::new(state), own: names, changes: AtomicU64::new(0) }
     }
 
@@ -200,11 +210,10 @@ impl Topics {
         for topic in topics {
             if let Some(known) = state.table.get_mut(topic).filter(|known| !known.order) {
                 Arc::make_mut(known).order = true;
+                let name = known.topic_name.clone();
+                self.count(&mut state, &name, now);
                 marked = true;
             }
-        }
-        if marked {
-            self.count(&mut state, now);
         }
         marked
     }
@@ -212,14 +221,17 @@ impl Topics {
     /// Moves the version on without a change of a topic: something else that name servers are told
     /// with the topics has changed.
     pub fn touch(&self, now: i64) {
-        self.count(&mut self.state.write(), now);
+        let mut state = self.state.write();
+        (state.unsaved, state.untold) = (Changed::All, Changed::All);
+        state.version.advance(0, now);
+        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Forgets a topic; what it was.
     pub fn delete(&self, topic: &str, now: i64) -> Option<Arc<TopicConfig>> {
         let mut state = self.state.write();
         let known = state.table.remove(topic)?;
-        self.count(&mut state, now);
+        self.count(&mut state, &known.topic_name, now);
         Some(known)
     }
 
@@ -299,12 +311,61 @@ impl Topics {
         Ok(())
     }
 
+    /// What changed since the last call, for the journal of `config/topics.json`; `None` when only
+    /// the whole file can tell it.
+    pub fn take_unsaved(&self) -> Option<String> {
+        let mut state = self.state.write();
+        let Changed::Names(names) = state.unsaved.take() else { return None };
+        let (there, gone): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|name| state.table.contains_key(name));
+        let changed = there.iter().map(|name| (*state.table[name]).clone()).collect();
+        Some(Part { data_version: state.version, changed, deleted: gone }.to_text())
+    }
+
+    /// Takes up a change that [`take_unsaved`](Self::take_unsaved) told.
+    ///
+    /// # Errors
+    /// When the text is no such change; nothing has changed then.
+    pub fn replay(&self, change: &str) -> Result<(), BodyError> {
+        let part = Part::<TopicConfig>::from_text(change)?;
+        let mut state = self.state.write();
+        for name in part.deleted {
+            state.table.remove(&name);
+        }
+        for topic in part.changed {
+            state.table.insert(topic.topic_name.clone(), Arc::new(topic));
+        }
+        state.version = part.data_version;
+        Ok(())
+    }
+
+    /// What the name servers have to be told: the topics that changed since the last call, or all
+    /// of them when they may know none, and the version of the table.
+    pub fn take_untold(&self, all: bool) -> TopicConfigSerializeWrapper {
+        let untold = self.state.write().untold.take();
+        match untold {
+            Changed::Names(names) if !all => {
+                let state = self.state.read();
+                let topic = |name| state.table.get_key_value(&name);
+                let told = names.into_iter().filter_map(topic);
+                TopicConfigSerializeWrapper {
+                    data_version: state.version,
+                    topic_config_table: told
+                        .map(|(name, of)| (name.clone(), (**of).clone()))
+                        .collect(),
+                }
+            }
+            _ => self.snapshot(),
+        }
+    }
+
     fn set_flag(&self, topic: &str, flag: i32, set: bool, now: i64) {
         let mut state = self.state.write();
         let Some(known) = state.table.get_mut(topic) else { return };
         let flags = &mut Arc::make_mut(known).topic_sys_flag;
         *flags = if set { *flags | flag } else { *flags & !flag };
-        self.count(&mut state, now);
+        let name = known.topic_name.clone();
+        self.count(&mut state, &name, now);
     }
 
     fn insert_new(&self, state: &mut State, made: TopicConfig, now: i64) -> Option<Found> {
@@ -319,11 +380,13 @@ impl Topics {
     fn put(&self, state: &mut State, topic: TopicConfig, now: i64) -> Arc<TopicConfig> {
         let topic = Arc::new(topic);
         state.table.insert(topic.topic_name.clone(), Arc::clone(&topic));
-        self.count(state, now);
+        self.count(state, &topic.topic_name, now);
         topic
     }
 
-    fn count(&self, state: &mut State, now: i64) {
+    fn count(&self, state: &mut State, name: &Str, now: i64) {
+        state.unsaved.note(name);
+        state.untold.note(name);
         state.version.advance(0, now);
         self.changes.fetch_add(1, Ordering::Relaxed);
     }

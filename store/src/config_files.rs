@@ -1,8 +1,8 @@
 //! The small text files under `config/`: replaced as a whole, with the former one kept as `.bak`.
 //! What they hold is known to their owners.
 
-use crate::Error;
 use crate::disk::Disk;
+use crate::{ConfigJournal, Error};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -48,6 +48,11 @@ impl ConfigFiles {
         let path = self.dir.join(name);
         let saved = self.disk.replace(&path, content.as_bytes(), Some(&self.backup(name)));
         saved.map_err(Error::io("replace", &path))
+    }
+
+    /// The changes of `name` since it was written as a whole, where that reads `text`.
+    pub fn journal(&self, name: &str, text: &str) -> (ConfigJournal, Vec<String>) {
+        ConfigJournal::open(self.disk.clone(), self.dir.join(format!("{name}.changes")), text)
     }
 
     fn backup(&self, name: &str) -> PathBuf {

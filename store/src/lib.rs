@@ -10,6 +10,7 @@ mod append;
 mod checkpoint;
 mod commit_log;
 mod config_files;
+mod config_journal;
 mod consume_queue;
 pub mod disk;
 mod error;
@@ -31,6 +32,7 @@ mod store;
 
 pub use append::{Append, AppendError, Appended, Drafts};
 pub use config_files::ConfigFiles;
+pub use config_journal::ConfigJournal;
 pub use consume_queue::{UNIT_LEN, Unit};
 pub use disk::{Disk, OsDisk};
 pub use error::Error;

@@ -5,4 +5,5 @@
 mod admin;
 mod membership;
 mod offsets;
+mod saved;
 mod support;

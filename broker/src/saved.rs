@@ -1,0 +1,144 @@
+//! `Saved`: a table's file under `config` and the journal beside it. Java reads the file, so it is
+//! written as a whole whenever that is cheap: not more often than its size allows; what changes
+//! meanwhile is appended to the journal. Not here: the tables, and when there is something to save.
+
+use message::Str;
+use remoting::body::data_version::DataVersion;
+use remoting::json::{BodyError, from_body, to_body};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use store::{ConfigFiles, ConfigJournal, Error};
+
+/// A file may be written as a whole so often that it makes this many bytes a second: one of 30 KB
+/// every 30 ms, one of 3 MB every 3 s.
+const BYTES_PER_SECOND: i64 = 1 << 20;
+
+/// Names whose configuration changed since somebody took note.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum Changed {
+    /// None.
+    #[default]
+    Nothing,
+    /// These were made, changed or deleted.
+    Names(BTreeSet<Str>),
+    /// Something that names do not tell.
+    All,
+}
+
+impl Changed {
+    /// Notes a change of one name.
+    pub fn note(&mut self, name: &Str) {
+        match self {
+            Self::Nothing => *self = Self::Names([name.clone()].into()),
+            Self::Names(names) => {
+                names.insert(name.clone());
+            }
+            Self::All => {}
+        }
+    }
+
+    /// What changed until now; from here on nothing.
+    pub fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+}
+
+/// A change of a table as it stands in the journal.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Part<T> {
+    /// The table's version after it.
+    pub data_version: DataVersion,
+    /// What was made or changed.
+    pub changed: Vec<T>,
+    /// The names of what was deleted.
+    pub deleted: Vec<Str>,
+}
+
+impl<T: Serialize + DeserializeOwned> Part<T> {
+    /// As text.
+    pub fn to_text(&self) -> String {
+        String::from_utf8_lossy(&to_body(self)).into_owned()
+    }
+
+    /// # Errors
+    /// The text is no such change.
+    pub fn from_text(text: &str) -> Result<Self, BodyError> {
+        from_body(text.as_bytes())
+    }
+}
+
+/// A table's file and its journal.
+pub struct Saved {
+    name: &'static str,
+    journal: ConfigJournal,
+    /// The journal holds changes.
+    is_stale: bool,
+    /// From when on the file may be written as a whole again, ms since the epoch.
+    whole_from_ms: i64,
+}
+
+impl Saved {
+    /// A file that was read, with the journal of its text.
+    pub fn new(name: &'static str, journal: ConfigJournal) -> Self {
+        Self { name, journal, is_stale: false, whole_from_ms: 0 }
+    }
+
+    /// Saves a change durably: `part` into the journal while the file must not be written yet, else
+    /// `whole` into the file.
+    ///
+    /// # Errors
+    /// Neither could be written.
+    pub fn save(
+        &mut self,
+        files: &ConfigFiles,
+        part: Option<String>,
+        whole: impl FnOnce() -> String,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let part = part.filter(|_| now_ms < self.whole_from_ms);
+        if let Some(part) = part
+            && self.journal.append(&part)?
+        {
+            self.is_stale = true;
+            return Ok(());
+        }
+        let whole = whole();
+        files.save(self.name, &whole)?;
+        self.journal.restart(&whole);
+        let bytes = i64::try_from(whole.len()).unwrap_or(i64::MAX);
+        self.is_stale = false;
+        self.whole_from_ms = now_ms + bytes.saturating_mul(1_000) / BYTES_PER_SECOND;
+        Ok(())
+    }
+
+    /// When the file lacks what the journal has: from when on it may be written, ms since the
+    /// epoch.
+    pub fn due_ms(&self) -> Option<i64> {
+        self.is_stale.then_some(self.whole_from_ms)
+    }
+
+    /// The file's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_gather_until_they_are_taken() {
+        let mut changed = Changed::default();
+        assert_eq!(changed.take(), Changed::Nothing);
+        changed.note(&"a".into());
+        changed.note(&"b".into());
+        changed.note(&"a".into());
+        assert_eq!(changed.take(), Changed::Names(["a".into(), "b".into()].into()));
+        changed = Changed::All;
+        changed.note(&"a".into());
+        assert_eq!(changed.take(), Changed::All);
+    }
+}

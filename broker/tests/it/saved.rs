@@ -1,0 +1,147 @@
+//! Tables whose file is written as a whole now and then, with a journal between.
+
+use broker::saved::Saved;
+use broker::topics::{Own, Topics, simple};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::{ConfigFiles, OsDisk};
+
+const NAME: &str = "topics.json";
+const NOW: i64 = 1_700_000_000_000;
+
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("rockhopper-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+fn files(root: &Path) -> ConfigFiles {
+    ConfigFiles::new(Arc::new(OsDisk), root)
+}
+
+fn fresh() -> Topics {
+    let own = Own {
+        cluster: "C".into(),
+        broker: "B".into(),
+        cluster_topic: true,
+        broker_topic: true,
+        auto_create: true,
+        default_queues: 8,
+        trace_topic: None,
+    };
+    Topics::new(&own, NOW)
+}
+
+/// What a broker does at its start.
+fn open(root: &Path) -> (Topics, Saved) {
+    let (topics, files) = (fresh(), files(root));
+    let text = files.load(NAME, |text| topics.load(text).ok().map(|()| text.to_owned()));
+    let (journal, changes) = files.journal(NAME, text.as_deref().unwrap_or_default());
+    changes.iter().for_each(|change| topics.replay(change).unwrap());
+    (topics, Saved::new(NAME, journal))
+}
+
+fn save(root: &Path, topics: &Topics, saved: &mut Saved, now: i64) {
+    saved.save(&files(root), topics.take_unsaved(), || topics.to_json(), now).unwrap();
+}
+
+fn text(root: &Path) -> String {
+    std::fs::read_to_string(root.join("config").join(NAME)).unwrap()
+}
+
+#[test]
+fn changes_between_two_whole_files_survive() {
+    let dir = Dir::new("journal");
+    let (topics, mut saved) = open(&dir.0);
+    save(&dir.0, &topics, &mut saved, NOW);
+    let first = text(&dir.0);
+    for number in 0..50 {
+        topics.update(simple(&format!("t{number}"), 4), NOW + number).unwrap();
+        save(&dir.0, &topics, &mut saved, NOW);
+    }
+    topics.delete("t7", NOW).unwrap();
+    save(&dir.0, &topics, &mut saved, NOW);
+    assert_eq!(text(&dir.0), first, "the file waits for its time");
+    assert!(saved.due_ms().unwrap() > NOW);
+    let (again, mut saved) = open(&dir.0);
+    assert_eq!(again.snapshot(), topics.snapshot());
+    assert!(again.contains("t49") && !again.contains("t7"));
+
+    // Its time has come: the file has everything, and the journal nothing more.
+    save(&dir.0, &again, &mut saved, NOW);
+    assert_ne!(text(&dir.0), first);
+    assert_eq!(saved.due_ms(), None);
+    assert_eq!(open(&dir.0).0.snapshot(), topics.snapshot());
+}
+
+#[test]
+fn a_journal_that_is_full_makes_the_file_whole() {
+    let dir = Dir::new("journal-full");
+    let (topics, mut saved) = open(&dir.0);
+    save(&dir.0, &topics, &mut saved, NOW);
+    let first = text(&dir.0);
+    let mut count = 0;
+    while text(&dir.0) == first {
+        let name = format!("{count}{}", "x".repeat(120));
+        topics.update(simple(&name, 4), NOW).unwrap();
+        save(&dir.0, &topics, &mut saved, NOW);
+        count += 1;
+        assert!(count < 10_000, "the journal takes no end of changes");
+    }
+    assert!(count > 1_000, "{count}");
+    assert_eq!(open(&dir.0).0.snapshot(), topics.snapshot());
+}
+
+#[test]
+fn nothing_is_laid_over_a_file_that_another_broker_wrote() {
+    let dir = Dir::new("journal-other");
+    let (topics, mut saved) = open(&dir.0);
+    save(&dir.0, &topics, &mut saved, NOW);
+    topics.update(simple("ours", 4), NOW).unwrap();
+    save(&dir.0, &topics, &mut saved, NOW);
+    let other = fresh();
+    other.update(simple("theirs", 4), NOW + 1).unwrap();
+    std::fs::write(dir.0.join("config").join(NAME), other.to_json()).unwrap();
+    let (found, _) = open(&dir.0);
+    assert!(found.contains("theirs") && !found.contains("ours"));
+}
+
+#[test]
+fn a_torn_change_ends_the_journal() {
+    let dir = Dir::new("journal-torn");
+    let (topics, mut saved) = open(&dir.0);
+    save(&dir.0, &topics, &mut saved, NOW);
+    for name in ["a", "b", "c"] {
+        topics.update(simple(name, 4), NOW).unwrap();
+        save(&dir.0, &topics, &mut saved, NOW);
+    }
+    let path = dir.0.join("config").join(format!("{NAME}.changes"));
+    let whole = std::fs::read(&path).unwrap();
+    let end = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    for at in 0..=end {
+        let mut torn = whole.clone();
+        torn[at] ^= 0x40;
+        std::fs::write(&path, torn).unwrap();
+        let (found, _) = open(&dir.0);
+        let there = ["a", "b", "c"].map(|name| found.contains(name));
+        assert!([[false; 3], [true, false, false], [true, true, false]].contains(&there), "{at}");
+    }
+    for len in [0, 1, 7, end, whole.len() + 1] {
+        std::fs::write(&path, &whole[..len.min(whole.len())]).unwrap();
+        let (found, mut saved) = open(&dir.0);
+        found.update(simple("d", 4), NOW).unwrap();
+        save(&dir.0, &found, &mut saved, NOW);
+        save(&dir.0, &found, &mut saved, NOW);
+        assert!(open(&dir.0).0.contains("d"));
+    }
+}

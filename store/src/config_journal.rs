@@ -1,0 +1,124 @@
+//! Changes of a configuration file since it was written as a whole: one record a change in a small
+//! file of fixed size beside it, `NAME.changes`, so that a change costs one small write however
+//! large the table has grown. What a change says is known to its owner.
+//!
+//! A record: length, then checksum (both big-endian, 4 bytes), then the text. The checksum also
+//! covers the record's place and the text of the file that it changes: records of a former text,
+//! and those behind the last one, mean nothing. So when Java has written the file meanwhile, its
+//! word counts and nothing of ours is laid over it.
+
+use crate::Error;
+use crate::disk::{Allocation, Disk, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes of the file: some thousand changes.
+const SIZE: u64 = 1 << 20;
+/// Bytes before the text of a record.
+const HEAD: usize = 8;
+
+/// The changes of one file.
+pub struct ConfigJournal {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    /// Made by the first change.
+    file: Option<Arc<dyn File>>,
+    /// Stands for the text that is changed.
+    base: u32,
+    at: u64,
+}
+
+impl ConfigJournal {
+    /// The journal at `path` of a file that reads `text`, and the changes that are in it, oldest
+    /// first. One that cannot be read has none.
+    pub(crate) fn open(disk: Arc<dyn Disk>, path: PathBuf, text: &str) -> (Self, Vec<String>) {
+        let mut journal = Self { disk, path, file: None, base: 0, at: 0 };
+        journal.restart(text);
+        let changes = journal.read();
+        (journal, changes)
+    }
+
+    /// The file was written as a whole and reads `text`: there are no changes to it.
+    pub fn restart(&mut self, text: &str) {
+        self.base = crc32fast::hash(text.as_bytes());
+        self.at = 0;
+    }
+
+    /// Adds a change, durably. `false`: there is no room, the file has to be written as a whole.
+    pub fn append(&mut self, change: &str) -> Result<bool, Error> {
+        let record = self.record(change);
+        let end = self.at + record.len() as u64;
+        if end > SIZE {
+            return Ok(false);
+        }
+        let path = self.path.clone();
+        let file = self.file()?;
+        file.write_at(end - record.len() as u64, &record).map_err(Error::io("write", &path))?;
+        file.sync(0..SIZE).map_err(Error::io("sync", &path))?;
+        self.at = end;
+        Ok(true)
+    }
+
+    fn file(&mut self) -> Result<&Arc<dyn File>, Error> {
+        if self.file.is_none() {
+            self.file = Some(open_or_replace(&*self.disk, &self.path)?);
+        }
+        Ok(self.file.as_ref().expect("it was opened just now"))
+    }
+
+    fn record(&self, change: &str) -> Vec<u8> {
+        let len = u32::try_from(change.len()).unwrap_or(u32::MAX);
+        let mut record = Vec::with_capacity(HEAD + change.len());
+        record.extend(len.to_be_bytes());
+        record.extend(self.checksum(self.at, change.as_bytes()).to_be_bytes());
+        record.extend(change.as_bytes());
+        record
+    }
+
+    fn checksum(&self, at: u64, change: &[u8]) -> u32 {
+        let mut hasher = crc32fast::Hasher::new_with_initial(self.base);
+        hasher.update(&at.to_be_bytes());
+        hasher.update(change);
+        hasher.finalize()
+    }
+
+    /// Reads the changes and goes on behind the last one.
+    fn read(&mut self) -> Vec<String> {
+        let bytes = match self.disk.read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+            Err(error) => {
+                tracing::error!(path = %self.path.display(), %error, "cannot be read");
+                return Vec::new();
+            }
+        };
+        let mut changes = Vec::new();
+        while let Some(change) = self.next(&bytes) {
+            self.at += (HEAD + change.len()) as u64;
+            changes.push(change);
+        }
+        changes
+    }
+
+    fn next(&self, bytes: &[u8]) -> Option<String> {
+        let rest = bytes.get(usize::try_from(self.at).ok()?..)?;
+        let (len, rest) = rest.split_first_chunk()?;
+        let (checksum, rest) = rest.split_first_chunk()?;
+        let change = rest.get(..u32::from_be_bytes(*len) as usize)?;
+        let is_ours = self.checksum(self.at, change) == u32::from_be_bytes(*checksum);
+        if is_ours && !change.is_empty() { String::from_utf8(change.to_vec()).ok() } else { None }
+    }
+}
+
+/// A file of another size holds nothing that counts.
+fn open_or_replace(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn File>, Error> {
+    let open = || disk.open(path, SIZE, Allocation::Reserved);
+    match open() {
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            disk.remove(path).map_err(Error::io("remove", path))?;
+            open()
+        }
+        opened => opened,
+    }
+    .map_err(Error::io("open", path))
+}
