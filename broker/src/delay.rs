@@ -146,7 +146,8 @@ fn due_ms(unit: &Unit, delay_ms: i64, now_ms: i64) -> i64 {
     if unit.tags_code > now_ms + delay_ms { now_ms } else { unit.tags_code }
 }
 
-/// The message as it goes to its own topic.
+/// The message as it goes to its own topic. It keeps its delay level, as in Java, where the text of
+/// the properties is made before the level is taken out of the table.
 fn restored(broker: &Broker, unit: &Unit) -> Option<Draft> {
     let stored = broker.store.message_at(unit.log_offset)?;
     let Ok(Entry::Message(parked)) = record::decode(&stored, false) else {
@@ -159,10 +160,8 @@ fn draft(stored: &bytes::Bytes, parked: &Record<'_>) -> Option<Draft> {
     let mut all = Properties::parse(parked.properties);
     let topic = Str::from(all.get(property::REAL_TOPIC)?);
     let queue_id = all.get(property::REAL_QUEUE_ID)?.parse().ok()?;
-    for key in [property::DELAY, property::TIMER_DELIVER_MS, property::TIMER_DELAY_SEC] {
-        all.remove(key);
-    }
-    all.set(property::WAIT, "false");
+    // That of the parked record says nothing about this one.
+    all.remove(property::CRC32);
     Some(Draft {
         topic,
         queue_id,

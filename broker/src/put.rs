@@ -76,6 +76,10 @@ pub fn refusal(broker: &Broker, error: AppendError) -> Refusal {
 pub struct Wishes {
     /// The delay level, 0 for none.
     pub delay_level: i32,
+    /// Whether the delay level is no number; Java fails then.
+    pub bad_level: bool,
+    /// An inner batch, which only a topic of its own kind may hold.
+    pub inner_batch: bool,
     /// A time of its own; see [`park`].
     pub timer: bool,
     /// A half message of a transaction.
@@ -84,7 +88,8 @@ pub struct Wishes {
     pub wait: bool,
     /// Whether there is a unique id.
     pub unique: bool,
-    /// Whether a key that the broker sets is there already, or one that must go.
+    /// Whether a key that the broker sets is there already, one that must go, a name that may
+    /// stand there twice, or something that is no pair.
     rewrite: bool,
 }
 
@@ -92,11 +97,20 @@ impl Wishes {
     /// Reads them in one pass.
     pub fn of(encoded: &[u8]) -> Self {
         let mut wishes = Self { wait: true, ..Self::default() };
+        let (mut pair_bytes, mut seen) = (0, 0_u64);
         for (key, value) in properties::pairs(encoded) {
+            pair_bytes += key.len() + value.len() + 2;
+            let name = mark(key);
+            wishes.rewrite |= seen & name != 0;
+            seen |= name;
             match std::str::from_utf8(key).unwrap_or_default() {
                 property::UNIQ_KEY => wishes.unique = true,
                 property::WAIT => wishes.wait = !value.eq_ignore_ascii_case(b"false"),
-                property::DELAY => wishes.delay_level = number(value),
+                property::DELAY => match number(value) {
+                    Some(level) => wishes.delay_level = level,
+                    None => wishes.bad_level = true,
+                },
+                property::INNER_NUM => wishes.inner_batch = true,
                 property::TRANSACTION_PREPARED => {
                     wishes.prepared = value.eq_ignore_ascii_case(b"true");
                 }
@@ -114,12 +128,21 @@ impl Wishes {
                 _ => {}
             }
         }
+        // The last pair may come without its separator.
+        wishes.rewrite |= pair_bytes != encoded.len() && pair_bytes != encoded.len() + 1;
         wishes
     }
 }
 
-fn number(value: &[u8]) -> i32 {
-    std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+fn number(value: &[u8]) -> Option<i32> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// One bit of 64 for a name, the same for equal ones.
+fn mark(name: &[u8]) -> u64 {
+    let last = name.last().copied().unwrap_or_default();
+    let first = name.first().copied().unwrap_or_default();
+    1 << ((name.len() ^ usize::from(first) ^ (usize::from(last) << 3)) % 64)
 }
 
 /// The properties as they are stored: those of the sender, a unique id, and the broker's stamp.
@@ -247,6 +270,18 @@ mod tests {
         assert!(wishes.unique && wishes.prepared && !wishes.rewrite && !wishes.timer);
         assert!(Wishes::of(b"").wait);
         assert!(Wishes::of(b"CLUSTER\x01c").rewrite);
+        assert!(Wishes::of(b"DELAY\x01soon\x02").bad_level);
+        assert!(Wishes::of(b"INNER_NUM\x012").inner_batch);
+    }
+
+    #[test]
+    fn what_java_would_not_read_back_is_not_copied() {
+        for clean in ["", "A\x01b", "A\x01b\x02", "A\x01b\x02KEYS\x01x\x01y\x02"] {
+            assert!(!Wishes::of(clean.as_bytes()).rewrite, "{clean:?}");
+        }
+        for odd in ["A\x01\x02", "A\x01b\x02\x02", "A\x01b\x02rest", "A\x01b\x02A\x01c"] {
+            assert!(Wishes::of(odd.as_bytes()).rewrite, "{odd:?}");
+        }
     }
 
     #[test]

@@ -22,11 +22,19 @@ impl Cluster {
     /// # Errors
     /// One of them does not start.
     pub fn start(places: &Places, names: Make, broker: Make, directory: &Path) -> Result<Self> {
+        let mut cluster = Self::prepare(places, names, broker, directory)?;
+        cluster.broker.start()?;
+        Ok(cluster)
+    }
+
+    /// Starts the name server alone.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn prepare(places: &Places, names: Make, broker: Make, directory: &Path) -> Result<Self> {
         let mut namesrv = Server::namesrv(places, names, &directory.join("namesrv"))?;
         namesrv.start()?;
-        let mut broker =
-            Server::broker(places, broker, &directory.join("broker"), namesrv.address())?;
-        broker.start()?;
+        let broker = Server::broker(places, broker, &directory.join("broker"), namesrv.address())?;
         Ok(Self { namesrv, broker })
     }
 

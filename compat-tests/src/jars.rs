@@ -16,9 +16,12 @@ use crate::say;
 pub enum Release {
     /// Client, tools and servers 5.5.0.
     V550,
-    /// Client and tools 4.9.8. Its servers were never put into Maven Central.
+    /// Servers 5.3.3.
+    V533,
+    /// Client, tools and store 4.9.8. Its broker and name server were never put into Maven Central:
+    /// those of 4.9.7 run on it.
     V498,
-    /// Servers 4.9.7, the newest of that line in Maven Central.
+    /// Servers 4.9.7, the newest of that line that is whole in Maven Central.
     V497,
 }
 
@@ -28,13 +31,20 @@ impl Release {
     pub fn version(self) -> &'static str {
         match self {
             Self::V550 => "5.5.0",
+            Self::V533 => "5.3.3",
             Self::V498 => "4.9.8",
             Self::V497 => "4.9.7",
         }
     }
 
-    fn has_servers(self) -> bool {
-        self != Self::V498
+    fn directory(self) -> String {
+        let servers = if self == Self::V498 { "-with-4.9.7" } else { "" };
+        format!("jars-{}{servers}", self.version())
+    }
+
+    /// The release of the modules that only servers have.
+    fn broker_version(self) -> &'static str {
+        if self == Self::V498 { Self::V497.version() } else { self.version() }
     }
 }
 
@@ -44,7 +54,7 @@ impl Release {
 /// Maven is missing or cannot fetch them.
 pub fn jars(places: &Places, release: Release) -> Result<PathBuf> {
     let version = release.version();
-    let to = places.cache.join(format!("jars-{version}"));
+    let to = places.cache.join(release.directory());
     if to.is_dir() {
         return Ok(to);
     }
@@ -53,9 +63,7 @@ pub fn jars(places: &Places, release: Release) -> Result<PathBuf> {
     let mut maven = Command::new("mvn");
     maven.args(["-q", "-B", "-ntp", "-f"]).arg(places.clients.join("java/pom.xml"));
     maven.arg(format!("-Drocketmq.version={version}"));
-    if release.has_servers() {
-        maven.arg("-Pservers");
-    }
+    maven.arg(format!("-Dbroker.version={}", release.broker_version()));
     maven.args(["dependency:copy-dependencies", "-DincludeScope=runtime"]);
     maven.arg(format!("-DoutputDirectory={}", part.display()));
     run(&mut maven).context("cannot fetch the stock jars")?;

@@ -3,6 +3,7 @@
 //! Nothing here is shared with the crates under test, the frame encoder included, so that a
 //! mistake of theirs cannot hide in a mistake of ours.
 
+pub mod appends;
 pub mod clients;
 pub mod cluster;
 pub mod differ;
@@ -13,6 +14,8 @@ pub mod mixed;
 pub mod places;
 pub mod plan;
 pub mod process;
+pub mod raw;
+pub mod records;
 pub mod report;
 pub mod runs;
 pub mod server;

@@ -11,7 +11,7 @@ use compat_tests::places::Places;
 use compat_tests::report::Report;
 use compat_tests::runs::Crew;
 use compat_tests::server::Make;
-use compat_tests::{differ, hand_over, mixed, plan, say};
+use compat_tests::{appends, differ, hand_over, mixed, plan, say};
 
 /// How many scenarios each client works on at a time.
 const ABREAST: usize = 4;
@@ -57,6 +57,8 @@ enum Suite {
     Store,
     /// Raw requests: the answers of both, compared.
     Diff,
+    /// Raw sends: the files of both, compared.
+    Bytes,
 }
 
 impl Options {
@@ -101,6 +103,7 @@ fn run(options: &Options) -> Result<bool> {
             kind.prepare(&places)?;
         }
         jars::jars(&places, Release::V497)?;
+        jars::jars(&places, Release::V533)?;
         return Ok(true);
     }
     let mut report = Report::with_columns(Kind::ALL.map(Kind::name).to_vec());
@@ -149,6 +152,9 @@ fn suites(options: &Options, places: &Places, report: &mut Report) -> Result<()>
     }
     if options.has(Suite::Diff) {
         differ::run(places, make, &options.only, report)?;
+    }
+    if options.has(Suite::Bytes) {
+        appends::run(places, make, &options.only, report)?;
     }
     if options.has(Suite::Store) {
         hand_over::run(places, make, &options.only, report)?;

@@ -55,6 +55,7 @@ pub struct Server {
     directory: PathBuf,
     port: u16,
     names: Option<SocketAddr>,
+    settings: String,
     running: Option<Running>,
 }
 
@@ -98,7 +99,17 @@ impl Server {
             }
         };
         let (directory, port) = (directory.to_path_buf(), free_port()?);
-        Ok(Self { make, role, command, options, directory, port, names: None, running: None })
+        Ok(Self {
+            make,
+            role,
+            command,
+            options,
+            directory,
+            port,
+            names: None,
+            settings: String::new(),
+            running: None,
+        })
     }
 
     /// Where it listens.
@@ -117,6 +128,26 @@ impl Server {
     #[must_use]
     pub fn make(&self) -> Make {
         self.make
+    }
+
+    /// Adds lines to a broker's configuration file, from the next start on; later ones win.
+    pub fn set(&mut self, settings: &str) {
+        settings.clone_into(&mut self.settings);
+    }
+
+    /// Lets another program start in another directory, on the same port; it must be stopped.
+    ///
+    /// # Errors
+    /// The program or the directory cannot be had.
+    pub fn become_another_in(
+        &mut self,
+        places: &Places,
+        make: Make,
+        directory: &Path,
+    ) -> Result<()> {
+        make_home(directory)?;
+        directory.clone_into(&mut self.directory);
+        self.become_another(places, make)
     }
 
     /// Lets another program take over the directory and the port; it must be stopped.
@@ -243,7 +274,8 @@ impl Server {
              listenPort={port}\nnamesrvAddr={names}\nbrokerIP1=127.0.0.1\n\
              autoCreateTopicEnable=true\nstorePathRootDir={directory}/store\n\
              storePathCommitLog={directory}/store/commitlog\n\
-             mappedFileSizeCommitLog=67108864\n"
+             mappedFileSizeCommitLog=67108864\n{}",
+            self.settings
         )
     }
 }

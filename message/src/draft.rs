@@ -153,17 +153,21 @@ impl Draft {
     /// Makes room for the `__CRC32#` property at the end of the properties, dropping one that a
     /// client sent; [`record::seal_property_crc`] fills it in after encoding.
     pub fn reserve_property_crc(&mut self) {
-        let mut out = Vec::with_capacity(self.properties.len() + record::PROPERTY_CRC_LEN + 1);
+        let crc_key = property::CRC32.as_bytes();
+        if properties::pairs(&self.properties).all(|(key, _)| key != crc_key) {
+            self.properties = with_room_for_crc(&self.properties);
+            return;
+        }
+        let mut kept = Vec::with_capacity(self.properties.len() + record::PROPERTY_CRC_ROOM);
         for (key, value) in properties::pairs(&self.properties) {
-            if key != property::CRC32.as_bytes() {
-                out.extend_from_slice(key);
-                out.push(properties::NAME_VALUE_SEPARATOR);
-                out.extend_from_slice(value);
-                out.push(properties::PAIR_SEPARATOR);
+            if key != crc_key {
+                kept.extend_from_slice(key);
+                kept.push(properties::NAME_VALUE_SEPARATOR);
+                kept.extend_from_slice(value);
+                kept.push(properties::PAIR_SEPARATOR);
             }
         }
-        out.extend_from_slice(&record::property_crc_text(0));
-        self.properties = out.into();
+        self.properties = with_room_for_crc(&kept);
     }
 
     /// Makes room for the `__CRC32#` property when the properties hold a zero byte, so that zeros
@@ -171,16 +175,9 @@ impl Draft {
     /// are too long for it.
     pub fn reserve_property_crc_for_zeros(&mut self) {
         let fits = self.properties.len() <= properties::MAX_ENCODED_LEN - record::PROPERTY_CRC_ROOM;
-        if !fits || !self.properties.contains(&0) {
-            return;
+        if fits && self.properties.contains(&0) {
+            self.properties = with_room_for_crc(&self.properties);
         }
-        let mut out = Vec::with_capacity(self.properties.len() + record::PROPERTY_CRC_ROOM);
-        out.extend_from_slice(&self.properties);
-        if out.last() != Some(&properties::PAIR_SEPARATOR) {
-            out.push(properties::PAIR_SEPARATOR);
-        }
-        out.extend_from_slice(&record::property_crc_text(0));
-        self.properties = out.into();
     }
 
     /// The sys flag as it is stored: the address bits follow the hosts.
@@ -194,6 +191,16 @@ impl Draft {
     fn has_long_topic(&self) -> bool {
         self.topic.len() > names::TOPIC_MAX_LEN
     }
+}
+
+fn with_room_for_crc(encoded: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(encoded.len() + record::PROPERTY_CRC_ROOM);
+    out.extend_from_slice(encoded);
+    if out.last().is_some_and(|last| *last != properties::PAIR_SEPARATOR) {
+        out.push(properties::PAIR_SEPARATOR);
+    }
+    out.extend_from_slice(&record::property_crc_text(0));
+    out.into()
 }
 
 fn push_host(out: &mut Vec<u8>, host: SocketAddr) {

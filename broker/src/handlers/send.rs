@@ -86,6 +86,7 @@ fn prepare(
             ),
         ));
     }
+    check_wishes(&wishes, &header)?;
     let mut draft = draft(broker, call, &header);
     draft.queue_id = queue_id;
     draft.sys_flag = flags(header.sys_flag, &topic);
@@ -105,6 +106,21 @@ fn prepare(
     let ticket = Ticket::of(call.command);
     let sender = Sender { ticket, wait: wishes.wait, queue_id: answer_queue_id, then: answer };
     Ok(Pending { append: Append::one(draft), sender })
+}
+
+/// What Java refuses because of properties (`HookUtils`): a delay level that is no number, an inner
+/// batch outside of its own kind of topic, which this version does not have.
+fn check_wishes(wishes: &Wishes, header: &SendMessageRequestHeader) -> Result<(), Refusal> {
+    if wishes.bad_level {
+        let remark = format!("{} of the message is no number", property::DELAY);
+        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
+    }
+    if wishes.inner_batch || header.sys_flag & sys_flag::INNER_BATCH != 0 {
+        let remark =
+            format!("the message is illegal: {} is no topic of inner batches", header.topic);
+        return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
+    }
+    Ok(())
 }
 
 /// A batch: each of its messages becomes a record of its own.

@@ -115,6 +115,8 @@ fn redelivery(broker: &Broker, stored: &bytes::Bytes, origin: &Record<'_>) -> Dr
         all.set(property::ORIGIN_MESSAGE_ID, id.encode());
     }
     all.set(property::WAIT, "false");
+    // That of the record that comes back says nothing about this one.
+    all.remove(property::CRC32);
     Draft {
         topic: Str::from(origin.topic),
         queue_id: 0,
