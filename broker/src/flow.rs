@@ -3,10 +3,10 @@
 use crate::broker::Broker;
 use crate::flush::{Arrival, Unanswered};
 use crate::handlers::pull;
-use crate::put::Sender;
+use crate::put::{self, Sender};
 use message::{hash, properties, property};
 use std::time::Duration;
-use store::{Append, Appended};
+use store::{Append, AppendError, Appended};
 
 impl Broker {
     /// Stores messages, counts them, and tells whoever waits for them, now or when they are
@@ -75,8 +75,22 @@ impl Broker {
             unanswered.asker.answer(unanswered.answer);
             return;
         }
+        if unflushed.failed {
+            drop(unflushed);
+            let refusal = put::refusal(self, AppendError::Fenced);
+            unanswered.asker.answer(refusal.into());
+            return;
+        }
         unflushed.wait(log_end, unanswered);
         self.unflushed.1.notify_one();
+    }
+
+    /// The store failed: whoever waits for a flush is refused, and so is everybody who comes now.
+    pub fn fail_unflushed(&self) {
+        let failed = self.unflushed.0.lock().fail();
+        for Unanswered { asker, .. } in failed {
+            asker.answer(put::refusal(self, AppendError::Fenced).into());
+        }
     }
 
     /// Waits until somebody waits for a flush, or for so long; gives whether somebody does.

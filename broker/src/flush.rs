@@ -39,6 +39,8 @@ pub struct Unflushed {
     answers: VecDeque<(i64, Unanswered)>,
     /// The broker stops: nobody sleeps on this any more.
     pub stopping: bool,
+    /// The store failed: nothing becomes durable any more.
+    pub failed: bool,
 }
 
 impl Unflushed {
@@ -63,6 +65,14 @@ impl Unflushed {
     /// all entries are looked at; there are no more of them than requests in flight.
     pub fn flushed(&mut self, flushed_to: i64) -> (Vec<Arrival>, Vec<Unanswered>) {
         (take(&mut self.arrivals, flushed_to), take(&mut self.answers, flushed_to))
+    }
+
+    /// The store failed: takes out everybody who waits. Consumers are not told of messages that may
+    /// be gone after the next start.
+    pub fn fail(&mut self) -> Vec<Unanswered> {
+        self.failed = true;
+        self.arrivals.clear();
+        std::mem::take(&mut self.answers).into_iter().map(|(_, unanswered)| unanswered).collect()
     }
 
     /// Takes out the answers that are late, with the code that says so. The messages are stored.

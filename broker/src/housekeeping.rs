@@ -6,17 +6,25 @@ use crate::delay;
 use crate::saving::Wake;
 use crate::server::now_ms;
 use parking_lot::{Condvar, Mutex};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use store::{Disk, OsDisk};
 use tokio_util::sync::CancellationToken;
 
 /// How often deadlines are looked at; nothing that waits is later than this.
 const TICK_MS: i64 = 50;
-/// How often clients, statistics and deletion by age are looked after.
+/// How often silent clients are looked after.
 const SLOW_TICK_MS: i64 = 10_000;
+/// How often it is looked how full the disks are: how late a full one is seen, and its room.
+const MEASURE_MS: i64 = 1_000;
+/// How often offsets of consumers are saved at least, however long `flushConsumerOffsetInterval`:
+/// what is consumed twice after a crash.
+const OFFSETS_MS: i64 = 500;
+/// The part of the time that saving offsets may take.
+const OFFSETS_PART: i64 = 20;
 /// How long the flusher sleeps at most without being woken, so that a shorter time that is set
 /// meanwhile counts soon.
 const FLUSH_WAIT_MS: i64 = 1_000;
@@ -59,7 +67,7 @@ pub(crate) fn start(broker: &Arc<Broker>, bell: &Arc<Bell>, stop: &CancellationT
         };
         thread::Builder::new().name(name.to_owned()).spawn(body).expect("a thread can be started")
     };
-    vec![spawn("flush", flush), spawn("tick", tick), spawn("save", save)]
+    vec![spawn("flush", flush), spawn("tick", tick), spawn("save", save), spawn("offsets", offsets)]
 }
 
 /// Waits for their end; gives the first reason of a failure.
@@ -87,6 +95,7 @@ fn flush(broker: &Broker, bell: &Bell) -> Option<String> {
         }
         if let Err(error) = flushed {
             tracing::error!(%error, "the store failed and is closed to messages; the broker stops");
+            broker.fail_unflushed();
             return Some(error.to_string());
         }
         if !bell.wait(Duration::ZERO) {
@@ -110,30 +119,64 @@ fn save(broker: &Broker, _: &Bell) -> Option<String> {
 
 /// Everything that has a time.
 fn tick(broker: &Broker, bell: &Bell) -> Option<String> {
-    let mut saved_ms = now_ms();
-    let mut slow_ms = saved_ms;
+    let mut slow_ms = now_ms();
+    let mut room = Room { measured_ms: 0, retained_ms: slow_ms };
     loop {
         let now = now_ms();
         broker.expire(now);
         broker.stats.tick(now);
         let next = delay::deliver(broker, now);
-        let settings = broker.settings();
-        if now - saved_ms >= i64::from(settings.broker.flush_consumer_offset_interval) {
-            broker.save_changed(now);
-            saved_ms = now;
-        }
         if now - slow_ms >= SLOW_TICK_MS {
             slow_ms = now;
-            if let Err(error) = broker.slow_tick(now) {
-                tracing::error!(%error, "the store failed; the broker stops");
-                return Some(error.to_string());
-            }
+            broker.slow_tick(now);
+        }
+        if let Err(error) = room.look(broker, now) {
+            tracing::error!(%error, "the store failed; the broker stops");
+            broker.fail_unflushed();
+            return Some(error.to_string());
         }
         let wait_ms = next.map_or(TICK_MS, |next| (next - now).clamp(0, TICK_MS));
         if !bell.wait(Duration::from_millis(wait_ms.unsigned_abs())) {
             return None;
         }
     }
+}
+
+/// When the disks were looked at, in milliseconds since 1970.
+struct Room {
+    measured_ms: i64,
+    retained_ms: i64,
+}
+
+impl Room {
+    fn look(&mut self, broker: &Broker, now: i64) -> Result<(), store::Error> {
+        if now - self.retained_ms >= broker.store.settings().retain_interval_ms {
+            (self.retained_ms, self.measured_ms) = (now, now);
+            return broker.store.retain(now).map(drop);
+        }
+        if now - self.measured_ms >= MEASURE_MS {
+            self.measured_ms = now;
+            // It is tried again soon, and no message depends on it.
+            if let Err(error) = broker.store.measure() {
+                tracing::warn!(%error, "it is not known how full the disk is");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Saves the offsets of consumers and delay levels, as often as is set and more often where that is
+/// cheap.
+fn offsets(broker: &Broker, bell: &Bell) -> Option<String> {
+    let mut wait_ms = OFFSETS_MS;
+    while bell.wait(Duration::from_millis(wait_ms.unsigned_abs())) {
+        let begun_ms = now_ms();
+        broker.save_changed(begun_ms);
+        let took_ms = (now_ms() - begun_ms).max(0);
+        let set_ms = i64::from(broker.settings().broker.flush_consumer_offset_interval);
+        wait_ms = set_ms.min(OFFSETS_MS.max(took_ms * OFFSETS_PART)).max(1);
+    }
+    None
 }
 
 /// Writes changed keys into a property file: in place where they stand, at the end otherwise.
@@ -150,10 +193,5 @@ pub(crate) fn edit_settings(file: &Path, changes: &[(String, String)]) -> io::Re
         name.push(suffix);
         std::path::PathBuf::from(name)
     };
-    let (fresh, backup) = (beside(".tmp"), beside(".bak"));
-    let mut out = std::fs::File::create(&fresh)?;
-    out.write_all(&new)?;
-    out.sync_all()?;
-    std::fs::copy(file, backup)?;
-    std::fs::rename(&fresh, file)
+    OsDisk.replace(file, &new, Some(&beside(".bak")))
 }

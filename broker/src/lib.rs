@@ -20,6 +20,7 @@ pub mod offsets;
 mod opening;
 pub mod order;
 pub mod put;
+pub mod readiness;
 pub mod saved;
 pub mod saving;
 mod serve;

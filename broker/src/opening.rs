@@ -119,11 +119,8 @@ impl Broker {
         }
     }
 
-    /// What is looked after every ten seconds: silent clients, deletion by age.
-    ///
-    /// # Errors
-    /// When deletion failed in a way that fenced the store.
-    pub fn slow_tick(&self, now_ms: i64) -> Result<(), store::Error> {
+    /// What is looked after every ten seconds: silent clients.
+    pub fn slow_tick(&self, now_ms: i64) {
         let settings = self.settings();
         self.carried.expire(settings.broker.subscription_expired_timeout, now_ms);
         let expired = self.clients.expire(settings.broker.channel_expired_timeout, now_ms);
@@ -131,7 +128,6 @@ impl Broker {
             peer.close();
         }
         self.notify_changed(expired.changed);
-        self.store.retain(now_ms).map(drop)
     }
 
     /// Ends: everything saved and durable, `abort` removed.
@@ -251,6 +247,8 @@ pub(crate) fn store_settings(
         disk_force_percent: percent(java.disk_space_clean_forcibly_ratio),
         disk_refuse_percent: percent(java.disk_space_warning_level_ratio),
         delete_forcibly: java.clean_file_forcibly_enable,
+        store_bytes_max: u64::try_from(java.store_bytes_max).unwrap_or(0),
+        disk_free_bytes_min: u64::try_from(java.disk_free_bytes_min).unwrap_or(0),
         utc_offset_ms,
     }
 }

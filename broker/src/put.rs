@@ -52,18 +52,20 @@ pub fn refusal(broker: &Broker, error: AppendError) -> Refusal {
         }
         AppendError::NotTried => ResponseCode::SYSTEM_ERROR,
     };
-    let settings = broker.settings();
-    let store = &settings.store;
     let remark = match error {
-        AppendError::DiskFull => format!(
-            "service not available now: the disk of {} is full; sends go on by themselves when \
-             less than {} % is used (setting diskSpaceWarningLevelRatio)",
-            store.store_path_root_dir, store.disk_space_warning_level_ratio
-        ),
+        AppendError::DiskFull => {
+            // It may have found room meanwhile.
+            let full = broker.store.full();
+            let full = full.map_or_else(|| "the disk was full".to_owned(), |full| full.to_string());
+            format!(
+                "service not available now: {full}; sends go on by themselves as soon as there is \
+                 room, and messages can be read meanwhile"
+            )
+        }
         AppendError::Fenced => format!(
-            "service not available now: writing to {} failed before, see the broker's log; \
-             it must be restarted",
-            store.store_path_root_dir
+            "service not available now: the store failed and takes no more messages ({}); the \
+             broker stops, see its log",
+            broker.store.fence_reason().unwrap_or("a write or sync failed")
         ),
         AppendError::Closed => "service not available now: the broker is stopping".to_owned(),
         other => format!("the message is illegal: {other}"),

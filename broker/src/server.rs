@@ -6,6 +6,7 @@ use crate::announce;
 use crate::broker::{Answers, Broker, Outside};
 use crate::housekeeping::{self, Bell};
 pub use crate::opening::Surroundings;
+use crate::readiness::{Gate, Opening};
 use crate::serve::Port;
 use crate::table;
 use message::Str;
@@ -13,20 +14,23 @@ use remoting::body::route::TopicRouteData;
 use remoting::client::{Client, Deaf};
 use remoting::codes::ResponseCode;
 use remoting::command::Command;
+use remoting::connection::Serve;
 use remoting::peer::{CallError, Peer};
 use remoting::reply::{Answer, Asker};
 use remoting::server::{Options as PortOptions, Server};
 use settings::BrokerSettings;
 use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use store::{OsDisk, Progress};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +45,9 @@ const UNREGISTER: Duration = Duration::from_secs(3);
 
 /// How often the log says how far a start has come.
 const PROGRESS: Duration = Duration::from_secs(1);
+/// How long a start waits for the name servers to know the broker.
+const REGISTERED: Duration = Duration::from_secs(3);
+
 /// How long one name server may take to name a topic's route; consumers wait 3 s for all.
 const ROUTE: Duration = Duration::from_secs(1);
 
@@ -63,7 +70,7 @@ pub struct Running {
     /// The port that listens.
     pub listening: SocketAddr,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), String>>,
+    task: JoinHandle<Result<(), Failure>>,
 }
 
 impl Running {
@@ -76,13 +83,41 @@ impl Running {
     ///
     /// # Errors
     /// Why it stopped by itself: its store failed.
-    pub async fn stopped(&mut self) -> Result<(), String> {
+    pub async fn stopped(&mut self) -> Result<(), Failure> {
         match (&mut self.task).await {
             Ok(result) => result,
-            Err(error) => Err(format!("the broker's task failed: {error}")),
+            Err(error) => {
+                let text = format!("the broker's task failed: {error}");
+                Err(Failure { text, of_disk: false })
+            }
         }
     }
 }
+
+/// Why a broker stopped by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What failed, and on which file.
+    pub text: String,
+    /// Whether a write or sync failed: then the store was fenced.
+    pub of_disk: bool,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        if self.of_disk {
+            f.write_str(
+                "\nSince then nothing was stored or acknowledged. Look for errors of the disk \
+                 (dmesg, SMART), mend or replace it, then start again: what was acknowledged \
+                 before is kept as docs/durability.md says.",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
 
 /// The time, in milliseconds since 1970.
 pub fn now_ms() -> i64 {
@@ -90,7 +125,8 @@ pub fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Starts a broker: when this returns, it accepts requests.
+/// Starts a broker: when this returns, it accepts requests, and the name servers that answer soon
+/// know it. The ports are open before: see [`crate::readiness`].
 ///
 /// # Errors
 /// When the store can't be opened or a port can't be bound; the text says which and why.
@@ -104,11 +140,25 @@ pub async fn start(options: Options) -> Result<Running, String> {
 
     let (outside, asked) = mpsc::unbounded_channel();
     let Options { settings, config_file, surroundings } = options;
+    let ports = Ports::serve(main, fast);
+    let note = Arc::clone(&ports.opening);
     let opening = tokio::task::spawn_blocking(move || {
-        Broker::open(Arc::new(OsDisk), settings, outside, &surroundings, &log_progress())
+        let log = log_progress();
+        let watch = |progress| {
+            note.note(progress);
+            log(progress);
+        };
+        Broker::open(Arc::new(OsDisk), settings, outside, &surroundings, &watch)
     });
-    let broker = Arc::new(opening.await.map_err(|error| error.to_string())??);
+    let broker = match opening.await.map_err(|error| error.to_string()) {
+        Ok(Ok(broker)) => Arc::new(broker),
+        Ok(Err(why)) | Err(why) => {
+            ports.stop().await;
+            return Err(why);
+        }
+    };
 
+    ports.open_to(&broker);
     let shell = Shell {
         broker: Arc::clone(&broker),
         client: Client::new(Arc::new(Deaf)),
@@ -118,7 +168,10 @@ pub async fn start(options: Options) -> Result<Running, String> {
     };
     let address = broker.identity.address.clone();
     let stop = shell.stop.clone();
-    let task = tokio::spawn(shell.run(main, fast, asked));
+    let (registered, known) = oneshot::channel();
+    let task = tokio::spawn(shell.run(ports, asked, registered));
+    // Name servers that do not answer are told later.
+    let _ = tokio::time::timeout(REGISTERED, known).await;
     Ok(Running { address, listening, stop, task })
 }
 
@@ -153,6 +206,51 @@ async fn bind(options: &Options, port: u16) -> Result<Server, String> {
     Server::bind(address, limits).await.map_err(failed)
 }
 
+/// The two ports, which are open before the store is.
+struct Ports {
+    opening: Arc<Opening>,
+    gates: [Arc<Gate>; 2],
+    tasks: [JoinHandle<()>; 2],
+    stop: CancellationToken,
+}
+
+impl Ports {
+    fn serve(main: Server, fast: Server) -> Self {
+        let (opening, stop) = (Arc::<Opening>::default(), CancellationToken::new());
+        let gates = std::array::from_fn(|_| {
+            Arc::new(Gate { opening: Arc::clone(&opening), port: OnceLock::new() })
+        });
+        let run = |server: Server, gate: &Arc<Gate>| {
+            let gate: Arc<dyn Serve> = gate.clone();
+            tokio::spawn(server.run(gate, stop.clone()))
+        };
+        let tasks = [run(main, &gates[0]), run(fast, &gates[1])];
+        Self { opening, gates, tasks, stop }
+    }
+
+    /// From now on requests reach the broker.
+    fn open_to(&self, broker: &Arc<Broker>) {
+        let (router, blocking) = (Arc::new(table::table()), Arc::<AtomicUsize>::default());
+        for (gate, fast) in self.gates.iter().zip([false, true]) {
+            gate.port.get_or_init(|| Port {
+                broker: Arc::clone(broker),
+                router: Arc::clone(&router),
+                fast,
+                runtime: Handle::current(),
+                blocking: Arc::clone(&blocking),
+                now_ms,
+            });
+        }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            let _ = task.await;
+        }
+    }
+}
+
 struct Shell {
     broker: Arc<Broker>,
     client: Client,
@@ -165,24 +263,10 @@ impl Shell {
     /// Runs until it is asked to stop, or the store fails.
     async fn run(
         self,
-        main: Server,
-        fast: Server,
+        ports: Ports,
         asked: UnboundedReceiver<Outside>,
-    ) -> Result<(), String> {
-        let (ports_stop, router) = (CancellationToken::new(), Arc::new(table::table()));
-        let blocking = Arc::<AtomicUsize>::default();
-        let port = |fast| Port {
-            broker: Arc::clone(&self.broker),
-            router: Arc::clone(&router),
-            fast,
-            runtime: Handle::current(),
-            blocking: Arc::clone(&blocking),
-            now_ms,
-        };
-        let ports = [
-            tokio::spawn(main.run(Arc::new(port(false)), ports_stop.clone())),
-            tokio::spawn(fast.run(Arc::new(port(true)), ports_stop.clone())),
-        ];
+        registered: oneshot::Sender<()>,
+    ) -> Result<(), Failure> {
         let threads = housekeeping::start(&self.broker, &self.bell, &self.stop);
         let shell = Arc::new(self);
         let errands = tokio::spawn(Arc::clone(&shell).errands(asked));
@@ -190,14 +274,12 @@ impl Shell {
             _ = shell.register(true) => {}
             () = shell.stop.cancelled() => {}
         }
+        let _ = registered.send(());
 
         shell.stop.cancelled().await;
         shell.unregister().await;
         shell.broker.release_holds(now_ms());
-        ports_stop.cancel();
-        for port in ports {
-            let _ = port.await;
-        }
+        ports.stop().await;
         errands.abort();
         shell.client.close().await;
         shell.bell.ring_for_the_last_time();
@@ -207,11 +289,13 @@ impl Shell {
         let failure = failure.unwrap_or_else(|error| Some(error.to_string()));
         let broker = Arc::clone(&shell.broker);
         let closed = tokio::task::spawn_blocking(move || broker.close(now_ms())).await;
-        match (failure, closed) {
-            (Some(failure), _) => Err(failure),
-            (None, Ok(closed)) => closed,
-            (None, Err(error)) => Err(error.to_string()),
-        }
+        let text = match (failure, closed) {
+            (Some(failure), _) => failure,
+            (None, Ok(Ok(()))) => return Ok(()),
+            (None, Ok(Err(error))) => error,
+            (None, Err(error)) => error.to_string(),
+        };
+        Err(Failure { text, of_disk: shell.broker.store.fence_reason().is_some() })
     }
 
     /// Does what the broker asks for. Name servers that do not answer hold up nothing else.

@@ -26,7 +26,7 @@ pub(crate) fn replace(path: &str, bytes: &[u8]) -> io::Result<()> {
     let write = || {
         let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or_else(|| Path::new("."));
-        fs::create_dir_all(folder)?;
+        make_folders(folder)?;
         let new = format!("{path}.tmp");
         let mut file = File::create(&new)?;
         file.write_all(bytes)?;
@@ -35,6 +35,21 @@ pub(crate) fn replace(path: &str, bytes: &[u8]) -> io::Result<()> {
         File::open(folder)?.sync_all()
     };
     write().map_err(|error| about(path, &error))
+}
+
+/// Makes a folder and those above it that are missing, each on the disk when this returns.
+fn make_folders(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
+    let above = above.unwrap_or_else(|| Path::new("."));
+    make_folders(above)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    File::open(above)?.sync_all()
 }
 
 fn about(path: &str, error: &io::Error) -> io::Error {

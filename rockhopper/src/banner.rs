@@ -58,18 +58,30 @@ fn broker_lines(text: &mut String, settings: &BrokerSettings, facts: &Facts<'_>)
         format!(", {} free of {}", size(free), size(whole))
     });
     line(text, "store", &format!("{}{free}", store.store_path_root_dir));
-    let flush = match store.flush_disk_type {
-        FlushDiskType::SyncFlush => "acknowledged after fsync (SYNC_FLUSH)".to_owned(),
-        FlushDiskType::AsyncFlush => format!(
-            "acknowledged before fsync (ASYNC_FLUSH): a power cut may take the last {} ms",
-            store.flush_interval_commit_log,
-        ),
-    };
-    line(text, "a send is", &flush);
+    line(text, "a send is", &promise(store));
     if let Some(addresses) = broker.namesrv_addr.as_deref() {
         let servers = names_hint(addresses);
         line(text, "try", &format!("rockhopper send Hello 'first message'{servers}"));
         line(text, "", &format!("rockhopper tail Hello --from-start{servers}"));
+    }
+}
+
+/// What an acknowledged send is promised with these settings; docs/durability.md has the whole of
+/// it.
+pub(crate) fn promise(store: &settings::Store) -> String {
+    match store.flush_disk_type {
+        FlushDiskType::SyncFlush => {
+            "acknowledged after fsync (SYNC_FLUSH): kept after kill -9 and \
+                                     a power cut, gone with a lost disk (no replicas)"
+                .to_owned()
+        }
+        FlushDiskType::AsyncFlush => format!(
+            "acknowledged before fsync (ASYNC_FLUSH): kept after kill -9, a power cut may take the \
+             last {} ms ({} ms while less than {} KiB wait), gone with a lost disk (no replicas)",
+            store.flush_interval_commit_log,
+            store.flush_commit_log_thorough_interval,
+            store.flush_commit_log_least_pages * 4,
+        ),
     }
 }
 
@@ -147,7 +159,7 @@ mod tests {
             "10.0.0.1:10911 (from brokerIP1)",
             "10911 and 10909",
             "/srv/store, 3.0 GiB free of 8.0 TiB",
-            "before fsync",
+            "before fsync (ASYNC_FLUSH): kept after kill -9, a power cut may take the last 500 ms",
             "--namesrv '10.0.0.9:9876'",
         ] {
             assert!(text.contains(part), "{part} in\n{text}");

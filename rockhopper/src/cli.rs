@@ -20,7 +20,8 @@ Examples:
   rockhopper namesrv -c namesrv.conf        with Java's files, keys and flags
   rockhopper broker  -c broker.conf -n 10.0.0.1:9876
 
-Exit status: 0 stopped cleanly, 1 failed while running, 2 wrong usage, 78 wrong configuration.")]
+Exit status: 0 stopped cleanly, 1 failed while running, 2 wrong usage, 74 the disk failed,
+78 wrong configuration.")]
 pub(crate) struct Cli {
     /// What to log to standard error, like `info` or `warn,broker=debug`.
     #[arg(long, global = true, value_name = "FILTER", default_value = "warn")]
@@ -57,6 +58,17 @@ Examples:
 The name servers come from -n, else from namesrvAddr in the file, else from
 -Drocketmq.namesrv.addr in JAVA_OPT, else from NAMESRV_ADDR.")]
     Broker(Server),
+    /// Ask a broker or name server whether it is ready, for scripts and probes.
+    #[command(after_help = "\
+Examples:
+  rockhopper ready
+  rockhopper ready --broker 10.0.0.1:10911
+  rockhopper ready --namesrv 10.0.0.1:9876
+  until rockhopper ready; do sleep 1; done
+
+Prints `ready`, or why not: `recovering, 40 % (reading the commit log)`. Exit status: 0 ready,
+1 not ready. A broker that is full is not ready, though messages can be read.")]
+    Ready(Ready),
     /// Send messages to a topic.
     #[command(after_help = "\
 Examples:
@@ -128,6 +140,17 @@ pub(crate) struct NameServers {
     /// Name servers, with `;` between them.
     #[arg(long, env = "NAMESRV_ADDR", value_name = "ADDRESSES", default_value = "127.0.0.1:9876")]
     pub(crate) namesrv: String,
+}
+
+/// Flags of `ready`.
+#[derive(Args, Debug)]
+pub(crate) struct Ready {
+    /// The broker to ask.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:10911")]
+    pub(crate) broker: String,
+    /// A name server to ask instead.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "broker")]
+    pub(crate) namesrv: Option<String>,
 }
 
 /// Flags of `send`.

@@ -7,6 +7,7 @@
 mod banner;
 mod cli;
 mod config;
+mod ready;
 mod render;
 mod routes;
 mod run;
@@ -26,6 +27,8 @@ use crate::config::{Loaded, Refused};
 
 /// Something failed while it ran.
 const FAILED: u8 = 1;
+/// A write or sync of the store failed (BSD: `EX_IOERR`).
+const DISK_FAILED: u8 = 74;
 /// The command line is wrong, as clap says it.
 const WRONG_USAGE: u8 = 2;
 /// The configuration is wrong (BSD: `EX_CONFIG`).
@@ -52,8 +55,9 @@ fn main() -> ExitCode {
         Command::Dev(dev) => configured(run::dev(&dev)),
         Command::Namesrv(server) => configured(run::namesrv(&server)),
         Command::Broker(server) => configured(run::broker(&server)),
-        Command::Send(send) => client(send::run(send)),
-        Command::Tail(tail) => client(tail::run(tail)),
+        Command::Ready(ready) => client(ready::run(ready)),
+        Command::Send(send) => client(done(send::run(send))),
+        Command::Tail(tail) => client(done(tail::run(tail))),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "rockhopper", &mut io::stdout());
             ExitCode::SUCCESS
@@ -72,12 +76,16 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
+async fn done(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    work.await.map(|()| ExitCode::SUCCESS)
+}
+
 /// Runs a small client on this thread.
-fn client(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+fn client(work: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(work));
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(FAILED)

@@ -15,11 +15,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::banner::{Facts, banner, broker_line, namesrv_line};
+use crate::banner::{Facts, banner, broker_line, namesrv_line, promise};
 use crate::cli::{Dev, Server};
 use crate::config::{Loaded, load, load_from, pairs};
 use crate::surroundings;
-use crate::{FAILED, print};
+use crate::{DISK_FAILED, FAILED, print};
 
 /// How long a clean stop may take.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -132,7 +132,9 @@ fn serve(roles: Roles) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(FAILED)
+            let failure = error.downcast_ref::<broker::server::Failure>();
+            let of_disk = failure.is_some_and(|failure| failure.of_disk);
+            ExitCode::from(if of_disk { DISK_FAILED } else { FAILED })
         }
     }
 }
@@ -148,8 +150,10 @@ async fn start_and_wait(roles: Roles) -> anyhow::Result<()> {
     let broker = match broker {
         Some(BrokerRole { settings, config_file, .. }) => {
             let surroundings = surroundings::of_broker();
+            tracing::info!("a send is {}", promise(&settings.store));
             let options = broker::server::Options { settings, config_file, surroundings };
-            Some(broker::server::start(options).await.map_err(anyhow::Error::msg)?)
+            let starting = broker::server::start(options);
+            Some(signals.unless_stopped(starting).await.map_err(anyhow::Error::msg)?)
         }
         None => None,
     };
@@ -166,7 +170,7 @@ async fn start_and_wait(roles: Roles) -> anyhow::Result<()> {
                 Some(ended) => ended,
                 None => signals.unless_again(broker.stopped()).await,
             };
-            ended.map_err(anyhow::Error::msg)
+            ended.map_err(anyhow::Error::new)
         }
         None => {
             signals.stopping().await;
@@ -221,6 +225,9 @@ struct Signals {
     interrupt: Signal,
     /// The terminal is gone; Java's shutdown hook runs then as well. Not under `nohup`.
     hang_up: Option<Signal>,
+    /// A file may not grow any more (`ulimit -f`). Watched so that it does not end the process:
+    /// the write that met it fails with an error.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -232,6 +239,7 @@ impl Signals {
                 true => None,
                 false => Some(signal(SignalKind::hangup())?),
             },
+            _file_size: signal(SignalKind::from_raw(surroundings::FILE_SIZE_SIGNAL))?,
         })
     }
 
@@ -247,6 +255,16 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             () = hung_up(self.hang_up.as_mut()) => {}
         }
+    }
+
+    /// Waits for a start, unless a signal comes: what it has recovered by then stays so, and the
+    /// next start goes on.
+    async fn unless_stopped<T>(&mut self, start: impl Future<Output = T>) -> T {
+        tokio::select! {
+            started = start => return started,
+            () = self.next() => eprintln!("stopped during the start; the next one goes on"),
+        }
+        std::process::exit(FAILED.into());
     }
 
     /// Waits for work that ends the process cleanly, unless a second signal comes or it takes

@@ -12,6 +12,9 @@ use settings::{Given, Machine};
 /// The environment variables whose `-D` options Java would see.
 const JAVA_OPTIONS: [&str; 2] = ["JAVA_OPT", "JAVA_OPT_EXT"];
 
+/// `SIGXFSZ`: a write would pass the process's limit of file sizes.
+pub(crate) const FILE_SIZE_SIGNAL: i32 = rustix::process::Signal::XFSZ.as_raw();
+
 /// What the environment says about settings.
 #[derive(Debug, Default)]
 pub(crate) struct Environment {

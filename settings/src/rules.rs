@@ -17,6 +17,7 @@ pub(crate) fn broker(settings: &mut BrokerSettings, report: &mut Report) {
     role(settings, report);
     ports(settings, report);
     ratios(settings, report);
+    bounds(settings, report);
     segments(settings, report);
 }
 
@@ -81,6 +82,21 @@ fn ratios(settings: &BrokerSettings, report: &mut Report) {
             let message = format!("{lower}={low} is above {upper}={high}");
             report.error(key, message, "a filling disk would pass them in the wrong order", None);
         }
+    }
+}
+
+/// A store that has no room for a segment to write, the next one and one to delete would be full
+/// from its beginning.
+fn bounds(settings: &BrokerSettings, report: &mut Report) {
+    let store = &settings.store;
+    let least = 3 * i64::from(store.mapped_file_size_commit_log);
+    if (1..least).contains(&store.store_bytes_max) {
+        let message =
+            format!("storeBytesMax={} is less than three segments", store.store_bytes_max);
+        let help = Some(format!(
+            "set it to {least} or more, or to 0 for no bound, or lower mappedFileSizeCommitLog"
+        ));
+        report.error("storeBytesMax", message, "the store would be full at once", help);
     }
 }
 

@@ -52,6 +52,13 @@ settings! {
         disk_space_warning_level_ratio: i32 = 90 => 35..=90, live;
         /// Whether segments that have not expired may be deleted when the disk fills.
         clean_file_forcibly_enable: bool = true, live;
+        /// Bytes that the store may take, 0 for no bound; Rockhopper's own. Where the next segment
+        /// would pass it, expired segments are deleted, then others if
+        /// `cleanFileForciblyEnable` allows that, else sends are refused. At least three segments.
+        store_bytes_max: i64 = 0 => 0..=i64::MAX, live;
+        /// Bytes that must stay free on the disks of commit log and store, 0 for no bound;
+        /// Rockhopper's own. What happens there is the same.
+        disk_free_bytes_min: i64 = 0 => 0..=i64::MAX, live;
         /// How often the store looks for segments to delete (ms).
         clean_resource_interval: i32 = 10_000 => 100..=3_600_000;
         /// Segments that one look may delete.

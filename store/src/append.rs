@@ -11,6 +11,7 @@ use message::record::{self, BLANK_LEN, MAGIC_BLANK};
 use message::{Draft, DraftError, Placement, sys_flag};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Bytes that a record may have besides the largest body (Java `MessageExtEncoder`).
 const RECORD_EXTRA: usize = 64 << 10;
@@ -105,7 +106,7 @@ pub enum AppendError {
         /// The limit.
         max: usize,
     },
-    /// The disk is fuller than `diskSpaceWarningLevelRatio`, or has no room for the next file.
+    /// The disk or the store is full; [`Store::full`] says what was reached.
     DiskFull,
     /// A write or sync failed; nothing is stored until a restart.
     Fenced,
@@ -201,9 +202,9 @@ impl Store {
             self.fence(&error);
         }
         if self.is_fenced() {
-            let whole_to = writer.whole_to;
-            let lost = |append: &&mut Append| append.outcome.is_ok_and(|a| a.log_end() > whole_to);
-            appends.iter_mut().filter(lost).for_each(|a| a.outcome = Err(AppendError::Fenced));
+            // Whatever was written, by this call or before somebody else's failure: a store that is
+            // fenced acknowledges nothing.
+            appends.iter_mut().for_each(|append| append.outcome = Err(AppendError::Fenced));
         }
         let refused = appends.iter().filter(|append| append.outcome.is_err()).count();
         self.stats.refuse(refused as u64);
@@ -290,17 +291,37 @@ impl Store {
     }
 
     fn next_segment(&self, writer: &mut Writer) -> Result<(), AppendError> {
+        if !self.log.segments.is_ready(writer.at)
+            && let Some(full) = self.next_file_bound()
+        {
+            *self.no_room.lock() = Some(full);
+            return Err(self.lack_segment());
+        }
         match self.log.segments.for_append(writer.at) {
             Ok(segment) => {
                 writer.segment = Some(segment);
                 Ok(())
             }
-            Err(Error::Full { .. }) => Err(AppendError::DiskFull),
+            Err(Error::Full { path }) => {
+                self.note_no_room(&path);
+                Err(self.lack_segment())
+            }
             Err(error) => {
                 self.fence(&error);
                 Err(AppendError::Fenced)
             }
         }
+    }
+
+    /// Refuses appends until a flush has made the next file: trying with each would cost more than
+    /// it takes to store a message.
+    fn lack_segment(&self) -> AppendError {
+        if !self.lacks_segment.swap(true, Ordering::AcqRel)
+            && let Some(why) = &*self.no_room.lock()
+        {
+            tracing::error!(%why, "no messages are taken until there is room for a log file");
+        }
+        AppendError::DiskFull
     }
 
     /// Encodes one message and returns its queue offset.

@@ -18,8 +18,9 @@ pub(crate) struct CommitLog {
     flushed_to: AtomicI64,
     /// Store time of the newest written record, ms since the epoch.
     newest_time: AtomicI64,
-    /// Held while a sync runs, so that one sync answers all who came before it.
-    syncing: Mutex<()>,
+    /// Held while a sync runs, so that one sync answers all who came before it. Why one failed:
+    /// those who waited meanwhile must not try again.
+    syncing: Mutex<Option<String>>,
 }
 
 impl CommitLog {
@@ -32,7 +33,7 @@ impl CommitLog {
             written_to: AtomicI64::new(0),
             flushed_to: AtomicI64::new(0),
             newest_time: AtomicI64::new(0),
-            syncing: Mutex::new(()),
+            syncing: Mutex::default(),
         }
     }
 
@@ -118,12 +119,21 @@ impl CommitLog {
         if self.flushed_to() >= wanted {
             return Ok(self.flushed_to());
         }
-        let _turn = self.syncing.lock();
+        let mut failed = self.syncing.lock();
         let (from, to) = (self.flushed_to(), self.written_to());
         if from >= wanted {
             // Somebody's sync, begun after our bytes were written, covered them.
             return Ok(from);
         }
+        if let Some(why) = failed.clone() {
+            return Err(Error::Fenced { why });
+        }
+        self.sync_range(from, to).inspect_err(|error| *failed = Some(error.to_string()))?;
+        self.flushed_to.store(to, Ordering::Release);
+        Ok(to)
+    }
+
+    fn sync_range(&self, from: i64, to: i64) -> Result<(), Error> {
         for segment in self.segments.all() {
             let (start, end) = (from.max(segment.start), to.min(segment.end()));
             if start < end {
@@ -132,8 +142,7 @@ impl CommitLog {
                 synced.map_err(Error::io("sync", &self.segments.path(segment.start)))?;
             }
         }
-        self.flushed_to.store(to, Ordering::Release);
-        Ok(to)
+        Ok(())
     }
 }
 

@@ -241,6 +241,14 @@ impl Queue {
         self.synced.store(to, Ordering::Release);
     }
 
+    /// What the units take on the disk, at most: whole pages.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        const PAGE: u64 = 4096;
+        let first = self.segments.first().map_or(0, |segment| segment.start);
+        let bytes = self.tail.lock().next() * UNIT - first;
+        bytes.max(0).unsigned_abs().next_multiple_of(PAGE)
+    }
+
     /// Bytes that are not durable.
     pub(crate) fn unsynced_bytes(&self) -> i64 {
         self.tail.lock().next() * UNIT - self.synced.load(Ordering::Acquire)

@@ -54,7 +54,11 @@ impl Error {
     pub(crate) fn io(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded if op != "sync" => {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge
+                if op != "sync" =>
+            {
                 Self::Full { path }
             }
             _ => Self::Io { op, path, source },
@@ -67,7 +71,12 @@ impl fmt::Display for Error {
         match self {
             Self::Io { op, path, source } => write!(f, "{op} {}: {source}", path.display()),
             Self::Full { path } => {
-                write!(f, "no space left on the disk for {}: free some or add some", path.display())
+                write!(
+                    f,
+                    "no space left on the disk, or a quota or file size limit reached, for {}: \
+                     free some or add some",
+                    path.display()
+                )
             }
             Self::Corrupt { path, why } => write!(f, "{}: {why}", path.display()),
             Self::Locked { path } => write!(

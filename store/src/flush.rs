@@ -3,6 +3,7 @@
 
 use crate::checkpoint::Mark;
 use crate::consume_queue::Queue;
+use crate::segments::Segment;
 use crate::{Error, Store, queue_ends};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -64,7 +65,7 @@ impl Store {
         self.check_fence()?;
         let flushed = self.flush_due(now);
         if flushed.is_ok() && self.waits_for_room.swap(false, Ordering::AcqRel) {
-            tracing::info!("there is room on the disk again, messages are taken");
+            tracing::warn!("there is room on the disk again, messages are taken");
         }
         self.wait_for_room(flushed).inspect_err(|error| self.fence(error))?;
         if self.waits_for_room.load(Ordering::Acquire) {
@@ -151,15 +152,23 @@ impl Store {
     /// full disk is no failure yet: the append that needs the file will be refused.
     fn prepare_segment(&self) {
         let segments = &self.log.segments;
-        let Some(last) = segments.last() else { return };
-        if self.log.written_to() - last.start < segments.file_bytes() / 2 {
+        let is_lacking = self.lacks_segment.load(Ordering::Acquire);
+        let half = segments.file_bytes() / 2;
+        let is_half_full = |last: Segment| self.log.written_to() - last.start >= half;
+        if segments.is_ahead() || !(is_lacking || segments.last().is_some_and(is_half_full)) {
             return;
         }
-        let made = segments.make_spare();
+        let made = match self.next_file_bound() {
+            Some(full) => Err(full.to_string()),
+            None => segments.make_spare().map_err(|error| error.to_string()),
+        };
         if let (Err(error), false) = (&made, self.lacks_spare.load(Ordering::Acquire)) {
             tracing::warn!(%error, "the next commit log file cannot be made ready");
         }
         self.lacks_spare.store(made.is_err(), Ordering::Release);
+        if made.is_ok() && self.lacks_segment.swap(false, Ordering::AcqRel) {
+            tracing::warn!("there is room for the next commit log file again, messages are taken");
+        }
     }
 
     /// Ends cleanly: no more appends; everything durable; `abort` removed, unless the store was

@@ -233,6 +233,17 @@ impl Index {
         })
     }
 
+    /// What the files take on the disk, at most: each key touches one page of slots.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        const PAGE: u64 = 4096;
+        let files = self.files.lock();
+        let of = |file: &IndexFile| {
+            let count = u64::try_from(file.header.count).unwrap_or(0);
+            self.shape.entry_at(0).min((count + 1) * PAGE) + self.shape.entry_bytes(count)
+        };
+        files.all.iter().map(of).sum()
+    }
+
     /// Removes files all of whose records lie before `log_min`, never the last one.
     pub(crate) fn expire(&self, log_min: i64) -> Result<usize, Error> {
         let mut files = self.files.lock();

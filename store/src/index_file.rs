@@ -50,8 +50,13 @@ impl Shape {
         (HEADER + slot * SLOT) as u64
     }
 
-    fn entry_at(&self, number: usize) -> u64 {
+    pub(crate) fn entry_at(&self, number: usize) -> u64 {
         self.slot_at(self.slots as usize) + (number * ENTRY) as u64
+    }
+
+    /// The bytes of so many entries.
+    pub(crate) fn entry_bytes(&self, count: u64) -> u64 {
+        count * ENTRY as u64
     }
 }
 

@@ -2,6 +2,7 @@
 //! queues and index led to them (Java `CleanCommitLogService`, `CleanConsumeQueueService`).
 
 use crate::disk::Space;
+use crate::segments::Segment;
 use crate::{Error, Store};
 use message::{Str, names};
 use std::sync::atomic::Ordering;
@@ -21,23 +22,32 @@ pub struct Retained {
 
 impl Store {
     /// One round of expiry at `now`, ms since the epoch. Call it every
-    /// [`crate::Settings::retain_interval_ms`]. Also decides whether the disk is too full to go on.
+    /// [`crate::Settings::retain_interval_ms`]. Then looks as [`Store::measure`] does whether the
+    /// store can go on.
     pub fn retain(&self, now: i64) -> Result<Retained, Error> {
         self.check_fence()?;
-        let used = self.log_space()?.used_ratio() * 100.0;
+        let spaces = self.spaces()?;
+        let used = spaces.used_percent();
         let settings = self.live();
         let refuse = used > f64::from(settings.disk_refuse_percent);
-        if self.disk_full.swap(refuse, Ordering::AcqRel) != refuse {
-            tracing::warn!(used, refuse, limit = settings.disk_refuse_percent, "disk space");
-        }
         let forced = settings.delete_forcibly && used > f64::from(settings.disk_force_percent);
         let hour = (now + settings.utc_offset_ms).div_euclid(MS_PER_HOUR).rem_euclid(24);
         let due = settings.delete_hours.iter().any(|at| i64::from(*at) == hour);
         let low = used > f64::from(settings.disk_used_percent);
-        if due || low || refuse || forced || self.take_manual_round() {
-            return self.remove_expired(now, forced);
+        let tight = self.bound_hit(spaces, self.next_file_bytes()).is_some();
+        let mut removed = Retained::default();
+        if due || low || refuse || forced || tight || self.take_manual_round() {
+            self.remove_expired(now, forced, &mut removed)?;
         }
-        Ok(Retained::default())
+        if tight && settings.delete_forcibly {
+            self.remove_for_bounds(&mut removed)?;
+        }
+        if removed.log_files > 0 {
+            tracing::info!(files = removed.log_files, forced, tight, "commit log files removed");
+            self.follow_log_min(&mut removed)?;
+        }
+        self.measure()?;
+        Ok(removed)
     }
 
     /// Lets the next rounds remove expired files whatever the hour (Java
@@ -52,32 +62,46 @@ impl Store {
     }
 
     /// Removes log files older than the reserved time, or of any age when `forced`, oldest first, a
-    /// bounded number, never the last one; then what led to them.
-    fn remove_expired(&self, now: i64, forced: bool) -> Result<Retained, Error> {
+    /// bounded number, never the last one.
+    fn remove_expired(&self, now: i64, forced: bool, removed: &mut Retained) -> Result<(), Error> {
         let settings = self.live();
         let reserved_ms = settings.reserved_hours.saturating_mul(MS_PER_HOUR);
         let modified = self.log.segments.modified()?;
-        let mut removed = Retained::default();
+        let is_old = |start: i64| {
+            let time = modified.iter().find(|(at, _)| *at == start);
+            time.is_some_and(|(_, time)| time.saturating_add(reserved_ms) <= now)
+        };
         while removed.log_files < settings.delete_files_at_once {
-            let segments = self.log.segments.all();
-            let [first, _, ..] = &segments[..] else { break };
-            // Under Sync a file may be complete and not yet durable.
-            if first.end() > self.log.flushed_to() {
-                break;
-            }
-            let time = modified.iter().find(|(start, _)| *start == first.start);
-            let is_old = time.is_some_and(|(_, time)| time.saturating_add(reserved_ms) <= now);
-            if !is_old && !forced {
+            let Some(first) = self.first_removable() else { break };
+            if !is_old(first.start) && !forced {
                 break;
             }
             self.log.segments.remove_first()?;
             removed.log_files += 1;
         }
-        if removed.log_files > 0 {
-            tracing::info!(files = removed.log_files, forced, "commit log files expired");
-            self.follow_log_min(&mut removed)?;
+        Ok(())
+    }
+
+    /// Removes log files of any age while an absolute bound has no room for the next one, a
+    /// bounded number.
+    fn remove_for_bounds(&self, removed: &mut Retained) -> Result<(), Error> {
+        let most = self.live().delete_files_at_once;
+        while removed.log_files < most
+            && self.first_removable().is_some()
+            && self.bound_hit(self.spaces()?, self.next_file_bytes()).is_some()
+        {
+            self.log.segments.remove_first()?;
+            removed.log_files += 1;
         }
-        Ok(removed)
+        Ok(())
+    }
+
+    /// The first file of the log, if there is another one behind it. Under
+    /// [`crate::FlushMode::Sync`] a file may be complete and not yet durable.
+    fn first_removable(&self) -> Option<Segment> {
+        let segments = self.log.segments.all();
+        let [first, _, ..] = &segments[..] else { return None };
+        (first.end() <= self.log.flushed_to()).then(|| first.clone())
     }
 
     /// Removes what of queues and index leads before the log's first offset.

@@ -160,14 +160,32 @@ impl Segments {
         Ok(segment)
     }
 
-    /// Makes the file after the last one ready, so that rolling need not wait for it.
+    /// Makes the file after the last one, or the first one, ready, so that rolling need not wait
+    /// for it.
     pub(crate) fn make_spare(&self) -> Result<(), Error> {
         let mut spare = self.spare.lock();
-        let Some(last) = self.last() else { return Ok(()) };
         if spare.is_none() {
-            *spare = Some(self.open(last.end())?);
+            *spare = Some(self.open(self.last().map_or(0, |last| last.end()))?);
         }
         Ok(())
+    }
+
+    /// Whether the file behind the written ones is made already.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.spare.lock().is_some()
+    }
+
+    /// Whether `offset` can be written without making a file.
+    pub(crate) fn is_ready(&self, offset: i64) -> bool {
+        let start = self.start_for(offset);
+        let is_spare = || self.spare.lock().as_ref().is_some_and(|spare| spare.start == start);
+        self.find(offset).is_some() || is_spare()
+    }
+
+    /// The bytes of all files, the one made ready included.
+    pub(crate) fn bytes_with_spare(&self) -> u64 {
+        let spare = usize::from(self.is_ahead());
+        (self.files.read().len() + spare) as u64 * self.file_bytes.unsigned_abs()
     }
 
     /// Removes the file that was made ready and not needed.

@@ -85,6 +85,10 @@ pub struct Settings {
     pub disk_refuse_percent: u8,
     /// `cleanFileForciblyEnable`.
     pub delete_forcibly: bool,
+    /// `storeBytesMax`: what the store may take; 0 for no bound.
+    pub store_bytes_max: u64,
+    /// `diskFreeBytesMin`: what must stay free on the disk; 0 for no bound.
+    pub disk_free_bytes_min: u64,
     /// What local time is ahead of UTC; for `deleteWhen` and the names of index files.
     pub utc_offset_ms: i64,
 }
@@ -131,6 +135,8 @@ impl Default for Settings {
             disk_force_percent: 85,
             disk_refuse_percent: 90,
             delete_forcibly: true,
+            store_bytes_max: 0,
+            disk_free_bytes_min: 0,
             utc_offset_ms: 0,
         }
     }
@@ -170,6 +176,18 @@ impl Settings {
         if self.index_entries < 2 || self.index_entries > 1 << 28 {
             return refuse("maxIndexNum", "must be from 2 to 268435456");
         }
+        let least = 3 * self.commit_log_file_bytes;
+        if (1..least).contains(&self.store_bytes_max) {
+            let why = "must be 0, for no bound, or at least three times mappedFileSizeCommitLog: a \
+                       file that is written, the next one, and one that can be removed";
+            return refuse("storeBytesMax", why);
+        }
+        let marks = [self.disk_used_percent, self.disk_force_percent, self.disk_refuse_percent];
+        if !marks.is_sorted() {
+            let why = "must not be below diskSpaceCleanForciblyRatio, nor that below \
+                       diskMaxUsedSpaceRatio: a filling disk would pass them in the wrong order";
+            return refuse("diskSpaceWarningLevelRatio", why);
+        }
         if self.delete_hours.iter().any(|hour| *hour > 23) {
             return refuse("deleteWhen", "must be hours from 00 to 23, joined by ;");
         }
@@ -201,5 +219,7 @@ mod tests {
         check(|s| s.commit_log_file_bytes = 2 << 30, "mappedFileSizeCommitLog");
         check(|s| s.consume_queue_file_bytes = 6_000_001, "mappedFileSizeConsumeQueue");
         check(|s| s.delete_hours = vec![24], "deleteWhen");
+        check(|s| s.store_bytes_max = (3 << 30) - 1, "storeBytesMax");
+        check(|s| s.disk_used_percent = 86, "diskSpaceWarningLevelRatio");
     }
 }

@@ -6,6 +6,7 @@ use crate::checkpoint::Checkpoint;
 use crate::commit_log::CommitLog;
 use crate::disk::{Disk, Lock};
 use crate::flush::{FlushTimes, Unflushed};
+use crate::full::Full;
 use crate::index::Index;
 use crate::queues::Queues;
 use crate::recover::Recovery;
@@ -34,9 +35,15 @@ pub struct Store {
     pub(crate) unflushed: Mutex<VecDeque<Unflushed>>,
     /// Held while a periodic flush runs.
     pub(crate) flush_times: Mutex<FlushTimes>,
+    /// What [`Store::measure`] found.
+    pub(crate) full: Mutex<Option<Full>>,
     pub(crate) disk_full: AtomicBool,
     /// Queue units or index keys wait for room on the disk.
     pub(crate) waits_for_room: AtomicBool,
+    /// The log file that an append needed could not be made; tried again with every flush.
+    pub(crate) lacks_segment: AtomicBool,
+    /// Where the system had no room the last time.
+    pub(crate) no_room: Mutex<Option<Full>>,
     /// The next log file could not be made ready.
     pub(crate) lacks_spare: AtomicBool,
     pub(crate) manual_rounds: AtomicU32,
@@ -105,8 +112,11 @@ impl Store {
             checkpoint,
             unflushed: Mutex::default(),
             flush_times: Mutex::default(),
+            full: Mutex::default(),
             disk_full: AtomicBool::new(false),
             waits_for_room: AtomicBool::new(false),
+            lacks_segment: AtomicBool::new(false),
+            no_room: Mutex::default(),
             lacks_spare: AtomicBool::new(false),
             manual_rounds: AtomicU32::new(0),
             stats: Stats::default(),
@@ -202,8 +212,8 @@ impl Store {
         if self.is_fenced() {
             return Some(AppendError::Fenced);
         }
-        let is_full = |full: &AtomicBool| full.load(Ordering::Acquire);
-        (is_full(&self.disk_full) || is_full(&self.waits_for_room)).then_some(AppendError::DiskFull)
+        let full = [&self.disk_full, &self.waits_for_room, &self.lacks_segment];
+        full.iter().any(|full| full.load(Ordering::Acquire)).then_some(AppendError::DiskFull)
     }
 
     pub(crate) fn is_fenced(&self) -> bool {
@@ -213,8 +223,17 @@ impl Store {
     /// Takes no more writes. A failed write or sync is never tried again: the page cache may have
     /// dropped what it could not write, and a second try would lie.
     pub(crate) fn fence(&self, error: &Error) {
-        if self.fence.set(error.to_string()).is_ok() {
-            tracing::error!(%error, "the store takes no more writes; mend the disk and restart");
+        let why = match error {
+            Error::Fenced { why } => why.clone(),
+            error => error.to_string(),
+        };
+        if self.fence.set(why).is_ok() {
+            tracing::error!(
+                %error,
+                "a write or sync failed: nothing is stored or acknowledged any more. What was \
+                 acknowledged before is kept as docs/durability.md says. Look for errors of the \
+                 disk (dmesg, SMART), mend or replace it, then start again"
+            );
         }
     }
 
@@ -223,8 +242,10 @@ impl Store {
     /// it.
     pub(crate) fn wait_for_room(&self, written: Result<(), Error>) -> Result<(), Error> {
         match written {
-            Err(error @ Error::Full { .. }) => {
+            Err(Error::Full { path }) => {
+                self.note_no_room(&path);
                 if !self.waits_for_room.swap(true, Ordering::AcqRel) {
+                    let error = Error::Full { path };
                     tracing::error!(%error, "no messages are taken until there is room again");
                 }
                 Ok(())

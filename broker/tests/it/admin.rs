@@ -220,7 +220,8 @@ async fn settings_change_all_or_none_and_say_why_not() {
     assert_ne!(before.fields.get("version"), after.fields.get("version"));
 }
 
-/// What the stock 5.5.0 broker shows with code 28 while no message is delayed, and one key of 4.x.
+/// What the stock 5.5.0 broker shows with code 28 while no message is delayed, one key of 4.x, and
+/// `readiness`, which is ours.
 const RUNTIME_KEYS: &str = "EndTransactionQueueSize EndTransactionThreadPoolQueueCapacity \
     ackThreadPoolQueueCapacity ackThreadPoolQueueHeadWaitTimeMills ackThreadPoolQueueSize \
     bootTimestamp brokerActive brokerVersionDesc commitLogDirCapacity commitLogDiskRatio \
@@ -234,7 +235,8 @@ const RUNTIME_KEYS: &str = "EndTransactionQueueSize EndTransactionThreadPoolQueu
     pullThreadPoolQueueSize putLatency99 putLatency999 putMessageAverageSize \
     putMessageDistributeTime putMessageEntireTimeMax putMessageFailedTimes putMessageSizeTotal \
     putMessageTimesTotal putTps queryThreadPoolQueueCapacity queryThreadPoolQueueHeadWaitTimeMills \
-    queryThreadPoolQueueSize remainHowManyDataToFlush remainTransientStoreBufferNumbs runtime \
+    queryThreadPoolQueueSize readiness remainHowManyDataToFlush \
+    remainTransientStoreBufferNumbs runtime \
     sendThreadPoolQueueCapacity sendThreadPoolQueueHeadWaitTimeMills sendThreadPoolQueueSize \
     startAcceptSendRequestTimeStamp timerCongestNum timerDequeueTps timerEnqueueTps \
     timerOffsetBehind timerReadBehind";

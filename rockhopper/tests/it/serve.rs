@@ -6,24 +6,24 @@ use std::process::Command;
 use crate::process::{Server, command, free_port, fresh_dir, run, succeed, text};
 
 /// What the last line of a broker's start contains.
-const READY: &str = "boot success. serializeType=JSON and name server is";
+pub(crate) const READY: &str = "boot success. serializeType=JSON and name server is";
 
-struct Ports {
-    namesrv: String,
-    broker: String,
+pub(crate) struct Ports {
+    pub(crate) namesrv: String,
+    pub(crate) broker: String,
 }
 
 impl Ports {
-    fn free() -> Self {
+    pub(crate) fn free() -> Self {
         Self { namesrv: free_port().to_string(), broker: free_port().to_string() }
     }
 
-    fn servers(&self) -> String {
+    pub(crate) fn servers(&self) -> String {
         format!("127.0.0.1:{}", self.namesrv)
     }
 }
 
-fn dev(data: &Path, ports: &Ports) -> Command {
+pub(crate) fn dev(data: &Path, ports: &Ports) -> Command {
     let mut command = command("rockhopper");
     command.arg("dev").arg("--data").arg(data);
     command.args(["--namesrv-port", &ports.namesrv, "--broker-port", &ports.broker]);

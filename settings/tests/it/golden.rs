@@ -13,6 +13,9 @@ const GOLDEN: &str = include_str!("../golden/settings-5.5.0.tsv");
 const FROM_MACHINE: [&str; 6] =
     ["brokerName", "brokerIP1", "brokerIP2", "storePathRootDir", "kvConfigPath", "configStorePath"];
 
+/// Keys that only we have.
+const OWN: [&str; 2] = ["storeBytesMax", "diskFreeBytesMin"];
+
 type Known = BTreeMap<(String, String), (String, Option<String>)>;
 
 /// Class and key to type and default, from our tables.
@@ -67,6 +70,7 @@ fn every_key_of_java_stands_in_exactly_one_table() {
             assert_eq!(our_default.as_deref(), default, "default of {class} {key}");
         }
     }
+    known.retain(|(_, key), _| !OWN.contains(&key.as_str()));
     assert!(known.is_empty(), "keys that Java does not have: {known:?}");
 }
 

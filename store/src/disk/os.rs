@@ -79,16 +79,17 @@ impl Disk for OsDisk {
 
     fn replace(&self, path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
         let dir = parent(path);
-        fs::create_dir_all(dir)?;
+        make_dirs(dir)?;
         let temporary = with_suffix(path, ".tmp");
         let mut file = fs::File::create(&temporary)?;
+        if let Ok(former) = fs::metadata(path) {
+            // Passwords may stand in it.
+            file.set_permissions(former.permissions())?;
+        }
         file.write_all(content)?;
         file.sync_all()?;
         if let Some(backup) = backup {
-            match fs::rename(path, backup) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                kept => kept?,
-            }
+            keep(path, backup)?;
         }
         fs::rename(&temporary, path)?;
         fs::File::open(dir)?.sync_all()
@@ -114,7 +115,7 @@ impl Disk for OsDisk {
     }
 
     fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn Lock>> {
-        fs::create_dir_all(parent(path))?;
+        make_dirs(parent(path))?;
         let mut options = fs::OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(false).open(path)?;
         // The record lock is the one that Java's broker takes; it does not hold within a process,
@@ -143,7 +144,11 @@ impl Lock for OsLock {}
 
 fn create(path: &Path, size: u64, space: Allocation) -> io::Result<fs::File> {
     let dir = parent(path);
-    fs::create_dir_all(dir)?;
+    match space {
+        // What is sparse can be made anew from the log; its name need not be durable.
+        Allocation::Sparse => fs::create_dir_all(dir)?,
+        Allocation::Reserved => make_dirs(dir)?,
+    }
     let mut options = fs::OpenOptions::new();
     let file = options.read(true).write(true).create_new(true).open(path)?;
     let sized = match space {
@@ -158,6 +163,36 @@ fn create(path: &Path, size: u64, space: Allocation) -> io::Result<fs::File> {
         return Err(error);
     }
     Ok(file)
+}
+
+/// Makes a directory and those above it that are missing, each durably.
+fn make_dirs(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let above = parent(dir);
+    make_dirs(above)?;
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    fs::File::open(above)?.sync_all()
+}
+
+/// Keeps a file's content under a second name; there is no time at which either name is missing,
+/// except on file systems without links.
+fn keep(path: &Path, backup: &Path) -> io::Result<()> {
+    let beside = with_suffix(backup, ".tmp");
+    let absent = |error: &io::Error| error.kind() == ErrorKind::NotFound;
+    match fs::remove_file(&beside) {
+        Err(error) if !absent(&error) => return Err(error),
+        _ => {}
+    }
+    match fs::hard_link(path, &beside) {
+        Ok(()) => fs::rename(&beside, backup),
+        Err(error) if absent(&error) => Ok(()),
+        Err(_) => fs::rename(path, backup),
+    }
 }
 
 /// Takes all blocks at once, where the file system can; else the file is sparse.

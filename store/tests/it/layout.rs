@@ -146,7 +146,8 @@ fn files_of_another_size_are_refused_with_the_way_out() {
 #[test]
 fn expired_files_go_with_what_leads_to_them() {
     let disk = sim();
-    let settings = Settings { disk_force_percent: 10, ..small(Path::new(ROOT)) };
+    let settings =
+        Settings { disk_used_percent: 10, disk_force_percent: 10, ..small(Path::new(ROOT)) };
     let store = open(&disk, &settings);
     for number in 0..400 {
         append(&store, NOW + number, draft("T", 0, &format!("{number}")));

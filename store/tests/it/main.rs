@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "all of this is tests")]
 
+mod bounds;
 mod crash;
 mod damage;
+mod fence;
 mod full_disk;
 mod layout;
 mod round_trip;

@@ -4,6 +4,7 @@
 
 use super::{failed, json};
 use crate::broker::Broker;
+use crate::readiness;
 use message::{Str, names};
 use remoting::body::controller::HARuntimeInfo;
 use remoting::body::table::KVTable;
@@ -36,6 +37,7 @@ pub fn info(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal>
     table.put("bootTimestamp", identity.boot_ms);
     table.put("runtime", run_time(call.now_ms - identity.boot_ms));
     table.put("brokerActive", true);
+    table.put(readiness::KEY, broker.readiness());
     table.put("brokerVersionDesc", Version::CURRENT);
     let accepts_from = broker.settings().broker.start_accept_send_request_time_stamp;
     table.put("startAcceptSendRequestTimeStamp", accepts_from);

@@ -1,0 +1,91 @@
+//! Whether the broker takes messages, in words: not while its store is opened, not while that is
+//! full, not after it failed. And what stands behind the ports meanwhile: the port is open from the
+//! first moment, so that a client learns why it has to wait.
+
+use crate::broker::Broker;
+use crate::serve::Port;
+use parking_lot::Mutex;
+use remoting::codes::ResponseCode;
+use remoting::command::Command;
+use remoting::connection::Serve;
+use remoting::outbox::Outbox;
+use remoting::peer::Peer;
+use remoting::reply::{Refusal, Ticket};
+use std::sync::{Arc, OnceLock};
+use store::Progress;
+
+/// What [`Broker::readiness`] says when messages are taken.
+pub const READY: &str = "ready";
+/// The key of the runtime table (28) that holds [`Broker::readiness`]; Rockhopper's own.
+pub const KEY: &str = "readiness";
+
+/// How far the opening of the store has come.
+#[derive(Debug, Default)]
+pub(crate) struct Opening(Mutex<Option<Progress>>);
+
+impl Opening {
+    /// Notes a step.
+    pub(crate) fn note(&self, progress: Progress) {
+        *self.0.lock() = Some(progress);
+    }
+
+    /// In words: `recovering, 40 % (reading the commit log)`.
+    pub(crate) fn words(&self) -> String {
+        match *self.0.lock() {
+            Some(progress) => format!("recovering, {} % ({})", progress.percent(), progress.what),
+            None => "recovering, 0 %".to_owned(),
+        }
+    }
+}
+
+/// What stands behind a port: until the store is open every request is told how far that is.
+pub(crate) struct Gate {
+    pub(crate) opening: Arc<Opening>,
+    pub(crate) port: OnceLock<Port>,
+}
+
+impl Serve for Gate {
+    fn serve(&self, peer: &Arc<Peer>, requests: &mut Vec<Command>, out: &mut Outbox) {
+        if let Some(port) = self.port.get() {
+            return port.serve(peer, requests, out);
+        }
+        for command in requests.drain(..) {
+            let refusal = Refusal::new(ResponseCode::SERVICE_NOT_AVAILABLE, self.opening.words());
+            Ticket::of(&command).answer(refusal.into(), out);
+        }
+    }
+
+    fn closed(&self, peer: &Arc<Peer>) {
+        if let Some(port) = self.port.get() {
+            port.closed(peer);
+        }
+    }
+}
+
+impl Broker {
+    /// Whether messages are taken: [`READY`], or why not.
+    pub fn readiness(&self) -> String {
+        if let Some(why) = self.store.fence_reason() {
+            return format!("failed, the broker stops: {why}");
+        }
+        match (self.store.full(), self.store.refusal()) {
+            (Some(full), _) => format!("full, messages are refused and can be read: {full}"),
+            (None, Some(refusal)) => format!("messages are refused: {refusal}"),
+            (None, None) => READY.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_opening_says_how_far_it_is() {
+        let opening = Opening::default();
+        assert_eq!(opening.words(), "recovering, 0 %");
+        let what = "reading the commit log";
+        opening.note(Progress { what, done_bytes: 2, total_bytes: 5 });
+        assert_eq!(opening.words(), "recovering, 40 % (reading the commit log)");
+    }
+}

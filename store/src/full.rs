@@ -1,0 +1,190 @@
+//! When a store is full: the marks of Java's ratios, two absolute bounds of our own, and a disk
+//! that took no more. What is removed to make room stands in `retain`.
+
+use crate::disk::Space;
+use crate::{Error, Store};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+/// Why no messages are taken though nothing failed, for the sender and the operator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Full {
+    /// The directory or file that is meant.
+    pub path: PathBuf,
+    /// What was reached.
+    pub bound: Bound,
+}
+
+/// What a full store has reached. Sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// `diskSpaceWarningLevelRatio`.
+    Ratio {
+        /// Percent of the file system in use.
+        used: f64,
+        /// The setting, percent.
+        limit: u8,
+    },
+    /// `storeBytesMax`.
+    StoreBytes {
+        /// What the store takes, with the next log file that it needs.
+        used: u64,
+        /// The setting.
+        limit: u64,
+    },
+    /// `diskFreeBytesMin`.
+    FreeBytes {
+        /// What is free, less the next log file where one is needed.
+        free: u64,
+        /// The setting.
+        limit: u64,
+    },
+    /// The file system, a quota or the process's limit of file sizes gave no more.
+    NoRoom {
+        /// Used bytes of the file system.
+        used: u64,
+        /// All bytes of it that may be used.
+        limit: u64,
+    },
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match self.bound {
+            Bound::Ratio { used, limit } => write!(
+                f,
+                "the disk of {path} is full: {used:.1} % used, limit {limit} % \
+                 (setting diskSpaceWarningLevelRatio)"
+            ),
+            Bound::StoreBytes { used, limit } => write!(
+                f,
+                "the store in {path} is full: {used} bytes used or needed next, limit {limit} \
+                 (setting storeBytesMax)"
+            ),
+            Bound::FreeBytes { free, limit } => write!(
+                f,
+                "the disk of {path} is full: {free} bytes free or left by the next file, limit \
+                 {limit} (setting diskFreeBytesMin)"
+            ),
+            Bound::NoRoom { used, limit } => write!(
+                f,
+                "the system has no room for {path}: {used} bytes used, limit {limit} of the file \
+                 system, or a quota or file size limit before it (setting \
+                 diskSpaceWarningLevelRatio would refuse earlier)"
+            ),
+        }
+    }
+}
+
+/// What [`Store::retain`] and the append need to know of the disks at one time.
+#[derive(Clone, Copy)]
+pub(crate) struct Spaces {
+    log: Space,
+    root: Space,
+}
+
+impl Spaces {
+    /// The used part of the fuller disk, percent.
+    pub(crate) fn used_percent(&self) -> f64 {
+        self.log.used_ratio().max(self.root.used_ratio()) * 100.0
+    }
+}
+
+impl Store {
+    /// Why no messages are taken now though nothing failed.
+    pub fn full(&self) -> Option<Full> {
+        let unwritten = || self.waits_for_room.load(Ordering::Acquire);
+        let measured = self.full.lock().clone();
+        let lacking = || self.lacks_segment.load(Ordering::Acquire) || unwritten();
+        measured.or_else(|| if lacking() { self.no_room.lock().clone() } else { None })
+    }
+
+    /// Looks how full the disks are and takes or refuses messages from now on. Cheap; call it
+    /// every second.
+    ///
+    /// # Errors
+    /// When the file system cannot be asked; the store is not fenced.
+    pub fn measure(&self) -> Result<(), Error> {
+        let spaces = self.spaces()?;
+        let limit = self.live().disk_refuse_percent;
+        let is_over = |space: Space| space.used_ratio() * 100.0 > f64::from(limit);
+        let over = |path: &Path, space: Space| {
+            let bound = Bound::Ratio { used: space.used_ratio() * 100.0, limit };
+            is_over(space).then(|| Full { path: path.into(), bound })
+        };
+        let full = over(self.log.segments.dir(), spaces.log)
+            .or_else(|| over(&self.settings.root, spaces.root))
+            .or_else(|| self.bound_hit(spaces, 0));
+        let mut known = self.full.lock();
+        match (&*known, &full) {
+            (None, Some(why)) => tracing::error!(
+                %why, "no messages are taken until there is room again; free or add some"
+            ),
+            (Some(_), None) => {
+                tracing::warn!("there is room on the disk again, messages are taken")
+            }
+            _ => {}
+        }
+        self.disk_full.store(full.is_some(), Ordering::Release);
+        *known = full;
+        Ok(())
+    }
+
+    pub(crate) fn spaces(&self) -> Result<Spaces, Error> {
+        Ok(Spaces { log: self.log_space()?, root: self.root_space()? })
+    }
+
+    /// The absolute bound that `more` bytes would pass, if any.
+    pub(crate) fn bound_hit(&self, spaces: Spaces, more: u64) -> Option<Full> {
+        let settings = self.live();
+        let limit = settings.store_bytes_max;
+        if limit > 0 {
+            let used = self.store_bytes() + more;
+            let bound = Bound::StoreBytes { used, limit };
+            if used > limit {
+                return Some(Full { path: self.settings.root.clone(), bound });
+            }
+        }
+        let limit = settings.disk_free_bytes_min;
+        let dirs = [
+            (self.log.segments.dir(), spaces.log.available.saturating_sub(more)),
+            (&*self.settings.root, spaces.root.available),
+        ];
+        let (path, free) = dirs.into_iter().find(|(_, free)| *free < limit)?;
+        Some(Full { path: path.into(), bound: Bound::FreeBytes { free, limit } })
+    }
+
+    /// Bytes of the next log file when it is not made yet.
+    pub(crate) fn next_file_bytes(&self) -> u64 {
+        let segments = &self.log.segments;
+        if segments.is_ahead() { 0 } else { segments.file_bytes().unsigned_abs() }
+    }
+
+    /// The absolute bound that the next log file would pass, if any. Without bounds nothing is
+    /// asked.
+    pub(crate) fn next_file_bound(&self) -> Option<Full> {
+        let settings = self.live();
+        if settings.store_bytes_max == 0 && settings.disk_free_bytes_min == 0 {
+            return None;
+        }
+        self.bound_hit(self.spaces().ok()?, self.log.segments.file_bytes().unsigned_abs())
+    }
+
+    /// What the store takes on the disk: the log's files whole, of queues and index what was
+    /// written. Configuration files and what a file system adds are not counted.
+    pub fn store_bytes(&self) -> u64 {
+        let log = self.log.segments.bytes_with_spare();
+        let queues: u64 = self.queues.all().iter().map(|queue| queue.disk_bytes()).sum();
+        log + queues + self.index.as_ref().map_or(0, crate::index::Index::disk_bytes)
+    }
+
+    /// Notes that the system gave no room for `path`.
+    pub(crate) fn note_no_room(&self, path: &Path) {
+        let space = self.disk.space(path).unwrap_or(Space { total: 0, free: 0, available: 0 });
+        let used = space.total.saturating_sub(space.free);
+        let bound = Bound::NoRoom { used, limit: used + space.available };
+        *self.no_room.lock() = Some(Full { path: path.into(), bound });
+    }
+}

@@ -1,0 +1,209 @@
+//! When the store is full by its settings, what is removed then, and that it goes on by itself.
+
+use crate::support::*;
+use simulator::SimDisk;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use store::disk::{Allocation, File, Listed, Lock, Space};
+use store::{Append, AppendError, Bound, Disk, Settings, Store};
+
+const HOUR: i64 = 3_600_000;
+const FILE: u64 = 16 << 10;
+
+/// A disk whose space a test decides.
+struct Measured {
+    inner: SimDisk,
+    space: Mutex<Space>,
+}
+
+impl Measured {
+    fn new() -> Arc<Self> {
+        let space = Mutex::new(Space { total: 1_000, free: 500, available: 500 });
+        Arc::new(Self { inner: SimDisk::new(5), space })
+    }
+
+    /// Leaves so many of 1,000 units free.
+    fn leave(&self, free: u64) {
+        *self.space.lock().unwrap() = Space { total: 1_000, free, available: free };
+    }
+}
+
+impl Disk for Measured {
+    fn open(&self, path: &Path, size: u64, space: Allocation) -> io::Result<Arc<dyn File>> {
+        self.inner.open(path, size, space)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
+        self.inner.list(dir)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove(path)
+    }
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.remove_dir(dir)
+    }
+    fn replace(&self, path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
+        self.inner.replace(path, content, backup)
+    }
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.inner.read(path)
+    }
+    fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        self.inner.sync_all(dir)
+    }
+    fn space(&self, _: &Path) -> io::Result<Space> {
+        Ok(*self.space.lock().unwrap())
+    }
+    fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn Lock>> {
+        self.inner.lock(path, content)
+    }
+}
+
+/// Nothing is removed because of its age or the hour.
+fn settings() -> Settings {
+    Settings { delete_hours: Vec::new(), reserved_hours: 1_000_000, ..small(Path::new("/store")) }
+}
+
+fn try_append(store: &Store, body: &str) -> Result<(), AppendError> {
+    let mut list = [Append::one(draft("T", 0, body))];
+    store.append(NOW, &mut list);
+    list[0].outcome.map(drop)
+}
+
+/// Appends until `files` log files are begun, or the store refuses.
+fn fill(store: &Store, files: u64) -> Result<(), AppendError> {
+    while store.max_log_offset().unsigned_abs() < (files - 1) * FILE + 100 {
+        try_append(store, &"x".repeat(1_500))?;
+        store.flush(NOW).unwrap();
+    }
+    Ok(())
+}
+
+fn open_measured(change: impl FnOnce(&mut Settings)) -> (Arc<Measured>, Store) {
+    let measured = Measured::new();
+    let disk: Arc<dyn Disk> = measured.clone();
+    let mut settings = settings();
+    change(&mut settings);
+    let store = open(&disk, &settings);
+    (measured, store)
+}
+
+#[test]
+fn above_the_last_ratio_sends_are_refused_with_path_used_limit_and_setting() {
+    let (disk, store) = open_measured(|s| s.delete_forcibly = false);
+    fill(&store, 3).unwrap();
+    disk.leave(100);
+    store.measure().unwrap();
+    assert_eq!(store.full(), None, "90 % is not above 90 %");
+    disk.leave(99);
+    store.measure().unwrap();
+    assert_eq!(try_append(&store, "no"), Err(AppendError::DiskFull));
+    let why = store.full().unwrap().to_string();
+    for part in ["/store/commitlog", "90.1 % used", "limit 90 %", "diskSpaceWarningLevelRatio"] {
+        assert!(why.contains(part), "{part} in {why}");
+    }
+    assert_eq!(read(&store, "T", 0, 0).messages.len(), 7, "reading goes on");
+    disk.leave(100);
+    store.measure().unwrap();
+    try_append(&store, "yes").unwrap();
+}
+
+#[test]
+fn the_ratios_remove_what_they_are_documented_to_remove() {
+    let (disk, store) = open_measured(|s| s.reserved_hours = 72);
+    fill(&store, 4).unwrap();
+    let log_min = || store.min_log_offset().unsigned_abs() / FILE;
+    // SimDisk knows no times of files: they are all as old as the epoch.
+    let young = 72 * HOUR - 1;
+    let old = 72 * HOUR;
+    disk.leave(250);
+    assert_eq!(store.retain(old).unwrap().log_files, 0, "75 %, and it is not the hour");
+    disk.leave(249);
+    assert_eq!(store.retain(young).unwrap().log_files, 0, "above 75 %, but too young");
+    disk.leave(149);
+    store.retune(Settings { delete_files_at_once: 1, ..store.settings().clone() }).unwrap();
+    assert_eq!(store.retain(young).unwrap().log_files, 1, "above 85 % whatever the age");
+    let forbidden = Settings { delete_forcibly: false, ..store.settings().clone() };
+    store.retune(forbidden).unwrap();
+    assert_eq!(store.retain(young).unwrap().log_files, 0, "unless that is switched off");
+    disk.leave(249);
+    assert_eq!(store.retain(old).unwrap().log_files, 2, "above 75 % what is old");
+    assert_eq!(log_min(), 3, "never the last one");
+    let first = read(&store, "T", 0, store.min_offset("T", 0));
+    let first = record_of(&first.messages[0]).log_offset;
+    assert_eq!(first.unsigned_abs() / FILE, 3, "the queue follows");
+}
+
+#[test]
+fn at_the_hour_what_is_old_goes() {
+    let (_disk, store) = open_measured(|s| {
+        s.reserved_hours = 1;
+        s.delete_hours = vec![4, 16];
+        s.utc_offset_ms = 2 * HOUR;
+    });
+    fill(&store, 3).unwrap();
+    for (hour, files) in [(13, 0), (15, 0), (14, 2)] {
+        assert_eq!(store.retain(48 * HOUR + hour * HOUR).unwrap().log_files, files, "{hour} UTC");
+    }
+}
+
+#[test]
+fn a_store_at_its_bound_removes_the_oldest_and_never_refuses() {
+    let (_disk, store) = open_measured(|s| s.store_bytes_max = 6 * FILE);
+    for _ in 0..100 {
+        fill(&store, store.max_log_offset().unsigned_abs() / FILE + 2).unwrap();
+        store.retain(NOW).unwrap();
+        assert!(store.store_bytes() <= 6 * FILE, "{}", store.store_bytes());
+    }
+    assert!(store.min_log_offset() > 0);
+}
+
+#[test]
+fn a_bound_that_may_not_be_kept_by_removing_refuses_until_it_is_raised() {
+    let (_disk, store) = open_measured(|s| {
+        s.store_bytes_max = 6 * FILE;
+        s.delete_forcibly = false;
+    });
+    let mut refused = Ok(());
+    for _ in 0..20 {
+        refused = fill(&store, store.max_log_offset().unsigned_abs() / FILE + 2);
+        assert_eq!(store.retain(NOW).unwrap().log_files, 0);
+        if refused.is_err() {
+            break;
+        }
+    }
+    assert_eq!(refused, Err(AppendError::DiskFull));
+    assert!(store.store_bytes() <= 6 * FILE, "{}", store.store_bytes());
+    let why = store.full().unwrap();
+    assert!(matches!(why.bound, Bound::StoreBytes { limit, .. } if limit == 6 * FILE), "{why}");
+    assert!(why.to_string().contains("storeBytesMax") && why.to_string().contains("/store"));
+    store.flush(NOW).unwrap();
+    assert_eq!(try_append(&store, "no"), Err(AppendError::DiskFull), "a flush changes nothing");
+    let raised = Settings { store_bytes_max: 12 * FILE, ..store.settings().clone() };
+    store.retune(raised).unwrap();
+    store.flush(NOW).unwrap();
+    try_append(&store, "yes").unwrap();
+}
+
+#[test]
+fn free_bytes_are_kept_by_removing_then_by_refusing() {
+    let (disk, store) = open_measured(|s| s.disk_free_bytes_min = FILE);
+    let room = |files: u64| {
+        let free = files * FILE;
+        *disk.space.lock().unwrap() = Space { total: 6 * FILE, free, available: free };
+    };
+    room(5);
+    fill(&store, 4).unwrap();
+    room(1);
+    let removed = store.retain(NOW).unwrap().log_files;
+    assert_eq!(removed, 3, "the space does not come back here, so that all but the last go");
+    assert_eq!(store.full(), None, "just as many are free as must be");
+    *disk.space.lock().unwrap() = Space { total: 6 * FILE, free: FILE - 1, available: FILE - 1 };
+    store.measure().unwrap();
+    assert_eq!(try_append(&store, "no"), Err(AppendError::DiskFull));
+    let why = store.full().unwrap().to_string();
+    assert!(why.contains("16383 bytes free") && why.contains("diskFreeBytesMin"), "{why}");
+    room(5);
+    store.measure().unwrap();
+    try_append(&store, "yes").unwrap();
+}
