@@ -70,6 +70,9 @@ settings! {
         enabled_append_prop_crc as "enabledAppendPropCRC": bool = false;
         /// Whether recovery checks the body's checksum.
         check_crc_on_recover as "checkCRCOnRecover": bool = true;
+        /// Whether the commit log ends at its first damaged record, as in Java: everything behind
+        /// is deleted; Rockhopper's own. Else the damage is set aside and what follows is kept.
+        cut_log_at_damage: bool = false;
 
         /// Bytes that one pull may return from memory.
         max_transfer_bytes_on_message_in_memory: i32 = 262_144 => 1..=67_108_864, live;

@@ -21,6 +21,10 @@ pub(crate) enum Mark {
     IndexTime = 16,
     /// Log offset up to which queue units are durable (Java 5.5.0 on).
     QueuesTo = 40,
+    /// Checksum of Rockhopper's own mark, all bytes behind this one.
+    OwnSeal = 4048,
+    /// The bytes of every commit-log file.
+    OwnFileBytes = 4056,
     /// Rockhopper's own mark, in bytes that Java leaves alone: [`OWN_MAGIC`].
     OwnMagic = 4064,
     /// Log offset up to which log, queues and index are durable.
@@ -47,21 +51,26 @@ struct State {
 }
 
 impl Checkpoint {
-    /// Opens the file, or makes one of zeros; one of another size is replaced, because everything
-    /// in it can be found again.
+    /// Opens the file, or makes one of zeros; one of another size, or one that cannot be read, is
+    /// replaced, because everything in it can be found again.
     pub(crate) fn open(disk: &dyn Disk, path: PathBuf) -> Result<Self, Error> {
         let open = || disk.open(&path, SIZE as u64, Allocation::Sparse);
-        let file = match open() {
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                tracing::warn!(path = %path.display(), %error, "an empty checkpoint replaces it");
+        let mut bytes = Box::new([0; SIZE]);
+        let read = |bytes: &mut [u8; SIZE]| {
+            let file = open()?;
+            file.read_at(0, bytes)?;
+            std::io::Result::Ok(file)
+        };
+        let file = match read(&mut bytes) {
+            Err(error) if error.kind() != std::io::ErrorKind::StorageFull => {
+                tracing::error!(path = %path.display(), %error, "an empty checkpoint replaces it");
                 disk.remove(&path).map_err(Error::io("remove", &path))?;
+                *bytes = [0; SIZE];
                 open()
             }
             opened => opened,
         };
         let file = file.map_err(Error::io("open", &path))?;
-        let mut bytes = Box::new([0; SIZE]);
-        file.read_at(0, &mut bytes[..]).map_err(Error::io("read", &path))?;
         Ok(Self { path, file, state: Mutex::new(State { bytes, changed: false }) })
     }
 
@@ -83,20 +92,29 @@ impl Checkpoint {
     }
 
     /// Notes that log, queues and index are durable up to log offset `end`, the newest record being
-    /// of `time`.
-    pub(crate) fn set_durable(&self, end: i64, time: i64) {
+    /// of `time`, in files of `file_bytes` each.
+    pub(crate) fn set_durable(&self, end: i64, time: i64, file_bytes: i64) {
         for mark in [Mark::LogTime, Mark::QueueTime, Mark::OwnLogTime, Mark::OwnQueueTime] {
             self.set(mark, time);
         }
         self.set(Mark::QueuesTo, end);
         self.set(Mark::DurableTo, end);
+        self.set(Mark::OwnFileBytes, file_bytes);
         self.set(Mark::OwnMagic, OWN_MAGIC);
+        self.set(Mark::OwnSeal, self.seal());
+    }
+
+    /// What the own mark's checksum must be.
+    fn seal(&self) -> i64 {
+        crc32fast::hash(&self.state.lock().bytes[Mark::OwnFileBytes as usize..]).into()
     }
 
     /// The log offset up to which log, queues and index are durable, when the last broker on the
     /// directory noted it.
     pub(crate) fn durable_to(&self) -> Option<i64> {
         let own = self.get(Mark::OwnMagic) == OWN_MAGIC
+            && self.get(Mark::OwnSeal) == self.seal()
+            && self.get(Mark::DurableTo) >= 0
             && self.get(Mark::OwnLogTime) == self.get(Mark::LogTime)
             && self.get(Mark::OwnQueueTime) == self.get(Mark::QueueTime);
         own.then(|| self.get(Mark::DurableTo))

@@ -1,12 +1,16 @@
 //! The commit log: every record of the broker in one run of files (Java `CommitLog`). Knows how far
 //! it is written and durable, and lends records; what is written is decided by the append.
 
+use crate::consume_queue::Unit;
 use crate::disk::{Allocation, Disk};
-use crate::segments::Segments;
+use crate::log_reader::record_len;
+use crate::segments::{Segment, Segments};
 use crate::{Error, FlushMode, Settings};
 use bytes::Bytes;
-use message::record;
+use message::names;
+use message::record::{self, Entry};
 use parking_lot::Mutex;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -18,6 +22,10 @@ pub(crate) struct CommitLog {
     flushed_to: AtomicI64,
     /// Store time of the newest written record, ms since the epoch.
     newest_time: AtomicI64,
+    /// Where the log ended when it was opened.
+    opened_at: AtomicI64,
+    /// The bytes behind the log's end that count as being in memory.
+    hot_bytes: i64,
     /// Held while a sync runs, so that one sync answers all who came before it. Why one failed:
     /// those who waited meanwhile must not try again.
     syncing: Mutex<Option<String>>,
@@ -33,12 +41,15 @@ impl CommitLog {
             written_to: AtomicI64::new(0),
             flushed_to: AtomicI64::new(0),
             newest_time: AtomicI64::new(0),
+            opened_at: AtomicI64::new(i64::MAX),
+            hot_bytes: settings.hot_bytes(),
             syncing: Mutex::default(),
         }
     }
 
     /// Sets where recovery found the end; everything before it counts as durable.
     pub(crate) fn start_at(&self, end: i64) {
+        self.opened_at.store(end, Ordering::Release);
         self.written_to.store(end, Ordering::Release);
         self.flushed_to.store(end, Ordering::Release);
     }
@@ -93,7 +104,37 @@ impl CommitLog {
             return None;
         }
         let at = (offset - segment.start) as u64;
-        segment.file.slice(at..at + len as u64).ok()
+        let lent = self.make_resident(&segment, at, len, offset);
+        match lent.and_then(|()| segment.file.slice(at..at + len as u64)) {
+            Ok(lent) => Some(lent),
+            Err(error) => {
+                tracing::error!(
+                    path = %self.segments.path(segment.start).display(),
+                    offset,
+                    len,
+                    %error,
+                    "a record cannot be read and is passed over; check the disk"
+                );
+                None
+            }
+        }
+    }
+
+    /// Reads bytes that may have to come from the disk, before a mapping of them is lent: a bad
+    /// sector is an error here, and a signal that ends the process there. What this process wrote a
+    /// short while ago is in memory.
+    fn make_resident(&self, segment: &Segment, at: u64, len: usize, log: i64) -> io::Result<()> {
+        const CHUNK: usize = 64 << 10;
+        let is_hot = self.written_to() - log <= self.hot_bytes;
+        if log >= self.opened_at.load(Ordering::Acquire) && is_hot {
+            return Ok(());
+        }
+        let mut bytes = [0; CHUNK];
+        for from in (0..len).step_by(CHUNK) {
+            let part = &mut bytes[..CHUNK.min(len - from)];
+            segment.file.read_at(at + from as u64, part)?;
+        }
+        Ok(())
     }
 
     /// Lends the record that begins at `offset`.
@@ -105,6 +146,28 @@ impl CommitLog {
             return None;
         }
         self.slice(offset, usize::try_from(size).ok()?)
+    }
+
+    /// Whether a record of this topic and queue, and of this queue offset when one is given, is
+    /// where the unit says. Reads through no mapping: recovery asks for places that nobody knows to
+    /// be good.
+    pub(crate) fn leads_to(&self, unit: &Unit, queue: (&str, i32), place: Option<i64>) -> bool {
+        let Some(segment) = self.segments.find(unit.log_offset) else { return false };
+        let end = unit.log_end();
+        if unit.is_blank() || end > segment.end() {
+            return false;
+        }
+        let at = (unit.log_offset - segment.start) as u64;
+        let mut head = [0; record::FIXED_LEN];
+        let fits = unit.size as usize >= head.len() && segment.file.read_at(at, &mut head).is_ok();
+        if !fits || record_len(&head) != Some(unit.size.into()) {
+            return false;
+        }
+        let mut bytes = vec![0; unit.size as usize];
+        if segment.file.read_at(at, &mut bytes).is_err() {
+            return false;
+        }
+        is_record_of(&bytes, unit, queue, place)
     }
 
     /// The store time of the record at `offset`, ms since the epoch.
@@ -144,6 +207,22 @@ impl CommitLog {
         }
         Ok(())
     }
+}
+
+/// Whether `bytes` are the record that a unit of a queue leads to. Units of light queues lead to
+/// records of other topics.
+pub(crate) fn is_record_of(
+    bytes: &[u8],
+    unit: &Unit,
+    (topic, queue_id): (&str, i32),
+    place: Option<i64>,
+) -> bool {
+    let Ok(Entry::Message(record)) = record::decode(bytes, false) else { return false };
+    let is_whole = record.log_offset == unit.log_offset && record.total_size() == bytes.len();
+    let is_own = record.topic == topic
+        && record.queue_id == queue_id
+        && place.is_none_or(|place| record.queue_offset == place);
+    is_whole && (is_own || names::is_lmq(topic))
 }
 
 fn i32_at(bytes: &[u8], at: usize) -> i32 {

@@ -1,12 +1,16 @@
 //! One consume queue: the places in the commit log of one queue's messages, 20 bytes a message
 //! (Java `ConsumeQueue`). Which record gets an entry is decided by the append and by recovery.
 
+mod start;
+
+pub(crate) use start::Restored;
+
 use crate::Error;
 use crate::disk::{Allocation, Disk};
 use crate::queue_tail::{Pushed, Tail};
 use crate::segments::Segments;
-use message::record;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
+use start::Start;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,11 +21,9 @@ const UNIT: i64 = UNIT_LEN as i64;
 /// Size in the units that fill the places before a queue's first one.
 const BLANK_SIZE: i32 = i32::MAX;
 /// Units of a page of 4 KiB.
-const PAGE_UNITS: i64 = 4096 / UNIT;
+const PAGE_UNITS: usize = 4096 / UNIT_LEN;
 /// Bytes of units that may wait; the append that makes it more writes them itself.
 const WAITING_BYTES_MAX: usize = 1 << 20;
-/// Bytes that recovery reads at once: whole units, and no more than a few pages.
-const SCAN_BYTES: i64 = 3_000 * UNIT;
 
 /// One entry of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +37,10 @@ pub struct Unit {
 }
 
 impl Unit {
-    const BLANK: Self = Self { log_offset: 0, size: BLANK_SIZE, tags_code: 0 };
+    pub(crate) const BLANK: Self = Self { log_offset: 0, size: BLANK_SIZE, tags_code: 0 };
+
+    /// Stands for bytes that are no unit where one must be: it leads nowhere.
+    pub(crate) const NONE: Self = Self { log_offset: i64::MAX, size: 0, tags_code: 0 };
 
     /// Whether the unit only fills a place.
     pub fn is_blank(&self) -> bool {
@@ -81,6 +86,8 @@ pub(crate) struct Queue {
     /// Held while the files are written; `true` once the queue is removed, so that nobody who still
     /// holds it makes its files again. Lock before `tail`.
     removed: Mutex<bool>,
+    /// What recovery knows; nothing once it is over.
+    start: Mutex<Start>,
 }
 
 impl Queue {
@@ -94,6 +101,7 @@ impl Queue {
             synced: AtomicI64::new(0),
             tail: Mutex::default(),
             removed: Mutex::new(false),
+            start: Mutex::default(),
         }
     }
 
@@ -260,11 +268,9 @@ impl Queue {
         let mut removed = 0;
         let segments = self.segments.all();
         for segment in segments.iter().take(segments.len().saturating_sub(1)) {
-            let mut bytes = [0; UNIT_LEN];
-            let at = segment.file.len() - UNIT_LEN as u64;
-            let read = segment.file.read_at(at, &mut bytes);
-            read.map_err(Error::io("read", &self.segments.path(segment.start)))?;
-            if Unit::decode(&bytes).is_some_and(|unit| unit.log_offset >= log_min) {
+            // Units may wait in memory; a blank one is as old as what follows it.
+            let last = self.any_unit(self.first_real(segment.end() / UNIT - 1));
+            if last.is_none_or(|unit| unit.is_blank() || unit.log_offset >= log_min) {
                 break;
             }
             self.segments.remove_first()?;
@@ -272,11 +278,30 @@ impl Queue {
         }
         let first = self.segments.first().map_or(0, |segment| segment.start / UNIT);
         let from = first.max(self.min()).min(self.max());
-        let before = |unit: &Unit| unit.is_blank() || unit.log_offset < log_min;
+        // Blank units stand before the first message, and in the places of lost ones.
+        let from = self.first_real(from);
+        let before = |unit: &Unit| !unit.is_blank() && unit.log_offset < log_min;
         let stays = self.any_unit(from).is_some_and(|unit| !before(&unit));
         let min = if stays { from } else { self.partition(from, self.max(), before) };
         self.min.store(min, Ordering::Release);
         Ok(removed)
+    }
+
+    /// The first queue offset from `from` on that does not hold a blank unit.
+    fn first_real(&self, mut from: i64) -> i64 {
+        let mut units = [0; PAGE_UNITS * UNIT_LEN];
+        while from < self.max() {
+            let count = self.read_any(from, &mut units).unwrap_or(0);
+            let is_blank =
+                |bytes: &[u8; UNIT_LEN]| Unit::decode(bytes).is_some_and(|u| u.is_blank());
+            let units = &units.as_chunks::<UNIT_LEN>().0[..count];
+            let blank = units.iter().take_while(|bytes| is_blank(bytes)).count();
+            from += blank as i64;
+            if blank < count || count == 0 {
+                break;
+            }
+        }
+        from.min(self.max())
     }
 
     /// Removes all files and the directory.
@@ -289,140 +314,5 @@ impl Queue {
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// Start-up.
-impl Queue {
-    /// Opens the files and finds the end: after a clean stop in the last file alone, else by
-    /// walking from the third-last file on as Java does. Says whether units were lost that the log
-    /// may still have.
-    pub(crate) fn load(&self, clean: bool) -> Result<bool, Error> {
-        let lossy = self.segments.load_derived()?;
-        let clean = clean && !lossy;
-        let segments = self.segments.all();
-        let Some(last) = segments.last() else { return Ok(lossy) };
-        let first = segments[0].start / UNIT;
-        let walk_from = segments[segments.len().saturating_sub(3)].start;
-        let end = if clean {
-            self.find_end(last.start / UNIT, last.end() / UNIT)?
-        } else {
-            self.walk(walk_from, last.end())?
-        };
-        let next = end.max(first);
-        *self.tail.lock() = Tail::at(next, self.log_end_at(first, next));
-        self.min.store(first, Ordering::Release);
-        self.max.store(next, Ordering::Release);
-        self.synced.store(if clean { next * UNIT } else { walk_from }, Ordering::Release);
-        if !clean {
-            self.segments.truncate(next * UNIT)?;
-        }
-        Ok(lossy)
-    }
-
-    /// The first place in a file, from `from` to `to`, that holds no unit. Most files end in their
-    /// first page.
-    fn find_end(&self, from: i64, to: i64) -> Result<i64, Error> {
-        let near = self.walk(from * UNIT, to.min(from + PAGE_UNITS) * UNIT)?;
-        let (mut low, mut high) = (near, if near < from + PAGE_UNITS { near } else { to });
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.raw_unit(middle).is_some() { low = middle + 1 } else { high = middle }
-        }
-        Ok(low)
-    }
-
-    /// Reads a unit of a file, whatever the tail says.
-    fn raw_unit(&self, offset: i64) -> Option<Unit> {
-        let mut bytes = [0; UNIT_LEN];
-        let segment = self.segments.find(offset * UNIT)?;
-        segment.file.read_at((offset * UNIT - segment.start) as u64, &mut bytes).ok()?;
-        Unit::decode(&bytes)
-    }
-
-    /// The log offset behind the last record, when the file's units go from `first` to `next`.
-    fn log_end_at(&self, first: i64, next: i64) -> i64 {
-        let last = if next > first { self.raw_unit(next - 1) } else { None };
-        last.map_or(0, |unit| unit.log_end())
-    }
-
-    /// The queue offset behind the last unit of an unbroken row from byte `from` on.
-    fn walk(&self, from: i64, to: i64) -> Result<i64, Error> {
-        let mut chunk = Vec::new();
-        let mut at = from;
-        while at < to {
-            let Some(segment) = self.segments.find(at) else { break };
-            chunk.resize(SCAN_BYTES.min(segment.end().min(to) - at) as usize, 0);
-            let read = segment.file.read_at((at - segment.start) as u64, &mut chunk);
-            read.map_err(Error::io("read", &self.segments.path(segment.start)))?;
-            for bytes in chunk.as_chunks::<UNIT_LEN>().0 {
-                if Unit::decode(bytes).is_none() {
-                    return Ok(at / UNIT);
-                }
-                at += UNIT;
-            }
-        }
-        Ok(at / UNIT)
-    }
-
-    /// Takes the unit of a record that recovery found in the log. Does nothing when the queue has
-    /// it already; places that no record claims are filled with blank units.
-    ///
-    /// No checksum covers the queue offset of a record. One for which the log before it has no room
-    /// is damaged: the record is put at the queue's end, or passed over when the queue has no end.
-    pub(crate) fn restore(&self, mut queue_offset: i64, unit: Unit) -> Result<(), Error> {
-        let mut tail = self.tail.lock();
-        if unit.log_end() <= tail.log_end() || queue_offset < tail.next() {
-            return Ok(());
-        }
-        let is_new = tail.next() == 0 && self.segments.last().is_none();
-        let lost = queue_offset - tail.next();
-        if lost > (unit.log_offset - tail.log_end()) / record::FIXED_LEN as i64 {
-            tracing::error!(
-                dir = %self.segments.dir().display(),
-                queue_offset,
-                log_offset = unit.log_offset,
-                next = tail.next(),
-                passed_over = is_new,
-                "a record with an impossible queue offset is put at the queue's end or passed over"
-            );
-            if is_new {
-                return Ok(());
-            }
-            queue_offset = tail.next();
-        }
-        if is_new {
-            // The queue begins in the middle of a file.
-            let start = self.segments.start_for(queue_offset * UNIT) / UNIT;
-            *tail = Tail::at(start, 0);
-            self.min.store(queue_offset, Ordering::Release);
-        }
-        while tail.next() < queue_offset {
-            tail.push(Unit::BLANK);
-            if tail.waiting_bytes() >= WAITING_BYTES_MAX {
-                tail.commit();
-                MutexGuard::unlocked(&mut tail, || self.write())?;
-            }
-        }
-        tail.push(unit);
-        drop(tail);
-        self.publish(self.commit());
-        self.write_many()
-    }
-
-    /// Drops the units of records at or behind `log_end`.
-    pub(crate) fn truncate(&self, log_end: i64) -> Result<(), Error> {
-        if self.log_end() <= log_end {
-            return Ok(());
-        }
-        self.write()?;
-        let first = self.segments.first().map_or(0, |segment| segment.start / UNIT);
-        let next = self.partition(first, self.max(), |unit| unit.log_offset < log_end);
-        self.segments.truncate(next * UNIT)?;
-        *self.tail.lock() = Tail::at(next, self.log_end_at(first, next));
-        self.max.store(next, Ordering::Release);
-        self.min.fetch_min(next, Ordering::AcqRel);
-        self.synced.fetch_min(next * UNIT, Ordering::AcqRel);
-        Ok(())
     }
 }

@@ -77,6 +77,13 @@ pub trait Disk: Send + Sync + 'static {
     /// Replaces a small file as a whole, atomically and durably, creating its directories. The
     /// former content is kept as `backup` when that is given.
     fn replace(&self, path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()>;
+    /// Makes a file that is too short `len` bytes long; what is new reads as zeros. Durable.
+    fn extend(&self, path: &Path, from: u64, len: u64) -> io::Result<()> {
+        let mut content = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+        let kept = &mut content[..usize::try_from(from).map_err(io::Error::other)?];
+        self.open(path, from, Allocation::Reserved)?.read_at(0, kept)?;
+        self.replace(path, &content, None)
+    }
     /// A small file's content.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// Makes everything durable that was written to the file system that holds `dir`.

@@ -3,8 +3,9 @@
 
 use crate::checkpoint::Mark;
 use crate::consume_queue::Queue;
+use crate::queue_ends::QueueEnds;
 use crate::segments::Segment;
-use crate::{Error, Store, queue_ends};
+use crate::{Error, Store};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -110,6 +111,7 @@ impl Store {
     /// and returns how far that is.
     fn make_durable(&self) -> Result<i64, Error> {
         let (end, time) = self.whole_to();
+        let ends = QueueEnds::of(&self.queues);
         self.sync()?;
         self.sync_queues(1)?;
         self.put_index_keys()?;
@@ -118,7 +120,11 @@ impl Store {
             index.sync()?;
             self.checkpoint.set(Mark::IndexTime, indexed);
         }
-        self.checkpoint.set_durable(end, time);
+        if self.noted_ends.swap(ends.digest(), Ordering::AcqRel) != ends.digest() {
+            ends.save(&*self.disk, &self.settings.root, end)?;
+        }
+        let file_bytes = self.log.segments.file_bytes();
+        self.checkpoint.set_durable(end, time, file_bytes);
         self.checkpoint.sync()?;
         Ok(end)
     }
@@ -185,8 +191,7 @@ impl Store {
 
     fn close_files(&self) -> Result<(), Error> {
         self.log.segments.remove_spare()?;
-        let end = self.make_durable()?;
-        queue_ends::save(&*self.disk, &self.settings.root, &self.queues, end)?;
+        self.make_durable()?;
         let abort = self.abort_path();
         self.disk.remove(&abort).map_err(Error::io("remove", &abort))
     }

@@ -3,7 +3,7 @@
 //! query does so first.
 
 use crate::checkpoint::{Checkpoint, Mark};
-use crate::disk::{Allocation, Disk};
+use crate::disk::{Allocation, Disk, Listed};
 use crate::index_file::{Header, IndexFile, Shape};
 use crate::marks::index_hash;
 use crate::{Error, Settings};
@@ -11,6 +11,7 @@ use message::hash::{java_hash, java_hash_from};
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) use crate::index_file::IndexKey;
 
@@ -26,6 +27,17 @@ pub(crate) struct Index {
     /// Lock after `files` when both are held.
     pending: Mutex<Vec<IndexKey>>,
     files: Mutex<Files>,
+    /// Keys were lost at the start.
+    damaged: AtomicBool,
+}
+
+/// What became of a file at the start.
+enum Loaded {
+    Used(IndexFile),
+    /// It holds nothing.
+    Empty,
+    /// It cannot be used, and this is why.
+    Damaged(&'static str),
 }
 
 #[derive(Default)]
@@ -51,43 +63,99 @@ impl Index {
     pub(crate) fn new(disk: Arc<dyn Disk>, settings: &Settings) -> Self {
         let shape = Shape { slots: settings.index_slots, entries: settings.index_entries };
         let (dir, utc_offset_ms) = (settings.root.join("index"), settings.utc_offset_ms);
-        Self { disk, dir, shape, utc_offset_ms, pending: Mutex::default(), files: Mutex::default() }
+        let (pending, files, damaged) = Default::default();
+        Self { disk, dir, shape, utc_offset_ms, pending, files, damaged }
     }
 
     /// Opens the files. After an unclean stop those that were not durable are repaired from their
-    /// entries; one that cannot be used at all is removed, as it is only derived.
+    /// entries. One that cannot be used at all is removed with those behind it, as they are only
+    /// derived: recovery makes them anew.
     pub(crate) fn load(&self, clean: bool, checkpoint: &Checkpoint) -> Result<(), Error> {
         let durable_to = checkpoint.get(Mark::IndexTime);
         let mut files = self.files.lock();
         let all = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
-        let last = all.last().map(|listed| listed.name.clone());
-        for listed in all {
+        let is_name = |listed: &Listed| listed.name.bytes().all(|byte| byte.is_ascii_digit());
+        let (all, strange): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|listed| !listed.is_dir && is_name(listed));
+        for listed in strange {
             let path = self.dir.join(&listed.name);
-            if listed.is_dir || !listed.name.bytes().all(|byte| byte.is_ascii_digit()) {
-                tracing::warn!(path = %path.display(), "not an index file, passed over");
-                continue;
-            }
-            if listed.len != self.shape.file_bytes() {
-                tracing::warn!(path = %path.display(), len = listed.len, "wrong size, removed");
-                self.disk.remove(&path).map_err(Error::io("remove", &path))?;
-                continue;
-            }
-            let file = self.disk.open(&path, listed.len, Allocation::Sparse);
-            let file = file.map_err(Error::io("open", &path))?;
-            let mut file = IndexFile::load(path.clone(), file, self.shape)?;
-            // A file is made durable before the next one is made.
-            let full = file.room() == 0 && Some(&listed.name) != last.as_ref();
-            let durable = full && file.header.end_time <= durable_to;
-            if !clean && !durable {
-                file.repair(i64::MAX)?;
-                if file.header.count <= 1 || file.header.begin_time <= 0 {
-                    self.disk.remove(&path).map_err(Error::io("remove", &path))?;
-                    continue;
+            tracing::warn!(path = %path.display(), "not an index file, passed over");
+        }
+        for (at, listed) in all.iter().enumerate() {
+            let is_last = at + 1 == all.len();
+            match self.load_file(listed, is_last, clean, durable_to)? {
+                Loaded::Used(file) => files.all.push(file),
+                Loaded::Empty => self.remove_file(listed)?,
+                Loaded::Damaged(why) => {
+                    tracing::error!(
+                        path = %self.dir.join(&listed.name).display(),
+                        why,
+                        later_files = all.len() - at - 1,
+                        "an index file is damaged: it and later ones are made anew from the log"
+                    );
+                    all[at..].iter().rev().try_for_each(|listed| self.remove_file(listed))?;
+                    self.damaged.store(true, Ordering::Release);
+                    break;
                 }
             }
-            files.all.push(file);
+        }
+        let last_time = files.all.last().map_or(0, |file| file.header.end_time);
+        if durable_to > last_time && !self.damaged.swap(true, Ordering::AcqRel) {
+            tracing::error!(
+                dir = %self.dir.display(),
+                last_time,
+                durable_to,
+                "index files lack their newest keys, which are put anew from the log"
+            );
         }
         Ok(())
+    }
+
+    fn load_file(
+        &self,
+        listed: &Listed,
+        is_last: bool,
+        clean: bool,
+        durable_to: i64,
+    ) -> Result<Loaded, Error> {
+        if listed.len != self.shape.file_bytes() {
+            return Ok(Loaded::Damaged("wrong size"));
+        }
+        let path = self.dir.join(&listed.name);
+        let file = self.disk.open(&path, listed.len, Allocation::Sparse);
+        let file = file.map_err(Error::io("open", &path))?;
+        let Ok(mut file) = IndexFile::load(path, file, self.shape) else {
+            return Ok(Loaded::Damaged("cannot be read"));
+        };
+        // A file is made durable before the next one is made.
+        let full = file.room() == 0 && !is_last;
+        let durable = full && file.header.end_time <= durable_to;
+        if clean || durable {
+            return Ok(match file.header.count {
+                1 => Loaded::Empty,
+                _ if file.is_sound() => Loaded::Used(file),
+                _ => Loaded::Damaged("its header contradicts its entries"),
+            });
+        }
+        match file.repair(i64::MAX) {
+            Err(Error::Io { op: "read", .. }) => return Ok(Loaded::Damaged("cannot be read")),
+            repaired => repaired?,
+        }
+        if file.header.count <= 1 || file.header.begin_time <= 0 {
+            return Ok(Loaded::Empty);
+        }
+        Ok(Loaded::Used(file))
+    }
+
+    fn remove_file(&self, listed: &Listed) -> Result<(), Error> {
+        let path = self.dir.join(&listed.name);
+        self.disk.remove(&path).map_err(Error::io("remove", &path))
+    }
+
+    /// Whether keys were lost at the start that the log may still have, from
+    /// [`Self::indexed_to`] on.
+    pub(crate) fn was_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
     }
 
     /// The log offset of the newest indexed record, if there is one: from there on records have to

@@ -277,6 +277,19 @@ impl IndexFile {
         }
     }
 
+    /// Whether header and last entry agree: what can be seen without reading the whole file.
+    pub(crate) fn is_sound(&self) -> bool {
+        let Header { begin_time, end_time, begin_offset, end_offset, used_slots, count } =
+            self.header;
+        let entries = count - 1;
+        let in_bounds = count as u32 <= self.shape.entries
+            && (0..=entries).contains(&used_slots)
+            && begin_time > 0
+            && end_time > 0
+            && (0..=end_offset).contains(&begin_offset);
+        in_bounds && self.read_entry(entries).is_some_and(|last| last.log_offset == end_offset)
+    }
+
     /// Whether the file may hold keys stored from `begin` to `end`.
     pub(crate) fn overlaps(&self, (begin, end): (i64, i64)) -> bool {
         begin <= self.header.end_time && end >= self.header.begin_time

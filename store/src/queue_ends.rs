@@ -1,61 +1,90 @@
-//! Where every queue ended at the last clean stop: a file that tells queues which lost their files
-//! since from those that never had any. Only a hint: without it nothing is missed.
+//! Where every queue ended when the store was last known to be whole: a file that tells queues
+//! which lost units since from those that never had more, and that keeps the end of a queue whose
+//! last messages have expired. Only a hint: without it, or with one that does not add up, the log
+//! alone says what there is.
 //!
-//! A line with the log offset at which the store stopped, then one a queue: end, queue id, topic.
+//! A line with the log offset up to which the store was whole and the checksum of all that follows,
+//! then a line a queue: end, queue id, topic.
 
 use crate::Error;
 use crate::disk::Disk;
 use crate::queues::Queues;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const NAME: &str = "queueends";
 
-/// Notes the ends of all queues, at a stop where the log ends at `log_end`.
-pub(crate) fn save(
-    disk: &dyn Disk,
-    root: &Path,
-    queues: &Queues,
-    log_end: i64,
-) -> Result<(), Error> {
-    let mut text = format!("{log_end}\n");
-    for topic in queues.topics() {
-        for id in queues.ids(&topic) {
-            let end = queues.find(&topic, id).map_or(0, |queue| queue.max());
-            text.push_str(&format!("{end} {id} {topic}\n"));
-        }
-    }
-    let path = root.join(NAME);
-    disk.replace(&path, text.as_bytes(), None).map_err(Error::io("write", &path))
+/// The notes, as they stand in the file.
+#[derive(Default)]
+pub(crate) struct QueueEnds {
+    lines: String,
 }
 
-/// Whether a queue ends earlier than noted; those that do are walked through. `log_end` is where
-/// the log ended at the last clean stop of this broker; notes of another stop say nothing.
-pub(crate) fn any_is_short(
-    disk: &dyn Disk,
-    root: &Path,
-    queues: &Queues,
-    log_end: Option<i64>,
-) -> Result<bool, Error> {
-    let Ok(text) = disk.read(&root.join(NAME)) else { return Ok(false) };
-    let text = String::from_utf8_lossy(&text);
-    let mut lines = text.lines();
-    let noted_at = lines.next().and_then(|line| line.parse().ok());
-    if noted_at.is_none() || noted_at != log_end {
-        return Ok(false);
-    }
-    let mut short = false;
-    for line in lines {
-        let mut fields = line.splitn(3, ' ');
-        let mut number = || fields.next()?.parse::<i64>().ok();
-        let (Some(noted), Some(id)) = (number(), number()) else { continue };
-        let (Some(topic), Ok(id)) = (fields.next(), i32::try_from(id)) else { continue };
-        let queue = queues.find(topic, id);
-        let end = queue.as_ref().map_or(0, |queue| queue.max());
-        if end < noted {
-            tracing::error!(topic, id, end, noted, "the queue lost units, rebuilt from the log");
-            queue.map_or(Ok(false), |queue| queue.load(false))?;
-            short = true;
+impl QueueEnds {
+    /// The ends of all queues now.
+    pub(crate) fn of(queues: &Queues) -> Self {
+        let mut lines = String::new();
+        for topic in queues.topics() {
+            for id in queues.ids(&topic) {
+                let end = queues.find(&topic, id).map_or(0, |queue| queue.max());
+                if end > 0 {
+                    lines.push_str(&format!("{end} {id} {topic}\n"));
+                }
+            }
         }
+        Self { lines }
     }
-    Ok(short)
+
+    /// A number that differs when the notes do.
+    pub(crate) fn digest(&self) -> u32 {
+        crc32fast::hash(self.lines.as_bytes())
+    }
+
+    /// Writes the notes. They must hold once the store is whole up to `log_end`.
+    pub(crate) fn save(&self, disk: &dyn Disk, root: &Path, log_end: i64) -> Result<(), Error> {
+        let text = format!("{log_end} {}\n{}", self.digest(), self.lines);
+        let path = path(root);
+        disk.replace(&path, text.as_bytes(), None).map_err(Error::io("write", &path))
+    }
+
+    /// The notes on the disk; none when there are none or they are damaged.
+    pub(crate) fn load(disk: &dyn Disk, root: &Path) -> Self {
+        let bytes = disk.read(&path(root)).unwrap_or_default();
+        let parse = |text: String| {
+            let (head, lines) = text.split_once('\n')?;
+            let (_, digest) = head.split_once(' ')?;
+            let notes = Self { lines: lines.to_owned() };
+            (digest.parse() == Ok(notes.digest())).then_some(notes)
+        };
+        let is_empty = bytes.is_empty();
+        let notes = String::from_utf8(bytes).ok().and_then(parse);
+        if notes.is_none() && !is_empty {
+            tracing::error!(path = %path(root).display(), "not understood, passed over");
+        }
+        notes.unwrap_or_default()
+    }
+
+    /// Topic, queue id and end of every queue.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, i32, i64)> {
+        self.lines.lines().filter_map(|line| {
+            let mut fields = line.splitn(3, ' ');
+            let mut number = || fields.next()?.parse::<i64>().ok();
+            let (end, id) = (number()?, number()?);
+            Some((fields.next()?, i32::try_from(id).ok()?, end))
+        })
+    }
+}
+
+/// Removes the notes: they would speak of what is about to be removed.
+pub(crate) fn remove(disk: &dyn Disk, root: &Path) -> Result<(), Error> {
+    let path = path(root);
+    match disk.remove(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove", &path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn path(root: &Path) -> PathBuf {
+    root.join(NAME)
 }

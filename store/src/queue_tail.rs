@@ -54,9 +54,14 @@ impl Tail {
         let pushed = Pushed { queue_offset: self.next, is_first: self.staged == 0 };
         self.waiting.extend_from_slice(&unit.encode());
         self.next += 1;
-        self.log_end = unit.log_end();
+        self.log_end = if unit.is_blank() { self.log_end } else { unit.log_end() };
         self.staged += 1;
         pushed
+    }
+
+    /// Corrects the log offset behind the last record, whose unit was wrong.
+    pub(crate) fn set_log_end(&mut self, log_end: i64) {
+        self.log_end = log_end;
     }
 
     /// Notes that the records of all units are written; returns the queue offset behind them.

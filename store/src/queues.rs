@@ -27,17 +27,23 @@ impl Queues {
     }
 
     /// Opens the queues that are on the disk; directories that are no queue ids are passed over.
-    /// Says whether one of them lost units that the log may still have.
-    pub(crate) fn load(&self, clean: bool) -> Result<bool, Error> {
-        let mut lossy = false;
+    /// When queues lost units, returns the log offset from which on the log may still have them.
+    /// `before_mending` is called before a file is changed.
+    pub(crate) fn load(
+        &self,
+        clean: bool,
+        before_mending: &dyn Fn() -> Result<(), Error>,
+    ) -> Result<Option<i64>, Error> {
+        let mut lost_from: Option<i64> = None;
         let list = |dir: &PathBuf| self.disk.list(dir).map_err(Error::io("list", dir));
         for topic in list(&self.dir)?.iter().filter(|listed| listed.is_dir) {
             for queue in list(&self.dir.join(&topic.name))?.iter().filter(|listed| listed.is_dir) {
                 let Ok(id) = queue.name.parse() else { continue };
-                lossy |= self.open(&topic.name, id).load(clean)?;
+                let lost = self.open(&topic.name, id).load(clean, before_mending)?;
+                lost_from = lost_from.into_iter().chain(lost).min();
             }
         }
-        Ok(lossy)
+        Ok(lost_from)
     }
 
     /// A queue that exists.

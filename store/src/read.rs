@@ -2,6 +2,7 @@
 //! and limits are those of Java's `DefaultMessageStore.getMessage`.
 
 use crate::consume_queue::{Queue, UNIT_LEN, Unit};
+use crate::mend::{Led, QueueName};
 use crate::{Settings, Store};
 use bytes::Bytes;
 
@@ -146,13 +147,19 @@ impl Store {
             _ => (ReadStatus::NoMatchedMessage, offset),
         };
         if read.status == ReadStatus::NoMatchedMessage {
-            self.read_units(&queue, limits, filter, &mut read);
+            self.read_units(&queue, (topic, queue_id), (limits, filter), &mut read);
         }
         read
     }
 
     /// Walks the units from `read.next_offset` on, within one queue file.
-    fn read_units(&self, queue: &Queue, limits: Limits, filter: &dyn Filter, read: &mut Read) {
+    fn read_units(
+        &self,
+        queue: &Queue,
+        name: QueueName<'_>,
+        (limits, filter): (Limits, &dyn Filter),
+        read: &mut Read,
+    ) {
         let first = read.next_offset;
         let max_bytes = limits.max_bytes.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
         let settings = self.live();
@@ -173,26 +180,30 @@ impl Store {
                 break;
             };
             for bytes in &units.as_chunks::<UNIT_LEN>().0[..some] {
-                let Some(unit) = Unit::decode(bytes) else { break 'all };
+                let unit = Unit::decode(bytes).unwrap_or(Unit::NONE);
                 let hot = log_end - unit.log_offset <= settings.hot_bytes();
                 let limits = most(&settings, hot, (limits.max_messages, max_bytes));
                 if is_full(read, &unit, limits) {
                     break 'all;
                 }
-                last_log_offset = unit.log_offset;
+                last_log_offset = unit.log_offset.min(log_end);
                 read.next_offset += 1;
                 if unit.is_blank() || unit.log_offset < skip_to {
                     continue;
                 }
-                if !filter.wants_tags_code(unit.tags_code) {
+                if unit != Unit::NONE && !filter.wants_tags_code(unit.tags_code) {
                     continue;
                 }
-                let Some(record) = self.log.slice(unit.log_offset, unit.size as usize) else {
-                    if read.messages.is_empty() {
-                        read.status = ReadStatus::MessageWasRemoving;
+                let record = match self.follow(queue, name, read.next_offset - 1, &unit) {
+                    Led::Record(record) => record,
+                    Led::Nothing => continue,
+                    Led::Gone => {
+                        if read.messages.is_empty() {
+                            read.status = ReadStatus::MessageWasRemoving;
+                        }
+                        skip_to = self.log.next_file(unit.log_offset);
+                        continue;
                     }
-                    skip_to = self.log.next_file(unit.log_offset);
-                    continue;
                 };
                 skip_to = i64::MIN;
                 if filter.wants_record(&record) {
@@ -232,10 +243,13 @@ impl Store {
             let wanted = (count as usize - all.len()).min(UNITS_AT_ONCE);
             let read = queue.read(from + all.len() as i64, &mut bytes[..wanted * UNIT_LEN]);
             let Some(read) = read.filter(|read| *read > 0) else { break };
-            let units = &bytes.as_chunks::<UNIT_LEN>().0[..read];
-            all.extend(units.iter().map_while(Unit::decode));
-            if all.len() < read {
-                break;
+            for bytes in &bytes.as_chunks::<UNIT_LEN>().0[..read] {
+                let place = from + all.len() as i64;
+                all.push(Unit::decode(bytes).unwrap_or_else(|| {
+                    // Mends it, or makes it blank.
+                    self.follow(&queue, (topic, queue_id), place, &Unit::NONE);
+                    queue.unit(place).unwrap_or(Unit::BLANK)
+                }));
             }
         }
         all

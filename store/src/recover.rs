@@ -1,19 +1,24 @@
-//! Start-up: where the log really ends, and what the queues and the index lack. Java's rules (see
-//! docs/disk.md): the log ends at its first record that is not whole, and what lies behind is cut.
+//! Start-up: where the log really ends, and what the queues and the index lack (docs/disk.md). A
+//! torn tail is cut; damage with whole records behind it is set aside and nothing is lost by it.
 
 use crate::checkpoint::{Checkpoint, Mark};
 use crate::commit_log::CommitLog;
-use crate::consume_queue::Unit;
+use crate::consume_queue::{Restored, Unit};
 use crate::index::{Index, IndexKey};
+use crate::log_reader::LogReader;
 use crate::marks::Marks;
 use crate::progress::Step;
 use crate::queues::Queues;
-use crate::{Error, FlushMode, Progress, Settings};
+use crate::search::Search;
+use crate::segments::Segment;
+use crate::{Aside, Error, FlushMode, Progress, SetAside, Settings};
 use message::record::{self, Entry, Record, RecordError};
-use message::{properties, sys_flag};
+use message::{names, properties, sys_flag};
 
 /// The least that a disk loses at once, bytes.
 const SECTOR: usize = 512;
+/// After so many scans, each from further back, one begins at the log's beginning.
+const SCANS_MAX: u32 = 3;
 
 /// The opened parts of a store, before they are known to agree.
 pub(crate) struct Recovery<'a> {
@@ -22,21 +27,57 @@ pub(crate) struct Recovery<'a> {
     pub(crate) queues: &'a Queues,
     pub(crate) index: Option<&'a Index>,
     pub(crate) checkpoint: &'a Checkpoint,
+    pub(crate) aside: &'a SetAside,
     /// Whether the last process stopped cleanly.
     pub(crate) clean: bool,
-    /// Whether a queue lost units: then the whole log is looked at.
-    pub(crate) lossy: bool,
+    /// A queue lost units whose records begin at this log offset or behind it.
+    pub(crate) lost_from: Option<i64>,
+    /// Files of the log lack bytes from these log offsets on: they were shorter or are missing.
+    pub(crate) gaps: Vec<Gap>,
+    /// When the start began, ms since the epoch.
+    pub(crate) now: i64,
     /// Told how far the start has come.
     pub(crate) watch: &'a dyn Fn(Progress),
 }
 
-/// Where the scan ended and why.
+/// Bytes that the log has lost as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+}
+
+/// Where a scan ended and why.
 struct Scanned {
     end: i64,
     records: u64,
     newest_time: i64,
-    /// There are bytes at the end that are neither a record nor zeros.
-    garbage: Option<RecordError>,
+    /// There are bytes behind the end that have to go.
+    is_cut: bool,
+    /// Units are lost whose records begin at this log offset or behind it, before the scan.
+    again_from: Option<i64>,
+}
+
+/// What a scan finds at a place.
+enum Found {
+    /// A record that ends there, stored at that time.
+    Record { end: i64, time: i64 },
+    /// The rest of the file is unused.
+    Blank,
+    /// Nothing was written here.
+    Zeros,
+    /// What is there cannot be right.
+    Damage(String),
+}
+
+/// What lies behind damage.
+enum Behind {
+    /// Zeros, as far as the log's files go.
+    Nothing,
+    /// No record that belongs to the log.
+    LeftOvers,
+    /// The log goes on here.
+    Log(i64),
 }
 
 impl Recovery<'_> {
@@ -45,35 +86,48 @@ impl Recovery<'_> {
         if self.log.segments.last().is_none() {
             return self.without_log();
         }
-        let start = match (self.lossy, self.clean) {
-            (true, _) => self.log.min(),
-            (false, true) => self.clean_start(),
-            (false, false) => self.unclean_start(),
+        let mut start = match (self.lost_from, self.clean) {
+            (None, true) => self.clean_start(),
+            (None, false) => self.unclean_start(),
+            (Some(from), true) => self.boundary_before(from).min(self.clean_start()),
+            (Some(from), false) => self.boundary_before(from).min(self.unclean_start()),
         };
-        let scanned = self.scan(start)?;
-        let end = scanned.end;
-        tracing::info!(
-            clean = self.clean,
-            start,
-            end,
-            records = scanned.records,
-            "commit log recovered"
-        );
-        if let Some(why) = scanned.garbage {
-            tracing::warn!(offset = end, %why, "the commit log is cut here");
+        let mut scanned = self.scan(start)?;
+        for round in 1.. {
+            let Some(from) = self.further_back(start, &scanned) else { break };
+            start = if round < SCANS_MAX { self.boundary_before(from) } else { self.log.min() };
+            tracing::error!(start, "queues lack older units, the log is read again from here");
+            scanned = self.scan(start)?;
         }
+        let Scanned { end, records, .. } = scanned;
+        tracing::info!(clean = self.clean, start, end, records, "commit log recovered");
+        self.finish(start, scanned)
+    }
+
+    /// Cuts everything to the end that was found.
+    fn finish(&self, start: i64, scanned: Scanned) -> Result<(), Error> {
+        let end = scanned.end;
         let later_files = self.log.segments.last().is_some_and(|last| last.start > end);
-        if !self.clean || later_files || scanned.garbage.is_some() {
+        if !self.clean || later_files || scanned.is_cut {
             self.log.segments.truncate(end)?;
+        }
+        self.aside.remove(end, i64::MAX)?;
+        for gap in self.gaps.iter().filter(|gap| gap.from < end) {
+            self.set_aside(gap.from, gap.to.min(end), "its file was shorter or is missing")?;
         }
         for queue in self.queues.all() {
             queue.truncate(end)?;
+            queue.settle()?;
             queue.expire(self.log.min())?;
         }
         if let Some(index) = self.index {
             index.truncate(end)?;
         }
-        let newest = scanned.newest_time.max(self.checkpoint.get(Mark::LogTime));
+        let newest = match self.checkpoint.durable_to() {
+            Some(_) => scanned.newest_time.max(self.checkpoint.get(Mark::LogTime)),
+            None if scanned.records > 0 => scanned.newest_time,
+            None => self.checkpoint.get(Mark::LogTime),
+        };
         self.log.start_at(if self.clean { end } else { start.min(end) });
         self.log.advance(end, newest);
         if self.settings.flush_mode == FlushMode::Sync {
@@ -83,8 +137,37 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// No log: then no queue can lead anywhere.
+    /// From where the log has to be read again, when that is before `start`: queues lack units, or
+    /// the checkpoint that chose the start names a time that no record has.
+    fn further_back(&self, start: i64, scanned: &Scanned) -> Option<i64> {
+        if start <= self.log.min() {
+            return None;
+        }
+        let known = self.clean || self.checkpoint.durable_to().is_some();
+        let lies = !known && self.checkpoint.safe_time() > scanned.newest_time;
+        if lies {
+            tracing::error!(
+                checkpoint = self.checkpoint.safe_time(),
+                newest = scanned.newest_time,
+                "the checkpoint names a time that no message has, it is not believed"
+            );
+            return Some(self.log.min());
+        }
+        scanned.again_from.map(|from| from.max(self.log.min())).filter(|from| *from < start)
+    }
+
+    /// No log: then no queue can lead anywhere. Most likely its directory is not mounted.
     fn without_log(&self) -> Result<(), Error> {
+        let with_units = self.queues.all().iter().filter(|queue| queue.max() > 0).count();
+        if with_units > 0 && !self.settings.cut_log_at_damage {
+            let why = format!(
+                "there is no commit log, but {with_units} queues whose messages were in it. Mount \
+                 or restore the directory. To go on without these messages move consumequeue, \
+                 index and checkpoint out of {}",
+                self.settings.root.display()
+            );
+            return Err(Error::Corrupt { path: self.settings.commit_log_path(), why });
+        }
         for topic in self.queues.topics() {
             tracing::warn!(%topic, "there is no commit log: the topic's queues are removed");
             self.queues.remove(&topic)?;
@@ -100,7 +183,8 @@ impl Recovery<'_> {
         let queues_end = self.queues.all().iter().map(|queue| queue.log_end()).max().unwrap_or(0);
         let at_end = self.log.segments.last().is_some_and(|last| last.end() == queues_end);
         let is_sound = at_end || self.is_boundary(queues_end);
-        if is_sound { queues_end } else { self.last_sound_segment(i64::MAX) }
+        let start = if is_sound { queues_end } else { self.last_sound_segment(i64::MAX) };
+        self.not_behind_index(start)
     }
 
     /// After a crash everything that may not have been durable is looked at: from where the last
@@ -110,36 +194,50 @@ impl Recovery<'_> {
         if self.queues.all().iter().all(|queue| queue.log_end() == 0) {
             return self.log.min();
         }
-        let noted = self.checkpoint.durable_to().filter(|at| self.is_boundary(*at));
-        let safe_time = self.checkpoint.safe_time();
-        let start = noted.unwrap_or_else(|| self.last_sound_segment(safe_time));
-        let indexed_to = self.index.and_then(Index::indexed_to);
-        match indexed_to.map(|to| to.max(self.log.min())) {
-            Some(to) if to >= start => start,
-            Some(to) if self.is_boundary(to) => to,
-            Some(to) => start.min(self.log.segments.start_for(to)),
+        let noted = self.checkpoint.durable_to();
+        let last_end = self.log.segments.last().map_or(0, |last| last.end());
+        let start = match noted {
+            Some(at) if at >= last_end => last_end,
+            Some(at) if self.is_boundary(at) => at,
+            _ => self.last_sound_segment(self.checkpoint.safe_time()),
+        };
+        self.not_behind_index(start.max(self.log.min()))
+    }
+
+    /// `start`, or where the index ends when that is earlier.
+    fn not_behind_index(&self, start: i64) -> i64 {
+        let Some(index) = self.index else { return start };
+        match index.indexed_to() {
+            Some(to) if to >= start || self.clean && !index.was_damaged() => start,
+            Some(to) => self.boundary_before(to).min(start),
+            None if index.was_damaged() => self.log.min(),
             None => start,
         }
+    }
+
+    /// `at` when a record can begin there, else the beginning of its file.
+    fn boundary_before(&self, at: i64) -> i64 {
+        let at = at.max(self.log.min());
+        if self.is_boundary(at) { at } else { self.log.segments.start_for(at).max(self.log.min()) }
     }
 
     /// Whether a record can begin at `at`: one does, or the log ends there.
     fn is_boundary(&self, at: i64) -> bool {
         let Some(segment) = self.log.segments.find(at) else { return false };
-        let bytes = segment.file.slice((at - segment.start) as u64..segment.file.len());
-        match record::decode(&bytes.unwrap_or_default(), false) {
-            Ok(Entry::Message(record)) => record.log_offset == at,
-            Ok(Entry::Blank { .. }) | Err(RecordError::Magic(0)) => true,
-            Err(_) => false,
+        match LogReader::default().entry(&segment, at, false) {
+            Ok(Ok(Entry::Message(record))) => record.log_offset == at,
+            Ok(Ok(Entry::Blank { .. }) | Err(RecordError::Magic(0))) => true,
+            _ => false,
         }
     }
 
     /// The start of the last file that begins with a whole record stored at or before `time`; of
     /// the first file when there is none.
     fn last_sound_segment(&self, time: i64) -> i64 {
-        let is_sound = |segment: &crate::segments::Segment| {
-            let bytes = segment.file.slice(0..segment.file.len()).unwrap_or_default();
-            let first = record::decode(&bytes, self.settings.check_crc_on_recover);
-            let Ok(Entry::Message(first)) = first else { return false };
+        let is_sound = |segment: &Segment| {
+            let mut reader = LogReader::default();
+            let first = reader.entry(segment, segment.start, self.settings.check_crc_on_recover);
+            let Ok(Ok(Entry::Message(first))) = first else { return false };
             first.store_timestamp != 0 && first.store_timestamp <= time
         };
         let segments = self.log.segments.all();
@@ -147,94 +245,260 @@ impl Recovery<'_> {
         found.map_or_else(|| self.log.min(), |segment| segment.start)
     }
 
+    /// Store time before which no record behind `start` was stored, ms since the epoch.
+    fn time_at(&self, start: i64) -> i64 {
+        match self.checkpoint.durable_to() {
+            Some(at) if at <= start => self.checkpoint.get(Mark::LogTime),
+            None if self.clean && self.lost_from.is_none() => self.checkpoint.get(Mark::LogTime),
+            _ => 0,
+        }
+    }
+
     /// Walks the log from `start`, giving queues and index what they lack.
     fn scan(&self, start: i64) -> Result<Scanned, Error> {
-        let mut scanned = Scanned { end: start, records: 0, newest_time: 0, garbage: None };
+        let newest_time = self.time_at(start);
+        let mut scanned =
+            Scanned { end: start, records: 0, newest_time, is_cut: false, again_from: None };
         let last = self.log.segments.last().map_or(start, |last| last.end());
         let total = u64::try_from(last - start).unwrap_or(0);
         let step = Step::begin(self.watch, "reading the commit log", total);
+        let mut reader = LogReader::default();
         let indexed_to = self.index.and_then(Index::indexed_to);
         // After a clean stop the newest record has all its keys.
-        let indexed_to = indexed_to.map_or(0, |to| to + i64::from(self.clean));
-        'files: while let Some(segment) = self.log.segments.find_from(scanned.end) {
-            if segment.start > scanned.end {
-                tracing::error!(
-                    from = scanned.end,
-                    to = segment.start,
-                    "commit log files are missing"
-                );
-                scanned.end = segment.start;
-            }
-            let bytes = segment.file.slice(0..segment.file.len());
-            let bytes = bytes.map_err(Error::io("read", &self.log.segments.path(segment.start)))?;
-            while scanned.end < segment.end() {
-                let rest = &bytes[(scanned.end - segment.start) as usize..];
-                match record::decode(rest, self.settings.check_crc_on_recover) {
-                    Ok(Entry::Message(record)) if self.is_whole(&record, scanned.end, rest) => {
-                        self.restore(&record, indexed_to)?;
-                        scanned.end += record.total_size() as i64;
-                        step.advance(record.total_size() as u64);
-                        scanned.records += 1;
-                        scanned.newest_time = record.store_timestamp;
-                    }
-                    Ok(Entry::Blank { .. }) => scanned.end = segment.end(),
-                    Ok(Entry::Message(_)) => {
-                        scanned.garbage = Some(RecordError::Lengths);
-                        break 'files;
-                    }
-                    Err(RecordError::Magic(0)) if rest.starts_with(&[0; 4]) => break 'files,
-                    Err(why) => {
-                        scanned.garbage = Some(why);
-                        break 'files;
-                    }
+        let has_all = self.clean && !self.index.is_some_and(Index::was_damaged);
+        let indexed_to = indexed_to.map_or(0, |to| to + i64::from(has_all));
+        // What is not found from the log's beginning on is nowhere.
+        let start = if start <= self.log.min() { i64::MIN } else { start };
+        while let Some(segment) = self.log.segments.find_from(scanned.end) {
+            let at = scanned.end;
+            if segment.start > at {
+                if self.settings.cut_log_at_damage {
+                    tracing::error!(from = at, to = segment.start, "log files are missing");
+                } else {
+                    self.set_aside(at, segment.start, "its file is missing")?;
                 }
+                scanned.end = segment.start;
+                continue;
+            }
+            match self.look(&mut reader, &segment, &mut scanned, (start, indexed_to))? {
+                Found::Record { end, time } => {
+                    step.advance((end - at) as u64);
+                    scanned.end = end;
+                    scanned.records += 1;
+                    scanned.newest_time = time;
+                    self.aside.remove(at, end)?;
+                }
+                Found::Blank => scanned.end = segment.end(),
+                Found::Zeros if self.settings.cut_log_at_damage => break,
+                Found::Zeros => match self.pass_over(&scanned, "zeros", &step)? {
+                    Behind::Nothing => break,
+                    Behind::LeftOvers => scanned.is_cut = true,
+                    Behind::Log(end) => scanned.end = end,
+                },
+                Found::Damage(why) => match self.pass_over(&scanned, &why, &step)? {
+                    Behind::Nothing | Behind::LeftOvers => {
+                        tracing::warn!(offset = at, why, "the commit log is cut here");
+                        scanned.is_cut = true;
+                    }
+                    Behind::Log(end) => scanned.end = end,
+                },
+            }
+            if scanned.is_cut {
+                break;
             }
         }
+        scanned.end = self.keep_durable(scanned.end)?;
         if let Some(index) = self.index {
             index.apply(self.checkpoint)?;
         }
         Ok(scanned)
     }
 
-    /// Whether a decoded record, at the front of `rest`, is what was written at `at`. A record that
-    /// looks torn and has another one behind it is kept: to cut there would lose what follows.
-    fn is_whole(&self, record: &Record<'_>, at: i64, rest: &[u8]) -> bool {
-        if record.log_offset != at || self.clean || !looks_torn(record) {
-            return record.log_offset == at;
-        }
-        let end = at + record.total_size() as i64;
-        let kept = match record::decode(&rest[record.total_size()..], true) {
-            Ok(Entry::Message(next)) => next.log_offset == end,
-            Ok(Entry::Blank { .. }) => true,
-            Err(_) => false,
+    /// What begins at the scan's end; a record is given to its queue and to the index.
+    fn look(
+        &self,
+        reader: &mut LogReader,
+        segment: &Segment,
+        scanned: &mut Scanned,
+        (start, indexed_to): (i64, i64),
+    ) -> Result<Found, Error> {
+        let at = scanned.end;
+        let entry = match reader.entry(segment, at, self.settings.check_crc_on_recover) {
+            Ok(entry) => entry,
+            Err(error) => return Ok(Found::Damage(format!("cannot be read: {error}"))),
         };
-        if kept {
+        let record = match entry {
+            Ok(Entry::Message(record)) => record,
+            Ok(Entry::Blank { size }) => {
+                let fills = i64::from(size) == segment.end() - at;
+                if fills || self.settings.cut_log_at_damage {
+                    return Ok(Found::Blank);
+                }
+                return Ok(Found::Damage("a blank record that does not fill the file".into()));
+            }
+            Err(RecordError::Magic(0)) => {
+                let size = reader.bytes(segment, at, 4);
+                return Ok(match size.is_ok_and(|size| size.starts_with(&[0; 4])) {
+                    true => Found::Zeros,
+                    false => Found::Damage(RecordError::Magic(0).to_string()),
+                });
+            }
+            Err(why) => return Ok(Found::Damage(why.to_string())),
+        };
+        if record.log_offset != at {
+            return Ok(Found::Damage("a record of another place".into()));
+        }
+        if !self.clean && looks_torn(&record) {
+            if !self.is_followed(segment, at + record.total_size() as i64) {
+                return Ok(Found::Damage("properties have a sector of zeros".into()));
+            }
             tracing::warn!(offset = at, topic = record.topic, "properties have a sector of zeros");
         }
-        kept
+        if let Some(from) = self.restore(&record, start, indexed_to)? {
+            scanned.again_from = Some(scanned.again_from.map_or(from, |known| known.min(from)));
+        }
+        Ok(Found::Record { end: at + record.total_size() as i64, time: record.store_timestamp })
     }
 
-    fn restore(&self, record: &Record<'_>, indexed_to: i64) -> Result<(), Error> {
+    /// Whether a record or blank begins at `at`: one that looks torn and has another one behind it
+    /// is kept, for to cut there would lose what follows.
+    fn is_followed(&self, segment: &Segment, at: i64) -> bool {
+        if at >= segment.end() {
+            return false;
+        }
+        match LogReader::default().entry(segment, at, true) {
+            Ok(Ok(Entry::Message(next))) => next.log_offset == at,
+            Ok(Ok(Entry::Blank { .. })) => true,
+            _ => false,
+        }
+    }
+
+    /// Sets aside what cannot be read at the scan's end, when the log goes on behind it.
+    fn pass_over(&self, scanned: &Scanned, why: &str, step: &Step<'_>) -> Result<Behind, Error> {
+        let at = scanned.end;
+        if self.settings.cut_log_at_damage {
+            return Ok(Behind::LeftOvers);
+        }
+        let watch = |bytes| step.advance(bytes);
+        let mut search = Search::new(self.log, self.queues, scanned.newest_time, &watch);
+        let known = self.aside.end_of(at).filter(|known| search.goes_on_at(*known));
+        if let Some(next) = known.or_else(|| search.run(at)) {
+            self.set_aside(at, next, why)?;
+            return Ok(Behind::Log(next));
+        }
+        if search.stale > 0 {
+            tracing::warn!(
+                offset = at,
+                records = search.stale,
+                "behind the log's end lie records that are older than it: left-overs, not taken"
+            );
+        }
+        match self.log.segments.find(at) {
+            Some(segment) if search.unreadable => {
+                self.set_aside(at, segment.end(), why)?;
+                Ok(Behind::Log(segment.end()))
+            }
+            _ if search.nonzero => Ok(Behind::LeftOvers),
+            _ => Ok(Behind::Nothing),
+        }
+    }
+
+    /// The log's end: `end`, unless more was durable once. What is missing up to there is no torn
+    /// tail.
+    fn keep_durable(&self, end: i64) -> Result<i64, Error> {
+        let noted = self.checkpoint.durable_to().unwrap_or(0);
+        let lost = self.gaps.iter().any(|gap| gap.to > end);
+        let known = if lost {
+            let ends = self.queues.all().into_iter().map(|queue| queue.log_end());
+            // A unit that leads far away proves nothing.
+            let file = self.log.segments.file_bytes();
+            let most = self.gaps.iter().map(|gap| gap.to).max().unwrap_or(0) + file;
+            ends.filter(|end| *end <= most).max().unwrap_or(0)
+        } else {
+            0
+        };
+        let durable = noted.max(known);
+        if durable <= end || self.settings.cut_log_at_damage {
+            return Ok(end);
+        }
+        let is_there = self.log.segments.find(durable).is_some();
+        let at_end = self.log.segments.last().is_some_and(|last| last.end() == durable);
+        let to = if is_there || at_end { durable } else { self.log.next_file(durable - 1) };
+        self.set_aside(end, to, "it was durable once and holds no records any more")?;
+        Ok(to)
+    }
+
+    fn set_aside(&self, from: i64, to: i64, why: &str) -> Result<(), Error> {
+        let aside = Aside { from, to, found_ms: self.now, why: why.to_owned() };
+        if self.aside.add(aside)? {
+            tracing::error!(
+                from,
+                to,
+                bytes = to - from,
+                why,
+                file = %self.log.segments.path(self.log.segments.start_for(from)).display(),
+                "the commit log is damaged here: the range is set aside (file setaside), messages \
+                 in it cannot be read, all others can. Nothing was deleted. Check the disk (dmesg, \
+                 SMART); `rockhopper store verify` shows what is affected. A Java broker would cut \
+                 the log here, and so does cutLogAtDamage=true"
+            );
+        }
+        Ok(())
+    }
+
+    /// Gives a record to its queue and to the index. Returns from where older records of the queue
+    /// have to be looked for, when it lacks their units and the scan began behind them.
+    fn restore(
+        &self,
+        record: &Record<'_>,
+        start: i64,
+        indexed_to: i64,
+    ) -> Result<Option<i64>, Error> {
         let marks = Marks::read(record.properties);
         let (log_offset, store_timestamp) = (record.log_offset, record.store_timestamp);
-        if sys_flag::is_visible(record.sys_flag) {
+        let mut again_from = None;
+        if sys_flag::is_visible(record.sys_flag) && is_dir_name(record.topic) {
             let size = i32::try_from(record.total_size()).expect("decoded from an i32");
             let tags_code = marks.tags_code(self.settings, record.topic, store_timestamp);
             let queue = self.queues.open(record.topic, record.queue_id);
-            queue.restore(record.queue_offset, Unit { log_offset, size, tags_code })?;
+            let unit = Unit { log_offset, size, tags_code };
+            let is_right = |place: Option<i64>, unit: &Unit| {
+                self.log.leads_to(unit, (record.topic, record.queue_id), place)
+            };
+            match queue.restore(record.queue_offset, unit, start, &is_right)? {
+                Restored::Known => {}
+                Restored::Mended => {
+                    let (topic, id, at) = (record.topic, record.queue_id, record.queue_offset);
+                    tracing::error!(topic, id, at, log_offset, "a damaged queue unit is mended");
+                }
+                Restored::LacksOlder { from } => again_from = Some(from),
+            }
         }
-        let Some(index) = self.index.filter(|_| log_offset >= indexed_to) else { return Ok(()) };
+        let Some(index) = self.index.filter(|_| log_offset >= indexed_to) else {
+            return Ok(again_from);
+        };
         let key = |hash| IndexKey { hash, log_offset, store_timestamp };
         let hashes = marks.index_hashes(record.topic, record.sys_flag);
         index.push(&mut hashes.map(key).collect());
-        if index.is_behind() { index.apply(self.checkpoint) } else { Ok(()) }
+        if index.is_behind() {
+            index.apply(self.checkpoint)?;
+        }
+        Ok(again_from)
     }
+}
+
+/// Whether a topic can be the name of a directory; one that a flipped bit made is not.
+fn is_dir_name(topic: &str) -> bool {
+    !topic.is_empty()
+        && !matches!(topic, "." | "..")
+        && !topic.contains(['/', '\0'])
+        && topic.len() <= names::RETRY_OR_DLQ_TOPIC_MAX_LEN
 }
 
 /// Whether a power failure may have lost a part of the record. The body has a checksum; of the
 /// properties whole sectors may be gone, which read as zeros as the file did at its birth. An
 /// append seals properties in which zeros were sent, unless they are too long for it.
-fn looks_torn(record: &Record<'_>) -> bool {
+pub(crate) fn looks_torn(record: &Record<'_>) -> bool {
     let is_sealed = record::has_property_crc(record.properties);
     let fits = record.properties.len() <= properties::MAX_ENCODED_LEN - record::PROPERTY_CRC_ROOM;
     if !fits && !is_sealed || is_sealed && record::verify_property_crc(record.raw) == Some(true) {

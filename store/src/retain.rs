@@ -3,7 +3,7 @@
 
 use crate::disk::Space;
 use crate::segments::Segment;
-use crate::{Error, Store};
+use crate::{Error, Store, queue_ends};
 use message::{Str, names};
 use std::sync::atomic::Ordering;
 
@@ -122,7 +122,10 @@ impl Store {
         &self,
         topics: impl IntoIterator<Item = &'a str>,
     ) -> Result<usize, Error> {
+        // Lock order: a checkpoint looks at the writer.
+        let _no_checkpoint = self.flush_times.lock();
         let _no_append = self.writer.lock();
+        self.forget_ends()?;
         let mut removed = 0;
         for topic in topics {
             removed += usize::from(self.queues.remove(topic)?);
@@ -133,13 +136,23 @@ impl Store {
     /// Removes the queues whose last message has expired, except those of system topics. Returns
     /// how many.
     pub fn clean_expired_queues(&self) -> Result<usize, Error> {
+        // Lock order: a checkpoint looks at the writer.
+        let _no_checkpoint = self.flush_times.lock();
         let _no_append = self.writer.lock();
+        self.forget_ends()?;
         let log_min = self.log.min();
         let mut removed = 0;
         for topic in self.queues.topics().iter().filter(|topic| !names::is_system_topic(topic)) {
             removed += self.queues.remove_where(topic, |queue| queue.log_end() < log_min)?;
         }
         Ok(removed)
+    }
+
+    /// Removes the notes of the queues' ends, so that they bring back no queue that is removed; the
+    /// next checkpoint writes them anew; none may be under way.
+    fn forget_ends(&self) -> Result<(), Error> {
+        self.noted_ends.store(0, Ordering::Release);
+        queue_ends::remove(&*self.disk, &self.settings.root)
     }
 
     /// The topics that have queues.

@@ -7,6 +7,9 @@ use parking_lot::{Mutex, RwLock};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// More files than this are not missing between two that are there: one of them is none.
+const MISSING_MAX: i64 = 64;
+
 /// One file of a run.
 #[derive(Clone)]
 pub(crate) struct Segment {
@@ -47,56 +50,119 @@ impl Segments {
         Self { disk, dir, file_bytes, space, files, spare }
     }
 
-    /// Opens the files that are there. A zero-length last file is removed, any other wrong length
-    /// is an error (Java `MappedFileQueue.doLoad`).
-    pub(crate) fn load(&self) -> Result<(), Error> {
+    /// Opens the files of the commit log. A zero-length last file is removed as in Java
+    /// (`MappedFileQueue.doLoad`); any other that is too short gets its length, and the bytes that
+    /// it lacks are returned, from and to, with those of files that are missing. `noted` is the
+    /// size that all files had at the last checkpoint; without it, and with one file alone, nobody
+    /// knows whether the file or the setting is wrong.
+    pub(crate) fn load_log(&self, noted: Option<i64>) -> Result<Vec<(i64, i64)>, Error> {
         let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
-        let listed: Vec<(i64, Listed)> =
+        let mut listed: Vec<(i64, Listed)> =
             listed.into_iter().filter_map(|file| Some((start_of(&file)?, file))).collect();
-        let mut files = Vec::with_capacity(listed.len());
-        for (index, (start, file)) in listed.iter().enumerate() {
+        if let Some((_, last)) = listed.pop_if(|(_, last)| last.len == 0) {
+            let path = self.dir.join(&last.name);
+            self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+        }
+        let is_known = noted == Some(self.file_bytes) || noted.is_none() && listed.len() > 1;
+        let is_wrong = |(start, file): &&(i64, Listed)| {
+            file.len > self.file_bytes as u64
+                || *start % self.file_bytes != 0
+                || file.len < self.file_bytes as u64 && !is_known
+        };
+        if let Some((start, file)) = listed.iter().find(is_wrong) {
             let path = self.dir.join(&file.name);
-            if file.len == 0 && index + 1 == listed.len() {
-                self.disk.remove(&path).map_err(Error::io("remove", &path))?;
-                continue;
+            let why = format!(
+                "the file has {} bytes and begins at {}, but the settings say that every file has \
+                 {} bytes (mappedFileSizeCommitLog): set the size that the store was made with. If \
+                 that is the size of all other files, something was appended to this one: copy it, \
+                 shorten it to that size and start again",
+                file.len, start, self.file_bytes
+            );
+            return Err(Error::Corrupt { path, why });
+        }
+        let (mut gaps, mut files, mut end) = (Vec::new(), Vec::with_capacity(listed.len()), None);
+        for (start, file) in &listed {
+            if let Some(end) = end.filter(|end| end < start) {
+                gaps.push((end, *start));
             }
-            if file.len != self.file_bytes as u64 {
-                let why = format!(
-                    "the file has {} bytes but the settings say {}; set the size that the store \
-                     was made with, or move the file away",
-                    file.len, self.file_bytes
+            end = Some(start + self.file_bytes);
+            let (path, len) = (self.dir.join(&file.name), file.len);
+            if len < self.file_bytes as u64 {
+                tracing::error!(
+                    path = %path.display(),
+                    len,
+                    expected = self.file_bytes,
+                    "a commit log file is too short: it gets its length, what it lacks reads as \
+                     zeros; if the settings name a wrong size, correct mappedFileSizeCommitLog"
                 );
-                return Err(Error::Corrupt { path, why });
+                let extended = self.disk.extend(&path, len, self.file_bytes as u64);
+                extended.map_err(Error::io("extend", &path))?;
+                gaps.push((start + len as i64, start + self.file_bytes));
             }
             files.push(self.open(*start)?);
         }
         *self.files.write() = files;
-        Ok(())
+        Ok(gaps)
     }
 
     /// Opens the files of a run that can be made anew. One of a wrong length gets the right one,
-    /// with the bytes that it has; the files behind it are removed. Says whether there was one.
-    pub(crate) fn load_derived(&self) -> Result<bool, Error> {
+    /// with the bytes that it has; one that is missing between others is made; those that cannot
+    /// belong to the run are removed. Returns the first offset that is not as it was. Calls
+    /// `before_mending` before anything is changed.
+    pub(crate) fn load_derived(
+        &self,
+        before_mending: &dyn Fn() -> Result<(), Error>,
+    ) -> Result<Option<i64>, Error> {
         let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
-        let listed: Vec<_> = listed.iter().filter(|file| start_of(file).is_some()).collect();
-        let first_wrong = listed.iter().position(|file| file.len != self.file_bytes as u64);
-        if let Some([wrong, later @ ..]) = first_wrong.and_then(|first| listed.get(first..)) {
-            let path = self.dir.join(&wrong.name);
-            let (len, expected) = (wrong.len, self.file_bytes);
-            tracing::error!(path = %path.display(), len, expected, "wrong size, to be rebuilt");
-            for file in later.iter().rev() {
-                let path = self.dir.join(&file.name);
-                self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+        let listed: Vec<(i64, Listed)> =
+            listed.into_iter().filter_map(|file| Some((start_of(&file)?, file))).collect();
+        let (mut files, mut mended, mut end) = (Vec::new(), None, None::<i64>);
+        for (at, (start, file)) in listed.iter().enumerate() {
+            let missing = end.map_or(0, |end| (start - end) / self.file_bytes);
+            let is_stray = start % self.file_bytes != 0 || missing > MISSING_MAX;
+            if is_stray || missing > 0 || file.len != self.file_bytes as u64 {
+                before_mending()?;
+                mended = mended.or_else(|| Some(end.map_or(*start, |end| end.min(*start))));
             }
-            let mut content = vec![0; self.file_bytes as usize];
-            let kept = wrong.len.min(content.len() as u64) as usize;
-            let file = self.disk.open(&path, wrong.len, self.space);
-            let read = file.and_then(|file| file.read_at(0, &mut content[..kept]));
-            read.map_err(Error::io("read", &path))?;
-            self.disk.replace(&path, &content, None).map_err(Error::io("write", &path))?;
+            if is_stray {
+                self.remove_stray(&listed[at..])?;
+                break;
+            }
+            while let Some(next) = end.filter(|end| end < start) {
+                files.push(self.open(next)?);
+                end = Some(next + self.file_bytes);
+            }
+            if file.len != self.file_bytes as u64 {
+                self.resize(file)?;
+            }
+            files.push(self.open(*start)?);
+            end = Some(start + self.file_bytes);
         }
-        self.load()?;
-        Ok(first_wrong.is_some())
+        *self.files.write() = files;
+        Ok(mended)
+    }
+
+    /// Gives a file the right length, with the bytes that it has.
+    fn resize(&self, file: &Listed) -> Result<(), Error> {
+        let (path, len, expected) = (self.dir.join(&file.name), file.len, self.file_bytes);
+        tracing::error!(path = %path.display(), len, expected, "wrong size, to be rebuilt");
+        let mut content = vec![0; self.file_bytes as usize];
+        let kept = len.min(content.len() as u64) as usize;
+        let file = self.disk.open(&path, len, self.space);
+        let read = file.and_then(|file| file.read_at(0, &mut content[..kept]));
+        if let Err(error) = read {
+            tracing::error!(path = %path.display(), %error, "cannot be read");
+        }
+        self.disk.replace(&path, &content, None).map_err(Error::io("write", &path))
+    }
+
+    fn remove_stray(&self, files: &[(i64, Listed)]) -> Result<(), Error> {
+        for (_, file) in files.iter().rev() {
+            let path = self.dir.join(&file.name);
+            tracing::error!(path = %path.display(), "not of this run, removed; to be rebuilt");
+            self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+        }
+        Ok(())
     }
 
     /// The segment that holds `offset`.

@@ -36,6 +36,8 @@ pub struct Settings {
     pub max_message_bytes: usize,
     /// `checkCRCOnRecover`.
     pub check_crc_on_recover: bool,
+    /// `cutLogAtDamage`, Rockhopper's own: the log ends at its first damaged record, as in Java.
+    pub cut_log_at_damage: bool,
     /// `enabledAppendPropCRC`.
     pub append_property_crc: bool,
     /// `messageDelayLevel`, parsed: the delay of level 1 comes first.
@@ -108,6 +110,7 @@ impl Default for Settings {
             flush_mode: FlushMode::Async,
             max_message_bytes: 4 << 20,
             check_crc_on_recover: true,
+            cut_log_at_damage: false,
             append_property_crc: false,
             delay_levels_ms: [1_000, 5_000, 10_000, 30_000]
                 .into_iter()

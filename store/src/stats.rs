@@ -1,5 +1,6 @@
 //! Counters of the store. Only numbers; who prints them is not known here.
 
+use crate::SetAside;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Upper bounds, ms, of the classes in which times of appends are counted (Java
@@ -15,6 +16,10 @@ pub struct Stats {
     batches: AtomicU64,
     refused: AtomicU64,
     slowest_ms: AtomicU64,
+    set_aside_ranges: AtomicU64,
+    set_aside_bytes: AtomicU64,
+    units_mended: AtomicU64,
+    units_skipped: AtomicU64,
     times: [AtomicU64; APPEND_TIME_BOUNDS_MS.len() + 1],
 }
 
@@ -39,6 +44,26 @@ impl Stats {
         self.refused.load(Ordering::Relaxed)
     }
 
+    /// Ranges of the commit log that hold no readable record though readable ones follow.
+    pub fn set_aside_ranges(&self) -> u64 {
+        self.set_aside_ranges.load(Ordering::Relaxed)
+    }
+
+    /// Bytes in those ranges.
+    pub fn set_aside_bytes(&self) -> u64 {
+        self.set_aside_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Damaged queue units that were made anew from the log.
+    pub fn units_mended(&self) -> u64 {
+        self.units_mended.load(Ordering::Relaxed)
+    }
+
+    /// Queue units that lead to no readable record, passed over by a reader.
+    pub fn units_skipped(&self) -> u64 {
+        self.units_skipped.load(Ordering::Relaxed)
+    }
+
     /// The slowest append that [`Self::record_time`] was told, ms.
     pub fn slowest_ms(&self) -> u64 {
         self.slowest_ms.load(Ordering::Relaxed)
@@ -61,6 +86,20 @@ impl Stats {
         self.messages.fetch_add(messages, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.batches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes what is set aside of the commit log by now.
+    pub(crate) fn set_aside(&self, aside: &SetAside) {
+        self.set_aside_ranges.store(aside.ranges().len() as u64, Ordering::Relaxed);
+        self.set_aside_bytes.store(aside.bytes(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn mended(&self, units: u64) {
+        self.units_mended.fetch_add(units, Ordering::Relaxed);
+    }
+
+    pub(crate) fn skipped(&self) {
+        self.units_skipped.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn refuse(&self, appends: u64) {

@@ -8,9 +8,9 @@ use crate::disk::{Disk, Lock};
 use crate::flush::{FlushTimes, Unflushed};
 use crate::full::Full;
 use crate::index::Index;
+use crate::parts::Parts;
 use crate::queues::Queues;
-use crate::recover::Recovery;
-use crate::{ConfigFiles, Error, Progress, Settings, Stats, queue_ends};
+use crate::{ConfigFiles, Error, Progress, SetAside, Settings, Stats};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -29,6 +29,7 @@ pub struct Store {
     pub(crate) queues: Queues,
     pub(crate) index: Option<Index>,
     pub(crate) checkpoint: Checkpoint,
+    pub(crate) aside: SetAside,
     /// The append lock. Taken before every other lock.
     pub(crate) writer: Mutex<Writer>,
     /// Units that wait for the log to be durable; in log order.
@@ -47,6 +48,8 @@ pub struct Store {
     /// The next log file could not be made ready.
     pub(crate) lacks_spare: AtomicBool,
     pub(crate) manual_rounds: AtomicU32,
+    /// Digest of the queues' ends in the file, 0 when there is none.
+    pub(crate) noted_ends: AtomicU32,
     pub(crate) stats: Stats,
     config: ConfigFiles,
     fence: OnceLock<String>,
@@ -73,33 +76,12 @@ impl Store {
         let root = settings.root.clone();
         let lock = take_lock(&*disk, root.join("lock"))?;
         let listed = disk.list(&root).map_err(Error::io("list", &root))?;
-        let clean = !listed.iter().any(|file| file.name == "abort");
-        let log = CommitLog::new(disk.clone(), &settings);
-        log.segments.load()?;
-        // From here on files are mended: a start that is killed meanwhile was not clean.
-        let abort = root.join("abort");
-        disk.replace(&abort, b"in use", None).map_err(Error::io("write", &abort))?;
-        let queue_bytes = settings.consume_queue_file_bytes;
-        let queues = Queues::empty(disk.clone(), root.join("consumequeue"), queue_bytes);
-        let lossy = queues.load(clean)?;
-        let checkpoint = Checkpoint::open(&*disk, root.join("checkpoint"))?;
-        let durable_to = checkpoint.durable_to();
-        let lossy = lossy || clean && queue_ends::any_is_short(&*disk, &root, &queues, durable_to)?;
-        let index = settings.index.then(|| Index::new(disk.clone(), &settings));
-        if let Some(index) = &index {
-            index.load(clean, &checkpoint)?;
-        }
-        Recovery {
-            settings: &settings,
-            log: &log,
-            queues: &queues,
-            index: index.as_ref(),
-            checkpoint: &checkpoint,
-            clean,
-            lossy,
-            watch,
-        }
-        .run()?;
+        let abort = listed.iter().find(|file| file.name == "abort");
+        let parts = Parts::new(disk.clone(), &settings, abort.is_none())?;
+        parts.open(watch)?;
+        let Parts { clean, log, queues, index, checkpoint, aside, .. } = parts;
+        let stats = Stats::default();
+        stats.set_aside(&aside);
         Ok(Self {
             writer: Mutex::new(Writer::new(&log)),
             config: ConfigFiles::new(disk.clone(), &root),
@@ -110,6 +92,7 @@ impl Store {
             queues,
             index,
             checkpoint,
+            aside,
             unflushed: Mutex::default(),
             flush_times: Mutex::default(),
             full: Mutex::default(),
@@ -119,7 +102,8 @@ impl Store {
             no_room: Mutex::default(),
             lacks_spare: AtomicBool::new(false),
             manual_rounds: AtomicU32::new(0),
-            stats: Stats::default(),
+            noted_ends: AtomicU32::new(0),
+            stats,
             fence: OnceLock::new(),
             closed: AtomicBool::new(false),
             recovered_clean: clean,
@@ -161,6 +145,11 @@ impl Store {
     /// Counters.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// What of the commit log cannot be read though what follows can.
+    pub fn set_aside(&self) -> &SetAside {
+        &self.aside
     }
 
     /// Whether the process before this one had stopped cleanly.

@@ -95,6 +95,13 @@ impl Disk for OsDisk {
         fs::File::open(dir)?.sync_all()
     }
 
+    fn extend(&self, path: &Path, from: u64, len: u64) -> io::Result<()> {
+        let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
+        assert!(from <= len && file.metadata()?.len() <= len, "files only grow");
+        reserve(&file, len)?;
+        file.sync_all()
+    }
+
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         fs::read(path)
     }

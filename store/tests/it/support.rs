@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use message::{Draft, Entry, Properties, Record, property, record};
 use simulator::SimDisk;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -89,6 +90,25 @@ pub(crate) fn append(store: &Store, now: i64, draft: Draft) -> Appended {
 
 pub(crate) fn read(store: &Store, topic: &str, queue_id: i32, offset: i64) -> Read {
     store.read(Position { topic, queue_id, offset }, Limits::messages(32), &Everything)
+}
+
+/// Every body of a queue by its offset, checked record by record; places may be empty.
+pub(crate) fn bodies_by_offset(store: &Store, topic: &str, id: i32) -> BTreeMap<i64, String> {
+    let mut all = BTreeMap::new();
+    let mut offset = store.min_offset(topic, id);
+    while offset < store.max_offset(topic, id) {
+        let found = read(store, topic, id, offset);
+        assert!(found.next_offset > offset, "{found:?}");
+        for bytes in &found.messages {
+            let record = record_of(bytes);
+            assert_eq!((record.topic, record.queue_id), (topic, id));
+            assert!((offset..found.next_offset).contains(&record.queue_offset));
+            offset = record.queue_offset + 1;
+            all.insert(record.queue_offset, String::from_utf8(record.body.to_vec()).unwrap());
+        }
+        offset = found.next_offset;
+    }
+    all
 }
 
 /// Every body of a queue from its first offset on, checked record by record.

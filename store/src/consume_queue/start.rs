@@ -1,0 +1,338 @@
+//! A queue at start-up: where it ends, whether its files can be believed, and what the log has to
+//! say to that. A queue whose files are damaged ends in memory before the damage, and recovery puts
+//! the units behind it anew; its files are only written over, so that a start that is killed finds
+//! the same damage again or finds it mended.
+
+use super::{PAGE_UNITS, Queue, UNIT, UNIT_LEN, Unit, WAITING_BYTES_MAX};
+use crate::Error;
+use crate::queue_tail::Tail;
+use message::record;
+use parking_lot::MutexGuard;
+use std::sync::atomic::Ordering;
+
+/// Bytes that a walk reads at once: whole units, and no more than a few pages.
+const SCAN_BYTES: i64 = 3_000 * UNIT;
+/// Units that recovery compares with the log are read so many at once.
+const COMPARED_AT_ONCE: usize = 50;
+
+/// What became of a record's unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Restored {
+    /// The queue has it, by now or from the start.
+    Known,
+    /// The queue had another unit in its place that leads nowhere; it was written over.
+    Mended,
+    /// The queue lacks units before it, whose records begin at this log offset or behind it. It was
+    /// not given the record.
+    LacksOlder { from: i64 },
+}
+
+/// What only recovery needs to know.
+#[derive(Default)]
+pub(super) struct Start {
+    /// The files hold bytes behind the queue's end in memory.
+    is_damaged: bool,
+    /// A copy of some units of the files: the queue offset of the first one, and their bytes.
+    copy: (i64, Vec<u8>),
+}
+
+/// Where a walk over units ended.
+struct Walked {
+    /// The queue offset behind the last unit that can be believed.
+    end: i64,
+    /// There is more behind it, or units contradict each other.
+    is_damaged: bool,
+}
+
+impl Queue {
+    /// Opens the files and finds the end: after a clean stop in the last file alone, else by
+    /// walking from the third-last file on as Java does. When units were lost, returns the log
+    /// offset from which on the log may still have them. `before_mending` is called before a file
+    /// is changed.
+    pub(crate) fn load(
+        &self,
+        clean: bool,
+        before_mending: &dyn Fn() -> Result<(), Error>,
+    ) -> Result<Option<i64>, Error> {
+        let mended_from = self.segments.load_derived(before_mending)?;
+        let clean = clean && mended_from.is_none();
+        let segments = self.segments.all();
+        let Some(last) = segments.last() else { return Ok(mended_from.map(|_| 0)) };
+        let first = segments[0].start / UNIT;
+        let third_last = segments[segments.len().saturating_sub(3)].start;
+        let walk_from = mended_from.map_or(third_last, |from| from.min(third_last));
+        let walk_from = walk_from.max(segments[0].start);
+        let walked = if clean {
+            let end = self.find_end(last.start / UNIT, last.end() / UNIT)?;
+            Walked { end, is_damaged: false }
+        } else {
+            self.walk(walk_from, last.end(), true)?
+        };
+        let is_damaged = walked.is_damaged || mended_from.is_some();
+        let next = walked.end.max(first);
+        let log_end = self.log_end_at(first, next);
+        *self.tail.lock() = Tail::at(next, log_end);
+        self.min.store(first, Ordering::Release);
+        self.max.store(next, Ordering::Release);
+        self.synced.store(if clean { next * UNIT } else { walk_from }, Ordering::Release);
+        self.start.lock().is_damaged = is_damaged;
+        if is_damaged {
+            let dir = self.segments.dir().display();
+            tracing::error!(%dir, next, log_end, "queue files are damaged, rebuilt from the log");
+        }
+        Ok(is_damaged.then_some(log_end))
+    }
+
+    /// The first place in a file, from `from` to `to`, that holds no unit. Most files end in their
+    /// first page.
+    fn find_end(&self, from: i64, to: i64) -> Result<i64, Error> {
+        let page_end = from + PAGE_UNITS as i64;
+        let near = self.walk(from * UNIT, to.min(page_end) * UNIT, false)?.end;
+        let (mut low, mut high) = (near, if near < page_end { near } else { to });
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.raw_unit(middle).is_some() { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
+    }
+
+    /// Reads a unit of a file, whatever the tail says.
+    fn raw_unit(&self, offset: i64) -> Option<Unit> {
+        let mut bytes = [0; UNIT_LEN];
+        let segment = self.segments.find(offset * UNIT)?;
+        segment.file.read_at((offset * UNIT - segment.start) as u64, &mut bytes).ok()?;
+        Unit::decode(&bytes)
+    }
+
+    /// The log offset behind the last record, when the file's units go from `first` to `next`.
+    fn log_end_at(&self, first: i64, next: i64) -> i64 {
+        let near = first.max(next - PAGE_UNITS as i64)..next;
+        let last = near.rev().filter_map(|at| self.raw_unit(at)).find(|unit| !unit.is_blank());
+        last.map_or(0, |unit| unit.log_end())
+    }
+
+    /// The queue offset behind the last unit of an unbroken row from byte `from` on, each leading
+    /// behind the one before it; `thorough` looks whether there is anything behind.
+    fn walk(&self, from: i64, to: i64, thorough: bool) -> Result<Walked, Error> {
+        let mut chunk = Vec::new();
+        let (mut at, mut log_end) = (from, 0);
+        while at < to {
+            let Some(segment) = self.segments.find(at) else { break };
+            chunk.resize(SCAN_BYTES.min(segment.end().min(to) - at) as usize, 0);
+            if let Err(error) = segment.file.read_at((at - segment.start) as u64, &mut chunk) {
+                let path = self.segments.path(segment.start);
+                tracing::error!(path = %path.display(), %error, "a queue file cannot be read");
+                return Ok(Walked { end: at / UNIT, is_damaged: true });
+            }
+            for bytes in chunk.as_chunks::<UNIT_LEN>().0 {
+                let Some(unit) = Unit::decode(bytes) else {
+                    let is_damaged = thorough && !self.is_empty_from(at)?;
+                    return Ok(Walked { end: at / UNIT, is_damaged });
+                };
+                if thorough && !unit.is_blank() && unit.log_offset < log_end {
+                    // One of the two is wrong.
+                    let end = (at / UNIT - 1).max(from / UNIT);
+                    return Ok(Walked { end, is_damaged: true });
+                }
+                log_end = log_end.max(unit.log_end());
+                at += UNIT;
+            }
+        }
+        Ok(Walked { end: at / UNIT, is_damaged: false })
+    }
+
+    /// Whether the files hold nothing but zeros from a byte on.
+    fn is_empty_from(&self, from: i64) -> Result<bool, Error> {
+        for segment in self.segments.all() {
+            if segment.end() > from {
+                let start = (from.max(segment.start) - segment.start) as u64;
+                let is_zero = segment.file.is_zero(start..segment.file.len());
+                if !is_zero.map_err(Error::io("read", &self.segments.path(segment.start)))? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a record at `log_offset` may have this queue offset: it is given to no other one.
+    pub(crate) fn could_hold(&self, queue_offset: i64, log_offset: i64) -> bool {
+        queue_offset >= self.tail.lock().next()
+            || self
+                .any_unit(queue_offset)
+                .is_none_or(|unit| unit.is_blank() || unit.log_offset == log_offset)
+    }
+
+    /// Takes the unit of a record that recovery found in the log, on a scan that began at log
+    /// offset `scan_start`. Places that no record claims are filled with blank units. `is_right`
+    /// says whether a unit leads to a record of this queue, and of that queue offset.
+    ///
+    /// No checksum covers the queue offset of a record. One for which the log before it has no room
+    /// is damaged: the record is put at the queue's end, or passed over when the queue has no end.
+    pub(crate) fn restore(
+        &self,
+        queue_offset: i64,
+        unit: Unit,
+        scan_start: i64,
+        is_right: &dyn Fn(Option<i64>, &Unit) -> bool,
+    ) -> Result<Restored, Error> {
+        let (next, mut log_end) = {
+            let tail = self.tail.lock();
+            (tail.next(), tail.log_end())
+        };
+        if queue_offset < 0 {
+            let dir = self.segments.dir().display();
+            tracing::error!(%dir, queue_offset, unit.log_offset, "an impossible queue offset");
+            return Ok(Restored::Known);
+        }
+        if queue_offset < next {
+            return self.compare(queue_offset, unit, is_right);
+        }
+        if unit.log_end() <= log_end {
+            // Java puts a record whose place is not the next one at the end.
+            if self.any_unit(next - 1).is_none_or(|last| last.is_blank() || is_right(None, &last)) {
+                return Ok(Restored::Known);
+            }
+            // The last unit leads nowhere.
+            log_end = self.log_end_at(0, next - 1);
+            self.tail.lock().set_log_end(log_end);
+            if log_end < scan_start {
+                return Ok(Restored::LacksOlder { from: log_end });
+            }
+        }
+        let is_new = next == 0 && self.segments.last().is_none();
+        let lost = queue_offset - next;
+        let is_impossible = lost > (unit.log_offset - log_end) / record::FIXED_LEN as i64;
+        if lost > 0 && log_end < scan_start && !(is_impossible && is_new) {
+            return Ok(Restored::LacksOlder { from: log_end });
+        }
+        if is_impossible {
+            tracing::error!(
+                dir = %self.segments.dir().display(),
+                queue_offset,
+                log_offset = unit.log_offset,
+                next,
+                passed_over = is_new,
+                "a record with an impossible queue offset is put at the queue's end or passed over"
+            );
+            if is_new {
+                return Ok(Restored::Known);
+            }
+        }
+        self.extend(if is_impossible { next } else { queue_offset }, is_new)?;
+        self.tail.lock().push(unit);
+        self.publish(self.commit());
+        self.write_many()?;
+        Ok(Restored::Known)
+    }
+
+    /// Fills the places up to `queue_offset` with blank units. A queue that has no file yet begins
+    /// there.
+    fn extend(&self, queue_offset: i64, is_new: bool) -> Result<(), Error> {
+        let mut tail = self.tail.lock();
+        if is_new {
+            // The queue begins in the middle of a file.
+            let start = self.segments.start_for(queue_offset * UNIT) / UNIT;
+            *tail = Tail::at(start, 0);
+            self.min.store(queue_offset, Ordering::Release);
+        }
+        while tail.next() < queue_offset {
+            tail.push(Unit::BLANK);
+            if tail.waiting_bytes() >= WAITING_BYTES_MAX {
+                tail.commit();
+                MutexGuard::unlocked(&mut tail, || self.write())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the queue end at `end` when it ends before: its last messages are gone, and their
+    /// places must not be given again.
+    pub(crate) fn extend_to(&self, end: i64) -> Result<(), Error> {
+        let next = self.tail.lock().next();
+        if next < end {
+            self.extend(end, next == 0 && self.segments.last().is_none())?;
+            self.publish(self.commit());
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    /// Compares a record's unit with the one in its place, and writes it over that when that leads
+    /// nowhere.
+    fn compare(
+        &self,
+        queue_offset: i64,
+        unit: Unit,
+        is_right: &dyn Fn(Option<i64>, &Unit) -> bool,
+    ) -> Result<Restored, Error> {
+        let found = self.copied(queue_offset);
+        let is_same = |found: &Unit| (found.log_offset, found.size) == (unit.log_offset, unit.size);
+        if found.is_some_and(|found| is_same(&found) || is_right(Some(queue_offset), &found)) {
+            return Ok(Restored::Known);
+        }
+        if self.mend(queue_offset, unit)? { Ok(Restored::Mended) } else { Ok(Restored::Known) }
+    }
+
+    /// Writes a unit over another in the files. Says whether its place is there.
+    pub(crate) fn mend(&self, queue_offset: i64, unit: Unit) -> Result<bool, Error> {
+        let removed = self.removed.lock();
+        let mut tail = self.tail.lock();
+        let at = queue_offset * UNIT;
+        let segment = self.segments.find(at).filter(|_| queue_offset < tail.written());
+        let Some(segment) = segment.filter(|_| !*removed) else { return Ok(false) };
+        let written = segment.file.write_at((at - segment.start) as u64, &unit.encode());
+        written.map_err(Error::io("write", &self.segments.path(segment.start)))?;
+        if queue_offset + 1 == tail.next() {
+            tail.set_log_end(unit.log_end());
+        }
+        drop(tail);
+        self.synced.fetch_min(at, Ordering::AcqRel);
+        self.min.fetch_min(queue_offset, Ordering::AcqRel);
+        self.start.lock().copy = Default::default();
+        Ok(true)
+    }
+
+    /// A unit, read with those behind it: recovery asks for one after the other.
+    fn copied(&self, queue_offset: i64) -> Option<Unit> {
+        let mut start = self.start.lock();
+        let (first, bytes) = &mut start.copy;
+        let at = (queue_offset - *first) * UNIT;
+        let has_it = |bytes: &[u8]| at >= 0 && at + UNIT <= bytes.len() as i64;
+        if !has_it(bytes) {
+            bytes.resize(COMPARED_AT_ONCE * UNIT_LEN, 0);
+            let count = self.read_any(queue_offset, bytes).unwrap_or(0);
+            bytes.truncate(count * UNIT_LEN);
+            *first = queue_offset;
+        }
+        let at = ((queue_offset - *first) * UNIT) as usize;
+        Unit::decode(bytes.get(at..)?.first_chunk()?)
+    }
+
+    /// Ends recovery: what the files hold behind the queue's end is made zeros.
+    pub(crate) fn settle(&self) -> Result<(), Error> {
+        let start = std::mem::take(&mut *self.start.lock());
+        if start.is_damaged {
+            let to = self.write_to()?;
+            self.segments.truncate(to)?;
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Drops the units of records at or behind `log_end`.
+    pub(crate) fn truncate(&self, log_end: i64) -> Result<(), Error> {
+        if self.log_end() <= log_end {
+            return Ok(());
+        }
+        self.write()?;
+        let first = self.segments.first().map_or(0, |segment| segment.start / UNIT);
+        let next = self.partition(first, self.max(), |unit| unit.log_offset < log_end);
+        self.segments.truncate(next * UNIT)?;
+        *self.tail.lock() = Tail::at(next, self.log_end_at(first, next));
+        self.max.store(next, Ordering::Release);
+        self.min.fetch_min(next, Ordering::AcqRel);
+        self.synced.fetch_min(next * UNIT, Ordering::AcqRel);
+        Ok(())
+    }
+}

@@ -1,0 +1,202 @@
+//! What a reader does with a queue unit that leads to no record, or to another one: a bit of the
+//! queue's file or of the log has changed since it was written. The unit is looked for in the log
+//! between its neighbours and made anew; what cannot be mended is passed over, loudly and once.
+
+use crate::commit_log::is_record_of;
+use crate::consume_queue::{Queue, Unit};
+use crate::log_reader::LogReader;
+use crate::{Aside, Store};
+use bytes::Bytes;
+use message::record::{self, Entry};
+
+/// The most of the log that is looked through for one unit.
+const LOOKED_THROUGH_MAX: i64 = 256 << 20;
+/// Neighbours that are asked where to look, on either side.
+const NEIGHBOURS: i64 = 16;
+
+/// A topic and a queue of it.
+pub(crate) type QueueName<'a> = (&'a str, i32);
+
+/// What a unit leads to.
+pub(crate) enum Led {
+    /// Its record.
+    Record(Bytes),
+    /// The file that had it is no longer there.
+    Gone,
+    /// Nothing that can be read.
+    Nothing,
+}
+
+/// Where a record was looked for.
+enum Sought {
+    Found(Unit),
+    NotThere,
+    /// The unit is right, its record is not.
+    Damaged,
+    Unreadable,
+}
+
+impl Store {
+    /// The record at a place of a queue, by its unit: that of this queue and place, or none.
+    pub(crate) fn follow(
+        &self,
+        queue: &Queue,
+        name: QueueName<'_>,
+        place: i64,
+        unit: &Unit,
+    ) -> Led {
+        let size = usize::try_from(unit.size).unwrap_or(0);
+        let record = self.log.slice(unit.log_offset, size);
+        if let Some(record) = record.filter(|bytes| is_record_of(bytes, unit, name, Some(place))) {
+            let is_aside = self.aside.overlaps(unit.log_offset, unit.log_end());
+            return if is_aside && !is_whole(&record) { self.skip() } else { Led::Record(record) };
+        }
+        if unit.log_offset < self.log.min() {
+            return Led::Gone;
+        }
+        if self.aside.overlaps(unit.log_offset, unit.log_end()) {
+            return self.skip();
+        }
+        if self.is_moved(queue, name, place, unit)
+            && let Some(record) = self.log.slice(unit.log_offset, size)
+        {
+            return Led::Record(record);
+        }
+        self.mend(queue, name, place, unit)
+    }
+
+    fn skip(&self) -> Led {
+        self.stats.skipped();
+        Led::Nothing
+    }
+
+    /// Whether the record says another place and so does that of a neighbour, by as much: Java puts
+    /// a record whose place is not the next one at the queue's end, and those behind it too.
+    fn is_moved(&self, queue: &Queue, name: QueueName<'_>, place: i64, unit: &Unit) -> bool {
+        let by = |place: i64, unit: &Unit| {
+            let bytes = self.log.slice(unit.log_offset, usize::try_from(unit.size).ok()?)?;
+            let Ok(Entry::Message(record)) = record::decode(&bytes, false) else { return None };
+            is_record_of(&bytes, unit, name, None).then_some(record.queue_offset - place)
+        };
+        let Some(own) = by(place, unit) else { return false };
+        [place - 1, place + 1].into_iter().any(|near| {
+            queue.unit(near).is_some_and(|unit| !unit.is_blank() && by(near, &unit) == Some(own))
+        })
+    }
+
+    fn mend(&self, queue: &Queue, name: QueueName<'_>, place: i64, unit: &Unit) -> Led {
+        let (topic, queue_id) = name;
+        let sought = self.seek(queue, name, place, unit);
+        let log_offset = unit.log_offset;
+        match sought {
+            Sought::Found(unit) => {
+                if let Err(error) = queue.mend(place, unit) {
+                    tracing::error!(%error, "a queue unit could not be mended in its file");
+                }
+                self.stats.mended(1);
+                tracing::error!(
+                    topic,
+                    queue_id,
+                    queue_offset = place,
+                    led_to = log_offset,
+                    leads_to = unit.log_offset,
+                    "a damaged queue unit was made anew from the log; check the disk"
+                );
+                let size = usize::try_from(unit.size).unwrap_or(0);
+                self.log.slice(unit.log_offset, size).map_or(Led::Nothing, Led::Record)
+            }
+            Sought::Damaged => {
+                tracing::error!(
+                    topic,
+                    queue_id,
+                    queue_offset = place,
+                    log_offset,
+                    "the record of this message is damaged in the commit log: it is set aside and \
+                     passed over; check the disk"
+                );
+                let why = format!("the record of {topic} queue {queue_id} offset {place}");
+                let to = unit.log_end();
+                let aside = Aside { from: log_offset, to, found_ms: 0, why };
+                if let Err(error) = self.aside.add(aside) {
+                    tracing::error!(%error, "what was set aside could not be noted");
+                }
+                self.stats.set_aside(&self.aside);
+                self.skip()
+            }
+            Sought::NotThere => {
+                tracing::error!(
+                    topic,
+                    queue_id,
+                    queue_offset = place,
+                    log_offset,
+                    "a damaged queue unit leads to no record of its queue, and the log has none \
+                     where it should be: the place is made blank and passed over; check the disk"
+                );
+                if let Err(error) = queue.mend(place, Unit::BLANK) {
+                    tracing::error!(%error, "a queue unit could not be made blank in its file");
+                }
+                self.skip()
+            }
+            Sought::Unreadable => self.skip(),
+        }
+    }
+
+    /// Looks for the record of a place between those of its neighbours.
+    fn seek(&self, queue: &Queue, name: QueueName<'_>, place: i64, unit: &Unit) -> Sought {
+        let sound = |near: i64| {
+            let unit = queue.unit(near).filter(|unit| !unit.is_blank())?;
+            self.log.leads_to(&unit, name, Some(near)).then_some(unit)
+        };
+        let before = (place - NEIGHBOURS..place).rev().find_map(sound);
+        let behind = (place + 1..=place + NEIGHBOURS).find_map(sound);
+        let from = before.map(|unit| unit.log_end());
+        let mut at = match from {
+            Some(from) => from,
+            // The first message of the queue: at worst at the beginning of its neighbour's file.
+            None => {
+                let known = behind.map_or(unit.log_offset, |unit| unit.log_offset);
+                let known = if known < self.log.readable_to() { known } else { 0 };
+                self.log.segments.start_for(known).max(self.log.min())
+            }
+        };
+        let end = behind.map_or_else(|| self.log.readable_to(), |unit| unit.log_offset);
+        let end = end.min(at.saturating_add(LOOKED_THROUGH_MAX));
+        let mut reader = LogReader::default();
+        while at < end {
+            let Some(segment) = self.log.segments.find_from(at) else { break };
+            at = at.max(segment.start);
+            let next = match reader.entry(&segment, at, true) {
+                Err(_) => return Sought::Unreadable,
+                Ok(Ok(Entry::Message(record))) if record.log_offset == at => {
+                    let size = i32::try_from(record.total_size()).unwrap_or(0);
+                    let found = Unit { log_offset: at, size, tags_code: unit.tags_code };
+                    if is_record_of(record.raw, &found, name, Some(place)) {
+                        let tags_code = self.tags_code(&record);
+                        return Sought::Found(Unit { tags_code, ..found });
+                    }
+                    Some(at + record.total_size() as i64)
+                }
+                Ok(Ok(Entry::Blank { .. })) => Some(segment.end()),
+                _ => self.aside.end_of(at),
+            };
+            match next {
+                Some(next) => at = next,
+                None if at == unit.log_offset => return Sought::Damaged,
+                None => break,
+            }
+        }
+        Sought::NotThere
+    }
+
+    fn tags_code(&self, record: &record::Record<'_>) -> i64 {
+        let marks = crate::marks::Marks::read(record.properties);
+        marks.tags_code(&self.settings, record.topic, record.store_timestamp)
+    }
+}
+
+/// Whether nothing of a record is damaged as far as that can be seen: an append seals properties in
+/// which zeros were sent.
+fn is_whole(bytes: &[u8]) -> bool {
+    let Ok(Entry::Message(record)) = record::decode(bytes, true) else { return false };
+    record::verify_property_crc(bytes).unwrap_or_else(|| !record.properties.contains(&0))
+}

@@ -1,0 +1,159 @@
+//! The parts of a store as they are opened, one after the other, before they are a store.
+
+use crate::checkpoint::{Checkpoint, Mark};
+use crate::commit_log::CommitLog;
+use crate::disk::Disk;
+use crate::index::Index;
+use crate::log_reader::LogReader;
+use crate::queue_ends::{self, QueueEnds};
+use crate::queues::Queues;
+use crate::recover::{Gap, Recovery};
+use crate::{Error, Progress, SetAside, Settings};
+use message::record::Entry;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// In the file `abort`: files are being mended, and the log has to be read as a whole by a start
+/// that finds it so.
+const MENDING: &[u8] = b"in use, being mended";
+const IN_USE: &[u8] = b"in use";
+
+/// Everything in the directory that recovery makes agree.
+pub(crate) struct Parts<'a> {
+    settings: &'a Settings,
+    disk: Arc<dyn Disk>,
+    abort: PathBuf,
+    /// Whether the last process stopped cleanly.
+    pub(crate) clean: bool,
+    pub(crate) log: CommitLog,
+    pub(crate) queues: Queues,
+    pub(crate) index: Option<Index>,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) aside: SetAside,
+}
+
+impl<'a> Parts<'a> {
+    /// Nothing is read yet but the checkpoint and what is set aside.
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        settings: &'a Settings,
+        clean: bool,
+    ) -> Result<Self, Error> {
+        let root = &settings.root;
+        let queue_bytes = settings.consume_queue_file_bytes;
+        Ok(Self {
+            settings,
+            abort: root.join("abort"),
+            clean,
+            log: CommitLog::new(disk.clone(), settings),
+            queues: Queues::empty(disk.clone(), root.join("consumequeue"), queue_bytes),
+            index: settings.index.then(|| Index::new(disk.clone(), settings)),
+            checkpoint: Checkpoint::open(&*disk, root.join("checkpoint"))?,
+            aside: SetAside::load(disk.clone(), root),
+            disk,
+        })
+    }
+
+    /// Opens everything and mends what a crash or a bad disk left.
+    pub(crate) fn open(&self, watch: &dyn Fn(Progress)) -> Result<(), Error> {
+        let was_mending = self.disk.read(&self.abort).is_ok_and(|text| text == MENDING);
+        // From here on files are mended: a start that is killed meanwhile was not clean.
+        let text = if was_mending { MENDING } else { IN_USE };
+        self.write_abort(text)?;
+        let own_mark = self.checkpoint.durable_to().is_some();
+        let noted_bytes = own_mark.then(|| self.checkpoint.get(Mark::OwnFileBytes));
+        let gaps = self.log.segments.load_log(noted_bytes)?;
+        let before_mending = || self.write_abort(MENDING);
+        let lost_from = self.queues.load(self.clean, &before_mending)?;
+        let ends = match own_mark {
+            true => QueueEnds::load(&*self.disk, &self.settings.root),
+            false => {
+                // Another broker was here since they were written, and may have removed topics.
+                queue_ends::remove(&*self.disk, &self.settings.root)?;
+                self.look_at_aside()?;
+                QueueEnds::default()
+            }
+        };
+        let short_from = self.reload_short(&ends)?;
+        if let Some(index) = &self.index {
+            index.load(self.clean, &self.checkpoint)?;
+        }
+        let mending = was_mending.then_some(0);
+        Recovery {
+            settings: self.settings,
+            log: &self.log,
+            queues: &self.queues,
+            index: self.index.as_ref(),
+            checkpoint: &self.checkpoint,
+            aside: &self.aside,
+            clean: self.clean,
+            lost_from: lost_from.into_iter().chain(short_from).chain(mending).min(),
+            gaps: gaps.into_iter().map(|(from, to)| Gap { from, to }).collect(),
+            now: self.now()?,
+            watch,
+        }
+        .run()?;
+        for (topic, id, end) in ends.iter() {
+            self.queues.open(topic, id).extend_to(end)?;
+        }
+        self.end_mending()
+    }
+
+    /// Looks again, and thoroughly, at queues that end before they are known to: they lost units.
+    /// Returns the log offset from which on the log may still have these.
+    fn reload_short(&self, ends: &QueueEnds) -> Result<Option<i64>, Error> {
+        let mut lost_from: Option<i64> = None;
+        for (topic, id, noted) in ends.iter() {
+            let queue = self.queues.find(topic, id);
+            let end = queue.as_ref().map_or(0, |queue| queue.max());
+            if end >= noted {
+                continue;
+            }
+            tracing::error!(topic, id, end, noted, "the queue lost units, rebuilt from the log");
+            let from = match &queue {
+                Some(queue) => {
+                    queue.load(false, &|| self.write_abort(MENDING))?;
+                    queue.log_end()
+                }
+                None => 0,
+            };
+            lost_from = lost_from.into_iter().chain([from]).min();
+        }
+        Ok(lost_from)
+    }
+
+    /// Another broker may have cut the log at a range and written over it.
+    fn look_at_aside(&self) -> Result<(), Error> {
+        for range in self.aside.ranges() {
+            let Some(segment) = self.log.segments.find(range.from) else { continue };
+            if let Ok(Ok(Entry::Message(record))) =
+                LogReader::default().entry(&segment, range.from, true)
+                && record.log_offset == range.from
+            {
+                tracing::warn!(range.from, range.to, "was set aside, holds records again");
+                self.aside.remove(range.from, range.to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was mended becomes durable before the mark goes that would have it done again.
+    fn end_mending(&self) -> Result<(), Error> {
+        if self.disk.read(&self.abort).is_ok_and(|text| text == MENDING) {
+            self.queues.all().iter().try_for_each(|queue| queue.sync())?;
+            self.write_abort(IN_USE)?;
+        }
+        Ok(())
+    }
+
+    fn write_abort(&self, text: &[u8]) -> Result<(), Error> {
+        self.disk.replace(&self.abort, text, None).map_err(Error::io("write", &self.abort))
+    }
+
+    /// When this start began, as the file system saw it, ms since the epoch.
+    fn now(&self) -> Result<i64, Error> {
+        let root = &self.settings.root;
+        let listed = self.disk.list(root).map_err(Error::io("list", root))?;
+        Ok(listed.iter().find(|file| file.name == "abort").map_or(0, |file| file.modified))
+    }
+}

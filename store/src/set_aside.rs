@@ -1,0 +1,181 @@
+//! Ranges of the commit log that hold no readable record though readable ones follow: what recovery
+//! passed over instead of cutting the log there. Kept in the file `setaside` in the store's root, a
+//! line a range: first log offset, log offset behind the last byte, when it was found (ms since the
+//! epoch), why. The bytes themselves stay where they are.
+
+use crate::Error;
+use crate::disk::Disk;
+use parking_lot::RwLock;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const NAME: &str = "setaside";
+/// More ranges than this are joined with their neighbours: a disk that is worn out all over.
+const RANGES_MAX: usize = 65_536;
+
+/// One range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aside {
+    /// The log offset of its first byte.
+    pub from: i64,
+    /// The log offset behind its last byte.
+    pub to: i64,
+    /// When it was found, ms since the epoch; 0 when the finder had no clock.
+    pub found_ms: i64,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// The ranges of a store, in order, none touching another.
+pub struct SetAside {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    ranges: RwLock<Vec<Aside>>,
+}
+
+impl SetAside {
+    /// Those of the store at `root`, which need not be open. Lines that are none are passed over: a
+    /// range that is forgotten is found again.
+    pub fn load(disk: Arc<dyn Disk>, root: &Path) -> Self {
+        let path = root.join(NAME);
+        let bytes = match disk.read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                if error.kind() != std::io::ErrorKind::NotFound {
+                    tracing::error!(path = %path.display(), %error, "cannot be read, passed over");
+                }
+                Vec::new()
+            }
+        };
+        let mut ranges = Vec::new();
+        for line in String::from_utf8_lossy(&bytes).lines() {
+            match parse(line) {
+                Some(range) => insert(&mut ranges, range),
+                None => tracing::error!(path = %path.display(), line, "not understood, left out"),
+            }
+        }
+        Self { disk, path, ranges: RwLock::new(ranges) }
+    }
+
+    /// All ranges, in order.
+    pub fn ranges(&self) -> Vec<Aside> {
+        self.ranges.read().clone()
+    }
+
+    /// The bytes of all ranges.
+    pub fn bytes(&self) -> u64 {
+        self.ranges.read().iter().map(|range| (range.to - range.from).unsigned_abs()).sum()
+    }
+
+    /// The end of the range that holds a log offset.
+    pub fn end_of(&self, log_offset: i64) -> Option<i64> {
+        let ranges = self.ranges.read();
+        let at = ranges.partition_point(|range| range.to <= log_offset);
+        ranges.get(at).filter(|range| range.from <= log_offset).map(|range| range.to)
+    }
+
+    /// Whether a range has bytes between two log offsets.
+    pub fn overlaps(&self, from: i64, to: i64) -> bool {
+        let ranges = self.ranges.read();
+        let at = ranges.partition_point(|range| range.to <= from);
+        ranges.get(at).is_some_and(|range| range.from < to)
+    }
+
+    /// Adds a range, durably. One that touches others becomes one with them. Says whether anything
+    /// was new.
+    ///
+    /// # Errors
+    /// When the file cannot be written; the range is known to this process all the same.
+    pub fn add(&self, range: Aside) -> Result<bool, Error> {
+        assert!(range.from < range.to, "a range has bytes: {range:?}");
+        let mut ranges = self.ranges.write();
+        if ranges.iter().any(|known| known.from <= range.from && range.to <= known.to) {
+            return Ok(false);
+        }
+        insert(&mut ranges, range);
+        self.save(&ranges)?;
+        Ok(true)
+    }
+
+    /// Forgets ranges, or parts of them, between two log offsets, where records were found after
+    /// all.
+    pub(crate) fn remove(&self, from: i64, to: i64) -> Result<(), Error> {
+        let mut ranges = self.ranges.write();
+        if !ranges.iter().any(|range| range.from < to && from < range.to) {
+            return Ok(());
+        }
+        let mut left = Vec::with_capacity(ranges.len());
+        for range in ranges.drain(..) {
+            let ends = [(range.from, range.to.min(from)), (range.from.max(to), range.to)];
+            let ends = ends.into_iter().filter(|(from, to)| from < to);
+            left.extend(ends.map(|(from, to)| Aside { from, to, ..range.clone() }));
+        }
+        *ranges = left;
+        self.save(&ranges)
+    }
+
+    fn save(&self, ranges: &[Aside]) -> Result<(), Error> {
+        let line = |range: &Aside| {
+            format!("{} {} {} {}\n", range.from, range.to, range.found_ms, one_line(&range.why))
+        };
+        let text: String = ranges.iter().map(line).collect();
+        let saved = self.disk.replace(&self.path, text.as_bytes(), None);
+        saved.map_err(Error::io("replace", &self.path))
+    }
+}
+
+fn one_line(why: &str) -> String {
+    why.replace(['\n', '\r'], " ")
+}
+
+fn parse(line: &str) -> Option<Aside> {
+    let mut fields = line.splitn(4, ' ');
+    let mut number = || fields.next()?.parse::<i64>().ok();
+    let (from, to, found_ms) = (number()?, number()?, number()?);
+    let why = fields.next().unwrap_or_default().to_owned();
+    (0 <= from && from < to).then_some(Aside { from, to, found_ms, why })
+}
+
+/// Puts a range in its place and joins it with those that it touches.
+fn insert(ranges: &mut Vec<Aside>, mut range: Aside) {
+    let first = ranges.partition_point(|known| known.to < range.from);
+    let end = ranges.partition_point(|known| known.from <= range.to);
+    for known in ranges.drain(first..end) {
+        range.from = range.from.min(known.from);
+        range.to = range.to.max(known.to);
+        range.found_ms = known.found_ms;
+        range.why = known.why;
+    }
+    ranges.insert(first, range);
+    if ranges.len() > RANGES_MAX {
+        let last = ranges.pop().expect("there are more than one");
+        ranges.last_mut().expect("there are more than one").to = last.to;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn aside(from: i64, to: i64) -> Aside {
+        Aside { from, to, found_ms: 5, why: "a test".into() }
+    }
+
+    #[test]
+    fn ranges_that_touch_become_one() {
+        let mut ranges = Vec::new();
+        for (from, to) in [(50, 60), (10, 20), (30, 40), (20, 25), (38, 52)] {
+            insert(&mut ranges, aside(from, to));
+        }
+        assert_eq!(ranges, [aside(10, 25), aside(30, 60)]);
+    }
+
+    #[test]
+    fn lines_are_read_back_and_junk_is_not() {
+        assert_eq!(parse("10 20 5 a test"), Some(aside(10, 20)));
+        assert_eq!(parse("10 20 5").map(|range| range.why), Some(String::new()));
+        for junk in ["", "10", "20 10 5 a test", "-1 10 5 x", "a b c d", "10 20 x why"] {
+            assert_eq!(parse(junk), None, "{junk}");
+        }
+    }
+}
