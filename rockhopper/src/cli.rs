@@ -20,6 +20,8 @@ Examples:
   rockhopper namesrv -c namesrv.conf        with Java's files, keys and flags
   rockhopper broker  -c broker.conf -n 10.0.0.1:9876
 
+  rockhopper store verify data/store        whether the files of a store are sound
+
 Exit status: 0 stopped cleanly, 1 failed while running, 2 wrong usage, 74 the disk failed,
 78 wrong configuration.")]
 pub(crate) struct Cli {
@@ -84,6 +86,19 @@ Examples:
   rockhopper tail Hello --from-start -n 10        the oldest ten
   rockhopper tail Orders --group audit            goes on where the group stopped")]
     Tail(Tail),
+    /// Look at a store's files: what is there, whether it is sound, what another broker would do.
+    #[command(
+        subcommand,
+        after_help = "\
+Nothing is ever written and no lock is taken: all of it works on the directory of a running broker,
+of ours or Java's, and on a copy.
+
+At night, after a crash:
+  rockhopper store verify /data/store                     is anything damaged, and what to do
+  rockhopper store dump /data/store --offset 73014444     the record at the place that it named
+  rockhopper store preflight /data/store --to java-5.5    before a Java broker gets the directory"
+    )]
+    Store(Look),
     /// Print the completion script of a shell.
     #[command(after_help = "\
 Example:
@@ -132,6 +147,81 @@ pub(crate) struct Server {
     /// A setting, in Java's spelling; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+/// What to look at in a store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Look {
+    /// List what is there: files, ranges, times, topics and queues, index, checkpoint.
+    #[command(after_help = "\
+Examples:
+  rockhopper store inspect /data/store
+  rockhopper store inspect -c conf/broker.conf --json | jq '.topics[].topic'")]
+    Inspect(Directory),
+    /// Read every record, queue unit and index entry, and say what is damaged.
+    #[command(after_help = "\
+Examples:
+  rockhopper store verify /data/store
+  rockhopper store verify -c conf/broker.conf --json > report.json
+
+What a running broker is just writing is not taken for damage: the checkpoint says how far
+everything must be in the files.
+
+Exit status: 0 sound, 1 damage found (its first place and count are printed, and what to do),
+2 the directory cannot be looked at.")]
+    Verify(Directory),
+    /// Print records with all their fields.
+    #[command(after_help = "\
+Examples:
+  rockhopper store dump /data/store --offset 73014444              the record at a log offset
+  rockhopper store dump /data/store --offset 0 --count 10          and those behind it
+  rockhopper store dump /data/store --topic Orders --queue 3       a queue's first record
+  rockhopper store dump /data/store --topic Orders --queue 3 --from 1200 --count 5
+
+Exit status: 0 printed, 1 one of them is damaged, 2 there is no such place.")]
+    Dump(Dump),
+}
+
+/// The directory of a store.
+#[derive(Args, Debug)]
+pub(crate) struct Directory {
+    /// The directory that storePathRootDir names, or a copy of it.
+    #[arg(required_unless_present = "config_file")]
+    pub(crate) dir: Option<PathBuf>,
+    /// The broker's property file: paths and sizes of files are taken from it.
+    #[arg(short = 'c', long = "configFile", value_name = "FILE")]
+    pub(crate) config_file: Option<PathBuf>,
+    /// A setting of the broker, in Java's spelling; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print JSON instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `store dump`.
+#[derive(Args, Debug)]
+pub(crate) struct Dump {
+    #[command(flatten)]
+    pub(crate) directory: Directory,
+    /// Where a record begins in the commit log, bytes.
+    #[arg(long, value_name = "LOG OFFSET", conflicts_with_all = ["topic", "queue", "from"])]
+    pub(crate) offset: Option<i64>,
+    /// A topic.
+    #[arg(long, required_unless_present = "offset", requires = "queue")]
+    pub(crate) topic: Option<String>,
+    /// A queue of the topic.
+    #[arg(long, value_name = "ID", requires = "topic")]
+    pub(crate) queue: Option<i32>,
+    /// The queue offset to begin with; the queue's first unless it is given.
+    #[arg(long, value_name = "QUEUE OFFSET")]
+    pub(crate) from: Option<i64>,
+    /// How many records.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) count: u64,
+    /// The most bytes of a body that are printed.
+    #[arg(long, value_name = "BYTES", default_value_t = 1024)]
+    pub(crate) body: usize,
 }
 
 /// Where the name servers of a client are.

@@ -7,6 +7,7 @@
 mod banner;
 mod cli;
 mod config;
+mod look;
 mod ready;
 mod render;
 mod routes;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         Command::Ready(ready) => client(ready::run(ready)),
         Command::Send(send) => client(done(send::run(send))),
         Command::Tail(tail) => client(done(tail::run(tail))),
+        Command::Store(look) => look::run(&look),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "rockhopper", &mut io::stdout());
             ExitCode::SUCCESS

@@ -84,7 +84,7 @@ fn text(body: &[u8]) -> String {
 }
 
 /// Text that cannot change the terminal or look like two lines.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {
@@ -97,7 +97,7 @@ fn plain(text: &str) -> String {
 }
 
 /// Milliseconds since the epoch as `2026-11-21T10:39:25.123Z`.
-fn utc(ms: i64) -> String {
+pub(crate) fn utc(ms: i64) -> String {
     Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.3}"))
 }
 

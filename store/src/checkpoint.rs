@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-const SIZE: usize = 4096;
+pub(crate) const SIZE: usize = 4096;
 
 /// A field: its place in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(crate) enum Mark {
     /// Store time of the newest record whose index entries are durable. Java sets it only when a
     /// file is full, and after a crash deletes every file that ends later.
     IndexTime = 16,
+    /// Log offset where the last record begins that Java found at its last start (5.1.1 on).
+    Confirmed = 32,
     /// Log offset up to which queue units are durable (Java 5.5.0 on).
     QueuesTo = 40,
     /// Checksum of Rockhopper's own mark, all bytes behind this one.
@@ -36,7 +38,38 @@ pub(crate) enum Mark {
 }
 
 /// Says that the own mark was made at all.
-const OWN_MAGIC: i64 = i64::from_be_bytes(*b"rockhop1");
+pub(crate) const OWN_MAGIC: i64 = i64::from_be_bytes(*b"rockhop1");
+
+/// The bytes of a checkpoint.
+pub(crate) struct Fields(pub(crate) Box<[u8; SIZE]>);
+
+impl Fields {
+    /// One field.
+    pub(crate) fn get(&self, mark: Mark) -> i64 {
+        let field = self.0[mark as usize..].first_chunk();
+        i64::from_be_bytes(*field.expect("fields lie inside the file"))
+    }
+
+    /// What the own mark's checksum must be.
+    pub(crate) fn seal(&self) -> i64 {
+        crc32fast::hash(&self.0[Mark::OwnFileBytes as usize..]).into()
+    }
+
+    /// As [`Checkpoint::durable_to`].
+    pub(crate) fn durable_to(&self) -> Option<i64> {
+        let own = self.get(Mark::OwnMagic) == OWN_MAGIC
+            && self.get(Mark::OwnSeal) == self.seal()
+            && self.get(Mark::DurableTo) >= 0
+            && self.get(Mark::OwnLogTime) == self.get(Mark::LogTime)
+            && self.get(Mark::OwnQueueTime) == self.get(Mark::QueueTime);
+        own.then(|| self.get(Mark::DurableTo))
+    }
+
+    /// As [`Checkpoint::safe_time`].
+    pub(crate) fn safe_time(&self) -> i64 {
+        self.get(Mark::LogTime).min(self.get(Mark::QueueTime)).saturating_sub(3_000).max(0)
+    }
+}
 
 /// The checkpoint, held in memory and written by [`Checkpoint::sync`].
 pub(crate) struct Checkpoint {
@@ -46,7 +79,7 @@ pub(crate) struct Checkpoint {
 }
 
 struct State {
-    bytes: Box<[u8; SIZE]>,
+    fields: Fields,
     changed: bool,
 }
 
@@ -71,22 +104,20 @@ impl Checkpoint {
             opened => opened,
         };
         let file = file.map_err(Error::io("open", &path))?;
-        Ok(Self { path, file, state: Mutex::new(State { bytes, changed: false }) })
+        Ok(Self { path, file, state: Mutex::new(State { fields: Fields(bytes), changed: false }) })
     }
 
     /// One field.
     pub(crate) fn get(&self, mark: Mark) -> i64 {
-        let state = self.state.lock();
-        let field = state.bytes[mark as usize..].first_chunk();
-        i64::from_be_bytes(*field.expect("fields lie inside the file"))
+        self.state.lock().fields.get(mark)
     }
 
     /// Sets one field in memory.
     pub(crate) fn set(&self, mark: Mark, value: i64) {
         let at = mark as usize;
         let mut state = self.state.lock();
-        let State { bytes, changed } = &mut *state;
-        let field = &mut bytes[at..at + 8];
+        let State { fields, changed } = &mut *state;
+        let field = &mut fields.0[at..at + 8];
         *changed |= field != value.to_be_bytes();
         field.copy_from_slice(&value.to_be_bytes());
     }
@@ -101,36 +132,27 @@ impl Checkpoint {
         self.set(Mark::DurableTo, end);
         self.set(Mark::OwnFileBytes, file_bytes);
         self.set(Mark::OwnMagic, OWN_MAGIC);
-        self.set(Mark::OwnSeal, self.seal());
-    }
-
-    /// What the own mark's checksum must be.
-    fn seal(&self) -> i64 {
-        crc32fast::hash(&self.state.lock().bytes[Mark::OwnFileBytes as usize..]).into()
+        let seal = self.state.lock().fields.seal();
+        self.set(Mark::OwnSeal, seal);
     }
 
     /// The log offset up to which log, queues and index are durable, when the last broker on the
     /// directory noted it.
     pub(crate) fn durable_to(&self) -> Option<i64> {
-        let own = self.get(Mark::OwnMagic) == OWN_MAGIC
-            && self.get(Mark::OwnSeal) == self.seal()
-            && self.get(Mark::DurableTo) >= 0
-            && self.get(Mark::OwnLogTime) == self.get(Mark::LogTime)
-            && self.get(Mark::OwnQueueTime) == self.get(Mark::QueueTime);
-        own.then(|| self.get(Mark::DurableTo))
+        self.state.lock().fields.durable_to()
     }
 
     /// Records stored before this time are durable, with their queue units: three seconds before
     /// the older of the two marks.
     pub(crate) fn safe_time(&self) -> i64 {
-        self.get(Mark::LogTime).min(self.get(Mark::QueueTime)).saturating_sub(3_000).max(0)
+        self.state.lock().fields.safe_time()
     }
 
     /// Writes the fields and makes them durable, when they changed since the last time.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         let mut state = self.state.lock();
         if state.changed {
-            self.file.write_at(0, &state.bytes[..]).map_err(Error::io("write", &self.path))?;
+            self.file.write_at(0, &state.fields.0[..]).map_err(Error::io("write", &self.path))?;
             self.file.sync(0..SIZE as u64).map_err(Error::io("sync", &self.path))?;
             state.changed = false;
         }

@@ -6,6 +6,7 @@
 
 mod open_files;
 pub mod os;
+mod peek;
 
 use bytes::Bytes;
 use std::io;
@@ -86,6 +87,17 @@ pub trait Disk: Send + Sync + 'static {
     }
     /// A small file's content.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// Copies what a file that is there holds from `offset` on, and says how many bytes that is:
+    /// fewer than asked for only where the file ends. For whoever looks at files that others work
+    /// on: opens nothing for writing, and leaves nothing in the page cache that was not there.
+    fn peek(&self, path: &Path, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        let content = self.read(path)?;
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let there = content.get(from..).unwrap_or_default();
+        let len = there.len().min(out.len());
+        out[..len].copy_from_slice(&there[..len]);
+        Ok(len)
+    }
     /// Makes everything durable that was written to the file system that holds `dir`.
     fn sync_all(&self, dir: &Path) -> io::Result<()>;
     /// The space of the file system that holds `path`, which need not exist yet.

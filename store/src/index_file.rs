@@ -14,9 +14,9 @@ use crate::disk::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-const HEADER: usize = 40;
-const SLOT: usize = 4;
-const ENTRY: usize = 20;
+pub(crate) const HEADER: usize = 40;
+pub(crate) const SLOT: usize = 4;
+pub(crate) const ENTRY: usize = 20;
 /// Slots that are read and written together when keys fall close to each other.
 const BLOCK_SLOTS: usize = 1024;
 /// Entries that repair reads at once.
@@ -46,7 +46,7 @@ impl Shape {
         self.entry_at(self.entries as usize)
     }
 
-    fn slot_at(&self, slot: usize) -> u64 {
+    pub(crate) fn slot_at(&self, slot: usize) -> u64 {
         (HEADER + slot * SLOT) as u64
     }
 
@@ -84,7 +84,7 @@ impl Header {
         out
     }
 
-    fn decode(bytes: &[u8; HEADER]) -> Self {
+    pub(crate) fn decode(bytes: &[u8; HEADER]) -> Self {
         let long = |at: usize| i64::from_be_bytes(*bytes[at..].first_chunk().expect("in bounds"));
         let int = |at: usize| i32::from_be_bytes(*bytes[at..].first_chunk().expect("in bounds"));
         Self {
@@ -100,11 +100,11 @@ impl Header {
 
 /// One entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct IndexEntry {
-    hash: i32,
-    log_offset: i64,
-    seconds: i32,
-    previous: i32,
+pub(crate) struct IndexEntry {
+    pub(crate) hash: i32,
+    pub(crate) log_offset: i64,
+    pub(crate) seconds: i32,
+    pub(crate) previous: i32,
 }
 
 impl IndexEntry {
@@ -117,7 +117,7 @@ impl IndexEntry {
         out
     }
 
-    fn decode(bytes: &[u8; ENTRY]) -> Self {
+    pub(crate) fn decode(bytes: &[u8; ENTRY]) -> Self {
         let int = |at: usize| i32::from_be_bytes(*bytes[at..].first_chunk().expect("in bounds"));
         let log_offset = i64::from_be_bytes(*bytes[4..].first_chunk().expect("in bounds"));
         Self { hash: int(0), log_offset, seconds: int(12), previous: int(16) }

@@ -19,6 +19,7 @@ mod full;
 mod index;
 mod index_file;
 mod log_reader;
+pub mod look;
 mod marks;
 mod mend;
 mod parts;

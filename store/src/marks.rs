@@ -30,6 +30,11 @@ impl<'a> Marks<'a> {
         marks
     }
 
+    /// Whether the last of [`Self::index_hashes`] is that of the tags, when there are any hashes.
+    pub(crate) fn has_tags(&self) -> bool {
+        self.tags.is_some_and(|tags| !tags.is_empty())
+    }
+
     /// The tags code of the queue unit: the hash of the tag, or for a delayed message the time when
     /// it is due (Java `CommitLog.checkMessageAndReturnSize`).
     pub(crate) fn tags_code(&self, settings: &Settings, topic: &str, store_timestamp: i64) -> i64 {

@@ -47,14 +47,19 @@ impl SetAside {
                 Vec::new()
             }
         };
+        Self { disk, path, ranges: RwLock::new(Self::parse(&bytes)) }
+    }
+
+    /// The ranges in the bytes of such a file, in order; lines that are none are passed over.
+    pub fn parse(bytes: &[u8]) -> Vec<Aside> {
         let mut ranges = Vec::new();
-        for line in String::from_utf8_lossy(&bytes).lines() {
+        for line in String::from_utf8_lossy(bytes).lines() {
             match parse(line) {
                 Some(range) => insert(&mut ranges, range),
-                None => tracing::error!(path = %path.display(), line, "not understood, left out"),
+                None => tracing::error!(line, "no range of setaside, left out"),
             }
         }
-        Self { disk, path, ranges: RwLock::new(ranges) }
+        ranges
     }
 
     /// All ranges, in order.

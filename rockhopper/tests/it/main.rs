@@ -2,5 +2,6 @@
 
 mod config;
 mod faults;
+mod look;
 mod process;
 mod serve;

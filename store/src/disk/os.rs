@@ -106,6 +106,10 @@ impl Disk for OsDisk {
         fs::read(path)
     }
 
+    fn peek(&self, path: &Path, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        super::peek::peek(&fs::File::open(path)?, offset, out)
+    }
+
     fn sync_all(&self, dir: &Path) -> io::Result<()> {
         Ok(syncfs(fs::File::open(dir)?)?)
     }

@@ -8,6 +8,7 @@ mod damage;
 mod fence;
 mod full_disk;
 mod layout;
+mod look;
 mod recovery;
 mod round_trip;
 mod support;

@@ -1,0 +1,131 @@
+//! `rockhopper store` as a person calls it: on sound stores, damaged ones, and none.
+
+use crate::process::{fresh_dir, run, succeed, text};
+use message::{Draft, Properties, property};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use store::{Append, OsDisk, Settings, Store};
+
+const CONF: &str = "mappedFileSizeCommitLog=16384\nmappedFileSizeConsumeQueue=1000\n\
+                    maxHashSlotNum=100\nmaxIndexNum=500\n";
+const NOW: i64 = 1_700_000_000_000;
+
+/// A store with 100 messages in one queue, closed; gives its directory and property file.
+fn made(name: &str) -> (String, String) {
+    let dir = fresh_dir(name);
+    let root = dir.join("store");
+    let settings = Settings {
+        root: root.clone(),
+        commit_log_file_bytes: 16_384,
+        consume_queue_file_bytes: 1_000,
+        index_slots: 100,
+        index_entries: 500,
+        ..Settings::default()
+    };
+    let store = Store::open(Arc::new(OsDisk), settings).expect("it opens");
+    let host = "127.0.0.1:10911".parse().expect("an address");
+    for number in 0..100 {
+        let properties: Properties = [(property::KEYS, format!("k{number}"))].into_iter().collect();
+        let draft = Draft {
+            topic: "Orders".into(),
+            queue_id: 3,
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp: NOW,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: format!("body {number} {}", "x".repeat(100)).into(),
+            properties: properties.encode(),
+        };
+        let mut list = [Append::one(draft)];
+        store.append(NOW + number, &mut list);
+        assert!(list[0].outcome.is_ok());
+    }
+    store.config().save("topics.json", "{\"Orders\":{0:1}}").expect("saved");
+    store.close().expect("it closes");
+    let conf = dir.join("broker.conf");
+    std::fs::write(&conf, CONF).expect("written");
+    (root.display().to_string(), conf.display().to_string())
+}
+
+fn flip(path: &Path, at: u64) {
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).expect("it is there");
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).expect("read");
+    file.write_all_at(&[byte[0] ^ 1], at).expect("written");
+}
+
+#[test]
+fn a_sound_store_is_listed_and_verified() {
+    let (root, conf) = made("look-sound");
+    let told = succeed(&["store", "verify", &root, "-c", &conf]);
+    assert!(told.ends_with("sound\n") && told.contains("100 records"), "{told}");
+    let json = succeed(&["store", "verify", &root, "-c", &conf, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&json["sound"], &json["records"]), (&true.into(), &100.into()));
+    let told = succeed(&["store", "inspect", &root, "-c", &conf]);
+    for part in ["stopped cleanly", "Orders      3    0  100       100", "topics.json", "readable"]
+    {
+        assert!(told.contains(part), "{part} in\n{told}");
+    }
+    let json = succeed(&["store", "inspect", &root, "-c", &conf, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["topics"][0]["queues"][0]["max"], 100);
+}
+
+#[test]
+fn damage_is_named_with_its_place_and_a_way_out() {
+    let (root, conf) = made("look-damaged");
+    flip(&Path::new(&root).join("commitlog/00000000000000000000"), 100);
+    flip(&Path::new(&root).join("consumequeue/Orders/3/00000000000000000000"), 20 * 7 + 10);
+    let output = run(&["store", "verify", &root, "-c", &conf]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stdout);
+    for part in [
+        "1 damaged ranges of the log\n  first:  ",
+        "commitlog/00000000000000000000 at byte 0, log offset 0",
+        "1 wrong queue units\n  first:  ",
+        "Orders/3/00000000000000000000 at byte 140",
+        "topic Orders queue 3 offset 7",
+        "to do:",
+        "DAMAGED",
+    ] {
+        assert!(told.contains(part), "{part} in\n{told}");
+    }
+    let output = run(&["store", "dump", &root, "-c", &conf, "--offset", "0"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("body checksum is"));
+}
+
+#[test]
+fn records_are_shown_with_all_their_fields() {
+    let (root, conf) = made("look-dump");
+    let queue = ["store", "dump", &root, "-c", &conf, "--topic", "Orders", "--queue", "3"];
+    let told = succeed(&[&queue[..], &["--from", "7", "--count", "2", "--body", "6"]].concat());
+    for part in ["queueOffset                7\n", "KEYS                     k8\n", "body 7\n"] {
+        assert!(told.contains(part), "{part} in\n{told}");
+    }
+    let json = succeed(&[&queue[..], &["--json"]].concat());
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json[0]["storeTimestamp"], NOW);
+    assert_eq!(json[0]["properties"]["KEYS"], "k0");
+    let output = run(&[&queue[..], &["--from", "100"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("the queue has offsets 0 to 99"));
+}
+
+#[test]
+fn what_is_no_store_is_explained() {
+    let absent = run(&["store", "verify", "/no/such/dir"]);
+    assert_eq!(absent.status.code(), Some(2));
+    let told = text(&absent.stderr);
+    assert!(told.contains("/no/such/dir") && told.contains("storePathRootDir"), "{told}");
+    let empty = fresh_dir("look-empty").display().to_string();
+    let output = run(&["store", "inspect", &empty]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("there is no store"));
+    assert_eq!(run(&["store", "verify"]).status.code(), Some(2));
+}

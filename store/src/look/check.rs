@@ -1,0 +1,454 @@
+//! Whether a store holds together: one walk through the commit log, with queues and index beside
+//! it, then the checkpoint and the configuration files.
+
+use super::damage::{Damage, Kind, Place, Tally};
+use super::files::{self, Run};
+use super::index_walk::{IndexWalk, Indexed};
+use super::log_walk::{Cause, Gap, LogWalk, Step};
+use super::marks::{FIELDS, Settled};
+use super::queue_walk::{Expected, QueueWalk, peek};
+use super::{Look, files::queues};
+use crate::checkpoint::{Fields, Mark, OWN_MAGIC, SIZE};
+use crate::index_file::Shape;
+use crate::marks::Marks;
+use crate::progress::Step as Work;
+use crate::{Error, Unit};
+use memchr::memmem;
+use message::record::Record;
+use message::{record, sys_flag};
+use serde::Serialize;
+
+/// What a look through a whole store found.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checked {
+    /// Whether nothing is damaged.
+    pub sound: bool,
+    /// Whether `abort` is there: a broker runs, or was killed.
+    pub unclean: bool,
+    /// The first log offset.
+    pub log_from: i64,
+    /// The log offset behind the last record.
+    pub log_to: i64,
+    /// Whole records.
+    pub records: u64,
+    /// Bytes of the log that were looked at.
+    pub log_bytes: u64,
+    /// Queues.
+    pub queues: u64,
+    /// Queue units that lead to their records.
+    pub units: u64,
+    /// Index files.
+    pub index_files: u64,
+    /// Index entries.
+    pub index_entries: u64,
+    /// Configuration files that can be read.
+    pub config_files: u64,
+    /// What is damaged, the worst first.
+    pub damage: Vec<Damage>,
+    /// What is worth knowing and is no damage.
+    pub notes: Vec<String>,
+}
+
+/// Counts of one walk.
+#[derive(Default)]
+struct Counts {
+    records: u64,
+    log_bytes: u64,
+    newest_time: i64,
+    /// The log offsets before and behind the last record.
+    last: (i64, i64),
+    /// Behind the last record that queues show.
+    visible_end: i64,
+    /// Whether a record begins or ends where the checkpoint says that all is durable.
+    met_durable_to: bool,
+}
+
+/// One check under way.
+struct Check<'a> {
+    look: &'a Look<'a>,
+    walk: LogWalk<'a>,
+    queues: QueueWalk<'a>,
+    index: Option<IndexWalk<'a>>,
+    checkpoint: Option<Fields>,
+    settled: Settled,
+    damage: Tally,
+    notes: Vec<String>,
+    counts: Counts,
+}
+
+impl Look<'_> {
+    /// Looks at every record, queue unit and index entry.
+    ///
+    /// # Errors
+    /// When the directory is no store or cannot be read at all; what is only damaged is no error.
+    pub fn check(&self) -> Result<Checked, Error> {
+        self.refuse_nothing()?;
+        let mut damage = Tally::default();
+        let checkpoint = self.read_checkpoint(&mut damage)?;
+        let settled = Settled::read(self, checkpoint.as_ref())?;
+        let run = Run::list(self.disk, &self.settings.commit_log_path())?;
+        self.check_log_files(&run, &mut damage);
+        let total = run.bytes();
+        let log_from = run.files.first().map_or(0, |file| file.start);
+        let aside = self.set_aside();
+        let mut walk = LogWalk::new(self.disk, run, aside);
+        walk.jump(log_from);
+        let all = queues(self.disk, &self.settings.root)?;
+        let mut queues = QueueWalk::new(self.disk, all, self.settings.consume_queue_file_bytes)?;
+        queues.unknown.from = log_from;
+        let known_end = queues.log_end()?;
+        let shape =
+            Shape { slots: self.settings.index_slots, entries: self.settings.index_entries };
+        let names = files::index(self.disk, &self.settings.root)?;
+        let live = settled != Settled::All;
+        let index = self
+            .settings
+            .index
+            .then(|| IndexWalk::new(self.disk, self.path("index"), names, shape, live));
+        let (notes, counts) = (Vec::new(), Counts::default());
+        let mut check =
+            Check { look: self, walk, queues, index, checkpoint, settled, damage, notes, counts };
+        let log_to = check.read_log(total, known_end)?;
+        check.checkpoint(log_to);
+        let config_files = check.config()?;
+        Ok(check.done(log_from, log_to, config_files))
+    }
+
+    fn check_log_files(&self, run: &Run, damage: &mut Tally) {
+        let expected = self.settings.commit_log_file_bytes;
+        let last = run.files.last().map(|last| last.start);
+        for file in run.files.iter().filter(|file| file.len != expected) {
+            if file.len == 0 && Some(file.start) == last {
+                continue;
+            }
+            let place = Place::at(&run.path(file.start), file.len).log(file.start);
+            damage.add(Kind::LogFile, place, || {
+                format!("the file has {} bytes, expected {expected}", file.len)
+            });
+        }
+    }
+
+    fn read_checkpoint(&self, damage: &mut Tally) -> Result<Option<Fields>, Error> {
+        let path = self.path("checkpoint");
+        let mut bytes = Box::new([0; SIZE]);
+        let there = peek(self.disk, &path, 0, &mut bytes[..])?;
+        if there != 0 && there < SIZE {
+            damage.add(Kind::Checkpoint, Place::at(&path, there as u64), || {
+                format!("the file has {there} bytes, expected {SIZE}")
+            });
+        }
+        Ok((there == SIZE).then_some(Fields(bytes)))
+    }
+}
+
+impl Check<'_> {
+    /// Walks through the log; returns where it ends. `known_end` is behind the last record that a
+    /// queue shows.
+    fn read_log(&mut self, total: u64, known_end: i64) -> Result<i64, Error> {
+        let work = Work::begin(self.look.watch, "reading the commit log", total);
+        let end = loop {
+            let before = self.walk.at();
+            let step = self.walk.step()?;
+            match step {
+                Step::Record => self.record()?,
+                Step::Gap(gap) => {
+                    if self.is_stale(&gap, known_end) {
+                        self.notes.push(format!(
+                            "old bytes behind the log's end at {}, left from a log that was longer",
+                            gap.from
+                        ));
+                        break gap.from;
+                    }
+                    self.gap(gap);
+                }
+                Step::End { garbage } => {
+                    self.end(before, garbage, known_end);
+                    break self.counts.last.1.max(before);
+                }
+            }
+            let passed = (self.walk.at() - before).unsigned_abs();
+            work.advance(passed);
+            self.counts.log_bytes += passed;
+        };
+        let stale = self.may_be_cut();
+        let mut stale_units = 0;
+        self.queues.finish(end, stale.then_some(&mut stale_units))?;
+        if stale_units > 0 {
+            self.notes.push(format!(
+                "{stale_units} queue units lead behind the log's end; the next start drops them"
+            ));
+        }
+        if let Some(index) = &mut self.index {
+            index.finish(end, |at| self.queues.unknown.holds(at))?;
+        }
+        Ok(end)
+    }
+
+    fn record(&mut self) -> Result<(), Error> {
+        let Some(record) = self.walk.record() else { return Ok(()) };
+        let (log_offset, len) = (record.log_offset, record.total_size());
+        let log_end = log_offset + len as i64;
+        let stored = record.store_timestamp;
+        let settled = self.settled.covers(log_end, stored);
+        let marks = Marks::read(record.properties);
+        let is_visible = sys_flag::is_visible(record.sys_flag);
+        // The place is needed only when something is wrong, but the record is borrowed until then.
+        let start = log_offset - log_offset % self.look.settings.commit_log_file_bytes as i64;
+        let place = Place { at: (log_offset - start).unsigned_abs(), ..Place::default() };
+        let place = place.log(log_offset);
+        let why = wrong_field(&record);
+        if is_visible {
+            let tags_code = marks.tags_code(self.look.settings, record.topic, stored);
+            let size = i32::try_from(len).unwrap_or(i32::MAX);
+            self.queues.take(Expected {
+                topic: record.topic,
+                queue_id: record.queue_id,
+                queue_offset: record.queue_offset,
+                unit: Unit { log_offset, size, tags_code },
+                settled,
+                place: place.clone(),
+            })?;
+            self.counts.visible_end = log_end;
+        }
+        if let Some(index) = &mut self.index {
+            let mut hashes: Vec<i32> = marks.index_hashes(record.topic, record.sys_flag).collect();
+            let tags = marks.has_tags().then(|| hashes.pop()).flatten();
+            let unknown = &self.queues.unknown;
+            let record = Indexed {
+                log_offset,
+                store_timestamp: stored,
+                hashes: &hashes,
+                tags,
+                settled,
+                place: place.clone(),
+            };
+            index.take(&record, |at| unknown.holds(at))?;
+        }
+        if let Some(why) = why {
+            self.damage.add(Kind::RecordField, place, || why);
+        }
+        let counts = &mut self.counts;
+        counts.records += 1;
+        counts.newest_time = counts.newest_time.max(stored);
+        counts.last = (log_offset, log_end);
+        let durable_to = self.checkpoint.as_ref().and_then(Fields::durable_to);
+        counts.met_durable_to |= durable_to.is_some_and(|at| at == log_offset || at == log_end);
+        Ok(())
+    }
+
+    /// Whether what looks like damage is only what a log that was cut left behind its end: no queue
+    /// knows of it, and the queues know everything before it.
+    fn is_stale(&self, gap: &Gap, known_end: i64) -> bool {
+        let durable_to = self.checkpoint.as_ref().and_then(Fields::durable_to).unwrap_or(0);
+        gap.cause == Cause::Damaged
+            && known_end <= gap.from
+            && known_end == self.counts.visible_end
+            && durable_to <= gap.from
+            && self.settled == Settled::All
+    }
+
+    fn gap(&mut self, gap: Gap) {
+        let (path, at) = self.walk.place(gap.from);
+        let place = Place::at(&path, at).log(gap.from);
+        let bytes = gap.to - gap.from;
+        let kind = match gap.cause {
+            Cause::Damaged => Kind::Record,
+            Cause::SetAside => Kind::SetAside,
+            Cause::Missing => Kind::LogFilesMissing,
+            Cause::Expired => {
+                self.notes.push(format!("{} was removed meanwhile", path.display()));
+                self.queues.unknown.gaps.push((gap.from, gap.to));
+                return;
+            }
+        };
+        self.queues.unknown.gaps.push((gap.from, gap.to));
+        self.damage.add(kind, place, || format!("{bytes} bytes up to {}: {}", gap.to, gap.why));
+    }
+
+    /// Judges where the log ends.
+    fn end(&mut self, at: i64, garbage: Option<String>, known_end: i64) {
+        let durable_to = self.checkpoint.as_ref().and_then(Fields::durable_to).unwrap_or(0);
+        let clean = self.settled == Settled::All;
+        let promised = if clean { durable_to.max(known_end) } else { durable_to };
+        if promised > at && !(clean && self.may_be_cut()) {
+            let (path, byte) = self.walk.place(at);
+            let place = Place::at(&path, byte).log(at);
+            self.damage.add(Kind::Record, place, || {
+                let what = garbage.unwrap_or_else(|| "no record".to_owned());
+                format!(
+                    "the log ends here, but its queues or checkpoint know of {promised}: {what}"
+                )
+            });
+            self.queues.unknown.gaps.push((at, i64::MAX));
+        } else if let Some(what) = garbage {
+            self.notes.push(format!(
+                "behind the log's end at {at} stand bytes that are no record ({what}); the next \
+                 start passes over them"
+            ));
+        }
+    }
+
+    /// Whether Java cut the log at its last start, which leaves queue units behind the end.
+    fn may_be_cut(&self) -> bool {
+        let Some(fields) = &self.checkpoint else { return false };
+        let confirmed = fields.get(Mark::Confirmed);
+        fields.durable_to().is_none() && confirmed > 0 && confirmed == self.counts.last.0
+    }
+
+    fn checkpoint(&mut self, log_to: i64) {
+        let path = self.look.path("checkpoint");
+        let Some(fields) = &self.checkpoint else {
+            if self.counts.records > 0 {
+                self.notes.push("there is no checkpoint: a start reads the whole log".into());
+            }
+            return;
+        };
+        let newest = self.counts.newest_time;
+        let mut add = |mark: Mark, why: String| {
+            self.damage.add(Kind::Checkpoint, Place::at(&path, mark as u64), || why);
+        };
+        // What was stored since the walk began may be known there already.
+        let grows = self.settled != Settled::All;
+        for (mark, name) in FIELDS {
+            let value = fields.get(mark);
+            let most = if mark == Mark::QueuesTo { log_to } else { newest };
+            if value < 0 || value > most && !grows && self.counts.records > 0 {
+                add(mark, format!("{name} is {value}, the log has {most}"));
+            }
+        }
+        let magic = fields.get(Mark::OwnMagic);
+        if magic != 0 && magic != OWN_MAGIC {
+            add(Mark::OwnMagic, format!("Rockhopper's mark is {magic:#018x}"));
+        } else if magic == OWN_MAGIC {
+            if fields.get(Mark::OwnSeal) != fields.seal() {
+                add(Mark::OwnSeal, "the checksum of Rockhopper's mark is wrong".into());
+            }
+            for (mark, own) in
+                [(Mark::LogTime, Mark::OwnLogTime), (Mark::QueueTime, Mark::OwnQueueTime)]
+            {
+                // Another broker that wrote it since can only have gone on.
+                if fields.get(mark) < fields.get(own) {
+                    add(mark, format!("{} goes back behind {}", fields.get(mark), fields.get(own)));
+                }
+            }
+        }
+        let lost = fields.durable_to().filter(|at| {
+            *at > self.queues.unknown.from && *at <= log_to && !self.counts.met_durable_to
+        });
+        if let Some(at) = lost.filter(|at| !self.queues.unknown.holds(*at)) {
+            add(Mark::DurableTo, format!("no record begins or ends at {at}"));
+        }
+    }
+
+    /// Reads every configuration file; returns how many can be read.
+    fn config(&mut self) -> Result<u64, Error> {
+        let dir = self.look.path("config");
+        let listed = self.look.disk.list(&dir).map_err(Error::io("list", &dir))?;
+        let mut read = 0;
+        for file in listed.iter().filter(|file| !file.is_dir) {
+            let Some(why) = self.look.config_error(&file.name, file.len)? else {
+                read += 1;
+                continue;
+            };
+            if file.name.ends_with(".bak") || file.name.ends_with(".tmp") {
+                self.notes.push(format!("{}: {why}", dir.join(&file.name).display()));
+            } else {
+                self.damage.add(Kind::Config, Place::at(&dir.join(&file.name), 0), || why);
+            }
+        }
+        Ok(read)
+    }
+
+    fn done(mut self, log_from: i64, log_to: i64, config_files: u64) -> Checked {
+        self.remarks();
+        let units = self.queues.units;
+        let queue_count = self.queues.total;
+        self.damage.join(self.queues.damage);
+        let (mut index_files, mut index_entries) = (0, 0);
+        if let Some(index) = self.index {
+            (index_files, index_entries) = (index.files, index.entries);
+            self.damage.join(index.damage);
+        }
+        let mut damage = self.damage.into_list();
+        let log = self.walk;
+        for damage in &mut damage {
+            if let (true, Some(at)) = (damage.first.file.is_empty(), damage.first.log_offset) {
+                damage.first.file = log.place(at).0.display().to_string();
+            }
+        }
+        Checked {
+            sound: damage.is_empty(),
+            unclean: self.settled != Settled::All,
+            log_from,
+            log_to,
+            records: self.counts.records,
+            log_bytes: self.counts.log_bytes,
+            queues: queue_count,
+            units,
+            index_files,
+            index_entries,
+            config_files,
+            damage,
+            notes: self.notes,
+        }
+    }
+
+    /// What is no damage and still worth a word.
+    fn remarks(&mut self) {
+        if self.queues.pending.count > 0 {
+            self.notes.push(format!(
+                "{} records from {} on have no queue unit yet: the broker writes it shortly, or \
+                 the next start",
+                self.queues.pending.count, self.queues.pending.first
+            ));
+        }
+        let topics = std::mem::take(&mut self.queues.without_queues);
+        let texts = ["topics.json", "topics.json.changes"];
+        let known = texts.map(|name| self.look.config_text(name)).concat();
+        let mut topics: Vec<_> = topics.into_iter().collect();
+        topics.sort();
+        for (topic, (count, first)) in topics {
+            let name = format!("\"{topic}\"");
+            if known.is_empty() || memmem::find(&known, name.as_bytes()).is_some() {
+                let why = format!("topic {topic} has no queues at all, but {count} records");
+                let place = Place::default().log(first);
+                self.damage.add(Kind::UnitMissing, place, || why);
+            } else {
+                let what = "no queues and is not in topics.json: deleted";
+                self.notes.push(format!("topic {topic} has {count} records, {what}"));
+            }
+        }
+        let Some(index) = &self.index else { return };
+        if index.pending.count > 0 {
+            self.notes.push(format!(
+                "{} records from {} on are not in the index yet",
+                index.pending.count, index.pending.first
+            ));
+        }
+        if index.uncovered.count > 0 {
+            self.notes.push(format!(
+                "{} records from {} on were never indexed, or their index file is gone: queries \
+                 by key do not find them",
+                index.uncovered.count, index.uncovered.first
+            ));
+        }
+    }
+}
+
+/// What is wrong with a record whose lengths and body are right.
+fn wrong_field(record: &Record<'_>) -> Option<String> {
+    if record::has_property_crc(record.properties)
+        && record::verify_property_crc(record.raw) == Some(false)
+    {
+        return Some("the properties' checksum is wrong".into());
+    }
+    if record.queue_id < 0 || record.queue_offset < 0 {
+        let (id, offset) = (record.queue_id, record.queue_offset);
+        return Some(format!("queue {id}, queue offset {offset}"));
+    }
+    if record.topic.is_empty() || record.topic.bytes().any(|byte| byte < b' ' || byte == b'/') {
+        return Some(format!("topic {:?}", record.topic));
+    }
+    (record.store_timestamp <= 0).then(|| format!("store time {}", record.store_timestamp))
+}

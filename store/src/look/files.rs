@@ -1,0 +1,71 @@
+//! The files of a directory, told apart by their names.
+
+use crate::{Disk, Error};
+use std::path::{Path, PathBuf};
+
+/// Files named by the offset of their first byte.
+pub(super) struct Run {
+    pub(super) dir: PathBuf,
+    pub(super) files: Vec<RunFile>,
+    /// Names that no broker made.
+    pub(super) strangers: Vec<String>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RunFile {
+    pub(super) start: i64,
+    pub(super) len: u64,
+    /// Last modified, ms since the epoch.
+    pub(super) modified: i64,
+}
+
+impl Run {
+    pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Self, Error> {
+        let listed = disk.list(dir).map_err(Error::io("list", dir))?;
+        let (mut files, mut strangers) = (Vec::new(), Vec::new());
+        for file in listed {
+            let digits = file.name.len() == 20 && file.name.bytes().all(|b| b.is_ascii_digit());
+            match file.name.parse() {
+                Ok(start) if digits && !file.is_dir => {
+                    files.push(RunFile { start, len: file.len, modified: file.modified });
+                }
+                _ => strangers.push(file.name),
+            }
+        }
+        Ok(Self { dir: dir.into(), files, strangers })
+    }
+
+    pub(super) fn path(&self, start: i64) -> PathBuf {
+        self.dir.join(format!("{start:020}"))
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.len).sum()
+    }
+}
+
+/// All queues of a store: topic, queue id, directory; in order of topics and ids.
+pub(super) fn queues(disk: &dyn Disk, root: &Path) -> Result<Vec<(String, i32, PathBuf)>, Error> {
+    let dir = root.join("consumequeue");
+    let list = |dir: &Path| disk.list(dir).map_err(Error::io("list", dir));
+    let mut all = Vec::new();
+    for topic in list(&dir)?.into_iter().filter(|listed| listed.is_dir) {
+        let topic_dir = dir.join(&topic.name);
+        for queue in list(&topic_dir)?.iter().filter(|listed| listed.is_dir) {
+            let Ok(id) = queue.name.parse() else { continue };
+            all.push((topic.name.clone(), id, topic_dir.join(&queue.name)));
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
+/// The index files' names with their lengths, oldest first.
+pub(super) fn index(disk: &dyn Disk, root: &Path) -> Result<Vec<(String, u64)>, Error> {
+    let dir = root.join("index");
+    let listed = disk.list(&dir).map_err(Error::io("list", &dir))?;
+    let is_index = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    let files = listed.into_iter().filter(|file| !file.is_dir && is_index(&file.name));
+    Ok(files.map(|file| (file.name, file.len)).collect())
+}

@@ -1,0 +1,282 @@
+//! From the commit log's first byte to its end, over whatever is damaged in between.
+
+use super::files::Run;
+use super::window::Window;
+use crate::{Disk, Error};
+use memchr::memchr_iter;
+use message::record::{self, Entry, Record};
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
+/// Bytes of the log that are read at once.
+const CHUNK: usize = 4 << 20;
+/// What a disk loses at once.
+const SECTOR: u64 = 512;
+/// The largest record that is believed; no broker takes a larger frame.
+const RECORD_MAX: usize = 256 << 20;
+
+/// What comes next in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A whole record; [`LogWalk::record`] has it.
+    Record,
+    /// Bytes without a record, before the next one.
+    Gap(Gap),
+    /// Nothing follows.
+    End {
+        /// What stands there, when it is not zeros.
+        garbage: Option<String>,
+    },
+}
+
+/// Bytes without a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Gap {
+    pub(super) from: i64,
+    pub(super) to: i64,
+    pub(super) cause: Cause,
+    pub(super) why: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// No record, though one follows.
+    Damaged,
+    /// The broker knows of it.
+    SetAside,
+    /// Files are missing.
+    Missing,
+    /// The file was removed meanwhile, as old ones are.
+    Expired,
+}
+
+/// A walk through the log.
+pub(super) struct LogWalk<'a> {
+    run: Run,
+    file: usize,
+    window: Window<'a>,
+    /// Where the next step begins.
+    at: i64,
+    /// The record of the last step.
+    record: (i64, usize),
+    set_aside: Vec<(i64, i64)>,
+}
+
+impl<'a> LogWalk<'a> {
+    /// From the first file on; ranges of `set_aside` are passed over.
+    pub(super) fn new(disk: &'a dyn Disk, run: Run, set_aside: Vec<(i64, i64)>) -> Self {
+        let at = run.files.first().map_or(0, |file| file.start);
+        let window = Window::new(disk, CHUNK);
+        Self { run, file: 0, window, at, record: (at, 0), set_aside }
+    }
+
+    /// Goes on at a log offset instead, which must lie in one of the files.
+    pub(super) fn jump(&mut self, at: i64) {
+        self.at = at;
+        self.file = self.run.files.partition_point(|file| file.start <= at).saturating_sub(1);
+    }
+
+    /// Where the next step begins.
+    pub(super) fn at(&self) -> i64 {
+        self.at
+    }
+
+    /// The record of the last step.
+    pub(super) fn record(&mut self) -> Option<Record<'_>> {
+        let (at, len) = self.record;
+        let place = self.place(at).1;
+        match record::decode(self.window.bytes(place, len).ok()?, false) {
+            Ok(Entry::Message(record)) => Some(record),
+            _ => None,
+        }
+    }
+
+    /// The file that holds a log offset, and the byte in it.
+    pub(super) fn place(&self, at: i64) -> (PathBuf, u64) {
+        let after = self.run.files.partition_point(|file| file.start <= at);
+        let start = self.run.files.get(after.saturating_sub(1)).map_or(0, |file| file.start);
+        (self.run.path(start), (at - start).unsigned_abs())
+    }
+
+    /// The next thing in the log.
+    pub(super) fn step(&mut self) -> Result<Step, Error> {
+        loop {
+            let Some(file) = self.run.files.get(self.file) else {
+                return Ok(Step::End { garbage: None });
+            };
+            let (start, end) = (file.start, file.start.saturating_add_unsigned(file.len));
+            if self.at < start {
+                let gap = Gap { from: self.at, to: start, cause: Cause::Missing, why: missing() };
+                self.at = start;
+                return Ok(Step::Gap(gap));
+            }
+            if self.at >= end {
+                self.file += 1;
+                continue;
+            }
+            if let Some(step) = self.set_aside(end) {
+                return Ok(step);
+            }
+            self.window.open(self.run.path(start));
+            match self.look_twice(start, (end - start).unsigned_abs()) {
+                Ok(Found::Record(len)) => {
+                    self.record = (self.at, len);
+                    self.at += len as i64;
+                    return Ok(Step::Record);
+                }
+                Ok(Found::Blank) => self.at = end,
+                Ok(Found::Nothing(why)) => return self.gap_or_end(start, end, why),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let why = "the file was removed meanwhile".to_owned();
+                    let gap = Gap { from: self.at, to: end, cause: Cause::Expired, why };
+                    self.at = end;
+                    return Ok(Step::Gap(gap));
+                }
+                Err(error) => return self.gap_or_end(start, end, error.to_string()),
+            }
+        }
+    }
+
+    /// The set-aside range that begins here, or has begun before.
+    fn set_aside(&mut self, end: i64) -> Option<Step> {
+        let found = self.set_aside.iter().find(|(from, to)| (*from..*to).contains(&self.at));
+        let to = found?.1.min(end);
+        let why = "set aside".to_owned();
+        let gap = Gap { from: self.at, to, cause: Cause::SetAside, why };
+        self.at = to;
+        Some(Step::Gap(gap))
+    }
+
+    /// What is here; read again when it is nothing, because it may just have been written.
+    fn look_twice(&mut self, start: i64, len: u64) -> io::Result<Found> {
+        let at = (self.at - start).unsigned_abs();
+        match found(&mut self.window, at, self.at, len)? {
+            Found::Nothing(_) => {
+                self.window.forget();
+                found(&mut self.window, at, self.at, len)
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn gap_or_end(&mut self, start: i64, end: i64, why: String) -> Result<Step, Error> {
+        let from = self.at;
+        let mut zeros = true;
+        let mut to = self.next_in_file(start, end, &mut zeros)?;
+        if to.is_none() && self.later_begins()? {
+            to = Some(end);
+        }
+        Ok(match to {
+            Some(to) => {
+                self.at = to;
+                Step::Gap(Gap { from, to, cause: Cause::Damaged, why })
+            }
+            None => {
+                self.file = self.run.files.len();
+                Step::End { garbage: (!zeros).then_some(why) }
+            }
+        })
+    }
+
+    /// Where the next whole record or blank of the file begins.
+    fn next_in_file(
+        &mut self,
+        start: i64,
+        end: i64,
+        zeros: &mut bool,
+    ) -> Result<Option<i64>, Error> {
+        let mut at = (self.at - start).unsigned_abs() + 1;
+        let len = (end - start).unsigned_abs();
+        let first = self.window.bytes(at - 1, 1).unwrap_or_default().first().copied();
+        *zeros &= first.is_none_or(|byte| byte == 0);
+        while at < len {
+            // The magic's first byte, and enough behind it for the rest of the head.
+            let bytes = match self.window.bytes(at, record::BLANK_LEN) {
+                Ok(bytes) if bytes.len() >= record::BLANK_LEN => bytes,
+                Ok(_) => return Ok(None),
+                Err(_) => {
+                    *zeros = false;
+                    at = (at / SECTOR + 1) * SECTOR;
+                    continue;
+                }
+            };
+            *zeros = *zeros && is_zero(bytes);
+            let seen = bytes.len() as u64;
+            let magic = |byte: u8| memchr_iter(byte, bytes);
+            let places = magic(0xDA).chain(magic(0xCB)).filter_map(|magic| magic.checked_sub(4));
+            let is_head = |place: &usize| {
+                let word = bytes.get(place + 4..place + 8).and_then(|word| word.first_chunk());
+                let known = [record::MAGIC_V1, record::MAGIC_V2, record::MAGIC_BLANK];
+                word.is_some_and(|word| known.contains(&i32::from_be_bytes(*word)))
+            };
+            let mut places: Vec<usize> = places.filter(is_head).collect();
+            places.sort_unstable();
+            for place in places {
+                let place = at + place as u64;
+                let log_offset = start.saturating_add_unsigned(place);
+                let whole = found(&mut self.window, place, log_offset, len);
+                if matches!(whole, Ok(Found::Record(_) | Found::Blank)) {
+                    return Ok(Some(log_offset));
+                }
+            }
+            // A head may lie across what was seen and what comes.
+            at += seen.saturating_sub(record::BLANK_LEN as u64 - 1).max(1);
+        }
+        Ok(None)
+    }
+
+    /// Whether a later file begins with a record.
+    fn later_begins(&mut self) -> Result<bool, Error> {
+        for file in &self.run.files[self.file + 1..] {
+            self.window.open(self.run.path(file.start));
+            if let Ok(Found::Record(_)) = found(&mut self.window, 0, file.start, file.len) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn missing() -> String {
+    "no file has these bytes".to_owned()
+}
+
+enum Found {
+    Record(usize),
+    Blank,
+    Nothing(String),
+}
+
+/// What stands at a place of the window's file of `len` bytes, which is `log_offset` in the log.
+fn found(window: &mut Window<'_>, at: u64, log_offset: i64, len: u64) -> io::Result<Found> {
+    let head = window.bytes(at, record::FIXED_LEN)?;
+    let size = head.first_chunk().map_or(0, |size| i32::from_be_bytes(*size));
+    let magic = head.get(4..8).and_then(|word| word.first_chunk());
+    let is_record = magic.is_some_and(|word| {
+        matches!(i32::from_be_bytes(*word), record::MAGIC_V1 | record::MAGIC_V2)
+    });
+    let need = match usize::try_from(size) {
+        Ok(size) if is_record && size <= RECORD_MAX => size,
+        Ok(_) | Err(_) if is_record => {
+            return Ok(Found::Nothing(format!("a record of {size} bytes is none")));
+        }
+        _ => record::BLANK_LEN,
+    };
+    Ok(match record::decode(window.bytes(at, need)?, true) {
+        Ok(Entry::Message(record)) if record.log_offset == log_offset => {
+            Found::Record(record.total_size())
+        }
+        Ok(Entry::Message(record)) => {
+            Found::Nothing(format!("the record says that it begins at {}", record.log_offset))
+        }
+        Ok(Entry::Blank { size }) if i64::from(size) == (len - at) as i64 => Found::Blank,
+        Ok(Entry::Blank { size }) => {
+            Found::Nothing(format!("a blank says {size} bytes, {} are left", len - at))
+        }
+        Err(error) => Found::Nothing(error.to_string()),
+    })
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}

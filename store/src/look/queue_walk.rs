@@ -1,0 +1,439 @@
+//! The queues beside the log: each record of a walk through the log takes its unit, and what is
+//! left over leads nowhere. Of each queue a few units are in memory.
+//!
+//! A topic that was deleted and made again begins its queues anew at 0, while its old records are
+//! still in the log. That is seen only when the new life begins, so what seems wrong with a queue
+//! is held back until its end.
+
+use super::damage::{Kind, Place, Tally};
+use super::files::Run;
+use super::marks::Unsettled;
+use crate::consume_queue::{UNIT_LEN, Unit};
+use crate::{Disk, Error};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+const UNIT: i64 = UNIT_LEN as i64;
+/// Bytes that the units of all queues may take.
+const MEMORY: usize = 48 << 20;
+/// Units of one queue that are read at once.
+const UNITS_AT_ONCE: std::ops::RangeInclusive<usize> = 16..=3_000;
+
+/// What a record says of its unit.
+pub(super) struct Expected<'a> {
+    pub(super) topic: &'a str,
+    pub(super) queue_id: i32,
+    pub(super) queue_offset: i64,
+    pub(super) unit: Unit,
+    /// Whether the unit must be there by now.
+    pub(super) settled: bool,
+    /// The record, for messages.
+    pub(super) place: Place,
+}
+
+/// Ranges of the log that nobody can say anything about.
+#[derive(Default)]
+pub(super) struct Unknown {
+    /// The log's first byte.
+    pub(super) from: i64,
+    pub(super) gaps: Vec<(i64, i64)>,
+}
+
+impl Unknown {
+    pub(super) fn holds(&self, log_offset: i64) -> bool {
+        log_offset < self.from
+            || self.gaps.iter().any(|(from, to)| (*from..*to).contains(&log_offset))
+    }
+}
+
+/// All queues.
+pub(super) struct QueueWalk<'a> {
+    disk: &'a dyn Disk,
+    units_at_once: usize,
+    topics: HashMap<String, HashMap<i32, Queue>>,
+    pub(super) unknown: Unknown,
+    pub(super) units: u64,
+    /// How many queues there are.
+    pub(super) total: u64,
+    /// Records without a unit that may still get one.
+    pub(super) pending: Unsettled,
+    /// Topics that have no queues at all: how many records, and where the first one is.
+    pub(super) without_queues: HashMap<String, (u64, i64)>,
+    pub(super) damage: Tally,
+}
+
+struct Queue {
+    run: Run,
+    file_bytes: i64,
+    /// The queue offset whose unit nobody has claimed yet.
+    next: i64,
+    from: i64,
+    buffer: Vec<u8>,
+    units: u64,
+    /// What is wrong, unless the queue begins anew.
+    damage: Tally,
+}
+
+impl<'a> QueueWalk<'a> {
+    /// Over the queues of a directory, whose files should have `file_bytes` bytes.
+    pub(super) fn new(
+        disk: &'a dyn Disk,
+        queues: Vec<(String, i32, PathBuf)>,
+        file_bytes: u64,
+    ) -> Result<Self, Error> {
+        let at_once = MEMORY / UNIT_LEN / queues.len().max(1);
+        let mut walk = Self {
+            disk,
+            units_at_once: at_once.clamp(*UNITS_AT_ONCE.start(), *UNITS_AT_ONCE.end()),
+            topics: HashMap::new(),
+            unknown: Unknown::default(),
+            units: 0,
+            total: queues.len() as u64,
+            pending: Unsettled::default(),
+            without_queues: HashMap::new(),
+            damage: Tally::default(),
+        };
+        for (topic, id, dir) in queues {
+            let run = Run::list(disk, &dir)?;
+            for file in run.files.iter().filter(|file| file.len != file_bytes) {
+                let place = Place::at(&run.path(file.start), file.len);
+                let place = place.queue(&topic, id, file.start / UNIT);
+                walk.damage.add(Kind::QueueFile, place, || {
+                    format!("the file has {} bytes, expected {file_bytes}", file.len)
+                });
+            }
+            walk.topics.entry(topic).or_default().insert(id, Queue::new(run, file_bytes));
+        }
+        Ok(walk)
+    }
+
+    /// The log offset behind the last record that any queue has a unit of.
+    pub(super) fn log_end(&mut self) -> Result<i64, Error> {
+        let mut end = 0;
+        let reader = Reader { disk: self.disk, units_at_once: self.units_at_once };
+        for queue in self.topics.values_mut().flat_map(HashMap::values_mut) {
+            let last = queue.last(reader)?;
+            end = end.max(last.map_or(0, |(_, unit)| unit.log_end()));
+        }
+        Ok(end)
+    }
+
+    /// Takes the next record of the log.
+    pub(super) fn take(&mut self, record: Expected<'_>) -> Result<(), Error> {
+        let queue = self.topics.get_mut(record.topic).map(|ids| ids.get_mut(&record.queue_id));
+        let Some(queue) = queue else {
+            if !record.settled {
+                self.pending.note(record.unit.log_offset);
+            } else if let Some((count, _)) = self.without_queues.get_mut(record.topic) {
+                *count += 1;
+            } else {
+                self.without_queues.insert(record.topic.to_owned(), (1, record.unit.log_offset));
+            }
+            return Ok(());
+        };
+        let Some(queue) = queue else {
+            if record.settled {
+                self.damage.add(Kind::UnitMissing, record.place, || {
+                    "the topic has no such queue".to_owned()
+                });
+            } else {
+                self.pending.note(record.unit.log_offset);
+            }
+            return Ok(());
+        };
+        let reader = Reader { disk: self.disk, units_at_once: self.units_at_once };
+        queue.take(&record, reader, &self.unknown, &mut self.pending)
+    }
+
+    /// Looks at what no record claimed, when the walk through the log is over at `log_end`.
+    /// `stale` are units behind it that are left from a log that was longer, if that can be.
+    pub(super) fn finish(
+        &mut self,
+        log_end: i64,
+        mut stale: Option<&mut u64>,
+    ) -> Result<(), Error> {
+        let mut topics: Vec<_> = self.topics.drain().collect();
+        topics.sort_by(|a, b| a.0.cmp(&b.0));
+        for (topic, queues) in topics {
+            let mut queues: Vec<_> = queues.into_iter().collect();
+            queues.sort_by_key(|(id, _)| *id);
+            for (id, mut queue) in queues {
+                let reader = Reader { disk: self.disk, units_at_once: self.units_at_once };
+                while let Some(unit) = queue.unit(queue.next, reader)? {
+                    match &mut stale {
+                        _ if unit.is_blank() || self.unknown.holds(unit.log_offset) => {}
+                        Some(stale) if unit.log_offset >= log_end => **stale += 1,
+                        _ => queue.lost(&topic, id, unit),
+                    }
+                    queue.next += 1;
+                }
+                queue.hole(&topic, id, reader)?;
+                self.units += queue.units;
+                self.damage.join(queue.damage);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    disk: &'a dyn Disk,
+    units_at_once: usize,
+}
+
+impl Queue {
+    fn new(run: Run, file_bytes: u64) -> Self {
+        Self {
+            next: run.files.first().map_or(0, |file| file.start / UNIT),
+            run,
+            file_bytes: file_bytes as i64,
+            from: 0,
+            buffer: Vec::new(),
+            units: 0,
+            damage: Tally::default(),
+        }
+    }
+
+    fn take(
+        &mut self,
+        record: &Expected<'_>,
+        reader: Reader<'_>,
+        unknown: &Unknown,
+        pending: &mut Unsettled,
+    ) -> Result<(), Error> {
+        let (topic, id, offset) = (record.topic, record.queue_id, record.queue_offset);
+        let here = record.unit.log_offset;
+        self.pass_unclaimed(record, reader, unknown)?;
+        let at_next = self.unit(self.next, reader)?;
+        let is_ours = |unit: Unit| !unit.is_blank() && unit.log_offset == here;
+        if offset != self.next && at_next.is_some_and(is_ours) {
+            let next = self.next;
+            self.damage.add(Kind::RecordField, record.place.clone(), || {
+                format!("the record says queue offset {offset}, its queue has it at {next}")
+            });
+            (self.next, self.units) = (self.next + 1, self.units + 1);
+            return Ok(());
+        }
+        if offset == 0 && self.next > 0 {
+            // The queue begins a new life; what was said of the old one is void.
+            self.damage = Tally::default();
+            self.next = 0;
+        }
+        let found = match self.unit(offset, reader)? {
+            Some(unit) => Some(unit),
+            None => {
+                self.buffer.clear();
+                self.unit(offset, reader)?
+            }
+        };
+        let place = |queue: &Self| {
+            let (path, at) = queue.place(offset);
+            Place::at(&path, at).log(here).queue(topic, id, offset)
+        };
+        if offset > self.next && found.is_some_and(is_ours) && at_next.is_none() {
+            let (path, at) = self.place(self.next);
+            let from = self.next;
+            let place = Place::at(&path, at).log(here).queue(topic, id, from);
+            self.damage.add(Kind::UnitMissing, place, || {
+                format!("no units from queue offset {from} to {offset}")
+            });
+            self.next = offset;
+        }
+        match found {
+            Some(unit) if unit == record.unit => self.units += 1,
+            Some(unit) if !unit.is_blank() => {
+                let expected = record.unit;
+                self.damage.add(Kind::UnitWrong, place(self), || differs(&unit, &expected));
+            }
+            _ if record.settled => self.damage.add(Kind::UnitMissing, place(self), || {
+                format!("the record at {here} has no unit")
+            }),
+            _ => pending.note(here),
+        }
+        let in_files =
+            self.run.files.last().is_some_and(|last| offset * UNIT < self.end(last.start));
+        if offset == self.next && in_files {
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Passes over what stands before the record's unit and belongs to nobody.
+    fn pass_unclaimed(
+        &mut self,
+        record: &Expected<'_>,
+        reader: Reader<'_>,
+        unknown: &Unknown,
+    ) -> Result<(), Error> {
+        let (offset, here) = (record.queue_offset, record.unit.log_offset);
+        while let Some(unit) = self.unit(self.next, reader)? {
+            if self.next >= offset || !unit.is_blank() && unit.log_offset == here {
+                break;
+            }
+            if !unit.is_blank() && !unknown.holds(unit.log_offset) {
+                if unit.log_offset > here {
+                    break;
+                }
+                self.lost(record.topic, record.queue_id, unit);
+            }
+            self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// A unit that no record belongs to.
+    fn lost(&mut self, topic: &str, id: i32, unit: Unit) {
+        let (path, at) = self.place(self.next);
+        let place = Place::at(&path, at).log(unit.log_offset).queue(topic, id, self.next);
+        self.damage.add(Kind::UnitLost, place, || {
+            format!("the unit leads to {}, where no record of this queue begins", unit.log_offset)
+        });
+    }
+
+    /// Whether units follow behind the first place without one.
+    fn hole(&mut self, topic: &str, id: i32, reader: Reader<'_>) -> Result<(), Error> {
+        let from = self.next;
+        for file in self.run.files.clone() {
+            let first = file.start / UNIT;
+            if first > from && self.unit(first, reader)?.is_some() {
+                let (path, at) = self.place(from);
+                let place = Place::at(&path, at).queue(topic, id, from);
+                self.damage.add(Kind::UnitMissing, place, || {
+                    format!("no units from queue offset {from} on, though {first} has one")
+                });
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&self, offset: i64) -> (PathBuf, u64) {
+        let start = self.file_of(offset * UNIT);
+        (self.run.path(start), (offset * UNIT - start).unsigned_abs())
+    }
+
+    /// The start of the file that holds a byte of the queue.
+    fn file_of(&self, byte: i64) -> i64 {
+        byte - byte % self.file_bytes.max(UNIT)
+    }
+
+    fn end(&self, start: i64) -> i64 {
+        start + self.file_bytes
+    }
+
+    fn unit(&mut self, offset: i64, reader: Reader<'_>) -> Result<Option<Unit>, Error> {
+        if !(0..=i64::MAX / UNIT).contains(&offset) {
+            return Ok(None);
+        }
+        let inside = |queue: &Self| {
+            let at = usize::try_from((offset - queue.from).checked_mul(UNIT)?).ok()?;
+            queue.buffer.get(at..at + UNIT_LEN)?.first_chunk::<UNIT_LEN>().copied()
+        };
+        if offset < self.from || inside(self).is_none() {
+            self.fill(offset, reader)?;
+        }
+        Ok(inside(self).and_then(|bytes| Unit::decode(&bytes)))
+    }
+
+    fn fill(&mut self, offset: i64, reader: Reader<'_>) -> Result<(), Error> {
+        self.from = offset;
+        self.buffer.clear();
+        let start = self.file_of(offset * UNIT);
+        if self.run.files.binary_search_by_key(&start, |file| file.start).is_err() {
+            // A file that was made since; its name is known.
+            let last = self.run.files.last().map_or(0, |last| self.end(last.start));
+            if start != last {
+                return Ok(());
+            }
+        }
+        let path = self.run.path(start);
+        let left = (self.end(start) / UNIT - offset).clamp(0, reader.units_at_once as i64);
+        self.buffer.resize(left as usize * UNIT_LEN, 0);
+        let read =
+            peek(reader.disk, &path, (offset * UNIT - start).unsigned_abs(), &mut self.buffer);
+        self.buffer.truncate(read?);
+        Ok(())
+    }
+
+    /// The newest unit with its queue offset, by bisection of the last file that has one.
+    fn last(&mut self, reader: Reader<'_>) -> Result<Option<(i64, Unit)>, Error> {
+        for file in self.run.files.clone().iter().rev() {
+            let (mut low, mut high) = (file.start / UNIT, self.end(file.start) / UNIT);
+            if self.unit(low, reader)?.is_none() {
+                continue;
+            }
+            while high - low > 1 {
+                let middle = low + (high - low) / 2;
+                if self.unit(middle, reader)?.is_some() { low = middle } else { high = middle }
+            }
+            return Ok(self.unit(low, reader)?.map(|unit| (low, unit)));
+        }
+        Ok(None)
+    }
+}
+
+/// Where a queue begins and ends.
+pub(super) struct Ends {
+    pub(super) min: i64,
+    pub(super) max: i64,
+    pub(super) first: Option<Unit>,
+    pub(super) last: Option<Unit>,
+    pub(super) bytes: u64,
+}
+
+/// The first and last unit of the queue in `dir` whose records are not before `log_from`.
+pub(super) fn ends(
+    disk: &dyn Disk,
+    dir: &Path,
+    file_bytes: u64,
+    log_from: i64,
+) -> Result<Ends, Error> {
+    let run = Run::list(disk, dir)?;
+    let bytes = run.bytes();
+    let mut queue = Queue::new(run, file_bytes);
+    let reader = Reader { disk, units_at_once: *UNITS_AT_ONCE.start() };
+    let last = queue.last(reader)?;
+    let max = last.map_or(queue.next, |(offset, _)| offset + 1);
+    let (mut low, mut high) = (queue.next, max);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let unit = queue.unit(middle, reader)?;
+        let is_before = |unit: Unit| unit.is_blank() || unit.log_offset < log_from;
+        if unit.is_none_or(is_before) { low = middle + 1 } else { high = middle }
+    }
+    let first = if low < max { queue.unit(low, reader)? } else { None };
+    let last = last.filter(|_| low < max).map(|(_, unit)| unit);
+    Ok(Ends { min: low, max, first, last, bytes })
+}
+
+/// The unit at a queue offset of the queue in `dir`.
+pub(super) fn unit(
+    disk: &dyn Disk,
+    dir: &Path,
+    file_bytes: u64,
+    offset: i64,
+) -> Result<Option<Unit>, Error> {
+    let mut queue = Queue::new(Run::list(disk, dir)?, file_bytes);
+    queue.unit(offset, Reader { disk, units_at_once: 1 })
+}
+
+fn differs(unit: &Unit, expected: &Unit) -> String {
+    format!(
+        "the unit says log offset {}, size {}, tags code {}; the record {}, {}, {}",
+        unit.log_offset,
+        unit.size,
+        unit.tags_code,
+        expected.log_offset,
+        expected.size,
+        expected.tags_code
+    )
+}
+
+/// Reads what there is; a file that is gone holds nothing.
+pub(super) fn peek(disk: &dyn Disk, path: &Path, at: u64, out: &mut [u8]) -> Result<usize, Error> {
+    match disk.peek(path, at, out) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        read => read.map_err(Error::io("read", path)),
+    }
+}

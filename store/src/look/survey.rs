@@ -1,0 +1,364 @@
+//! What is in a store's directory, from names, lengths, heads and ends of files alone: quick on a
+//! store of any size.
+
+use super::files::{self, Run};
+use super::log_walk::{LogWalk, Step};
+use super::queue_walk::{self, peek};
+use super::{Look, marks::FIELDS};
+use crate::checkpoint::{Fields, Mark, OWN_MAGIC, SIZE};
+use crate::index_file::{HEADER, Header};
+use crate::progress::Step as Work;
+use crate::{Disk, Error, SetAside};
+use message::record;
+use serde::Serialize;
+
+/// Names in a store's root that are known, beside those of directories.
+pub(super) const KNOWN: [&str; 16] = [
+    "abort",
+    "abort.bak",
+    "checkpoint",
+    "lock",
+    "commitlog",
+    "consumequeue",
+    "index",
+    "config",
+    "queueends",
+    "setaside",
+    "consumequeue_ext",
+    "batchconsumequeue",
+    "timerwheel",
+    "timerlog",
+    "compaction",
+    "rocksdbstore",
+];
+/// The most of a configuration file that is read.
+const CONFIG_MAX: u64 = 256 << 20;
+
+/// A store's directory at a glance. Times are ms since the epoch.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Survey {
+    /// The directory.
+    pub root: String,
+    /// What `abort` says, when it is there: a broker runs, or was killed.
+    pub abort: Option<String>,
+    /// The commit log.
+    pub log: LogView,
+    /// Topics with their queues.
+    pub topics: Vec<TopicView>,
+    /// Index files, oldest first.
+    pub index: Vec<IndexView>,
+    /// The checkpoint; `None` when there is none, or one of another size.
+    pub checkpoint: Option<CheckpointView>,
+    /// Files under `config`.
+    pub config: Vec<ConfigView>,
+    /// Ranges of the log that the broker set aside.
+    pub set_aside: Vec<RangeView>,
+    /// Other names in the directory.
+    pub others: Vec<String>,
+}
+
+/// The commit log.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogView {
+    /// Its directory.
+    pub dir: String,
+    /// The first log offset.
+    pub from: i64,
+    /// The log offset behind the last record.
+    pub to: i64,
+    /// Store time of the first record.
+    pub first_time: Option<i64>,
+    /// Store time of the last record.
+    pub last_time: Option<i64>,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// The files, oldest first.
+    pub files: Vec<RunFileView>,
+    /// Names in the directory that are none of the log's.
+    pub strangers: Vec<String>,
+}
+
+/// A file of the log.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunFileView {
+    /// The offset of its first byte.
+    pub start: i64,
+    /// Its length.
+    pub bytes: u64,
+    /// When it was last changed.
+    pub modified: i64,
+    /// Store time of its first record.
+    pub first_time: Option<i64>,
+}
+
+/// A topic.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicView {
+    /// Its name.
+    pub topic: String,
+    /// Messages in all queues.
+    pub messages: i64,
+    /// The queues, by id.
+    pub queues: Vec<QueueView>,
+}
+
+/// A queue.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueView {
+    /// Its id.
+    pub id: i32,
+    /// The first queue offset.
+    pub min: i64,
+    /// The queue offset behind the last message.
+    pub max: i64,
+    /// Store time of the first message.
+    pub first_time: Option<i64>,
+    /// Store time of the last message.
+    pub last_time: Option<i64>,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
+/// An index file.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IndexView {
+    /// Its name.
+    pub name: String,
+    /// Its length; most of it are holes.
+    pub bytes: u64,
+    /// Store time of the first record.
+    pub begin_time: i64,
+    /// Store time of the last record.
+    pub end_time: i64,
+    /// Log offset of the first record.
+    pub begin_offset: i64,
+    /// Log offset of the last record.
+    pub end_offset: i64,
+    /// Slots in use.
+    pub used_slots: i32,
+    /// Entries.
+    pub entries: i32,
+}
+
+/// The checkpoint.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckpointView {
+    /// Byte, meaning and value of each field; those before byte 24 are times.
+    pub fields: Vec<(u64, &'static str, i64)>,
+    /// The log offset up to which everything is durable, when Rockhopper wrote the file last.
+    pub durable_to: Option<i64>,
+    /// Whether Rockhopper's own mark is there at all.
+    pub has_own_mark: bool,
+}
+
+/// A configuration file.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigView {
+    /// Its name.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Why it cannot be read.
+    pub problem: Option<String>,
+}
+
+/// A range of the log.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RangeView {
+    /// The log offset of its first byte.
+    pub from: i64,
+    /// The log offset behind its last byte.
+    pub to: i64,
+}
+
+impl Look<'_> {
+    /// What is in the directory.
+    ///
+    /// # Errors
+    /// When the directory is no store or cannot be read.
+    pub fn survey(&self) -> Result<Survey, Error> {
+        self.refuse_nothing()?;
+        let root = &self.settings.root;
+        let listed = self.disk.list(root).map_err(Error::io("list", root))?;
+        let others = listed.iter().map(|file| file.name.clone());
+        let others = others.filter(|name| !KNOWN.contains(&name.as_str())).collect();
+        let abort = listed.iter().any(|file| file.name == "abort");
+        let abort = abort.then(|| self.disk.read(&self.path("abort")).unwrap_or_default());
+        let run = Run::list(self.disk, &self.settings.commit_log_path())?;
+        let (topics, last) = self.topics(&run)?;
+        let ranges = self.set_aside().into_iter().map(|(from, to)| RangeView { from, to });
+        Ok(Survey {
+            root: root.display().to_string(),
+            abort: abort.map(|pid| String::from_utf8_lossy(&pid).into_owned()),
+            log: self.log(run, last)?,
+            topics,
+            index: self.index()?,
+            checkpoint: self.checkpoint()?,
+            config: self.configs()?,
+            set_aside: ranges.collect(),
+            others,
+        })
+    }
+
+    /// The log; its end is looked for from `last` on, the last record that a queue shows.
+    fn log(&self, run: Run, last: i64) -> Result<LogView, Error> {
+        let from = run.files.first().map_or(0, |file| file.start);
+        let last_file = run.files.last().map_or(0, |file| file.start);
+        let bytes = run.bytes();
+        let files = run.files.iter().map(|file| RunFileView {
+            start: file.start,
+            bytes: file.len,
+            modified: file.modified,
+            first_time: store_time(self.disk, &run, file.start),
+        });
+        let files: Vec<_> = files.collect();
+        let (dir, strangers) = (run.dir.display().to_string(), run.strangers.clone());
+        let first_time = files.first().and_then(|file| file.first_time);
+        let mut last_time = None;
+        let mut walk = LogWalk::new(self.disk, run, self.set_aside());
+        walk.jump(last.max(last_file));
+        let mut to = walk.at();
+        while walk.step()? == Step::Record {
+            to = walk.at();
+            last_time = walk.record().map(|record| record.store_timestamp).or(last_time);
+        }
+        Ok(LogView { dir, from, to, first_time, last_time, bytes, files, strangers })
+    }
+
+    /// The topics, and where the last record begins that any queue shows.
+    fn topics(&self, run: &Run) -> Result<(Vec<TopicView>, i64), Error> {
+        let all = files::queues(self.disk, &self.settings.root)?;
+        let work = Work::begin(self.watch, "looking at queues", all.len() as u64);
+        let (mut topics, mut last): (Vec<TopicView>, i64) = (Vec::new(), 0);
+        let log_from = run.files.first().map_or(0, |file| file.start);
+        let file_bytes = self.settings.consume_queue_file_bytes;
+        for (topic, id, dir) in all {
+            let ends = queue_walk::ends(self.disk, &dir, file_bytes, log_from)?;
+            last = last.max(ends.last.map_or(0, |unit| unit.log_offset));
+            let time = |unit: Option<crate::Unit>| store_time(self.disk, run, unit?.log_offset);
+            let queue = QueueView {
+                id,
+                min: ends.min,
+                max: ends.max,
+                first_time: time(ends.first),
+                last_time: time(ends.last),
+                bytes: ends.bytes,
+            };
+            let messages = queue.max - queue.min;
+            match topics.last_mut().filter(|last| last.topic == topic) {
+                Some(last) => {
+                    last.messages += messages;
+                    last.queues.push(queue);
+                }
+                None => topics.push(TopicView { topic, messages, queues: vec![queue] }),
+            }
+            work.advance(1);
+        }
+        Ok((topics, last))
+    }
+
+    fn index(&self) -> Result<Vec<IndexView>, Error> {
+        let mut all = Vec::new();
+        for (name, bytes) in files::index(self.disk, &self.settings.root)? {
+            let mut head = [0; HEADER];
+            peek(self.disk, &self.path("index").join(&name), 0, &mut head)?;
+            let header = Header::decode(&head);
+            all.push(IndexView {
+                name,
+                bytes,
+                begin_time: header.begin_time,
+                end_time: header.end_time,
+                begin_offset: header.begin_offset,
+                end_offset: header.end_offset,
+                used_slots: header.used_slots,
+                entries: header.count.saturating_sub(1),
+            });
+        }
+        Ok(all)
+    }
+
+    fn checkpoint(&self) -> Result<Option<CheckpointView>, Error> {
+        let mut bytes = Box::new([0; SIZE]);
+        if peek(self.disk, &self.path("checkpoint"), 0, &mut bytes[..])? < SIZE {
+            return Ok(None);
+        }
+        let fields = Fields(bytes);
+        let confirmed = (Mark::Confirmed, "log offset of the last record at Java's last start");
+        let shown = FIELDS.into_iter().chain([confirmed]);
+        Ok(Some(CheckpointView {
+            fields: shown.map(|(mark, name)| (mark as u64, name, fields.get(mark))).collect(),
+            durable_to: fields.durable_to(),
+            has_own_mark: fields.get(Mark::OwnMagic) == OWN_MAGIC,
+        }))
+    }
+
+    fn configs(&self) -> Result<Vec<ConfigView>, Error> {
+        let dir = self.path("config");
+        let listed = self.disk.list(&dir).map_err(Error::io("list", &dir))?;
+        let mut all = Vec::new();
+        for file in listed.into_iter().filter(|file| !file.is_dir) {
+            let problem = self.config_error(&file.name, file.len)?;
+            all.push(ConfigView { name: file.name, bytes: file.len, problem });
+        }
+        Ok(all)
+    }
+
+    /// Why a configuration file cannot be read, if so; those that are no JSON are taken as they
+    /// are.
+    pub(super) fn config_error(&self, name: &str, len: u64) -> Result<Option<String>, Error> {
+        let plain = name.trim_end_matches(".bak").trim_end_matches(".tmp");
+        let is_json =
+            plain.ends_with(".json") || ["timermetrics", "transactionMetrics"].contains(&plain);
+        if !is_json {
+            return Ok(None);
+        }
+        if len > CONFIG_MAX {
+            return Ok(Some(format!("{len} bytes are too many")));
+        }
+        if len == 0 {
+            return Ok(Some("the file is empty".into()));
+        }
+        let path = self.path("config").join(name);
+        let bytes = match self.disk.read(&path) {
+            // Replaced meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Ok(Some(error.to_string())),
+            Ok(bytes) => bytes,
+        };
+        Ok(match std::str::from_utf8(&bytes) {
+            Err(error) => Some(format!("no UTF-8: {error}")),
+            Ok(text) => (self.parse)(plain, text).err(),
+        })
+    }
+
+    /// The bytes of a configuration file; none when it cannot be read.
+    pub(super) fn config_text(&self, name: &str) -> Vec<u8> {
+        self.disk.read(&self.path("config").join(name)).unwrap_or_default()
+    }
+
+    /// The ranges that the broker set aside.
+    pub(super) fn set_aside(&self) -> Vec<(i64, i64)> {
+        let bytes = self.disk.read(&self.path("setaside")).unwrap_or_default();
+        SetAside::parse(&bytes).iter().map(|range| (range.from, range.to)).collect()
+    }
+}
+
+/// The store time of the record at a log offset, when one begins there.
+fn store_time(disk: &dyn Disk, run: &Run, log_offset: i64) -> Option<i64> {
+    let file = run.files.iter().rev().find(|file| file.start <= log_offset)?;
+    let mut head = [0; record::FIXED_LEN];
+    let at = (log_offset - file.start).unsigned_abs();
+    let read = disk.peek(&run.path(file.start), at, &mut head).ok()?;
+    let magic = head.get(4..8)?.first_chunk().map(|word| i32::from_be_bytes(*word))?;
+    let is_record = matches!(magic, record::MAGIC_V1 | record::MAGIC_V2);
+    (read == head.len() && is_record).then(|| record::store_timestamp(&head))?
+}
