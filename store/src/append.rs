@@ -385,6 +385,7 @@ impl Store {
         self.log.advance(writer.at, now);
         for queue in writer.queues.drain(..) {
             let max = queue.commit();
+            self.dirty.note(&queue);
             self.wait_for_room(queue.write_many())?;
             self.publish(writer.at, queue, max);
         }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use start::Start;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// The bytes of a unit.
 pub const UNIT_LEN: usize = 20;
@@ -81,6 +81,8 @@ pub(crate) struct Queue {
     max: AtomicI64,
     /// Bytes up to which the files are known to be durable.
     synced: AtomicI64,
+    /// Whether it stands in the list of [`crate::dirty::Dirty`].
+    listed: AtomicBool,
     /// What is not in the files yet.
     tail: Mutex<Tail>,
     /// Held while the files are written; `true` once the queue is removed, so that nobody who still
@@ -99,6 +101,7 @@ impl Queue {
             min: AtomicI64::new(0),
             max: AtomicI64::new(0),
             synced: AtomicI64::new(0),
+            listed: AtomicBool::new(false),
             tail: Mutex::default(),
             removed: Mutex::new(false),
             start: Mutex::default(),
@@ -257,8 +260,16 @@ impl Queue {
         bytes.max(0).unsigned_abs().next_multiple_of(PAGE)
     }
 
-    /// Bytes that are not durable.
+    /// Notes whether the queue is listed as dirty, and says whether that is a change.
+    pub(crate) fn set_listed(&self, listed: bool) -> bool {
+        self.listed.swap(listed, Ordering::AcqRel) != listed
+    }
+
+    /// Bytes that are not durable; a queue that was removed has none.
     pub(crate) fn unsynced_bytes(&self) -> i64 {
+        if *self.removed.lock() {
+            return 0;
+        }
         self.tail.lock().next() * UNIT - self.synced.load(Ordering::Acquire)
     }
 

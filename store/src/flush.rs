@@ -86,7 +86,7 @@ impl Store {
     fn flush_due(&self, now: i64) -> Result<(), Error> {
         let mut times = self.flush_times.lock();
         self.put_index_keys()?;
-        self.queues.all().iter().try_for_each(|queue| queue.write())?;
+        self.dirty.all().iter().try_for_each(|queue| queue.write())?;
         let settings = self.live();
         let unsafe_bytes = self.log.written_to() - times.checkpoint_at;
         let thorough =
@@ -139,10 +139,12 @@ impl Store {
     /// Syncs the queues with at least so many unsynced bytes: each alone when they are few, else
     /// the whole file system at once.
     fn sync_queues(&self, least_bytes: i64) -> Result<(), Error> {
-        let mut queues = self.queues.all();
+        let mut queues = self.dirty.all();
         queues.retain(|queue| queue.unsynced_bytes() >= least_bytes);
         if queues.len() <= SYNC_ALONE_MAX {
-            return queues.iter().try_for_each(|queue| queue.sync());
+            queues.iter().try_for_each(|queue| queue.sync())?;
+            self.dirty.forget_clean();
+            return Ok(());
         }
         let mut written = Vec::with_capacity(queues.len());
         for queue in &queues {
@@ -151,6 +153,7 @@ impl Store {
         let root = &self.settings.root;
         self.disk.sync_all(root).map_err(Error::io("sync", root))?;
         queues.iter().zip(written).for_each(|(queue, to)| queue.set_synced(to));
+        self.dirty.forget_clean();
         Ok(())
     }
 

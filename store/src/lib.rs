@@ -12,6 +12,7 @@ mod commit_log;
 mod config_files;
 mod config_journal;
 mod consume_queue;
+mod dirty;
 pub mod disk;
 mod error;
 mod flush;

@@ -4,6 +4,7 @@
 use crate::append::{AppendError, Writer};
 use crate::checkpoint::Checkpoint;
 use crate::commit_log::CommitLog;
+use crate::dirty::Dirty;
 use crate::disk::{Disk, Lock};
 use crate::flush::{FlushTimes, Unflushed};
 use crate::full::Full;
@@ -27,6 +28,7 @@ pub struct Store {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) log: CommitLog,
     pub(crate) queues: Queues,
+    pub(crate) dirty: Dirty,
     pub(crate) index: Option<Index>,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) aside: SetAside,
@@ -82,6 +84,9 @@ impl Store {
         let Parts { clean, log, queues, index, checkpoint, aside, .. } = parts;
         let stats = Stats::default();
         stats.set_aside(&aside);
+        let dirty = Dirty::default();
+        let unsynced = queues.all().into_iter().filter(|queue| queue.unsynced_bytes() > 0);
+        unsynced.for_each(|queue| dirty.note(&queue));
         Ok(Self {
             writer: Mutex::new(Writer::new(&log)),
             config: ConfigFiles::new(disk.clone(), &root),
@@ -89,6 +94,7 @@ impl Store {
             settings,
             disk,
             log,
+            dirty,
             queues,
             index,
             checkpoint,
