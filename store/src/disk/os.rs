@@ -234,15 +234,18 @@ impl OsFile {
     fn is_zero_where_data(&self, range: Range<u64>) -> io::Result<bool> {
         let mut chunk = vec![0; 64 << 10];
         let mut at = range.start;
+        // Little at first: a queue's file has a page of data and then a hole to its end.
+        let mut len = 4 << 10;
         while let Some(from) = self.next_data(at)?.filter(|from| *from < range.end) {
             // To a page's end: a page that is read in part would count as data from then on.
-            let end = (from + 1).next_multiple_of(chunk.len() as u64).min(range.end);
+            let end = (from + 1).next_multiple_of(len).min(range.end);
             let part = &mut chunk[..(end - from) as usize];
             self.read_at(from, part)?;
             if part.iter().any(|byte| *byte != 0) {
                 return Ok(false);
             }
             at = end;
+            len = (len * 2).min(chunk.len() as u64);
         }
         Ok(true)
     }
