@@ -99,6 +99,32 @@ fn take<T>(queue: &mut VecDeque<(i64, T)>, flushed_to: i64) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use remoting::codes::RequestCode;
+    use remoting::command::Command;
+    use remoting::peer::Peer;
+    use remoting::reply::Ticket;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_late_answer_says_so_and_a_failed_store_answers_nobody() {
+        let address = "127.0.0.1:1".parse().unwrap();
+        let peer = Arc::new(Peer::new(address, address).0);
+        let ticket = Ticket::of(&Command::request(RequestCode::SEND_MESSAGE_V2));
+        let mut unflushed = Unflushed::default();
+        for (log_end, deadline_ms) in [(100, 10), (200, 20)] {
+            let (asker, answer) = (Asker::new(&peer, ticket), Answer::success());
+            let unanswered = Unanswered { asker, answer, begun_ms: 0, deadline_ms };
+            unflushed.wait(log_end, unanswered);
+        }
+        assert!(unflushed.late(9).is_empty());
+        let late = unflushed.late(10);
+        let [late] = &late[..] else { panic!("one is late") };
+        assert_eq!(late.answer.code, ResponseCode::FLUSH_DISK_TIMEOUT);
+        assert_eq!(unflushed.flushed(100).1.len(), 0, "it has its answer");
+        unflushed.arrive(200, arrival(0));
+        assert_eq!(unflushed.fail().len(), 1);
+        assert!(unflushed.failed && unflushed.is_empty());
+    }
 
     fn arrival(queue_offset: i64) -> Arrival {
         Arrival { topic: "t".into(), queue_id: 0, queue_offset, tags_code: 0 }

@@ -317,7 +317,10 @@ fn make_home(directory: &Path) -> Result<()> {
 
 /// A port that is free with its neighbours (a broker also takes port - 2 and port + 1), below the
 /// range from which the kernel gives ports to clients, and different for programs run side by side.
-fn free_port() -> Result<u16> {
+///
+/// # Errors
+/// None is free.
+pub fn free_port() -> Result<u16> {
     const FIRST: u32 = 23_000;
     const STEPS: u32 = 690;
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);

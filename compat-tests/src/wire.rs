@@ -24,6 +24,17 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// A request to be sent.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Its code.
+    pub code: i32,
+    /// Its header's fields.
+    pub fields: Vec<(String, String)>,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
 /// A connection that asks and waits.
 #[derive(Debug)]
 pub struct Line {
@@ -49,24 +60,78 @@ impl Line {
     /// # Errors
     /// The connection closes, is silent for too long, or the answer is not a frame.
     pub fn ask(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> Result<Answer> {
+        let frame = self.request(code, fields.iter().copied(), body)?;
+        self.stream.write_all(&frame)?;
+        loop {
+            let (opaque, answer) = self.answer()?;
+            if opaque == self.opaque {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Sends all requests at once and waits for their answers, which come in the same order; those
+    /// that came before an error are in `answers`.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn ask_all<'a>(
+        &mut self,
+        asks: impl Iterator<Item = &'a Ask>,
+        answers: &mut Vec<Answer>,
+    ) -> Result<()> {
+        let (first, mut frames) = (self.opaque + 1, Vec::new());
+        for Ask { code, fields, body } in asks {
+            let fields = fields.iter().map(|(key, value)| (&**key, &**value));
+            frames.extend(self.request(*code, fields, body)?);
+        }
+        self.stream.write_all(&frames)?;
+        // An answer that waits for a flush may come after those that do not.
+        let mut came = vec![None; usize::try_from(self.opaque + 1 - first)?];
+        let mut missing = came.len();
+        let mut failed = Ok(());
+        while missing > 0 && failed.is_ok() {
+            match self.answer() {
+                Ok((opaque, answer)) => {
+                    let place = usize::try_from(opaque - first)?;
+                    *came.get_mut(place).context("an answer to nothing")? = Some(answer);
+                    missing -= 1;
+                }
+                Err(error) => failed = Err(error),
+            }
+        }
+        answers.extend(came.into_iter().map_while(|answer| answer));
+        failed
+    }
+
+    fn request<'a>(
+        &mut self,
+        code: i32,
+        fields: impl Iterator<Item = (&'a str, &'a str)>,
+        body: &[u8],
+    ) -> Result<Vec<u8>> {
         self.opaque += 1;
         let fields: Map<String, Value> =
-            fields.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+            fields.map(|(key, value)| (key.to_owned(), json!(value))).collect();
         let header = json!({
             "code": code, "language": "JAVA", "version": VERSION, "opaque": self.opaque,
             "flag": 0, "extFields": fields, "serializeTypeCurrentRPC": "JSON",
         });
-        self.stream.write_all(&frame(header.to_string().as_bytes(), body)?)?;
+        frame(header.to_string().as_bytes(), body)
+    }
+
+    /// The next answer, and the number of its request.
+    fn answer(&mut self) -> Result<(i64, Answer)> {
         loop {
             let (header, body) = self.read()?;
-            let answers = header["flag"].as_i64().is_some_and(|flag| flag & 1 == 1);
-            if answers && header["opaque"] == self.opaque {
-                return Ok(Answer {
+            if header["flag"].as_i64().is_some_and(|flag| flag & 1 == 1) {
+                let answer = Answer {
                     code: header["code"].as_i64().context("an answer has a code")?,
                     remark: header["remark"].as_str().map(str::to_owned),
                     fields: header["extFields"].as_object().cloned().unwrap_or_default(),
                     body,
-                });
+                };
+                return Ok((header["opaque"].as_i64().context("an answer has a number")?, answer));
             }
         }
     }

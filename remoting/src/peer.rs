@@ -61,7 +61,7 @@ impl std::error::Error for CallError {}
 
 impl Peer {
     /// A new connection's face, and the queue that the connection must write out.
-    pub(crate) fn new(
+    pub fn new(
         remote: SocketAddr,
         local: SocketAddr,
     ) -> (Self, mpsc::UnboundedReceiver<Vec<Bytes>>) {

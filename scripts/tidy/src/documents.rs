@@ -12,6 +12,7 @@ const WANTED: &[&str] = &[
     "deny.toml",
     "docs/differences.md",
     "docs/disk.md",
+    "docs/durability.md",
     "docs/performance.md",
     "docs/settings.md",
     "docs/wire.md",
@@ -39,6 +40,42 @@ fn documents_exist() {
     let missing = WANTED.iter().filter(|wanted| !files.iter().any(|file| file == *wanted));
     let findings: Vec<_> = missing.map(|path| Finding::new(path, 0, "write it")).collect();
     repo::verdict(&findings);
+}
+
+/// Names of tests in backticks, with their lines.
+fn proofs(text: &str) -> Vec<(usize, &str)> {
+    let is_name = |word: &&str| {
+        let small = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        word.chars().all(small) && word.matches('_').count() > 1
+    };
+    let mut found = Vec::new();
+    for (line, text) in (1..).zip(text.lines()) {
+        let words = text.split('`').skip(1).step_by(2).filter(is_name);
+        found.extend(words.map(|word| (line, word)));
+    }
+    found
+}
+
+#[test]
+fn every_proof_of_the_contract_exists() {
+    let path = "docs/durability.md";
+    let text = repo::text(path).expect("it is text");
+    let code: Vec<String> = repo::rust_files().into_iter().map(|(_, code)| code).collect();
+    let mut findings = Vec::new();
+    for (line, name) in proofs(&text) {
+        let head = format!("fn {name}(");
+        if !code.iter().any(|code| code.contains(&head)) {
+            findings.push(Finding::new(path, line, format!("there is no test {name}")));
+        }
+    }
+    assert!(proofs(&text).len() > 20, "the contract names its proofs");
+    repo::verdict(&findings);
+}
+
+#[test]
+fn proofs_are_told_from_other_words() {
+    let text = "| `a_kill_loses_nothing`, `SEND_OK` |\n| `storeBytesMax` | `scripts/crash` |";
+    assert_eq!(proofs(text), [(1, "a_kill_loses_nothing")]);
 }
 
 #[test]

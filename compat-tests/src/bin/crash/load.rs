@@ -1,0 +1,383 @@
+//! The load: producers that send many messages at a time over connections of their own, and
+//! consumers that read and commit; both come back when the broker does.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use compat_tests::wire::{Answer, Ask, Line};
+
+use crate::ledger::{Ledger, Queue};
+
+/// Topics, and the queues of each.
+pub(crate) const TOPICS: usize = 3;
+/// The queues of one topic.
+pub(crate) const QUEUES: usize = 4;
+/// Messages that one producer has under way.
+pub(crate) const WINDOW: usize = 32;
+
+const GROUP: &str = "crash";
+const SEND: i32 = 310;
+const PULL: i32 = 11;
+const QUERY_OFFSET: i32 = 14;
+const COMMIT: i32 = 15;
+const CREATE_TOPIC: i32 = 17;
+const MAX_OFFSET: i32 = 30;
+const SUCCESS: i64 = 0;
+const NOT_AVAILABLE: i64 = 14;
+/// The answers of a pull that brings nothing.
+const NOTHING: [i64; 2] = [19, 20];
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How soon whoever lost the broker looks for it again.
+const AGAIN: Duration = Duration::from_millis(3);
+/// Where things stand in a record from an IPv4 host.
+const QUEUE_OFFSET_AT: usize = 20;
+const BODY_AT: usize = 84;
+
+/// What the threads share.
+pub(crate) struct Shared {
+    /// Where the broker is when it is there.
+    pub(crate) broker: SocketAddr,
+    /// What is known.
+    pub(crate) ledger: Mutex<Ledger>,
+    /// Held while the consumer reads and commits; whoever looks at its offsets takes it.
+    pub(crate) turn: Mutex<()>,
+    /// Nothing new is sent.
+    pub(crate) enough: AtomicBool,
+    /// The threads end.
+    pub(crate) stop: AtomicBool,
+}
+
+impl Shared {
+    /// The ledger; a thread that panicked with it has told so.
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// A connection to the broker.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub(crate) fn line(&self) -> Result<Line> {
+        Line::open(self.broker, PATIENCE)
+    }
+}
+
+fn topic(queue: Queue) -> String {
+    format!("crash-{}", queue / QUEUES)
+}
+
+fn fields(list: &[(&str, &str)]) -> Vec<(String, String)> {
+    list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn number(answer: &Answer, field: &str) -> Result<usize> {
+    let text = answer.fields.get(field).and_then(|value| value.as_str());
+    Ok(text.with_context(|| format!("no {field} in {:?}", answer.fields))?.parse()?)
+}
+
+/// Makes the topics.
+///
+/// # Errors
+/// The broker refuses.
+pub(crate) fn create_topics(line: &mut Line) -> Result<()> {
+    for number in 0..TOPICS {
+        let (topic, queues) = (topic(number * QUEUES), QUEUES.to_string());
+        let fields = [
+            ("topic", &*topic),
+            ("defaultTopic", "TBW102"),
+            ("readQueueNums", &queues),
+            ("writeQueueNums", &queues),
+            ("perm", "6"),
+            ("topicFilterType", "SINGLE_TAG"),
+            ("topicSysFlag", "0"),
+            ("order", "false"),
+        ];
+        let answer = line.ask(CREATE_TOPIC, &fields, &[])?;
+        ensure!(answer.code == SUCCESS, "topic {topic}: {:?}", answer.remark);
+    }
+    Ok(())
+}
+
+/// One producer: what it sent and does not know the end of goes first.
+pub(crate) struct Producer<'a> {
+    shared: &'a Shared,
+    line: Option<Line>,
+    again: Vec<u64>,
+    turn: usize,
+}
+
+impl<'a> Producer<'a> {
+    /// Not connected yet; `turn` tells producers apart.
+    pub(crate) fn new(shared: &'a Shared, turn: usize) -> Self {
+        Self { shared, line: None, again: Vec::new(), turn }
+    }
+
+    /// Sends until it is enough and nothing is open any more.
+    pub(crate) fn run(&mut self) {
+        while !self.shared.stop.load(Ordering::Relaxed) {
+            let enough = self.shared.enough.load(Ordering::Relaxed);
+            if enough && self.again.is_empty() {
+                return;
+            }
+            let new = if enough { 0 } else { WINDOW.saturating_sub(self.again.len()) };
+            if !matches!(self.send(new), Ok(1..)) {
+                std::thread::sleep(AGAIN);
+            }
+        }
+    }
+
+    /// Sends what is open and so many new messages; gives how many were acknowledged.
+    ///
+    /// # Errors
+    /// The connection ended: the messages without an answer are sent again with the next call.
+    pub(crate) fn send(&mut self, new: usize) -> Result<usize> {
+        if self.line.is_none() {
+            self.line = Some(self.shared.line()?);
+        }
+        let ids = {
+            let mut ledger = self.shared.ledger();
+            let mut ids = std::mem::take(&mut self.again);
+            ids.extend((0..new).map(|_| ledger.next_id()));
+            ids.iter().for_each(|id| ledger.send(*id));
+            ids
+        };
+        let asks: Vec<(Queue, Ask)> = ids.iter().map(|id| self.message(*id)).collect();
+        let mut answers = Vec::new();
+        let line = self.line.as_mut().context("it was just opened")?;
+        let asked = line.ask_all(asks.iter().map(|(_, ask)| ask), &mut answers);
+        let acknowledged = self.take(&ids, &asks, &answers);
+        if asked.is_err() {
+            self.line = None;
+        }
+        asked.and(acknowledged)
+    }
+
+    /// Sends one message, that which is open if there is one.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(crate) fn send_first(&mut self) -> Result<usize> {
+        self.send(usize::from(self.again.is_empty()))
+    }
+
+    fn take(&mut self, ids: &[u64], asks: &[(Queue, Ask)], answers: &[Answer]) -> Result<usize> {
+        let mut ledger = self.shared.ledger();
+        let mut acknowledged = 0;
+        let mut last = [None; TOPICS * QUEUES];
+        for (place, (id, (queue, _))) in ids.iter().zip(asks).enumerate() {
+            let Some(answer) = answers.get(place) else {
+                self.again.push(*id);
+                continue;
+            };
+            match answer.code {
+                SUCCESS => {
+                    let offset = number(answer, "queueOffset")?;
+                    if last[*queue].replace(offset).is_some_and(|last| last >= offset) {
+                        let why = format!("queue {queue}: {id} is before what was sent first");
+                        ledger.problem(why);
+                    }
+                    ledger.acknowledge(*id, *queue, offset);
+                    acknowledged += 1;
+                }
+                NOT_AVAILABLE => {
+                    ledger.refuse(*id);
+                    self.again.push(*id);
+                }
+                code => {
+                    let remark = answer.remark.clone().unwrap_or_default();
+                    ledger.problem(format!("a send is answered with {code}: {remark}"));
+                    self.again.push(*id);
+                }
+            }
+        }
+        Ok(acknowledged)
+    }
+
+    /// A message whose body tells its id; most are small, some are not.
+    fn message(&mut self, id: u64) -> (Queue, Ask) {
+        self.turn += 1;
+        let queue = self.turn % (TOPICS * QUEUES);
+        let (topic, in_topic) = (topic(queue), (queue % QUEUES).to_string());
+        let (tag, wait) = (id % 3, !id.is_multiple_of(5));
+        let properties = format!("KEYS\u{1}k{id}\u{2}TAGS\u{1}t{tag}\u{2}WAIT\u{1}{wait}\u{2}");
+        let fields = fields(&[
+            ("a", GROUP),
+            ("b", &topic),
+            ("c", "TBW102"),
+            ("d", "4"),
+            ("e", &in_topic),
+            ("f", "0"),
+            ("g", "1700000000000"),
+            ("h", "0"),
+            ("i", &properties),
+            ("j", "0"),
+            ("k", "false"),
+            ("m", "false"),
+        ]);
+        let size = if id.is_multiple_of(97) { 20_000 } else { 8 + (id % 500) as usize };
+        let mut body = vec![b'x'; size];
+        body[..8].copy_from_slice(&id.to_be_bytes());
+        (queue, Ask { code: SEND, fields, body })
+    }
+}
+
+/// Reads all queues round and round, and commits, until the threads end.
+pub(crate) fn consume(shared: &Shared) {
+    let mut line = None;
+    while !shared.stop.load(Ordering::Relaxed) {
+        let turn = shared.turn.lock();
+        let read = read_round(shared, &mut line);
+        drop(turn);
+        if read.is_err() {
+            line = None;
+        }
+        if !matches!(read, Ok(1..)) {
+            std::thread::sleep(AGAIN);
+        }
+    }
+}
+
+/// One pull from each queue where it was read up to, then the commits; gives how many messages
+/// came.
+fn read_round(shared: &Shared, line: &mut Option<Line>) -> Result<usize> {
+    if line.is_none() {
+        *line = Some(shared.line()?);
+    }
+    let line = line.as_mut().context("it was just opened")?;
+    let positions: Vec<usize> = {
+        let ledger = shared.ledger();
+        (0..TOPICS * QUEUES).map(|queue| ledger.position(queue)).collect()
+    };
+    let got = pull(shared, line, &positions)?;
+    let asks: Vec<Ask> = {
+        let ledger = shared.ledger();
+        let commit = |queue| commit(queue, ledger.position(queue));
+        (0..TOPICS * QUEUES).map(commit).collect()
+    };
+    let (mut answers, offset) = (Vec::new(), |ask: &Ask| ask.fields[3].1.parse::<usize>());
+    let asked = line.ask_all(asks.iter(), &mut answers);
+    let mut ledger = shared.ledger();
+    for (queue, (ask, answer)) in asks.iter().zip(&answers).enumerate() {
+        if answer.code == SUCCESS {
+            ledger.committed(queue, offset(ask)?);
+        }
+    }
+    asked.map(|()| got)
+}
+
+/// Pulls from each queue and checks what comes; gives how many messages that were.
+fn pull(shared: &Shared, line: &mut Line, positions: &[usize]) -> Result<usize> {
+    let asks: Vec<Ask> =
+        positions.iter().enumerate().map(|(queue, offset)| pull_of(queue, *offset)).collect();
+    let mut answers = Vec::new();
+    let asked = line.ask_all(asks.iter(), &mut answers);
+    let mut got = 0;
+    let mut ledger = shared.ledger();
+    for (queue, answer) in answers.iter().enumerate() {
+        match answer.code {
+            SUCCESS => got += take_records(&mut ledger, queue, &answer.body)?,
+            NOT_AVAILABLE => ledger.recovering += 1,
+            code if NOTHING.contains(&code) => {}
+            code => {
+                let remark = answer.remark.clone().unwrap_or_default();
+                let why = format!("a pull of queue {queue} is answered with {code}: {remark}");
+                ledger.problem(why);
+            }
+        }
+    }
+    asked.map(|()| got)
+}
+
+fn take_records(ledger: &mut Ledger, queue: Queue, body: &[u8]) -> Result<usize> {
+    let mut rest = body;
+    let mut count = 0;
+    while let Some(size) = rest.first_chunk::<4>() {
+        let size = u32::from_be_bytes(*size) as usize;
+        let record = rest.get(..size).context("a record that is cut")?;
+        let offset = record.get(QUEUE_OFFSET_AT..).and_then(<[u8]>::first_chunk::<8>);
+        let id = record.get(BODY_AT + 4..).and_then(<[u8]>::first_chunk::<8>);
+        let (offset, id) = offset.zip(id).context("a record that is too short")?;
+        let offset = usize::try_from(u64::from_be_bytes(*offset))?;
+        ledger.read(queue, offset, u64::from_be_bytes(*id));
+        rest = &rest[size..];
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn pull_of(queue: Queue, offset: usize) -> Ask {
+    let fields = fields(&[
+        ("consumerGroup", GROUP),
+        ("topic", &topic(queue)),
+        ("queueId", &(queue % QUEUES).to_string()),
+        ("queueOffset", &offset.to_string()),
+        ("maxMsgNums", "256"),
+        ("sysFlag", "4"),
+        ("commitOffset", "0"),
+        ("suspendTimeoutMillis", "0"),
+        ("subscription", "*"),
+        ("subVersion", "0"),
+        ("expressionType", "TAG"),
+    ]);
+    Ask { code: PULL, fields, body: Vec::new() }
+}
+
+fn of_queue(code: i32, queue: Queue) -> Ask {
+    let fields = fields(&[
+        ("consumerGroup", GROUP),
+        ("topic", &topic(queue)),
+        ("queueId", &(queue % QUEUES).to_string()),
+    ]);
+    Ask { code, fields, body: Vec::new() }
+}
+
+fn commit(queue: Queue, offset: usize) -> Ask {
+    let mut ask = of_queue(COMMIT, queue);
+    ask.fields.push(("commitOffset".to_owned(), offset.to_string()));
+    ask
+}
+
+/// Asks where the group stands and where the queues end, and gives both, queue by queue; a group
+/// that never committed stands at 0.
+///
+/// # Errors
+/// The broker is not there, or refuses.
+pub(crate) fn places(line: &mut Line) -> Result<Vec<(usize, usize)>> {
+    let mut all = Vec::new();
+    for queue in 0..TOPICS * QUEUES {
+        let asks = [of_queue(QUERY_OFFSET, queue), of_queue(MAX_OFFSET, queue)];
+        let mut answers = Vec::new();
+        line.ask_all(asks.iter(), &mut answers)?;
+        let stands = if answers[0].code == SUCCESS { number(&answers[0], "offset")? } else { 0 };
+        all.push((stands, number(&answers[1], "offset")?));
+    }
+    Ok(all)
+}
+
+/// Reads a queue range again, which must be what it was.
+///
+/// # Errors
+/// The broker is not there, or nothing comes.
+pub(crate) fn read_again(
+    shared: &Shared,
+    line: &mut Line,
+    from: &[usize],
+    to: &[usize],
+) -> Result<()> {
+    let mut at = from.to_vec();
+    while let Some(queue) = (0..at.len()).find(|queue| at[*queue] < to[*queue]) {
+        let answer = {
+            let ask = pull_of(queue, at[queue]);
+            let mut answers = Vec::new();
+            line.ask_all([&ask].into_iter(), &mut answers)?;
+            answers.pop().context("one answer")?
+        };
+        ensure!(answer.code == SUCCESS, "queue {queue} offset {}: {}", at[queue], answer.code);
+        at[queue] += take_records(&mut shared.ledger(), queue, &answer.body)?;
+    }
+    Ok(())
+}
