@@ -55,6 +55,10 @@ impl Cluster {
                 server.kill();
                 Ok(())
             }
+            "free" => server.free(),
+            "break-sync" => server.break_disk("EIO_FDATASYNC"),
+            "break-write" => server.break_disk("EIO_PWRITE"),
+            "bury" => server.bury(),
             _ => bail!("no such action: {action}"),
         }
     }

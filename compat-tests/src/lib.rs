@@ -7,6 +7,7 @@ pub mod appends;
 pub mod clients;
 pub mod cluster;
 pub mod differ;
+pub mod faults;
 pub mod hand_over;
 pub mod jars;
 pub mod loose_json;

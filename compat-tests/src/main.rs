@@ -11,7 +11,7 @@ use compat_tests::places::Places;
 use compat_tests::report::Report;
 use compat_tests::runs::Crew;
 use compat_tests::server::Make;
-use compat_tests::{appends, differ, hand_over, mixed, plan, say};
+use compat_tests::{appends, differ, faults, hand_over, mixed, plan, say};
 
 /// How many scenarios each client works on at a time.
 const ABREAST: usize = 4;
@@ -57,6 +57,8 @@ enum Suite {
     Store,
     /// Raw requests: the answers of both, compared.
     Diff,
+    /// Our broker on a disk that is full, or fails, with a stock client attached.
+    Faults,
     /// Raw sends: the files of both, compared.
     Bytes,
 }
@@ -155,6 +157,9 @@ fn suites(options: &Options, places: &Places, report: &mut Report) -> Result<()>
     }
     if options.has(Suite::Bytes) {
         appends::run(places, make, &options.only, report)?;
+    }
+    if options.has(Suite::Faults) {
+        faults::run(places, make, &options.only, report)?;
     }
     if options.has(Suite::Store) {
         hand_over::run(places, make, &options.only, report)?;

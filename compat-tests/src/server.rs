@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::jars::{self, Release};
 use crate::places::{Places, make};
@@ -16,6 +16,8 @@ use crate::wire::Line;
 const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(30);
 const ASK: Duration = Duration::from_secs(5);
+/// How our broker ends when its disk failed.
+const DISK_FAILED: i32 = 74;
 const GET_BROKER_CLUSTER_INFO: i32 = 106;
 
 /// Whose program it is.
@@ -56,6 +58,8 @@ pub struct Server {
     port: u16,
     names: Option<SocketAddr>,
     settings: String,
+    /// A library that lets calls fail.
+    shim: Option<PathBuf>,
     running: Option<Running>,
 }
 
@@ -108,6 +112,7 @@ impl Server {
             port,
             names: None,
             settings: String::new(),
+            shim: None,
             running: None,
         })
     }
@@ -163,6 +168,54 @@ impl Server {
         Ok(())
     }
 
+    /// Starts it with a library that lets calls fail; see shim/eio.c.
+    pub fn preload(&mut self, library: &Path) {
+        self.shim = Some(library.to_owned());
+    }
+
+    /// The file that fills the disk of a store until [`Self::free`].
+    #[must_use]
+    pub fn ballast(store: &Path) -> PathBuf {
+        store.join("ballast")
+    }
+
+    /// Makes room on its disk.
+    ///
+    /// # Errors
+    /// The file that fills it is not there.
+    pub fn free(&self) -> Result<()> {
+        Ok(fs::remove_file(Self::ballast(&self.store()))?)
+    }
+
+    /// Lets its next call of a kind fail: `EIO_FDATASYNC` or `EIO_PWRITE`.
+    ///
+    /// # Errors
+    /// It runs without the library.
+    pub fn break_disk(&self, call: &str) -> Result<()> {
+        self.shim.as_ref().context("it runs without the library that lets calls fail")?;
+        Ok(fs::write(self.directory.join(call), "")?)
+    }
+
+    /// Waits until it has ended because its disk failed, and said so; it starts on a good disk.
+    ///
+    /// # Errors
+    /// It goes on, or ends in another way, or without a word that helps.
+    pub fn bury(&mut self) -> Result<()> {
+        let mut running = self.running.take().context("it was started")?;
+        let status = running.ended(STOP)?;
+        ensure!(status.code() == Some(DISK_FAILED), "it ended with {status}");
+        self.shim = None;
+        let said = fs::read_to_string(self.log())?;
+        for part in ["Input/output error", "nothing is stored or acknowledged any more", "dmesg"] {
+            ensure!(said.contains(part), "no {part:?} in {}", self.log().display());
+        }
+        Ok(())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.join(format!("{}.out", role_word(self.role)))
+    }
+
     /// Starts it and waits until it serves.
     ///
     /// # Errors
@@ -173,7 +226,13 @@ impl Server {
         let mut command = process::tied(&self.command[0]);
         command.args(&self.options).arg("-c").arg(&file);
         command.env("ROCKETMQ_HOME", &self.directory).env("HOME", &self.directory);
-        let log = self.directory.join(format!("{}.out", role_word(self.role)));
+        if let Some(shim) = &self.shim {
+            command.env("LD_PRELOAD", shim);
+            for call in ["EIO_FDATASYNC", "EIO_PWRITE"] {
+                command.env(call, self.directory.join(call));
+            }
+        }
+        let log = self.log();
         self.running = Some(Running::start(&role_word(self.role), &mut command, &log)?);
         let end = Instant::now() + START;
         loop {

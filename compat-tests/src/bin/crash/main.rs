@@ -177,7 +177,7 @@ impl Broker {
 fn main() -> ExitCode {
     let options = Options::parse();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seed = options.seed.unwrap_or_else(|| now.as_micros() as u64 % 1_000_000_000);
+    let seed = options.seed.unwrap_or(now.as_micros() as u64 % 1_000_000_000);
     say(&format!("crash --cycles {} --seed {seed}", options.cycles));
     match run(&options, seed) {
         Ok(true) => ExitCode::SUCCESS,

@@ -33,6 +33,7 @@ public final class Main {
         Refusals.register(scenarios);
         Restarts.register(scenarios);
         HandOver.register(scenarios);
+        Faults.register(scenarios);
         Commands.register(scenarios);
         MessageCommands.register(scenarios);
 
