@@ -35,7 +35,7 @@ pub struct Listed {
     pub len: u64,
     /// Whether it is a directory.
     pub is_dir: bool,
-    /// Last modified, ms since the epoch.
+    /// Last modified, ms since the epoch; 0 for a directory.
     pub modified: i64,
 }
 

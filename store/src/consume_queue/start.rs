@@ -116,9 +116,12 @@ impl Queue {
     fn walk(&self, from: i64, to: i64, thorough: bool) -> Result<Walked, Error> {
         let mut chunk = Vec::new();
         let (mut at, mut log_end) = (from, 0);
+        // Little at first: most queues end in the first page of their file.
+        let mut read_bytes = PAGE_UNITS as i64 * UNIT;
         while at < to {
             let Some(segment) = self.segments.find(at) else { break };
-            chunk.resize(SCAN_BYTES.min(segment.end().min(to) - at) as usize, 0);
+            chunk.resize(read_bytes.min(segment.end().min(to) - at) as usize, 0);
+            read_bytes = (read_bytes * 2).min(SCAN_BYTES);
             if let Err(error) = segment.file.read_at((at - segment.start) as u64, &mut chunk) {
                 let path = self.segments.path(segment.start);
                 tracing::error!(path = %path.display(), %error, "a queue file cannot be read");

@@ -55,6 +55,11 @@ impl Disk for OsDisk {
             let entry = entry?;
             // A name that is no text is none of the store's.
             let Ok(name) = entry.file_name().into_string() else { continue };
+            // There may be tens of thousands of directories, and nobody asks when they changed.
+            if entry.file_type()?.is_dir() {
+                all.push(Listed { name, len: 0, is_dir: true, modified: 0 });
+                continue;
+            }
             // A symbolic link counts as what it points to: operators move directories that way.
             let meta = match fs::metadata(entry.path()) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
