@@ -47,11 +47,11 @@ impl CommitLog {
         }
     }
 
-    /// Sets where recovery found the end; everything before it counts as durable.
-    pub(crate) fn start_at(&self, end: i64) {
+    /// Sets where recovery found the end, and what counts as durable of it.
+    pub(crate) fn start_at(&self, durable: i64, end: i64) {
         self.opened_at.store(end, Ordering::Release);
-        self.written_to.store(end, Ordering::Release);
-        self.flushed_to.store(end, Ordering::Release);
+        self.written_to.store(durable, Ordering::Release);
+        self.flushed_to.store(durable, Ordering::Release);
     }
 
     /// The offset behind the last written byte.

@@ -85,8 +85,12 @@ impl Index {
             let is_last = at + 1 == all.len();
             match self.load_file(listed, is_last, clean, durable_to)? {
                 Loaded::Used(file) => files.all.push(file),
-                Loaded::Empty => self.remove_file(listed)?,
-                Loaded::Damaged(why) => {
+                Loaded::Empty if is_last => self.remove_file(listed)?,
+                other => {
+                    let why = match other {
+                        Loaded::Damaged(why) => why,
+                        _ => "it is empty and has others behind it",
+                    };
                     tracing::error!(
                         path = %self.dir.join(&listed.name).display(),
                         why,
@@ -239,7 +243,9 @@ impl Index {
             Some(last) if last.room() > 0 => None,
             Some(full) => {
                 full.sync()?;
-                checkpoint.set(Mark::IndexTime, full.header.end_time);
+                // Files that are made anew do not undo what was known to be there.
+                let known = checkpoint.get(Mark::IndexTime);
+                checkpoint.set(Mark::IndexTime, known.max(full.header.end_time));
                 checkpoint.sync()?;
                 Some(full.header)
             }

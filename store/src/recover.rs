@@ -128,7 +128,7 @@ impl Recovery<'_> {
             None if scanned.records > 0 => scanned.newest_time,
             None => self.checkpoint.get(Mark::LogTime),
         };
-        self.log.start_at(if self.clean { end } else { start.min(end) });
+        self.log.start_at(if self.clean { end } else { start.min(end) }, end);
         self.log.advance(end, newest);
         if self.settings.flush_mode == FlushMode::Sync {
             // Readers see only what is durable, and everything here was acknowledged.

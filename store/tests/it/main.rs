@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "all of this is tests")]
 
+mod bad_disk;
 mod bounds;
 mod crash;
 mod damage;
@@ -10,6 +11,7 @@ mod full_disk;
 mod layout;
 mod look;
 mod recovery;
+mod recovery_again;
 mod round_trip;
 mod support;
 mod zeros;

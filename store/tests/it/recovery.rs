@@ -22,9 +22,18 @@ pub(crate) fn sim() -> Arc<dyn Disk> {
 
 /// `count` messages of a topic, one after the other, body and time by their number.
 pub(crate) fn fill(store: &Store, topic: &str, numbers: std::ops::Range<i64>) -> Vec<Appended> {
-    numbers
-        .map(|number| append(store, NOW + number, draft(topic, 0, &format!("{number:04}"))))
-        .collect()
+    fill_at(store, NOW, topic, numbers)
+}
+
+/// The same, a message number ms behind `time`.
+pub(crate) fn fill_at(
+    store: &Store,
+    time: i64,
+    topic: &str,
+    numbers: std::ops::Range<i64>,
+) -> Vec<Appended> {
+    let one = |number| append(store, time + number, draft(topic, 0, &format!("{number:04}")));
+    numbers.map(one).collect()
 }
 
 pub(crate) fn log_path(offset: i64) -> PathBuf {

@@ -1,0 +1,143 @@
+//! A disk that dies after so many changes, or that cannot read some places: around any other one.
+
+use bytes::Bytes;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use store::Disk;
+use store::disk::{Allocation, File, Listed, Lock, Space};
+
+/// The disk; clones are the same one.
+#[derive(Clone)]
+pub(crate) struct BadDisk {
+    inner: Arc<dyn Disk>,
+    state: Arc<State>,
+}
+
+struct State {
+    /// Changes that still happen.
+    changes_left: AtomicU64,
+    /// Places that cannot be read.
+    unreadable: Mutex<Vec<(PathBuf, Range<u64>)>>,
+}
+
+impl State {
+    fn change(&self) -> io::Result<()> {
+        let left = |left: u64| left.checked_sub(1);
+        let taken = self.changes_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
+        taken.map(drop).map_err(|_| io::Error::other("the disk is dead"))
+    }
+
+    fn read(&self, path: &Path, range: Range<u64>) -> io::Result<()> {
+        let unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_bad = |(at, bad): &(PathBuf, Range<u64>)| {
+            at == path && bad.start < range.end && range.start < bad.end
+        };
+        if unreadable.iter().any(is_bad) {
+            return Err(io::Error::other("bad sector"));
+        }
+        Ok(())
+    }
+}
+
+impl BadDisk {
+    pub(crate) fn new(inner: Arc<dyn Disk>) -> Self {
+        let changes_left = AtomicU64::new(u64::MAX);
+        Self { inner, state: Arc::new(State { changes_left, unreadable: Mutex::default() }) }
+    }
+
+    /// Lets `count` more changes of any kind happen.
+    pub(crate) fn die_after(&self, count: u64) {
+        self.state.changes_left.store(count, Ordering::SeqCst);
+    }
+
+    /// Whether it has refused a change, or would refuse the next one.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.state.changes_left.load(Ordering::SeqCst) == 0
+    }
+
+    pub(crate) fn make_unreadable(&self, path: &Path, range: Range<u64>) {
+        self.state.unreadable.lock().unwrap().push((path.into(), range));
+    }
+}
+
+impl Disk for BadDisk {
+    fn open(&self, path: &Path, size: u64, space: Allocation) -> io::Result<Arc<dyn File>> {
+        let dir = path.parent().unwrap();
+        let is_there = |listed: &Listed| path.ends_with(&listed.name);
+        if !self.inner.list(dir)?.iter().any(is_there) {
+            self.state.change()?;
+        }
+        let inner = self.inner.open(path, size, space)?;
+        Ok(Arc::new(BadFile { inner, path: path.into(), state: self.state.clone() }))
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
+        self.inner.list(dir)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.state.change()?;
+        self.inner.remove(path)
+    }
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.remove_dir(dir)
+    }
+    fn replace(&self, path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
+        self.state.change()?;
+        self.inner.replace(path, content, backup)
+    }
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let bytes = self.inner.read(path)?;
+        self.state.read(path, 0..bytes.len() as u64)?;
+        Ok(bytes)
+    }
+    fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        self.inner.sync_all(dir)
+    }
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        self.inner.space(path)
+    }
+    fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn Lock>> {
+        self.inner.lock(path, content)
+    }
+}
+
+struct BadFile {
+    inner: Arc<dyn File>,
+    path: PathBuf,
+    state: Arc<State>,
+}
+
+impl File for BadFile {
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.state.change()?;
+        self.inner.write_at(offset, data)
+    }
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.state.read(&self.path, offset..offset + out.len() as u64)?;
+        self.inner.read_at(offset, out)
+    }
+    fn slice(&self, range: Range<u64>) -> io::Result<Bytes> {
+        // A mapping is lent without looking; whoever reads a bad place of it is killed.
+        let bytes = self.inner.slice(range.clone())?;
+        self.state.read(&self.path, range).expect("SIGBUS");
+        Ok(bytes)
+    }
+    fn is_zero(&self, range: Range<u64>) -> io::Result<bool> {
+        self.state.read(&self.path, range.clone())?;
+        self.inner.is_zero(range)
+    }
+    fn zero(&self, range: Range<u64>) -> io::Result<()> {
+        self.state.change()?;
+        self.inner.zero(range)
+    }
+    fn sync(&self, range: Range<u64>) -> io::Result<()> {
+        self.state.change()?;
+        self.inner.sync(range)
+    }
+}
