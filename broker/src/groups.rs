@@ -73,6 +73,11 @@ impl Groups {
         Self { state: RwLock::new(state), changes: AtomicU64::new(0) }
     }
 
+    /// Whether every broker has the group from the start.
+    pub fn is_own(group: &str) -> bool {
+        SYSTEM_GROUPS.contains(&group)
+    }
+
     /// A group.
     pub fn find(&self, group: &str) -> Option<Arc<SubscriptionGroupConfig>> {
         self.state.read().table.get(group).cloned()

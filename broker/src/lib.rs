@@ -16,6 +16,7 @@ pub mod groups;
 pub mod handlers;
 pub mod hold;
 mod housekeeping;
+mod mending;
 pub mod offsets;
 mod opening;
 pub mod order;

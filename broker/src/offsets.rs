@@ -29,6 +29,34 @@ pub struct Offsets {
     /// Commits that no data version counts yet.
     commits: AtomicU64,
     changes: AtomicU64,
+    lost: RwLock<Lost>,
+}
+
+/// Of which groups the committed offsets were lost, so that their absence says nothing.
+#[derive(Debug, Default)]
+pub enum Lost {
+    /// Of none.
+    #[default]
+    Nobody,
+    /// Of these.
+    Groups(BTreeSet<String>),
+    /// Of any that there may have been.
+    Everybody,
+}
+
+/// A committed offset that was moved to where its queue has messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The group.
+    pub group: String,
+    /// The topic.
+    pub topic: String,
+    /// The queue within it.
+    pub queue_id: i32,
+    /// What was committed.
+    pub old: i64,
+    /// Where the group goes on.
+    pub new: i64,
 }
 
 type ByTopic = HashMap<Box<str>, BTreeMap<i32, Row>>;
@@ -229,6 +257,51 @@ impl Offsets {
         });
         if removed {
             self.changes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Moves every committed offset that its queue cannot have to the nearest that it can, and says
+    /// which. `ends` gives the first offset of a queue and the one behind its last message; a queue
+    /// that it does not know says nothing.
+    pub fn keep_within(&self, ends: impl Fn(&str, i32) -> Option<(i64, i64)>) -> Vec<Moved> {
+        let mut moved = Vec::new();
+        let groups = self.groups.read();
+        for (group, topics) in &*groups {
+            for (topic, queues) in topics {
+                for (queue_id, row) in queues {
+                    let Some(old) = load(&row.committed).filter(|old| *old >= 0) else { continue };
+                    let Some((min, max)) = ends(topic, *queue_id) else { continue };
+                    let new = old.max(min).min(max);
+                    if new != old {
+                        row.committed.store(new, Ordering::Relaxed);
+                        let (group, topic) = (group.to_string(), topic.to_string());
+                        moved.push(Moved { group, topic, queue_id: *queue_id, old, new });
+                    }
+                }
+            }
+        }
+        self.changes.fetch_add(moved.len() as u64, Ordering::Relaxed);
+        moved
+    }
+
+    /// The groups that have committed something.
+    pub fn groups(&self) -> BTreeSet<String> {
+        let groups = self.groups.read();
+        let with = groups.iter().filter(|(_, topics)| topics.values().any(has_committed));
+        with.map(|(group, _)| group.to_string()).collect()
+    }
+
+    /// Notes that what groups had committed is lost.
+    pub fn set_lost(&self, lost: Lost) {
+        *self.lost.write() = lost;
+    }
+
+    /// Whether what a group had committed is lost: it is no new one.
+    pub fn is_lost(&self, group: &str) -> bool {
+        match &*self.lost.read() {
+            Lost::Nobody => false,
+            Lost::Groups(groups) => groups.contains(group),
+            Lost::Everybody => true,
         }
     }
 

@@ -6,13 +6,14 @@ use crate::carried::Carried;
 use crate::clients::Clients;
 use crate::delay::Delays;
 use crate::groups::Groups;
+use crate::mending;
 use crate::offsets::Offsets;
 use crate::order::Locks;
 use crate::saved::Saved;
 use crate::stats::Stats;
 use crate::topics::{Own, Topics};
 use message::ids::UniqueIds;
-use message::{properties, property};
+use message::{names, properties, property};
 use parking_lot::{Mutex, RwLock};
 use remoting::body::data_version::DataVersion;
 use remoting::json::BodyError;
@@ -20,7 +21,7 @@ use settings::{BrokerSettings, FlushDiskType};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use store::{ConfigFiles, Disk, FlushMode, Progress, Store};
+use store::{ConfigFiles, ConfigOrigin, Disk, FlushMode, Progress, Store};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What only the machine knows.
@@ -62,18 +63,26 @@ impl Broker {
         let topics = Topics::new(&own_topics(&settings), now);
         let (groups, offsets) = (Groups::new(now), Offsets::default());
         let files = store.config();
-        let load = |text: &str| topics.load(text).is_ok();
-        let saved_topics = saved(files, "topics.json", load, |change| topics.replay(change));
-        let load = |text: &str| groups.load(text).is_ok();
-        let saved_groups =
+        // Every broker has topics and groups of its own: a file without any is damaged.
+        let load = |text: &str| text.contains("topicName") && topics.load(text).is_ok();
+        let (saved_topics, from) =
+            saved(files, "topics.json", load, |change| topics.replay(change));
+        mending::make_topics(&topics, &store, from, now);
+        let load = |text: &str| text.contains("groupName") && groups.load(text).is_ok();
+        let (saved_groups, groups_from) =
             saved(files, "subscriptionGroup.json", load, |change| groups.replay(change));
-        files.load("consumerOffset.json", |text| offsets.load(text).ok());
-        let delays = files.load("delayOffset.json", |text| Delays::load(text).ok());
+        let (_, from) = files.load_from("consumerOffset.json", |text| {
+            text.contains("offsetTable").then(|| offsets.load(text).ok())?
+        });
+        let offsets_saved = offsets.changes();
+        mending::make_groups(&groups, &offsets, &store, groups_from, now);
+        mending::check_offsets(&offsets, &groups, &store, from);
+        let delays = load_delays(files, &store);
         let request_modes = RequestModes::default();
         files.load("messageRequestMode.json", |text| request_modes.load(text).ok());
         let ip = identity.store_host.ip();
         let pid = u16::try_from(surroundings.pid & 0xffff).unwrap_or(0);
-        let saved_offsets = AtomicU64::new(offsets.changes());
+        let saved_offsets = AtomicU64::new(offsets_saved);
         let broker = Self {
             identity,
             topics,
@@ -141,21 +150,36 @@ impl Broker {
     }
 }
 
-/// Reads a table's file and the changes in its journal.
+/// Reads a table's file and the changes in its journal; says which of its files was read.
 fn saved(
     files: &ConfigFiles,
     name: &'static str,
     load: impl Fn(&str) -> bool,
     replay: impl Fn(&str) -> Result<(), BodyError>,
-) -> Saved {
-    let text = files.load(name, |text| load(text).then(|| text.to_owned()));
+) -> (Saved, ConfigOrigin) {
+    let (text, origin) = files.load_from(name, |text| load(text).then(|| text.to_owned()));
     let (journal, changes) = files.journal(name, text.as_deref().unwrap_or_default());
     for change in &changes {
         if let Err(error) = replay(change) {
             tracing::error!(file = name, %error, "a change in the journal is not understood");
         }
     }
-    Saved::new(name, journal)
+    (Saved::new(name, journal), origin)
+}
+
+/// How far delayed messages were delivered.
+fn load_delays(files: &ConfigFiles, store: &Store) -> Option<Delays> {
+    let (delays, _) = files.load_from("delayOffset.json", |text| {
+        text.contains("offsetTable").then(|| Delays::load(text).ok())?
+    });
+    let ids = store.queue_ids(names::SCHEDULE_TOPIC);
+    if delays.is_none() && ids.iter().any(|id| store.max_offset(names::SCHEDULE_TOPIC, *id) > 0) {
+        tracing::error!(
+            "neither delayOffset.json nor its .bak can be used: how far delayed messages were \
+             delivered is lost, and all that the log still has are delivered again"
+        );
+    }
+    delays
 }
 
 fn own_topics(settings: &BrokerSettings) -> Own {

@@ -6,6 +6,19 @@ use crate::{ConfigJournal, Error};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Where a configuration was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigOrigin {
+    /// The file itself.
+    File,
+    /// Its `.bak`, which is one change older.
+    Backup,
+    /// Neither could be understood, though one was there.
+    Damaged,
+    /// There is neither.
+    Missing,
+}
+
 /// The directory of configuration files.
 pub struct ConfigFiles {
     disk: Arc<dyn Disk>,
@@ -21,26 +34,41 @@ impl ConfigFiles {
     /// Reads `name` with `parse`; when it is missing, empty or `parse` refuses it, its `.bak`. With
     /// neither, `None`, as on the first start (Java `ConfigManager.load`).
     pub fn load<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.load_from(name, parse).0
+    }
+
+    /// [`Self::load`], and which of the two was read.
+    pub fn load_from<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> (Option<T>, ConfigOrigin) {
         let path = self.dir.join(name);
-        [path.clone(), self.backup(name)].iter().find_map(|candidate| {
-            let bytes = match self.disk.read(candidate) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        let mut failed = ConfigOrigin::Missing;
+        let both = [(path, ConfigOrigin::File), (self.backup(name), ConfigOrigin::Backup)];
+        for (path, origin) in both {
+            let bytes = match self.disk.read(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => {
-                    tracing::error!(path = %candidate.display(), %error, "cannot be read");
-                    return None;
+                    tracing::error!(path = %path.display(), %error, "cannot be read");
+                    failed = ConfigOrigin::Damaged;
+                    continue;
                 }
                 Ok(bytes) => bytes,
             };
             let parsed = std::str::from_utf8(&bytes).ok().and_then(&parse);
-            match &parsed {
-                None => tracing::error!(path = %candidate.display(), "not understood, passed over"),
-                Some(_) if *candidate != path => {
-                    tracing::warn!(path = %candidate.display(), "the backup is used");
-                }
-                Some(_) => {}
+            if parsed.is_none() {
+                tracing::error!(path = %path.display(), "not understood, passed over");
+                failed = ConfigOrigin::Damaged;
+                continue;
             }
-            parsed
-        })
+            if origin == ConfigOrigin::Backup {
+                let text = "the backup is used: the last change before the crash may be missing";
+                tracing::error!(path = %path.display(), text);
+            }
+            return (parsed, origin);
+        }
+        (None, failed)
     }
 
     /// Replaces `name`, atomically and durably.

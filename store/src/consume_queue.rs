@@ -280,7 +280,7 @@ impl Queue {
         let segments = self.segments.all();
         for segment in segments.iter().take(segments.len().saturating_sub(1)) {
             // Units may wait in memory; a blank one is as old as what follows it.
-            let last = self.any_unit(self.first_real(segment.end() / UNIT - 1));
+            let last = self.any_unit(self.first_real(segment.end() / UNIT - 1, Unit::is_blank));
             if last.is_none_or(|unit| unit.is_blank() || unit.log_offset >= log_min) {
                 break;
             }
@@ -290,25 +290,27 @@ impl Queue {
         let first = self.segments.first().map_or(0, |segment| segment.start / UNIT);
         let from = first.max(self.min()).min(self.max());
         // Blank units stand before the first message, and in the places of lost ones.
-        let from = self.first_real(from);
+        let from = self.first_real(from, Unit::is_blank);
         let before = |unit: &Unit| !unit.is_blank() && unit.log_offset < log_min;
-        let stays = self.any_unit(from).is_some_and(|unit| !before(&unit));
-        let min = if stays { from } else { self.partition(from, self.max(), before) };
+        // What is no unit is damaged: as old as what follows it.
+        let known = self.first_real(from, |unit| *unit == Unit::NONE);
+        let stays = self.any_unit(known).is_none_or(|unit| !before(&unit));
+        let min = if stays { from } else { self.partition(known, self.max(), before) };
         self.min.store(min, Ordering::Release);
         Ok(removed)
     }
 
-    /// The first queue offset from `from` on that does not hold a blank unit.
-    fn first_real(&self, mut from: i64) -> i64 {
+    /// The first queue offset from `from` on whose unit is not to be passed over; what is no unit
+    /// is [`Unit::NONE`].
+    fn first_real(&self, mut from: i64, pass_over: impl Fn(&Unit) -> bool) -> i64 {
         let mut units = [0; PAGE_UNITS * UNIT_LEN];
         while from < self.max() {
             let count = self.read_any(from, &mut units).unwrap_or(0);
-            let is_blank =
-                |bytes: &[u8; UNIT_LEN]| Unit::decode(bytes).is_some_and(|u| u.is_blank());
-            let units = &units.as_chunks::<UNIT_LEN>().0[..count];
-            let blank = units.iter().take_while(|bytes| is_blank(bytes)).count();
-            from += blank as i64;
-            if blank < count || count == 0 {
+            let units = units.as_chunks::<UNIT_LEN>().0[..count].iter();
+            let mut units = units.map(|bytes| Unit::decode(bytes).unwrap_or(Unit::NONE));
+            let passed = units.position(|unit| !pass_over(&unit)).unwrap_or(count);
+            from += passed as i64;
+            if passed < count || count == 0 {
                 break;
             }
         }

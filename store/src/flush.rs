@@ -111,7 +111,7 @@ impl Store {
     /// and returns how far that is.
     fn make_durable(&self) -> Result<i64, Error> {
         let (end, time) = self.whole_to();
-        let ends = QueueEnds::of(&self.queues);
+        let ends = QueueEnds::of(&self.queues, self.log.min());
         self.sync()?;
         self.sync_queues(1)?;
         self.put_index_keys()?;

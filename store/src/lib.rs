@@ -39,7 +39,7 @@ mod stats;
 mod store;
 
 pub use append::{Append, AppendError, Appended, Drafts};
-pub use config_files::ConfigFiles;
+pub use config_files::{ConfigFiles, ConfigOrigin};
 pub use config_journal::ConfigJournal;
 pub use consume_queue::{UNIT_LEN, Unit};
 pub use disk::{Disk, OsDisk};

@@ -5,7 +5,7 @@ use crate::commit_log::CommitLog;
 use crate::disk::Disk;
 use crate::index::Index;
 use crate::log_reader::LogReader;
-use crate::queue_ends::{self, QueueEnds};
+use crate::queue_ends::{self, QueueEnd, QueueEnds};
 use crate::queues::Queues;
 use crate::recover::{Gap, Recovery};
 use crate::{Error, Progress, SetAside, Settings};
@@ -93,7 +93,7 @@ impl<'a> Parts<'a> {
             watch,
         }
         .run()?;
-        for (topic, id, end) in ends.iter() {
+        for QueueEnd { topic, id, end, .. } in ends.iter() {
             self.queues.open(topic, id).extend_to(end)?;
         }
         self.end_mending()
@@ -103,14 +103,23 @@ impl<'a> Parts<'a> {
     /// Returns the log offset from which on the log may still have these.
     fn reload_short(&self, ends: &QueueEnds) -> Result<Option<i64>, Error> {
         let mut lost_from: Option<i64> = None;
-        for (topic, id, noted) in ends.iter() {
+        // What expired since is no loss.
+        let same_log = ends.log_min() == Some(self.log.min());
+        for QueueEnd { topic, id, min, end: noted } in ends.iter() {
             let queue = self.queues.find(topic, id);
             let end = queue.as_ref().map_or(0, |queue| queue.max());
-            if end >= noted {
+            let first = queue.as_ref().map_or(0, |queue| queue.min());
+            let lacks_front = same_log && end > 0 && first > min;
+            if end >= noted && !lacks_front {
                 continue;
             }
-            tracing::error!(topic, id, end, noted, "the queue lost units, rebuilt from the log");
+            tracing::error!(topic, id, first, end, noted, "the queue lost units, to be rebuilt");
             let from = match &queue {
+                Some(queue) if lacks_front => {
+                    self.write_abort(MENDING)?;
+                    queue.begin_at(min)?;
+                    0
+                }
                 Some(queue) => {
                     queue.load(false, &|| self.write_abort(MENDING))?;
                     queue.log_end()

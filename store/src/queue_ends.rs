@@ -4,7 +4,7 @@
 //! alone says what there is.
 //!
 //! A line with the log offset up to which the store was whole and the checksum of all that follows,
-//! then a line a queue: end, queue id, topic.
+//! one with the log's first offset, then a line a queue: end, first offset, queue id, topic.
 
 use crate::Error;
 use crate::disk::Disk;
@@ -20,14 +20,15 @@ pub(crate) struct QueueEnds {
 }
 
 impl QueueEnds {
-    /// The ends of all queues now.
-    pub(crate) fn of(queues: &Queues) -> Self {
-        let mut lines = String::new();
+    /// The ends of all queues now, in a log that begins at `log_min`.
+    pub(crate) fn of(queues: &Queues, log_min: i64) -> Self {
+        let mut lines = format!("{log_min}\n");
         for topic in queues.topics() {
             for id in queues.ids(&topic) {
-                let end = queues.find(&topic, id).map_or(0, |queue| queue.max());
+                let Some(queue) = queues.find(&topic, id) else { continue };
+                let (end, min) = (queue.max(), queue.min());
                 if end > 0 {
-                    lines.push_str(&format!("{end} {id} {topic}\n"));
+                    lines.push_str(&format!("{end} {min} {id} {topic}\n"));
                 }
             }
         }
@@ -63,15 +64,31 @@ impl QueueEnds {
         notes.unwrap_or_default()
     }
 
-    /// Topic, queue id and end of every queue.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, i32, i64)> {
-        self.lines.lines().filter_map(|line| {
-            let mut fields = line.splitn(3, ' ');
+    /// Where the log began.
+    pub(crate) fn log_min(&self) -> Option<i64> {
+        self.lines.lines().next()?.parse().ok()
+    }
+
+    /// Every queue that was there.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = QueueEnd<'_>> {
+        self.lines.lines().skip(1).filter_map(|line| {
+            let mut fields = line.splitn(4, ' ');
             let mut number = || fields.next()?.parse::<i64>().ok();
-            let (end, id) = (number()?, number()?);
-            Some((fields.next()?, i32::try_from(id).ok()?, end))
+            let (end, min, id) = (number()?, number()?, number()?);
+            Some(QueueEnd { topic: fields.next()?, id: i32::try_from(id).ok()?, min, end })
         })
     }
+}
+
+/// What is noted of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueueEnd<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) id: i32,
+    /// Its first offset.
+    pub(crate) min: i64,
+    /// The offset behind its last message.
+    pub(crate) end: i64,
 }
 
 /// Removes the notes: they would speak of what is about to be removed.

@@ -165,6 +165,15 @@ impl Segments {
         Ok(())
     }
 
+    /// Makes the files from the one that holds `offset` up to the first one that is there.
+    pub(crate) fn make_before(&self, offset: i64) -> Result<(), Error> {
+        let end = self.first().map_or(0, |first| first.start);
+        let starts = (self.start_for(offset)..end).step_by(self.file_bytes as usize);
+        let made = starts.map(|start| self.open(start)).collect::<Result<Vec<_>, _>>()?;
+        self.files.write().splice(..0, made);
+        Ok(())
+    }
+
     /// The segment that holds `offset`.
     pub(crate) fn find(&self, offset: i64) -> Option<Segment> {
         let files = self.files.read();

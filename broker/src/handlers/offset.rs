@@ -26,16 +26,39 @@ pub fn query(
     let known = broker.offsets.query(&header.consumer_group, topic, queue_id);
     // Java stores a negative offset and then does not find it.
     if let Some(offset) = known.filter(|offset| *offset >= 0) {
+        let offset = not_behind_end(broker, &header, offset);
         return Ok(Answer::header(&QueryConsumerOffsetResponseHeader { offset }));
     }
     let not_found = |remark| Err(Refusal::new(ResponseCode::QUERY_NOT_FOUND, remark));
     if header.set_zero_if_not_found == Some(false) {
         return not_found("Not found, do not set to zero, maybe this group boot first");
     }
+    if broker.offsets.is_lost(&header.consumer_group) {
+        // It was somewhere, and most likely not at the start.
+        return not_found(
+            "Not found, the offsets of this group were lost with consumerOffset.json",
+        );
+    }
     if starts_in_memory(broker, topic, queue_id) {
         return Ok(Answer::header(&QueryConsumerOffsetResponseHeader { offset: 0 }));
     }
     not_found("Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first")
+}
+
+/// A committed offset, or the queue's end when the queue has lost what was before it: whoever goes
+/// on there would miss what comes next.
+fn not_behind_end(broker: &Broker, header: &QueryConsumerOffsetRequestHeader, offset: i64) -> i64 {
+    let (group, topic, queue_id) = (&header.consumer_group, &header.topic, header.queue_id);
+    let end = broker.store.max_offset(topic, queue_id);
+    if end == 0 || offset <= end {
+        return offset;
+    }
+    tracing::warn!(
+        %group, %topic, queue_id, old = offset, new = end,
+        "a committed offset lies behind the end of its queue; the group goes on at the end"
+    );
+    broker.offsets.commit(group, topic, queue_id, end);
+    end
 }
 
 /// Code 15: remembers where a group goes on.

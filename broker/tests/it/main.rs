@@ -5,5 +5,6 @@
 mod admin;
 mod membership;
 mod offsets;
+mod recovery;
 mod saved;
 mod support;

@@ -61,8 +61,14 @@ impl World {
 
     /// Stops the broker, and starts another on the same directory.
     pub(crate) async fn restart(&mut self) {
+        self.restart_after(|_| {}).await;
+    }
+
+    /// The same with something happening to the directory meanwhile.
+    pub(crate) async fn restart_after(&mut self, what: impl FnOnce(&std::path::Path)) {
         self.running.stop();
         self.running.stopped().await.unwrap();
+        what(&self.dir);
         self.running = start(options(&self.dir)).await.unwrap();
     }
 }

@@ -83,6 +83,18 @@ impl Queue {
         Ok(is_damaged.then_some(log_end))
     }
 
+    /// Makes the queue's first files anew, which are missing, and lets it end in memory where it
+    /// begins: at `queue_offset`.
+    pub(crate) fn begin_at(&self, queue_offset: i64) -> Result<(), Error> {
+        self.segments.make_before(queue_offset * UNIT)?;
+        *self.tail.lock() = Tail::at(queue_offset, 0);
+        self.min.store(queue_offset, Ordering::Release);
+        self.max.store(queue_offset, Ordering::Release);
+        self.synced.store(queue_offset * UNIT, Ordering::Release);
+        *self.start.lock() = Start { is_damaged: true, ..Start::default() };
+        Ok(())
+    }
+
     /// The first place in a file, from `from` to `to`, that holds no unit. Most files end in their
     /// first page.
     fn find_end(&self, from: i64, to: i64) -> Result<i64, Error> {

@@ -12,6 +12,7 @@ mod layout;
 mod look;
 mod recovery;
 mod recovery_again;
+mod recovery_derived;
 mod round_trip;
 mod support;
 mod zeros;

@@ -54,7 +54,7 @@ fn broken(how: usize) -> BTreeMap<PathBuf, Vec<u8>> {
     store.flush(NOW + 200).unwrap();
     let more = fill_at(&store, NOW + 200, "T", 120..160);
     fill_at(&store, NOW + 360, "V", 0..20);
-    if how % 2 == 0 {
+    if how.is_multiple_of(2) {
         // The queues know all, the checkpoint does not.
         store.flush(NOW + 700).unwrap();
     }

@@ -1,0 +1,133 @@
+//! What a start makes good when files under `config` were damaged or lost: what the queues and the
+//! other files still prove of them. Nothing here is done while the files are whole, but for offsets
+//! that their queues cannot have.
+
+use crate::groups::Groups;
+use crate::offsets::{Lost, Offsets};
+use crate::topics::{Topics, simple};
+use message::names;
+use remoting::body::topic::TopicConfig;
+use std::collections::{BTreeMap, BTreeSet};
+use store::{ConfigOrigin, Store};
+
+/// The most queues that a directory is believed to stand for.
+const QUEUES_MAX: i32 = 65_536;
+/// Moved offsets that are named one by one.
+const NAMED_MAX: usize = 1_000;
+
+/// Whether the table that was read may lack something that was there.
+fn is_whole(origin: ConfigOrigin) -> bool {
+    origin == ConfigOrigin::File
+}
+
+/// Makes the topics that have queues on the disk and are not known any more, with as many queues as
+/// there are.
+pub(crate) fn make_topics(topics: &Topics, store: &Store, origin: ConfigOrigin, now: i64) {
+    if is_whole(origin) {
+        return;
+    }
+    for topic in store.topics() {
+        if topics.is_system(&topic) {
+            continue;
+        }
+        let last = store.queue_ids(&topic).into_iter().filter(|id| *id < QUEUES_MAX).max();
+        let Some(queues) = last.map(|last| last + 1) else { continue };
+        match topics.find(&topic) {
+            None => {
+                tracing::error!(%topic, queues, "made anew from its queues: topics.json lacks it");
+                topics.create_on_send_back(simple(&topic, queues), now);
+            }
+            Some(known) if known.read_queue_nums.max(known.write_queue_nums) < queues => {
+                tracing::error!(%topic, queues, "has more queues than topics.json.bak says");
+                let wanted = TopicConfig {
+                    read_queue_nums: queues,
+                    write_queue_nums: queues,
+                    attributes: BTreeMap::new(),
+                    ..(*known).clone()
+                };
+                if let Err(error) = topics.update(wanted, now) {
+                    tracing::error!(%topic, error, "could not be changed");
+                }
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Makes the groups that have committed offsets or a retry topic and are not known any more.
+pub(crate) fn make_groups(
+    groups: &Groups,
+    offsets: &Offsets,
+    store: &Store,
+    origin: ConfigOrigin,
+    now: i64,
+) {
+    if is_whole(origin) {
+        return;
+    }
+    let mut proven = offsets.groups();
+    let topics = store.topics();
+    let of_retry = topics.iter().filter(|topic| names::is_retry(topic));
+    proven.extend(of_retry.filter_map(|topic| names::group_of(topic)).map(str::to_owned));
+    for group in proven {
+        if names::check_group(&group).is_ok() && !groups.contains(&group) {
+            tracing::error!(
+                group,
+                "made anew with default settings: subscriptionGroup.json lacks it"
+            );
+            groups.find_or_create(&group, true, now);
+        }
+    }
+}
+
+/// Sees to it that no group is sent back to the start, or behind the end, by what is lost.
+pub(crate) fn check_offsets(
+    offsets: &Offsets,
+    groups: &Groups,
+    store: &Store,
+    origin: ConfigOrigin,
+) {
+    let known = groups.snapshot().subscription_group_table;
+    let known: BTreeSet<String> = known
+        .keys()
+        .filter(|group| !names::is_system_group(group) && !Groups::is_own(group))
+        .map(ToString::to_string)
+        .collect();
+    let is_lost = match origin {
+        ConfigOrigin::File | ConfigOrigin::Backup => false,
+        ConfigOrigin::Damaged => true,
+        ConfigOrigin::Missing => !known.is_empty() && store.max_log_offset() > 0,
+    };
+    if is_lost {
+        tracing::error!(
+            groups = known.len(),
+            "neither consumerOffset.json nor its .bak can be used: where groups were is lost. None \
+             is sent to the start: each goes on where its consumers' consumeFromWhere says, which \
+             is the end unless they say otherwise, and would miss what it had not consumed. Before \
+             starting them, restore the file, or set the groups to a time: mqadmin \
+             resetOffsetByTime"
+        );
+        offsets.set_lost(match origin {
+            ConfigOrigin::Damaged => Lost::Everybody,
+            _ => Lost::Groups(known),
+        });
+    }
+    let moved = offsets.keep_within(|topic, queue_id| {
+        let ends = (store.min_offset(topic, queue_id), store.max_offset(topic, queue_id));
+        (ends.1 > 0).then_some(ends)
+    });
+    if let Some(more) = moved.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+        tracing::warn!(more, "offsets were moved to the nearest that their queues have");
+    }
+    for moved in moved.iter().take(NAMED_MAX) {
+        let (group, topic) = (&moved.group, &moved.topic);
+        tracing::warn!(
+            group,
+            topic,
+            queue_id = moved.queue_id,
+            old = moved.old,
+            new = moved.new,
+            "a committed offset that its queue does not have goes to the nearest that it has"
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! Files under `config` that are damaged or gone, and offsets that queues do not have.
+
+use crate::support::{Caller, World, said};
+use remoting::body::topic::TopicConfigSerializeWrapper;
+use remoting::codes::{RequestCode, ResponseCode};
+use remoting::command::Command;
+use remoting::headers::offset::{
+    QueryConsumerOffsetRequestHeader, UpdateConsumerOffsetRequestHeader,
+};
+use remoting::headers::send::SendMessageRequestHeader;
+use std::path::Path;
+
+async fn send(client: &Caller, topic: &'static str, queue_id: i32) {
+    let header = SendMessageRequestHeader {
+        producer_group: "p".into(),
+        topic: topic.into(),
+        default_topic: "TBW102".into(),
+        default_topic_queue_nums: 4,
+        queue_id,
+        ..Default::default()
+    };
+    let message = Command::request(RequestCode::SEND_MESSAGE).with_header(&header).with_body("x");
+    let answer = client.ask(message).await;
+    assert_eq!(answer.response_code(), ResponseCode::SUCCESS, "{:?}", answer.head.remark);
+}
+
+async fn commit(client: &Caller, group: &'static str, at: i64) {
+    let header = UpdateConsumerOffsetRequestHeader {
+        consumer_group: group.into(),
+        topic: "T".into(),
+        queue_id: 1,
+        commit_offset: at,
+        ..Default::default()
+    };
+    let answer = client.call(RequestCode::UPDATE_CONSUMER_OFFSET, &header).await;
+    assert_eq!(said(&answer), (ResponseCode::SUCCESS, ""));
+}
+
+/// Where the group goes on; -1 when it has to know by itself.
+async fn query(client: &Caller, group: &'static str) -> i64 {
+    let header = QueryConsumerOffsetRequestHeader {
+        consumer_group: group.into(),
+        topic: "T".into(),
+        queue_id: 1,
+        ..Default::default()
+    };
+    let answer = client.call(RequestCode::QUERY_CONSUMER_OFFSET, &header).await;
+    match answer.response_code() {
+        ResponseCode::QUERY_NOT_FOUND => -1,
+        _ => answer.fields.get("offset").unwrap().parse().unwrap(),
+    }
+}
+
+/// Topics by name, with their queues.
+async fn topics(client: &Caller) -> Vec<(String, i32)> {
+    let answer = client.ask(Command::request(RequestCode::GET_ALL_TOPIC_CONFIG)).await;
+    let table: TopicConfigSerializeWrapper = remoting::json::from_body(&answer.body).unwrap();
+    let mut all: Vec<_> = table
+        .topic_config_table
+        .iter()
+        .map(|(name, topic)| (name.to_string(), topic.write_queue_nums))
+        .collect();
+    all.sort();
+    all
+}
+
+/// A broker with messages in T, of which the group has consumed three.
+async fn world() -> World {
+    let world = World::start().await;
+    let client = world.client();
+    for _ in 0..5 {
+        send(&client, "T", 1).await;
+    }
+    send(&client, "Other", 3).await;
+    create_group(&client, "g").await;
+    commit(&client, "g", 3).await;
+    world
+}
+
+/// Clients make a group by naming it; so does a query of its subscriptions.
+async fn create_group(client: &Caller, group: &'static str) {
+    let body = format!("{{\"groupName\":\"{group}\"}}");
+    let command =
+        Command::request(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP).with_body(body);
+    assert_eq!(client.ask(command).await.response_code(), ResponseCode::SUCCESS);
+}
+
+fn spoil(dir: &Path, name: &str, how: usize) {
+    let path = dir.join("config").join(name);
+    let text = std::fs::read(&path).unwrap();
+    match how {
+        0 => std::fs::write(&path, "").unwrap(),
+        1 => std::fs::write(&path, "{}").unwrap(),
+        2 => std::fs::write(&path, vec![0; text.len()]).unwrap(),
+        3 => std::fs::write(&path, &text[..text.len() / 2]).unwrap(),
+        4 => std::fs::write(&path, [&text[..20], b"\xff", &text[21..]].concat()).unwrap(),
+        _ => std::fs::remove_file(&path).unwrap(),
+    }
+}
+
+fn spoil_both(dir: &Path, name: &str, how: usize) {
+    spoil(dir, name, how);
+    let _ = std::fs::remove_file(dir.join("config").join(format!("{name}.bak")));
+}
+
+#[tokio::test]
+async fn topics_and_groups_that_are_lost_are_made_from_what_proves_them() {
+    for how in 0..6 {
+        let mut world = world().await;
+        let before = topics(&world.client()).await;
+        assert!(before.contains(&("T".to_owned(), 4)), "{before:?}");
+        world
+            .restart_after(|dir| {
+                spoil_both(dir, "topics.json", how);
+                spoil_both(dir, "subscriptionGroup.json", how);
+            })
+            .await;
+        let client = world.client();
+        let after = topics(&client).await;
+        let queues = |of| after.iter().find(|(name, _)| name == of).map(|(_, queues)| *queues);
+        assert_eq!((queues("T"), queues("Other")), (Some(2), Some(4)), "{how}: {after:?}");
+        assert_eq!(query(&client, "g").await, 3, "{how}");
+        commit(&client, "g", 4).await;
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_offset_file_falls_back_and_never_to_zero() {
+    for how in 0..6 {
+        let mut world = world().await;
+        world.restart().await;
+        commit(&world.client(), "g", 4).await;
+        world.restart_after(|dir| spoil(dir, "consumerOffset.json", how)).await;
+        assert_eq!(query(&world.client(), "g").await, 3, "{how}: that of the backup");
+        commit(&world.client(), "g", 5).await;
+        world.restart_after(|dir| spoil_both(dir, "consumerOffset.json", how)).await;
+        let client = world.client();
+        assert_eq!(query(&client, "g").await, -1, "{how}");
+        // A group that never was there starts at the first message, as everywhere.
+        assert_eq!(query(&client, "new").await, if how == 5 { 0 } else { -1 }, "{how}");
+        commit(&client, "g", 2).await;
+        assert_eq!(query(&client, "g").await, 2, "{how}");
+    }
+}
+
+#[tokio::test]
+async fn offsets_that_a_queue_does_not_have_go_to_the_nearest() {
+    let mut world = world().await;
+    commit(&world.client(), "g", 50).await;
+    assert_eq!(query(&world.client(), "g").await, 5, "the end");
+    commit(&world.client(), "g", 70).await;
+    world.restart().await;
+    assert_eq!(query(&world.client(), "g").await, 5);
+    commit(&world.client(), "g", 0).await;
+    world.restart().await;
+    assert_eq!(query(&world.client(), "g").await, 0, "what is there stays");
+}

@@ -1,0 +1,189 @@
+//! Consume queues, index and checkpoint: whatever happens to their files, the log makes it good.
+
+use crate::recovery::*;
+use crate::support::*;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::disk::Allocation;
+use store::{Disk, Settings, Store};
+
+const COUNT: i64 = 170;
+
+fn filled(clean: bool) -> Arc<dyn Disk> {
+    let disk = sim();
+    let store = open(&disk, &settings());
+    fill(&store, "T", 0..COUNT - 20);
+    store.flush(NOW + COUNT).unwrap();
+    fill(&store, "T", COUNT - 20..COUNT);
+    if clean {
+        store.close().unwrap();
+    } else {
+        // The units are written, the checkpoint is older.
+        store.flush(NOW + COUNT + 1).unwrap();
+    }
+    disk
+}
+
+fn files(disk: &Arc<dyn Disk>, dir: &str) -> Vec<PathBuf> {
+    let dir = Path::new(dir);
+    disk.list(dir).unwrap().iter().map(|listed| dir.join(&listed.name)).collect()
+}
+
+fn edit(disk: &Arc<dyn Disk>, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut content = disk.read(path).unwrap();
+    change(&mut content);
+    disk.replace(path, &content, None).unwrap();
+}
+
+/// Everything is there, in its place and under its key, and the next message gets the next place.
+fn check(disk: &Arc<dyn Disk>, what: &str) {
+    for round in 0..3 {
+        let store = open(disk, &settings());
+        let all = COUNT + round;
+        let expected: Vec<_> = (0..all).map(|number| format!("{number:04}")).collect();
+        assert_eq!(bodies(&store, "T", 0), expected, "{what}, round {round}");
+        for number in 0..all {
+            let found = store.query("T", &format!("key-{number:04}"), 64, (0, i64::MAX));
+            assert_eq!(found.records.len(), 1, "{what}, round {round}: key {number}");
+        }
+        assert_eq!(store.set_aside().ranges(), [], "{what}");
+        assert_eq!(fill_at(&store, NOW, "T", all..all + 1)[0].queue_offset, all, "{what}");
+        if round == 1 {
+            store.close().unwrap();
+        }
+    }
+}
+
+/// What may happen to a file.
+type Damage = (&'static str, fn(&mut Vec<u8>));
+
+const DAMAGES: [Damage; 6] = [
+    ("empty", Vec::clear),
+    ("half of it", |bytes| bytes.truncate(bytes.len() / 2)),
+    ("zeros", |bytes| bytes.fill(0)),
+    ("ones", |bytes| bytes.fill(0xff)),
+    ("zeros at the front", |bytes| bytes[..100].fill(0)),
+    ("longer", |bytes| bytes.extend([7; 99])),
+];
+
+#[test]
+fn damaged_or_missing_files_are_rebuilt() {
+    for clean in [true, false] {
+        for dir in ["/store/consumequeue/T/0", "/store/index"] {
+            for number in 0..files(&filled(clean), dir).len() {
+                for (name, damage) in DAMAGES {
+                    let disk = filled(clean);
+                    edit(&disk, &files(&disk, dir)[number], damage);
+                    check(&disk, &format!("clean {clean}, {dir} {number}: {name}"));
+                }
+                let disk = filled(clean);
+                disk.remove(&files(&disk, dir)[number]).unwrap();
+                let is_middle = dir == "/store/index" && number + 1 < files(&disk, dir).len() + 1;
+                // That an index file between others is missing cannot be seen.
+                if !is_middle {
+                    check(&disk, &format!("clean {clean}, {dir} {number}: missing"));
+                }
+            }
+            let disk = filled(clean);
+            files(&disk, dir).iter().for_each(|path| disk.remove(path).unwrap());
+            check(&disk, &format!("clean {clean}, {dir}: all missing"));
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_that_lies_costs_time_and_nothing_else() {
+    for clean in [true, false] {
+        let path = Path::new("/store/checkpoint");
+        for (name, damage) in DAMAGES {
+            let disk = filled(clean);
+            edit(&disk, path, damage);
+            check(&disk, &format!("clean {clean}: {name}"));
+        }
+        for value in [i64::MAX, i64::MIN, 1, NOW + 1_000_000_000, NOW - 1_000_000_000] {
+            for field in [0, 8, 16, 40, 4048, 4056, 4064, 4072, 4080, 4088] {
+                let disk = filled(clean);
+                edit(&disk, path, |bytes| {
+                    bytes[field..field + 8].copy_from_slice(&value.to_be_bytes());
+                });
+                check(&disk, &format!("clean {clean}: field {field} is {value}"));
+            }
+            let disk = filled(clean);
+            edit(&disk, path, |bytes| {
+                bytes[..48].fill(0);
+                bytes[..8].copy_from_slice(&value.to_be_bytes());
+                bytes[8..16].copy_from_slice(&value.to_be_bytes());
+            });
+            check(&disk, &format!("clean {clean}: both times are {value}"));
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_of_a_unit_is_seen_by_the_reader_and_mended() {
+    for place in [0, 1, 49, 50, 120, COUNT - 1] {
+        for bit in 0..96 {
+            let disk = filled(true);
+            let path = format!("/store/consumequeue/T/0/{:020}", place / 50 * 1_000);
+            edit(&disk, Path::new(&path), |bytes| {
+                bytes[(place % 50 * 20) as usize + bit / 8] ^= 1 << (bit % 8);
+            });
+            let store = open(&disk, &settings());
+            let expected: Vec<_> = (0..COUNT).map(|number| format!("{number:04}")).collect();
+            assert_eq!(bodies(&store, "T", 0), expected, "place {place}, bit {bit}");
+            store.close().unwrap();
+            drop(store);
+            let store = open(&disk, &settings());
+            assert_eq!(bodies(&store, "T", 0), expected, "place {place}, bit {bit}, again");
+            assert_eq!(store.stats().units_mended(), 0, "it was mended for good");
+        }
+    }
+}
+
+#[test]
+fn a_message_whose_record_is_damaged_is_passed_over_and_noted() {
+    let disk = sim();
+    let store = open(&disk, &settings());
+    let places = fill(&store, "T", 0..COUNT);
+    store.close().unwrap();
+    drop(store);
+    // The topic's length: the record no longer adds up.
+    let at = places[70].log_offset;
+    let file = disk.open(&log_path(at), 16 << 10, Allocation::Reserved).unwrap();
+    file.write_at(at as u64 % (16 << 10) + 92, &[99]).unwrap();
+    let store = open(&disk, &settings());
+    for _ in 0..2 {
+        let found = bodies_by_offset(&store, "T", 0);
+        assert_eq!(found.len() as i64, COUNT - 1);
+        assert!(!found.contains_key(&70));
+    }
+    let ranges = store.set_aside().ranges();
+    assert_eq!(ranges.len(), 1, "{ranges:?}");
+    assert_eq!((ranges[0].from, ranges[0].to), (at, places[70].log_end()));
+    assert_eq!((store.stats().set_aside_ranges(), store.stats().units_skipped()), (1, 2));
+}
+
+#[test]
+fn a_queue_whose_messages_expired_keeps_its_end_when_its_files_are_lost() {
+    for clean in [true, false] {
+        let disk = sim();
+        let settings = Settings { disk_used_percent: 10, disk_force_percent: 10, ..settings() };
+        let store = open(&disk, &settings);
+        fill(&store, "Old", 0..30);
+        fill(&store, "T", 30..700);
+        store.flush(NOW + 700).unwrap();
+        store.retain(NOW + 700).unwrap();
+        assert!(store.min_log_offset() > 0);
+        if clean {
+            store.close().unwrap();
+        }
+        drop(store);
+        files(&disk, "/store/consumequeue/Old/0")
+            .iter()
+            .for_each(|path| disk.remove(path).unwrap());
+        let store = Store::open(disk.clone(), settings.clone()).unwrap();
+        assert_eq!(store.max_offset("Old", 0), 30, "clean {clean}");
+        assert_eq!(store.min_offset("Old", 0), 30, "clean {clean}");
+        assert_eq!(fill(&store, "Old", 0..1)[0].queue_offset, 30);
+    }
+}
