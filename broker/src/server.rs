@@ -22,7 +22,7 @@ use settings::BrokerSettings;
 use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -199,9 +199,11 @@ async fn bind(options: &Options, port: u16) -> Result<Server, String> {
         )
     };
     let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
-    let address: SocketAddr = text
+    let ip: IpAddr = net
+        .bind_address
         .parse()
-        .map_err(|error: std::net::AddrParseError| failed(invalid(error.to_string())))?;
+        .map_err(|error: AddrParseError| failed(invalid(error.to_string())))?;
+    let address = SocketAddr::new(ip, port);
     let limits = PortOptions { idle, ..PortOptions::default() };
     Server::bind(address, limits).await.map_err(failed)
 }

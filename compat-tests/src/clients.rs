@@ -36,7 +36,6 @@ impl Kind {
             Self::Java(Release::V550) => "java-5.5.0",
             Self::Java(Release::V533) => "java-5.3.3",
             Self::Java(Release::V498) => "java-4.9.8",
-            Self::Java(Release::V497) => "java-4.9.7",
             Self::Go => "go-2.1.2",
             Self::Mqadmin => "mqadmin-5.5.0",
         }

@@ -1,103 +1,447 @@
-//! One broker writes a store, another opens it and has to find everything: messages, queue
-//! offsets, keys, topics and the positions of groups; after a clean stop and after a crash.
+//! One directory goes from the stock broker to ours, back, and to ours again, after clean stops
+//! and after kills. Each writes more of every kind of record, and each has to find all that was
+//! written before it, byte for byte.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use serde_json::Value;
 
 use crate::clients::Kind;
 use crate::cluster::Cluster;
 use crate::jars::Release;
+use crate::ledger::{Ledger, now_ms};
+use crate::loose_json;
 use crate::places::Places;
+use crate::raw::{Letter, Raw, batched};
 use crate::report::{Report, Verdict};
 use crate::runs::Crew;
+use crate::say;
 use crate::server::{Make, Server};
 
-/// The positions that `store-write` leaves, one for each queue, as they stand in the file.
-const POSITIONS: (&str, usize) = (":100", 4);
 /// A stock broker writes positions for the first time 10 s after its start, then every 5 s.
 const SAVED: Duration = Duration::from_secs(40);
+/// Delay levels: their number, and how long they wait.
+const LEVELS: [(i32, i64); 3] = [(1, 1_000), (2, 5_000), (3, 10_000)];
+/// Small files, so that a hand-over finds more than one. Not where brokers are killed: the stock
+/// one then throws its index away and indexes again from the file where its recovery begins.
+const SMALL: &str = "mappedFileSizeCommitLog=524288\nmaxMessageSize=400000\n";
+/// Makes brokers listen on IPv6 too, and store an IPv6 address as their own.
+const LISTEN: &str = "bindAddress=::\n";
+const SIXTH: &str = "brokerIP1=::1\n";
+const SEALED: &str = "enabledAppendPropCRC=true\n";
+const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
+const PREPARED: i32 = 4;
+const COMMIT: &str = "8";
+const ROLLBACK: &str = "12";
 
-const COLUMNS: [(&str, bool); 2] = [("store after a stop", false), ("store after kill -9", true)];
-
-/// Runs each pair of broker programs in both directions.
+/// Plays with each release.
 ///
 /// # Errors
 /// A name server or a client does not start; what a broker does wrong is in the report.
 pub fn run(places: &Places, make: Make, only: &str, report: &mut Report) -> Result<()> {
-    let pairs = pairs(make);
-    let wanted = |(writer, reader): &&(Make, Make)| name(*writer, *reader).contains(only);
-    if !pairs.iter().any(|pair| wanted(&pair)) {
+    let releases = [Release::V550, Release::V533, Release::V498];
+    let wanted = |release: &Release| name(*release, make).contains(only);
+    let releases: Vec<Release> = releases.into_iter().filter(wanted).collect();
+    if releases.is_empty() {
         return Ok(());
     }
-    let directory = places.fresh("store")?;
-    let mut cluster = Cluster::start(places, make, make, &directory.join("first"))?;
-    let mut crew = Crew::start(places, &[Kind::Java(Release::V550)], &cluster)?;
-    for (number, (writer, reader)) in pairs.iter().filter(wanted).enumerate() {
-        for (column, crash) in COLUMNS {
-            let since = Instant::now();
-            cluster.broker.stop()?;
-            let place = directory.join(format!("{number}-{crash}"));
-            cluster.broker = Server::broker(places, *writer, &place, cluster.namesrv.address())?;
-            let prefix = format!("s{number}{crash}");
-            let found = hand_over(places, &mut cluster, &mut crew, (*reader, crash, &prefix));
-            let ms = u64::try_from(since.elapsed().as_millis())?;
-            let found = found.map_err(|error| format!("{error:#}"));
-            report.add_check(column, &name(*writer, *reader), found, ms);
+    // Side by side: each waits most of the time.
+    let (stopped, killed) = std::thread::scope(|scope| {
+        let stopped = scope.spawn(|| column(places, make, &releases, false));
+        let killed = column(places, make, &releases, true);
+        (stopped.join(), killed)
+    });
+    let stopped = stopped.map_err(|_| anyhow!("the part with clean stops panicked"))?;
+    for (name, rows) in [("store after a stop", stopped?), ("store after kill -9", killed?)] {
+        for (row, found, ms) in rows {
+            report.add_check(name, &row, found, ms);
         }
     }
-    cluster.stop()
+    Ok(())
 }
 
-fn pairs(make: Make) -> Vec<(Make, Make)> {
-    let stock = Make::Java(Release::V550);
-    let old = Make::Java(Release::V497);
-    let mut pairs = vec![(make, stock), (make, old), (stock, make), (old, make)];
-    pairs.dedup();
-    pairs
-}
+type Row = (String, Result<String, String>, u64);
 
-fn name(writer: Make, reader: Make) -> String {
-    format!("{writer} -> {reader}")
-}
-
-fn hand_over(
-    places: &Places,
-    cluster: &mut Cluster,
-    crew: &mut Crew,
-    (reader, crash, prefix): (Make, bool, &str),
-) -> Result<String> {
-    cluster.broker.start()?;
-    let written = crew.run_one("store-write", prefix, cluster)?;
-    ensure!(written.verdict == Verdict::Pass, "writing: {:?}", written.verdict);
-    if crash {
-        await_positions(&cluster.broker.store().join("config/consumerOffset.json"), prefix)?;
+/// All releases with one kind of end. The stock client takes part where brokers are killed.
+fn column(places: &Places, make: Make, releases: &[Release], crash: bool) -> Result<Vec<Row>> {
+    let directory = places.fresh(if crash { "store-killed" } else { "store-stopped" })?;
+    let mut cluster = Cluster::prepare(places, make, make, &directory.join("first"))?;
+    let mut crew = match crash {
+        true => Some(Crew::start(places, &[Kind::Java(Release::V550)], &cluster)?),
+        false => None,
+    };
+    let mut rows = Vec::new();
+    for release in releases {
+        let since = Instant::now();
+        let stock = Make::Java(*release);
+        cluster.broker.become_another_in(places, stock, &directory.join(release.version()))?;
+        let mut game = Game::new(places, (&mut cluster, crew.as_mut()), *release);
+        let found = game.play([stock, make, stock, make]).map_err(|error| format!("{error:#}"));
         cluster.broker.kill();
-    } else {
-        cluster.broker.stop()?;
+        let ms = u64::try_from(since.elapsed().as_millis())?;
+        let row = name(*release, make);
+        say(&format!("{row}, {}: {ms} ms, {found:?}", if crash { "killed" } else { "stopped" }));
+        rows.push((row, found, ms));
     }
-    cluster.broker.become_another(places, reader)?;
-    cluster.broker.start()?;
-    let read = crew.run_one("store-read", prefix, cluster)?;
-    ensure!(read.verdict == Verdict::Pass, "reading: {:?}", read.verdict);
-    Ok(read.notes)
+    cluster.namesrv.stop()?;
+    Ok(rows)
 }
 
-/// Waits until the positions of the group are in the file: neither broker promises them earlier.
-fn await_positions(file: &Path, prefix: &str) -> Result<()> {
-    let since = Instant::now();
-    let (position, queues) = POSITIONS;
-    let key = format!("\"{prefix}-t@{prefix}-g\"");
-    loop {
-        let text: String = fs::read_to_string(file).unwrap_or_default();
-        let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-        let table = text.split_once(&key).and_then(|(_, rest)| rest.split('}').next());
-        if table.is_some_and(|table| table.matches(position).count() == queues) {
-            return Ok(());
+fn name(release: Release, make: Make) -> String {
+    let stock = Make::Java(release);
+    format!("{stock} -> {make} -> {stock} -> {make}")
+}
+
+/// A half message: its id, its place in the half topic and in the log.
+struct Half {
+    id: String,
+    queue_offset: String,
+    log_offset: String,
+}
+
+struct Game<'a> {
+    places: &'a Places,
+    cluster: &'a mut Cluster,
+    /// The stock client, where brokers are killed.
+    crew: Option<&'a mut Crew>,
+    release: Release,
+    crash: bool,
+    ledger: Ledger,
+    halves: Vec<Half>,
+}
+
+impl<'a> Game<'a> {
+    fn new(
+        places: &'a Places,
+        (cluster, crew): (&'a mut Cluster, Option<&'a mut Crew>),
+        release: Release,
+    ) -> Self {
+        let mut ledger = Ledger::default();
+        ledger.with_attributes = release != Release::V498;
+        let crash = crew.is_some();
+        Self { places, cluster, crew, release, crash, ledger, halves: Vec::new() }
+    }
+
+    fn play(&mut self, makes: [Make; 4]) -> Result<String> {
+        for (leg, make) in makes.into_iter().enumerate() {
+            self.leg(leg, make).with_context(|| format!("leg {leg}, {make}"))?;
         }
-        ensure!(since.elapsed() < SAVED, "{} has no positions of {key}", file.display());
+        let twice = self.ledger.most_times();
+        ensure!(self.crash || twice == 1, "a delayed message came {twice} times");
+        Ok(format!("{} messages, delayed ones at most {twice} times", self.ledger.len()))
+    }
+
+    fn leg(&mut self, leg: usize, make: Make) -> Result<()> {
+        if leg > 0 {
+            self.cluster.broker.become_another(self.places, make)?;
+        }
+        let pick = |wanted, text: &'static str| if wanted { text } else { "" };
+        let sealed = pick(leg == 1 || leg == 2, SEALED);
+        let (small, sixth) = (pick(!self.crash, SMALL), pick(!self.crash && leg >= 2, SIXTH));
+        self.cluster.broker.set(&[LISTEN, sealed, small, sixth].concat());
+        let since = Instant::now();
+        self.cluster.broker.start()?;
+        let started = since.elapsed().as_millis();
+        let address = self.cluster.broker.address();
+        let raw = &mut Raw::open(address)?;
+        if leg > 0 {
+            self.ledger.look(raw, true).context("reading what was there")?;
+            self.ledger.ask(raw).context("asking for what was there")?;
+            self.client("store-read", leg - 1)?;
+        }
+        let read = since.elapsed().as_millis();
+        self.client("store-write", leg)?;
+        self.write(raw, leg)?;
+        let mut sixth = Raw::open(SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()))
+            .context("over IPv6")?;
+        self.sent(&mut sixth, &Letter::new("pp-six", &format!("UNIQ_KEY^six{leg}~"), "over IPv6"))?;
+        // Before the half messages: 4.9 throws their queue away with any topic that is deleted,
+        // while nobody has asked for their topic yet.
+        self.topics_and_groups(raw, leg)?;
+        if matches!(make, Make::Java(_)) {
+            self.transactions(raw, leg)?;
+        } else {
+            self.refused_half(raw)?;
+        }
+        self.positions(raw, leg)?;
+        // What the legs before left to come is here by now; of this one only the shortest level.
+        self.ledger.await_coming(raw, now_ms() + LEVELS[0].1)?;
+        self.ledger.look(raw, false)?;
+        self.ledger.ask(raw)?;
+        let wrote = since.elapsed().as_millis();
+        if self.crash {
+            await_positions(&self.cluster.broker, &self.ledger)?;
+            self.cluster.broker.kill();
+        } else {
+            self.cluster.broker.stop()?;
+        }
+        let ended = since.elapsed().as_millis();
+        say(&format!(
+            "  leg {leg}, {make}: started {started}, read {read}, wrote {wrote}, ended {ended} ms"
+        ));
+        Ok(())
+    }
+
+    /// A scenario of the stock client under the name of one leg.
+    fn client(&mut self, scenario: &str, leg: usize) -> Result<()> {
+        let Some(crew) = &mut self.crew else { return Ok(()) };
+        let prefix = format!("client-{}-{leg}", self.release.version().replace('.', ""));
+        let outcome = crew.run_one(scenario, &prefix, self.cluster)?;
+        ensure!(outcome.verdict == Verdict::Pass, "{scenario}: {:?}", outcome.verdict);
+        Ok(())
+    }
+
+    fn write(&mut self, raw: &mut Raw, leg: usize) -> Result<()> {
+        for letter in kinds(leg) {
+            self.sent(raw, &letter)?;
+        }
+        let parts = [
+            batched(0, &format!("UNIQ_KEY^b{leg}-0~KEYS^in-batch~"), b"first"),
+            batched(-7, &format!("UNIQ_KEY^b{leg}-1~TAGS^t"), b"second"),
+            batched(1, "", b"third"),
+        ];
+        raw.send(&Letter::new("pp-kinds", "WAIT^true~", parts.concat()), true)?;
+        for (level, ms) in LEVELS {
+            let id = format!("d{leg}-{level}");
+            let letter =
+                Letter::new("pp-delay", &format!("UNIQ_KEY^{id}~DELAY^{level}~"), id.as_str());
+            let due = now_ms() + ms;
+            raw.send(&letter, false)?;
+            self.ledger.expect("pp-delay", &id, due, &letter.body);
+        }
+        let later = format!("UNIQ_KEY^h{leg}~DELAY^18~KEYS^much-later~");
+        raw.send(&Letter::new("pp-delay", &later, "in two hours"), false)?;
+        self.give_back(raw, leg)
+    }
+
+    /// Sends a message and sees that it stands in the log as it was sent.
+    fn sent(&mut self, raw: &mut Raw, letter: &Letter) -> Result<i64> {
+        let answer = raw.send(letter, false)?;
+        let id = answer.fields["msgId"].as_str().context("no id")?;
+        let place = i64::from_str_radix(&id[id.len() - 16..], 16)?;
+        let record = raw.by_log_offset(place)?;
+        let got = (record.topic.as_str(), record.queue_id, record.born_ms, &record.body);
+        let wanted = (letter.topic.as_str(), letter.queue_id, letter.born_ms, &letter.body);
+        ensure!(got == wanted, "sent {wanted:?}, stored {got:?}");
+        ensure!(record.sys_flag & !0x30 == letter.sys_flag, "sys flag {:x}", record.sys_flag);
+        let table = record.table();
+        for pair in letter.properties.split('\u{2}').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('\u{1}').context("a pair")?;
+            ensure!(table.get(key).is_some_and(|got| got == value), "{record:?} lacks {key}");
+        }
+        Ok(place)
+    }
+
+    /// What a consumer does with messages it could not use: some come again, one is given up.
+    fn give_back(&mut self, raw: &mut Raw, leg: usize) -> Result<()> {
+        let group = "pp-retries";
+        let text =
+            format!("{{\"groupName\":\"{group}\",\"retryQueueNums\":1,\"retryMaxTimes\":16}}");
+        raw.must(200, &[], text.as_bytes())?;
+        for level in [1, 3, -1] {
+            let id = format!("r{leg}-{level}");
+            let letter =
+                Letter::new("pp-kinds", &format!("UNIQ_KEY^{id}~KEYS^back{leg}~"), id.as_str());
+            let offset = self.sent(raw, &letter)?.to_string();
+            let text = level.to_string();
+            let due = now_ms();
+            let fields = [
+                ("offset", offset.as_str()),
+                ("group", group),
+                ("delayLevel", &text),
+                ("originMsgId", &id),
+                ("originTopic", "pp-kinds"),
+                ("unitMode", "false"),
+                ("maxReconsumeTimes", "16"),
+            ];
+            raw.must(36, &fields, &[])?;
+            if let Some((_, ms)) = LEVELS.iter().find(|(number, _)| *number == level) {
+                self.ledger.expect(&format!("%RETRY%{group}"), &id, due + ms, &letter.body);
+            }
+        }
+        Ok(())
+    }
+
+    /// Half messages: three are left to the next broker; what the first leg left is finished by
+    /// the third.
+    fn transactions(&mut self, raw: &mut Raw, leg: usize) -> Result<()> {
+        let old: Vec<Half> = self.halves.drain(..).collect();
+        for (half, how) in old.iter().zip([COMMIT, ROLLBACK]) {
+            let fields = [
+                ("topic", "pp-tx"),
+                ("producerGroup", "pp-producers"),
+                ("tranStateTableOffset", half.queue_offset.as_str()),
+                ("commitLogOffset", half.log_offset.as_str()),
+                ("commitOrRollback", how),
+                ("fromTransactionCheck", "false"),
+                ("msgId", half.id.as_str()),
+                ("transactionId", half.id.as_str()),
+            ];
+            raw.must(37, &fields, &[]).context("finishing a half message")?;
+        }
+        if let Some(half) = old.first() {
+            let body = half.id.clone();
+            raw.await_end(("pp-tx", 0), 1, Duration::from_secs(5))?;
+            let found = raw.pull("pp-tx", 0, 0)?;
+            let committed = found.iter().any(|record| record.body == body.as_bytes());
+            ensure!(committed && found.len() == 1, "committed {body}, found {found:?}");
+        }
+        for number in 0..3 {
+            let id = format!("half{leg}-{number}");
+            let properties =
+                format!("UNIQ_KEY^{id}~TRAN_MSG^true~PGROUP^pp-producers~KEYS^{id}-key~");
+            let mut letter = Letter::new("pp-tx", &properties, id.as_str());
+            (letter.sys_flag, letter.born_ms) = (PREPARED, now_ms());
+            let answer = raw.send(&letter, false)?;
+            let text = |key: &str| answer.fields[key].as_str().unwrap_or_default().to_owned();
+            let place = text("msgId");
+            let log_offset = i64::from_str_radix(&place[place.len() - 16..], 16)?.to_string();
+            self.halves.push(Half { id, queue_offset: text("queueOffset"), log_offset });
+        }
+        Ok(())
+    }
+
+    /// Ours takes no half messages yet, and leaves alone those that are there.
+    fn refused_half(&mut self, raw: &mut Raw) -> Result<()> {
+        let mut letter = Letter::new("pp-tx", "UNIQ_KEY^no~TRAN_MSG^true~PGROUP^p~", "no");
+        letter.sys_flag = PREPARED;
+        let code = raw.try_send(&letter, false)?.code;
+        ensure!(code != 0, "a half message was taken");
+        let kept = self.ledger.records(HALF_TOPIC, 0).len();
+        ensure!(kept >= 3, "{kept} half messages are left");
+        Ok(())
+    }
+
+    /// Positions of two groups, of one of which they are set back.
+    fn positions(&mut self, raw: &mut Raw, leg: usize) -> Result<()> {
+        let step = i64::try_from(leg)?;
+        for group in ["pp-readers", "pp-reset"] {
+            raw.must(200, &[], format!("{{\"groupName\":\"{group}\"}}").as_bytes())?;
+        }
+        let set = |raw: &mut Raw, group: &str, queue: i32, offset: i64| -> Result<()> {
+            let (queue, offset) = (queue.to_string(), offset.to_string());
+            let fields = [
+                ("consumerGroup", group),
+                ("topic", "pp-kinds"),
+                ("queueId", queue.as_str()),
+                ("commitOffset", offset.as_str()),
+            ];
+            raw.must(15, &fields, &[]).map(drop)
+        };
+        for queue in 0..3 {
+            let offset = 2 + step * 2 + i64::from(queue);
+            set(raw, "pp-readers", queue, offset)?;
+            self.ledger.position("pp-readers", "pp-kinds", queue, offset);
+        }
+        set(raw, "pp-reset", 0, 3 + step)?;
+        let fields = [
+            ("topic", "pp-kinds"),
+            ("group", "pp-reset"),
+            ("timestamp", "0"),
+            ("isForce", "true"),
+            ("queueId", "0"),
+            ("offset", "1"),
+        ];
+        // 4.9 resets consumers that are online only.
+        let reset = raw.ask(222, &fields, &[])?.code == 0;
+        if self.release == Release::V498 && !reset {
+            set(raw, "pp-reset", 0, 1)?;
+        } else {
+            ensure!(reset, "a reset is refused");
+        }
+        let fields = [("consumerGroup", "pp-reset"), ("topic", "pp-kinds"), ("queueId", "0")];
+        let found = raw.must(14, &fields, &[])?.fields["offset"].clone();
+        let found: i64 = found.as_str().context("no offset")?.parse()?;
+        ensure!(found <= 1, "the reset group stands at {found}");
+        self.ledger.position("pp-reset", "pp-kinds", 0, found);
+        Ok(())
+    }
+
+    fn topics_and_groups(&mut self, raw: &mut Raw, leg: usize) -> Result<()> {
+        let gone = format!("pp-gone-{leg}");
+        raw.send(&Letter::new(&gone, &format!("UNIQ_KEY^gone{leg}~"), "gone"), false)?;
+        // A stock broker crashes when a queue is deleted while its first message comes to it.
+        raw.await_end((&gone, 0), 1, Duration::from_secs(5))?;
+        raw.must(215, &[("topic", gone.as_str())], &[])?;
+        self.ledger.is_gone(&gone);
+        let (name, queues) = (format!("pp-conf-{leg}"), (leg + 2).to_string());
+        let mut fields = vec![
+            ("topic", name.as_str()),
+            ("defaultTopic", "TBW102"),
+            ("readQueueNums", &queues),
+            ("writeQueueNums", "3"),
+            ("perm", if leg == 1 { "4" } else { "6" }),
+            ("topicFilterType", "SINGLE_TAG"),
+            ("topicSysFlag", "0"),
+            ("order", if leg == 2 { "true" } else { "false" }),
+        ];
+        if self.ledger.with_attributes {
+            fields.push(("attributes", "+message.type=FIFO"));
+        }
+        raw.must(17, &fields, &[])?;
+        let text = format!(
+            "{{\"groupName\":\"pp-group-{leg}\",\"consumeEnable\":{},\
+             \"consumeBroadcastEnable\":false,\"consumeFromMinEnable\":false,\
+             \"retryQueueNums\":{},\"retryMaxTimes\":{},\"brokerId\":0,\
+             \"whichBrokerWhenConsumeSlowly\":1,\"notifyConsumerIdsChangedEnable\":true}}",
+            leg != 1,
+            leg + 1,
+            leg + 3
+        );
+        raw.must(200, &[], text.as_bytes()).map(drop)
+    }
+}
+
+/// One of each kind that is a message by itself.
+fn kinds(leg: usize) -> Vec<Letter> {
+    let letter = |number: usize, properties: &str| {
+        let properties = format!("UNIQ_KEY^u{leg}-{number}~{properties}");
+        let mut letter = Letter::new("pp-kinds", &properties, format!("body {leg} {number}"));
+        letter.queue_id = i32::try_from(number % 3).unwrap_or_default();
+        letter
+    };
+    let mut all: Vec<Letter> = ["", "TAGS^TagA~", "KEYS^k1 k2 leg~TAGS^größe~", "A^b", "A^b^c~"]
+        .into_iter()
+        .enumerate()
+        .map(|(number, properties)| letter(number, properties))
+        .collect();
+    for (number, sys_flag) in [1, 0x101, 0x201, 0x301].into_iter().enumerate() {
+        all.push(Letter { sys_flag, ..letter(10 + number, "") });
+    }
+    all.push(Letter { flag: -1, reconsume_times: 3, born_ms: 1, ..letter(20, "") });
+    all.push(Letter { body: vec![0; 300_000], ..letter(21, "KEYS^zeros~") });
+    let long = format!("pp-{}", "l".repeat(124));
+    all.push(Letter { topic: long, queue_id: 0, ..letter(22, "KEYS^long~") });
+    all.push(Letter { topic: format!("pp-leg-{leg}"), queue_id: 0, ..letter(23, "") });
+    all
+}
+
+/// Waits until the positions are in the file: neither broker promises them earlier.
+fn await_positions(broker: &Server, ledger: &Ledger) -> Result<()> {
+    let since = Instant::now();
+    let file = broker.store().join("config/consumerOffset.json");
+    let wanted = ledger.position_table();
+    while positions_in(&file) != wanted {
+        ensure!(since.elapsed() < SAVED, "{} lacks some of {wanted:?}", file.display());
         std::thread::sleep(Duration::from_millis(50));
     }
+    Ok(())
+}
+
+/// The positions of this part's groups in a broker's file, as far as it can be read.
+fn positions_in(file: &Path) -> BTreeMap<String, BTreeMap<String, i64>> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let table = loose_json::parse(&text).ok();
+    let table = table.as_ref().and_then(|all| all["offsetTable"].as_object());
+    let queues = |queues: &Value| {
+        let queues = queues.as_object().into_iter().flatten();
+        queues.map(|(queue, at)| (queue.clone(), at.as_i64().unwrap_or(-1))).collect()
+    };
+    let ours = table.into_iter().flatten().filter(|(name, _)| name.starts_with("pp-kinds@pp-"));
+    ours.map(|(name, all)| (name.clone(), queues(all))).collect()
 }

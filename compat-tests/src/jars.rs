@@ -21,8 +21,6 @@ pub enum Release {
     /// Client, tools and store 4.9.8. Its broker and name server were never put into Maven Central:
     /// those of 4.9.7 run on it.
     V498,
-    /// Servers 4.9.7, the newest of that line that is whole in Maven Central.
-    V497,
 }
 
 impl Release {
@@ -33,18 +31,19 @@ impl Release {
             Self::V550 => "5.5.0",
             Self::V533 => "5.3.3",
             Self::V498 => "4.9.8",
-            Self::V497 => "4.9.7",
         }
     }
 
     fn directory(self) -> String {
-        let servers = if self == Self::V498 { "-with-4.9.7" } else { "" };
-        format!("jars-{}{servers}", self.version())
+        match (self.version(), self.broker_version()) {
+            (version, same) if version == same => format!("jars-{version}"),
+            (version, broker) => format!("jars-{version}-with-{broker}"),
+        }
     }
 
     /// The release of the modules that only servers have.
     fn broker_version(self) -> &'static str {
-        if self == Self::V498 { Self::V497.version() } else { self.version() }
+        if self == Self::V498 { "4.9.7" } else { self.version() }
     }
 }
 

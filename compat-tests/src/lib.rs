@@ -10,6 +10,7 @@ pub mod differ;
 pub mod faults;
 pub mod hand_over;
 pub mod jars;
+pub mod ledger;
 pub mod loose_json;
 pub mod mixed;
 pub mod places;

@@ -104,7 +104,6 @@ fn run(options: &Options) -> Result<bool> {
         for kind in Kind::ALL {
             kind.prepare(&places)?;
         }
-        jars::jars(&places, Release::V497)?;
         jars::jars(&places, Release::V533)?;
         return Ok(true);
     }

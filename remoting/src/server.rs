@@ -123,6 +123,11 @@ impl Server {
 
 type TcpConnection = Connection<tokio::net::tcp::OwnedReadHalf, tokio::net::tcp::OwnedWriteHalf>;
 
+/// An IPv4 address as itself: a socket on `::` shows it as an IPv6 one.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Makes a connection out of a connected socket.
 pub(crate) fn open_connection(
     stream: TcpStream,
@@ -131,7 +136,8 @@ pub(crate) fn open_connection(
     counters: Arc<Counters>,
 ) -> io::Result<(Arc<Peer>, Arc<Activity>, TcpConnection)> {
     stream.set_nodelay(true)?;
-    let (peer, queued) = Peer::new(stream.peer_addr()?, stream.local_addr()?);
+    let (remote, local) = (plain(stream.peer_addr()?), plain(stream.local_addr()?));
+    let (peer, queued) = Peer::new(remote, local);
     let peer = Arc::new(peer);
     let activity = Arc::<Activity>::default();
     let (reader, writer) = stream.into_split();

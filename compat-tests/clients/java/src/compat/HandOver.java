@@ -4,6 +4,7 @@ import static compat.Kit.await;
 import static compat.Kit.check;
 import static compat.Kit.same;
 
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -18,9 +19,12 @@ import org.apache.rocketmq.common.message.MessageQueue;
  */
 final class HandOver {
     private static final int QUEUES = 4;
-    private static final int EACH = 250;
-    private static final int DONE = 100;
+    private static final int EACH = 50;
+    private static final int DONE = 20;
     private static final int BIG = 300_000;
+    private static final int BATCH = 5;
+    private static final int LONG = 4_000;
+    private static final List<String> KINDS = List.of("zlib", "lz4", "zstd");
 
     private HandOver() {}
 
@@ -43,8 +47,19 @@ final class HandOver {
                 producer.send(message, queue);
             }
         }
-        String big = kit.topic("big", 1);
-        producer.send(new Message(big, "x".repeat(BIG).getBytes()));
+        String more = kit.topic("more", 1);
+        producer.send(new Message(more, "big", "x".repeat(BIG).getBytes()));
+        List<Message> batch = new ArrayList<>();
+        for (int i = 0; i < BATCH; i++) {
+            batch.add(new Message(more, "part", "k" + i + " all", ("part " + i).getBytes()));
+        }
+        producer.send(batch);
+        for (String kind : KINDS) {
+            DefaultMQProducer other = kit.newProducer(kit.group(kind));
+            check(Version.compression(other, kind), "no compression by %s", kind);
+            other.start();
+            other.send(new Message(more, kind, kind.repeat(LONG).getBytes()));
+        }
         Version.group(kit.admin(), kit.broker(), kit.group("g"), true);
         for (MessageQueue queue : queues) {
             kit.admin().updateConsumeOffset(kit.broker(), kit.group("g"), queue, DONE);
@@ -73,14 +88,26 @@ final class HandOver {
         Inbox rest = Inbox.open(kit.push(kit.group("g"), topic, "even"));
         rest.awaitSize(QUEUES * (EACH - DONE) / 2);
         rest.all().forEach(m -> check(m.getQueueOffset() >= DONE, "offset was lost: %s", m));
-        Inbox big = Inbox.open(kit, kit.group("big"));
-        big.awaitSize(1);
-        same(BIG, big.all().get(0).getBody().length, "big body");
+        Inbox more = Inbox.open(kit, kit.group("more"));
+        more.awaitSize(1 + BATCH + KINDS.size());
+        for (var message : more.all()) {
+            String tag = message.getTags();
+            String body = new String(message.getBody());
+            long number = message.getQueueOffset() - 1;
+            switch (tag) {
+                case "big" -> same(BIG, body.length(), "big body");
+                case "part" -> {
+                    same("part " + number, body, "part of the batch");
+                    same("k" + number + " all", message.getKeys(), "keys in the batch");
+                }
+                default -> same(tag.repeat(LONG), body, "body by " + tag);
+            }
+        }
 
         DefaultMQProducer producer = kit.producer();
         long now = System.currentTimeMillis();
         await("a message by key", () -> producer
-                .queryMessage(topic, "key-3-200", 8, now - 3_600_000, now + 60_000)
+                .queryMessage(topic, "key-3-40", 8, now - 3_600_000, now + 60_000)
                 .getMessageList().size() == 1);
         MessageQueue first = producer.fetchPublishMessageQueues(topic).get(0);
         same((long) EACH, producer.send(new Message(topic, "new".getBytes()), first)
