@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::{Disk, OsDisk};
 use tokio_util::sync::CancellationToken;
 
@@ -67,7 +67,13 @@ pub(crate) fn start(broker: &Arc<Broker>, bell: &Arc<Bell>, stop: &CancellationT
         };
         thread::Builder::new().name(name.to_owned()).spawn(body).expect("a thread can be started")
     };
-    vec![spawn("flush", flush), spawn("tick", tick), spawn("save", save), spawn("offsets", offsets)]
+    vec![
+        spawn("flush", flush),
+        spawn("tick", tick),
+        spawn("save", save),
+        spawn("offsets", offsets),
+        spawn("scrub", scrub),
+    ]
 }
 
 /// Waits for their end; gives the first reason of a failure.
@@ -163,6 +169,18 @@ impl Room {
         }
         Ok(())
     }
+}
+
+/// Reads old log files again, for as small a part of the time as is set.
+#[allow(clippy::disallowed_methods, reason = "the shell owns the clock")]
+fn scrub(broker: &Broker, bell: &Bell) -> Option<String> {
+    let mut pause = Duration::ZERO;
+    while bell.wait(pause) {
+        let begun = Instant::now();
+        let bytes = broker.store.scrub(now_ms());
+        pause = broker.store.scrub_pause(bytes, begun.elapsed());
+    }
+    None
 }
 
 /// Saves the offsets of consumers and delay levels, as often as is set and more often where that is

@@ -244,6 +244,7 @@ pub(crate) fn store_settings(
         },
         max_message_bytes: number(java.max_message_size),
         check_crc_on_recover: java.check_crc_on_recover,
+        scrub_time_percent: percent(java.scrub_time_percent),
         cut_log_at_damage: java.cut_log_at_damage,
         append_property_crc: java.enabled_append_prop_crc,
         delay_levels_ms: java.delay_levels_ms(),

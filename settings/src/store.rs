@@ -70,6 +70,9 @@ settings! {
         enabled_append_prop_crc as "enabledAppendPropCRC": bool = false;
         /// Whether recovery checks the body's checksum.
         check_crc_on_recover as "checkCRCOnRecover": bool = true;
+        /// Percent of the time that complete segments are read again to find damage, 0 for never;
+        /// Rockhopper's own.
+        scrub_time_percent: i32 = 5 => 0..=50, live;
         /// Whether the commit log ends at its first damaged record, as in Java: everything behind
         /// is deleted; Rockhopper's own. Else the damage is set aside and what follows is kept.
         cut_log_at_damage: bool = false;

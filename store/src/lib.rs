@@ -31,6 +31,7 @@ mod queues;
 mod read;
 mod recover;
 mod retain;
+mod scrub;
 mod search;
 mod segments;
 mod set_aside;

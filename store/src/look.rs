@@ -14,6 +14,9 @@ mod queue_walk;
 mod survey;
 mod window;
 
+pub(crate) use files::{Run, RunFile};
+pub(crate) use log_walk::{Cause, Gap, LogWalk, Step};
+
 pub use check::Checked;
 pub use damage::{Damage, Kind, Place};
 pub use dump::Dumped;
@@ -93,7 +96,7 @@ pub fn sizes_of(disk: &dyn Disk, settings: &mut Settings) -> Result<(), Error> {
 
 /// The length that most files of a run have.
 fn usual_len(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, Error> {
-    let run = files::Run::list(disk, dir)?;
+    let run = Run::list(disk, dir)?;
     let lens: Vec<u64> = run.files.iter().map(|file| file.len).filter(|len| *len > 0).collect();
     let times = |len: u64| lens.iter().filter(|other| **other == len).count();
     Ok(lens.iter().copied().max_by_key(|len| (times(*len), *len)))

@@ -3,6 +3,7 @@
 
 use crate::Error;
 use crate::disk::{Allocation, Disk, File, Listed};
+use crate::look::{Run, RunFile};
 use parking_lot::{Mutex, RwLock};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -201,6 +202,16 @@ impl Segments {
     /// The last segment.
     pub(crate) fn last(&self) -> Option<Segment> {
         self.files.read().last().cloned()
+    }
+
+    /// All files that end at or before `end`, but not the last one, as they can be looked at.
+    pub(crate) fn complete(&self, end: i64) -> Run {
+        let files = self.files.read();
+        let before = files.split_last().map_or(&[][..], |(_, before)| before);
+        let complete = before.iter().filter(|file| file.end() <= end);
+        let files =
+            complete.map(|file| RunFile { start: file.start, len: file.file.len(), modified: 0 });
+        Run { dir: self.dir.clone(), files: files.collect(), strangers: Vec::new() }
     }
 
     /// The directory.

@@ -36,6 +36,9 @@ pub struct Settings {
     pub max_message_bytes: usize,
     /// `checkCRCOnRecover`.
     pub check_crc_on_recover: bool,
+    /// `scrubTimePercent`, Rockhopper's own: the most of all time that [`crate::Store::scrub`]
+    /// reads; 0 is never.
+    pub scrub_time_percent: u8,
     /// `cutLogAtDamage`, Rockhopper's own: the log ends at its first damaged record, as in Java.
     pub cut_log_at_damage: bool,
     /// `enabledAppendPropCRC`.
@@ -110,6 +113,7 @@ impl Default for Settings {
             flush_mode: FlushMode::Async,
             max_message_bytes: 4 << 20,
             check_crc_on_recover: true,
+            scrub_time_percent: 5,
             cut_log_at_damage: false,
             append_property_crc: false,
             delay_levels_ms: [1_000, 5_000, 10_000, 30_000]

@@ -1,7 +1,7 @@
 //! Counters of the store. Only numbers; who prints them is not known here.
 
 use crate::SetAside;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Upper bounds, ms, of the classes in which times of appends are counted (Java
 /// `StoreStatsService`, `putMessageDistributeTime`).
@@ -18,6 +18,11 @@ pub struct Stats {
     slowest_ms: AtomicU64,
     set_aside_ranges: AtomicU64,
     set_aside_bytes: AtomicU64,
+    scrubbed_bytes: AtomicU64,
+    scrubbed_records: AtomicU64,
+    scrub_passes: AtomicU64,
+    scrub_damage: AtomicU64,
+    scrub_passed_ms: AtomicI64,
     units_mended: AtomicU64,
     units_skipped: AtomicU64,
     times: [AtomicU64; APPEND_TIME_BOUNDS_MS.len() + 1],
@@ -64,6 +69,31 @@ impl Stats {
         self.units_skipped.load(Ordering::Relaxed)
     }
 
+    /// Bytes of complete log files that were read again and checked.
+    pub fn scrubbed_bytes(&self) -> u64 {
+        self.scrubbed_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Records that were read again and are sound.
+    pub fn scrubbed_records(&self) -> u64 {
+        self.scrubbed_records.load(Ordering::Relaxed)
+    }
+
+    /// How often all complete log files were read again.
+    pub fn scrub_passes(&self) -> u64 {
+        self.scrub_passes.load(Ordering::Relaxed)
+    }
+
+    /// Damaged ranges that were found in doing so.
+    pub fn scrub_damaged_ranges(&self) -> u64 {
+        self.scrub_damage.load(Ordering::Relaxed)
+    }
+
+    /// When the last such pass ended, ms since the epoch; 0 when none has.
+    pub fn scrub_passed_ms(&self) -> i64 {
+        self.scrub_passed_ms.load(Ordering::Relaxed)
+    }
+
     /// The slowest append that [`Self::record_time`] was told, ms.
     pub fn slowest_ms(&self) -> u64 {
         self.slowest_ms.load(Ordering::Relaxed)
@@ -92,6 +122,20 @@ impl Stats {
     pub(crate) fn set_aside(&self, aside: &SetAside) {
         self.set_aside_ranges.store(aside.ranges().len() as u64, Ordering::Relaxed);
         self.set_aside_bytes.store(aside.bytes(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn scrubbed(&self, bytes: u64, records: u64) {
+        self.scrubbed_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.scrubbed_records.fetch_add(records, Ordering::Relaxed);
+    }
+
+    pub(crate) fn scrub_damage(&self) {
+        self.scrub_damage.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn scrub_pass(&self, now: i64) {
+        self.scrub_passes.fetch_add(1, Ordering::Relaxed);
+        self.scrub_passed_ms.store(now, Ordering::Relaxed);
     }
 
     pub(crate) fn mended(&self, units: u64) {

@@ -11,6 +11,7 @@ use crate::full::Full;
 use crate::index::Index;
 use crate::parts::Parts;
 use crate::queues::Queues;
+use crate::scrub::Pass;
 use crate::{ConfigFiles, Error, Progress, SetAside, Settings, Stats};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
@@ -52,6 +53,7 @@ pub struct Store {
     pub(crate) manual_rounds: AtomicU32,
     /// Digest of the queues' ends in the file, 0 when there is none.
     pub(crate) noted_ends: AtomicU32,
+    pub(crate) pass: Mutex<Pass>,
     pub(crate) stats: Stats,
     config: ConfigFiles,
     fence: OnceLock<String>,
@@ -109,6 +111,7 @@ impl Store {
             lacks_spare: AtomicBool::new(false),
             manual_rounds: AtomicU32::new(0),
             noted_ends: AtomicU32::new(0),
+            pass: Mutex::default(),
             stats,
             fence: OnceLock::new(),
             closed: AtomicBool::new(false),

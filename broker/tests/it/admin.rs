@@ -221,7 +221,7 @@ async fn settings_change_all_or_none_and_say_why_not() {
 }
 
 /// What the stock 5.5.0 broker shows with code 28 while no message is delayed, one key of 4.x, and
-/// `readiness`, which is ours.
+/// ours: `readiness`, and what is known of damage.
 const RUNTIME_KEYS: &str = "EndTransactionQueueSize EndTransactionThreadPoolQueueCapacity \
     ackThreadPoolQueueCapacity ackThreadPoolQueueHeadWaitTimeMills ackThreadPoolQueueSize \
     bootTimestamp brokerActive brokerVersionDesc commitLogDirCapacity commitLogDiskRatio \
@@ -235,9 +235,11 @@ const RUNTIME_KEYS: &str = "EndTransactionQueueSize EndTransactionThreadPoolQueu
     pullThreadPoolQueueSize putLatency99 putLatency999 putMessageAverageSize \
     putMessageDistributeTime putMessageEntireTimeMax putMessageFailedTimes putMessageSizeTotal \
     putMessageTimesTotal putTps queryThreadPoolQueueCapacity queryThreadPoolQueueHeadWaitTimeMills \
-    queryThreadPoolQueueSize readiness remainHowManyDataToFlush \
+    queryThreadPoolQueueSize queueUnitsMended readiness remainHowManyDataToFlush \
     remainTransientStoreBufferNumbs runtime \
+    scrubDamagedRanges scrubLastPassTimestamp scrubPasses scrubbedBytes scrubbedRecords \
     sendThreadPoolQueueCapacity sendThreadPoolQueueHeadWaitTimeMills sendThreadPoolQueueSize \
+    setAsideBytes setAsideRanges \
     startAcceptSendRequestTimeStamp timerCongestNum timerDequeueTps timerEnqueueTps \
     timerOffsetBehind timerReadBehind";
 

@@ -14,7 +14,7 @@ const FROM_MACHINE: [&str; 6] =
     ["brokerName", "brokerIP1", "brokerIP2", "storePathRootDir", "kvConfigPath", "configStorePath"];
 
 /// Keys that only we have.
-const OWN: [&str; 3] = ["storeBytesMax", "diskFreeBytesMin", "cutLogAtDamage"];
+const OWN: [&str; 4] = ["storeBytesMax", "diskFreeBytesMin", "cutLogAtDamage", "scrubTimePercent"];
 
 type Known = BTreeMap<(String, String), (String, Option<String>)>;
 

@@ -18,6 +18,9 @@ use message::record::Record;
 use message::{record, sys_flag};
 use serde::Serialize;
 
+/// Bytes of the log that are read at once.
+pub(super) const CHUNK: usize = 4 << 20;
+
 /// What a look through a whole store found.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -92,7 +95,7 @@ impl Look<'_> {
         let total = run.bytes();
         let log_from = run.files.first().map_or(0, |file| file.start);
         let aside = self.set_aside();
-        let mut walk = LogWalk::new(self.disk, run, aside);
+        let mut walk = LogWalk::new(self.disk, run, aside, CHUNK);
         walk.jump(log_from);
         let all = queues(self.disk, &self.settings.root)?;
         let mut queues = QueueWalk::new(self.disk, all, self.settings.consume_queue_file_bytes)?;

@@ -4,24 +4,24 @@ use crate::{Disk, Error};
 use std::path::{Path, PathBuf};
 
 /// Files named by the offset of their first byte.
-pub(super) struct Run {
-    pub(super) dir: PathBuf,
-    pub(super) files: Vec<RunFile>,
+pub(crate) struct Run {
+    pub(crate) dir: PathBuf,
+    pub(crate) files: Vec<RunFile>,
     /// Names that no broker made.
-    pub(super) strangers: Vec<String>,
+    pub(crate) strangers: Vec<String>,
 }
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RunFile {
-    pub(super) start: i64,
-    pub(super) len: u64,
+pub(crate) struct RunFile {
+    pub(crate) start: i64,
+    pub(crate) len: u64,
     /// Last modified, ms since the epoch.
-    pub(super) modified: i64,
+    pub(crate) modified: i64,
 }
 
 impl Run {
-    pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Self, Error> {
+    pub(crate) fn list(disk: &dyn Disk, dir: &Path) -> Result<Self, Error> {
         let listed = disk.list(dir).map_err(Error::io("list", dir))?;
         let (mut files, mut strangers) = (Vec::new(), Vec::new());
         for file in listed {
@@ -36,11 +36,16 @@ impl Run {
         Ok(Self { dir: dir.into(), files, strangers })
     }
 
-    pub(super) fn path(&self, start: i64) -> PathBuf {
+    pub(crate) fn path(&self, start: i64) -> PathBuf {
         self.dir.join(format!("{start:020}"))
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    /// The offset behind the last file; `None` when there is none.
+    pub(crate) fn end(&self) -> Option<i64> {
+        self.files.last().map(|last| last.start.saturating_add_unsigned(last.len))
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.len).sum()
     }
 }

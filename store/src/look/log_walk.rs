@@ -8,8 +8,6 @@ use message::record::{self, Entry, Record};
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-/// Bytes of the log that are read at once.
-const CHUNK: usize = 4 << 20;
 /// What a disk loses at once.
 const SECTOR: u64 = 512;
 /// The largest record that is believed; no broker takes a larger frame.
@@ -17,7 +15,7 @@ const RECORD_MAX: usize = 256 << 20;
 
 /// What comes next in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// A whole record; [`LogWalk::record`] has it.
     Record,
     /// Bytes without a record, before the next one.
@@ -31,15 +29,15 @@ pub(super) enum Step {
 
 /// Bytes without a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Gap {
-    pub(super) from: i64,
-    pub(super) to: i64,
-    pub(super) cause: Cause,
-    pub(super) why: String,
+pub(crate) struct Gap {
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+    pub(crate) cause: Cause,
+    pub(crate) why: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(crate) enum Cause {
     /// No record, though one follows.
     Damaged,
     /// The broker knows of it.
@@ -51,7 +49,7 @@ pub(super) enum Cause {
 }
 
 /// A walk through the log.
-pub(super) struct LogWalk<'a> {
+pub(crate) struct LogWalk<'a> {
     run: Run,
     file: usize,
     window: Window<'a>,
@@ -63,26 +61,31 @@ pub(super) struct LogWalk<'a> {
 }
 
 impl<'a> LogWalk<'a> {
-    /// From the first file on; ranges of `set_aside` are passed over.
-    pub(super) fn new(disk: &'a dyn Disk, run: Run, set_aside: Vec<(i64, i64)>) -> Self {
+    /// From the first file on, `chunk` bytes at once; ranges of `set_aside` are passed over.
+    pub(crate) fn new(
+        disk: &'a dyn Disk,
+        run: Run,
+        set_aside: Vec<(i64, i64)>,
+        chunk: usize,
+    ) -> Self {
         let at = run.files.first().map_or(0, |file| file.start);
-        let window = Window::new(disk, CHUNK);
+        let window = Window::new(disk, chunk);
         Self { run, file: 0, window, at, record: (at, 0), set_aside }
     }
 
     /// Goes on at a log offset instead, which must lie in one of the files.
-    pub(super) fn jump(&mut self, at: i64) {
+    pub(crate) fn jump(&mut self, at: i64) {
         self.at = at;
         self.file = self.run.files.partition_point(|file| file.start <= at).saturating_sub(1);
     }
 
     /// Where the next step begins.
-    pub(super) fn at(&self) -> i64 {
+    pub(crate) fn at(&self) -> i64 {
         self.at
     }
 
     /// The record of the last step.
-    pub(super) fn record(&mut self) -> Option<Record<'_>> {
+    pub(crate) fn record(&mut self) -> Option<Record<'_>> {
         let (at, len) = self.record;
         let place = self.place(at).1;
         match record::decode(self.window.bytes(place, len).ok()?, false) {
@@ -92,14 +95,14 @@ impl<'a> LogWalk<'a> {
     }
 
     /// The file that holds a log offset, and the byte in it.
-    pub(super) fn place(&self, at: i64) -> (PathBuf, u64) {
+    pub(crate) fn place(&self, at: i64) -> (PathBuf, u64) {
         let after = self.run.files.partition_point(|file| file.start <= at);
         let start = self.run.files.get(after.saturating_sub(1)).map_or(0, |file| file.start);
         (self.run.path(start), (at - start).unsigned_abs())
     }
 
     /// The next thing in the log.
-    pub(super) fn step(&mut self) -> Result<Step, Error> {
+    pub(crate) fn step(&mut self) -> Result<Step, Error> {
         loop {
             let Some(file) = self.run.files.get(self.file) else {
                 return Ok(Step::End { garbage: None });

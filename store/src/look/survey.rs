@@ -1,6 +1,7 @@
 //! What is in a store's directory, from names, lengths, heads and ends of files alone: quick on a
 //! store of any size.
 
+use super::check::CHUNK;
 use super::files::{self, Run};
 use super::log_walk::{LogWalk, Step};
 use super::queue_walk::{self, peek};
@@ -224,7 +225,7 @@ impl Look<'_> {
         let (dir, strangers) = (run.dir.display().to_string(), run.strangers.clone());
         let first_time = files.first().and_then(|file| file.first_time);
         let mut last_time = None;
-        let mut walk = LogWalk::new(self.disk, run, self.set_aside());
+        let mut walk = LogWalk::new(self.disk, run, self.set_aside(), CHUNK);
         walk.jump(last.max(last_file));
         let mut to = walk.at();
         while walk.step()? == Step::Record {

@@ -14,5 +14,6 @@ mod recovery;
 mod recovery_again;
 mod recovery_derived;
 mod round_trip;
+mod scrub;
 mod support;
 mod zeros;

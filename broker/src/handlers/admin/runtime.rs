@@ -106,6 +106,16 @@ fn add_store(broker: &Broker, table: &mut Table) {
     table.put("dispatchBehindBytes", store.dispatch_behind());
     table.put("earliestMessageTimeStamp", store.earliest_log_time().unwrap_or(-1));
     table.put("remainHowManyDataToFlush", byte_count(unflushed));
+    // Keys of our own: what is known of damage.
+    let stats = store.stats();
+    table.put("setAsideRanges", stats.set_aside_ranges());
+    table.put("setAsideBytes", stats.set_aside_bytes());
+    table.put("queueUnitsMended", stats.units_mended());
+    table.put("scrubbedBytes", stats.scrubbed_bytes());
+    table.put("scrubbedRecords", stats.scrubbed_records());
+    table.put("scrubDamagedRanges", stats.scrub_damaged_ranges());
+    table.put("scrubPasses", stats.scrub_passes());
+    table.put("scrubLastPassTimestamp", stats.scrub_passed_ms());
     // What there is no such thing of here.
     table.put("dispatchMaxBuffer", 0);
     table.put("pageCacheLockTimeMills", 0);

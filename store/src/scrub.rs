@@ -1,0 +1,118 @@
+//! Reading again what nobody reads any more: the complete files of the commit log, from the oldest
+//! on, a little at a time, so that damage is found while a copy still has what was lost. Queue
+//! units are not looked at here: readers compare each with its record.
+//!
+//! Where a pass stands is forgotten at a restart: the next one begins with the oldest file.
+
+use crate::look::{Cause, Gap, LogWalk, Step};
+use crate::{Aside, Store};
+use std::time::Duration;
+
+/// Bytes that one step reads, and the record that goes beyond.
+const STEP_BYTES: usize = 1 << 20;
+/// A pass begins so long after the one before it began, ms.
+const PASS_INTERVAL_MS: i64 = 24 * 3_600_000;
+/// How long there is nothing to do before it is looked again.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The pass under way.
+#[derive(Debug, Default)]
+pub(crate) struct Pass {
+    /// The next log offset to be read.
+    at: i64,
+    /// When the pass began, ms since the epoch; `None` when there was none yet.
+    began_ms: Option<i64>,
+    is_over: bool,
+}
+
+impl Store {
+    /// Reads and checks about a megabyte of the log and says how many bytes that were; 0 when there
+    /// is nothing to do at `now` (ms since the epoch). Takes no lock that an append or a reader
+    /// takes. Where damage is found the rest of that one file is searched as well.
+    pub fn scrub(&self, now: i64) -> u64 {
+        if self.live().scrub_time_percent == 0 {
+            return 0;
+        }
+        let mut pass = self.pass.lock();
+        let since = pass.began_ms.map(|began| now.saturating_sub(began));
+        if pass.is_over || since.is_none() {
+            if since.is_some_and(|since| (0..PASS_INTERVAL_MS).contains(&since)) {
+                return 0;
+            }
+            *pass = Pass { at: self.log.min(), began_ms: Some(now), is_over: false };
+        }
+        let from = pass.at.max(self.log.min());
+        let read = self.scrub_from(from, now);
+        pass.at = from + read.unwrap_or(0);
+        pass.is_over = read.is_none();
+        if pass.is_over {
+            self.stats.scrub_pass(now);
+        }
+        read.map_or(0, i64::unsigned_abs)
+    }
+
+    /// How long to wait before the next [`Self::scrub`], after one that read `bytes` and took
+    /// `took`: so long that the reading takes no more than `scrubTimePercent` of all time.
+    pub fn scrub_pause(&self, bytes: u64, took: Duration) -> Duration {
+        let percent = u32::from(self.live().scrub_time_percent);
+        if bytes == 0 || percent == 0 {
+            return IDLE;
+        }
+        took.saturating_mul(100_u32.saturating_sub(percent)) / percent
+    }
+
+    /// One step; `None` when no complete file holds `from`.
+    fn scrub_from(&self, from: i64, now: i64) -> Option<i64> {
+        let run = self.log.segments.complete(self.log.flushed_to());
+        let end = run.end().filter(|end| from < *end)?;
+        let aside = self.aside.ranges().iter().map(|range| (range.from, range.to)).collect();
+        let mut walk = LogWalk::new(&*self.disk, run, aside, STEP_BYTES);
+        walk.jump(from);
+        let mut records = 0;
+        while walk.at() < end && walk.at() - from < STEP_BYTES as i64 {
+            match walk.step() {
+                Ok(Step::Record) => records += 1,
+                Ok(Step::Gap(gap)) => self.scrub_gap(gap, now),
+                Ok(Step::End { .. }) if walk.at() >= end => {}
+                // Nothing but zeros or rubbish up to the last complete file's end.
+                Ok(Step::End { garbage }) => {
+                    let why = garbage.unwrap_or_else(|| "zeros".into());
+                    let from = walk.at();
+                    self.scrub_gap(Gap { from, to: end, cause: Cause::Damaged, why }, now);
+                    walk.jump(end);
+                }
+                Err(error) => {
+                    tracing::error!(%error, offset = walk.at(), "the log cannot be checked here");
+                    walk.jump(end);
+                }
+            }
+        }
+        let read = walk.at() - from;
+        self.stats.scrubbed(read.unsigned_abs(), records);
+        Some(read)
+    }
+
+    fn scrub_gap(&self, gap: Gap, now: i64) {
+        let Gap { from, to, cause, why } = gap;
+        if cause != Cause::Damaged || to <= self.log.min() {
+            return;
+        }
+        let added = self.aside.add(Aside { from, to, found_ms: now, why: why.clone() });
+        if matches!(added, Ok(false)) {
+            return;
+        }
+        self.stats.scrub_damage();
+        self.stats.set_aside(&self.aside);
+        tracing::error!(
+            from,
+            to,
+            bytes = to - from,
+            %why,
+            "the commit log is damaged here: the messages in this range are lost unless a copy has \
+             them, all others stay readable; it is noted in setaside"
+        );
+        if let Err(error) = added {
+            tracing::error!(%error, "the range is known until the next start only");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Old log files are read again, a little at a time: what is damaged is found, set aside once, and
+//! costs nothing else.
+
+use crate::support::{NOW, TempDir, append, bodies, draft, on_both_disks, open, small};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Disk, OsDisk, Settings, Store};
+
+const DAY_MS: i64 = 24 * 3_600_000;
+const FILE: i64 = 16 << 10;
+
+fn fill(store: &Store) {
+    for number in 0..300 {
+        let body = format!("{number}-{}", "x".repeat(100));
+        append(store, NOW + number, draft("T", 0, &body));
+    }
+    store.flush(NOW + 60_000).unwrap();
+    store.sync().unwrap();
+}
+
+/// Runs to the end of a pass; gives the bytes that were read.
+fn pass(store: &Store, now: i64) -> u64 {
+    let passes = store.stats().scrub_passes();
+    let mut read = 0;
+    while store.stats().scrub_passes() == passes {
+        read += store.scrub(now);
+    }
+    read
+}
+
+#[test]
+fn a_pass_reads_every_complete_file_once_a_day() {
+    on_both_disks(|disk, settings| {
+        let store = open(&disk, &settings);
+        assert_eq!(store.scrub(NOW), 0, "no file is complete");
+        fill(&store);
+        assert_eq!(store.scrub(NOW + DAY_MS - 1), 0, "too early");
+        let last = store.max_log_offset() / FILE * FILE;
+        assert_eq!(pass(&store, NOW + DAY_MS), last.unsigned_abs());
+        let stats = store.stats();
+        assert_eq!(stats.scrubbed_bytes(), last.unsigned_abs());
+        assert!(stats.scrubbed_records() > 200 && stats.scrubbed_records() < 300);
+        assert_eq!((stats.scrub_damaged_ranges(), stats.scrub_passes()), (0, 2));
+        assert_eq!(stats.scrub_passed_ms(), NOW + DAY_MS);
+        assert_eq!(store.scrub(NOW + DAY_MS + 1), 0);
+        store.close().unwrap();
+    });
+}
+
+#[test]
+fn damage_is_set_aside_once_and_nothing_else_is_lost() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let store = open(&disk, &settings);
+    fill(&store);
+    let before = bodies(&store, "T", 0);
+    let path = dir.path().join(format!("commitlog/{FILE:020}"));
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(b"damage", 100).unwrap();
+    pass(&store, NOW);
+    let stats = store.stats();
+    assert_eq!((stats.scrub_damaged_ranges(), stats.set_aside_ranges()), (1, 1));
+    let noted = std::fs::read_to_string(dir.path().join("setaside")).unwrap();
+    assert!(noted.starts_with(&format!("{FILE} ")), "{noted}");
+    pass(&store, NOW + DAY_MS);
+    assert_eq!(store.stats().scrub_damaged_ranges(), 1, "it is known by now");
+    store.close().unwrap();
+    drop(store);
+    let store = open(&disk, &settings);
+    let left = store.max_offset("T", 0);
+    assert_eq!(left, before.len() as i64, "offsets stay");
+    store.close().unwrap();
+}
+
+#[test]
+fn the_pause_keeps_the_share_and_zero_is_never() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let store = open(&disk, &settings);
+    fill(&store);
+    let took = Duration::from_millis(10);
+    assert_eq!(store.scrub_pause(1, took), took * 19);
+    assert_eq!(store.scrub_pause(0, took), Duration::from_secs(1));
+    store.retune(Settings { scrub_time_percent: 50, ..settings.clone() }).unwrap();
+    assert_eq!(store.scrub_pause(1, took), took);
+    store.retune(Settings { scrub_time_percent: 0, ..settings }).unwrap();
+    assert_eq!(store.scrub(NOW), 0);
+    assert_eq!(store.stats().scrub_passes(), 0);
+    store.close().unwrap();
+}
