@@ -2,5 +2,7 @@
 //! from one seed, so that a failure is repeated by naming it.
 
 mod disk;
+mod random;
 
-pub use disk::SimDisk;
+pub use disk::{Loss, Op, SimDisk};
+pub use random::Random;

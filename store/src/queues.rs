@@ -17,7 +17,40 @@ pub(crate) struct Queues {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     file_bytes: u64,
-    topics: RwLock<HashMap<Str, Topic>>,
+    topics: RwLock<Topics>,
+}
+
+/// The topics in an order that the calls alone decide, so that a simulated run can be repeated.
+#[derive(Default)]
+struct Topics {
+    places: HashMap<Str, usize>,
+    list: Vec<(Str, Topic)>,
+}
+
+impl Topics {
+    fn get(&self, topic: &str) -> Option<&Topic> {
+        self.places.get(topic).map(|at| &self.list[*at].1)
+    }
+
+    fn get_mut(&mut self, topic: &str) -> Option<&mut Topic> {
+        self.places.get(topic).map(|at| &mut self.list[*at].1)
+    }
+
+    fn entry(&mut self, topic: Str) -> &mut Topic {
+        let at = *self.places.entry(topic.clone()).or_insert(self.list.len());
+        if at == self.list.len() {
+            self.list.push((topic, Topic::new()));
+        }
+        &mut self.list[at].1
+    }
+
+    fn remove(&mut self, topic: &str) {
+        let Some(at) = self.places.remove(topic) else { return };
+        self.list.swap_remove(at);
+        if let Some((moved, _)) = self.list.get(at) {
+            self.places.insert(moved.clone(), at);
+        }
+    }
 }
 
 impl Queues {
@@ -61,7 +94,7 @@ impl Queues {
         // A copy: the name that came with a message would keep the message's bytes alive.
         let name = Str::from(topic.to_string());
         let mut topics = self.topics.write();
-        let queues = topics.entry(name).or_default();
+        let queues = topics.entry(name);
         match queues.binary_search_by_key(&id, |queue| queue.id) {
             Ok(at) => queues[at].clone(),
             Err(at) => {
@@ -75,12 +108,12 @@ impl Queues {
 
     /// All queues.
     pub(crate) fn all(&self) -> Vec<Arc<Queue>> {
-        self.topics.read().values().flatten().cloned().collect()
+        self.topics.read().list.iter().flat_map(|(_, queues)| queues).cloned().collect()
     }
 
     /// The names of all topics that have queues.
     pub(crate) fn topics(&self) -> Vec<Str> {
-        self.topics.read().keys().cloned().collect()
+        self.topics.read().list.iter().map(|(topic, _)| topic.clone()).collect()
     }
 
     /// The ids of a topic's queues, in order.
@@ -111,7 +144,7 @@ impl Queues {
             removed
         };
         removed.iter().try_for_each(|queue| queue.remove(&*self.disk))?;
-        if !self.topics.read().contains_key(topic) {
+        if self.topics.read().get(topic).is_none() {
             self.remove_dir(topic)?;
         }
         Ok(removed.len())

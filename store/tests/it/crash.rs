@@ -122,7 +122,8 @@ fn run(seed: u64, flush_mode: FlushMode) {
     let (mut now, mut durable_to, mut end) = (NOW, 0, End::Close);
     for _ in 0..6 {
         let store = open(&disk, &settings);
-        assert_eq!(store.was_clean(), end == End::Close);
+        // Power loss after a clean stop may bring the mark of an unclean one back.
+        assert!(end == End::Close || !store.was_clean());
         model.check(&store, durable_to);
         for _ in 0..random.below(40) {
             now += random.below(2_000) as i64;
