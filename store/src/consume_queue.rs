@@ -170,28 +170,29 @@ impl Queue {
 
     /// Copies readable units from `offset` on into `out` and says how many: at least one when
     /// `offset` is readable. `None` when their file is missing.
-    pub(crate) fn read(&self, offset: i64, out: &mut [u8]) -> Option<usize> {
+    pub(crate) fn read(&self, offset: i64, out: &mut [u8]) -> Result<Option<usize>, Error> {
         if !(0..self.max()).contains(&offset) {
-            return Some(0);
+            return Ok(Some(0));
         }
         let units = (out.len() as i64 / UNIT).min(self.max() - offset);
         self.read_any(offset, &mut out[..(units * UNIT) as usize])
     }
 
     /// As [`Self::read`], readable or not.
-    fn read_any(&self, offset: i64, out: &mut [u8]) -> Option<usize> {
+    fn read_any(&self, offset: i64, out: &mut [u8]) -> Result<Option<usize>, Error> {
         let written = {
             let tail = self.tail.lock();
             match tail.copy(offset, out) {
-                Some(units) => return Some(units),
+                Some(units) => return Ok(Some(units)),
                 None => tail.written(),
             }
         };
-        let segment = self.segments.find(offset * UNIT)?;
+        let Some(segment) = self.segments.find(offset * UNIT) else { return Ok(None) };
         let len = (out.len() as i64).min(segment.end().min(written * UNIT) - offset * UNIT);
         let at = (offset * UNIT - segment.start) as u64;
-        segment.file.read_at(at, &mut out[..len as usize]).ok()?;
-        Some(len as usize / UNIT_LEN)
+        let read = segment.file.read_at(at, &mut out[..len as usize]);
+        read.map_err(Error::io("read", &self.segments.path(segment.start)))?;
+        Ok(Some(len as usize / UNIT_LEN))
     }
 
     /// One readable unit.
@@ -200,7 +201,7 @@ impl Queue {
             return None;
         }
         let mut bytes = [0; UNIT_LEN];
-        (self.read(offset, &mut bytes)? == 1).then(|| Unit::decode(&bytes))?
+        (self.read(offset, &mut bytes).ok()?? == 1).then(|| Unit::decode(&bytes))?
     }
 
     /// The first queue offset of the file after the one that holds `offset`.
@@ -223,7 +224,7 @@ impl Queue {
 
     fn any_unit(&self, offset: i64) -> Option<Unit> {
         let mut bytes = [0; UNIT_LEN];
-        (self.read_any(offset, &mut bytes)? == 1).then(|| Unit::decode(&bytes))?
+        (self.read_any(offset, &mut bytes).ok()?? == 1).then(|| Unit::decode(&bytes))?
     }
 
     /// Writes the units that wait and makes them durable.
@@ -305,7 +306,7 @@ impl Queue {
     fn first_real(&self, mut from: i64, pass_over: impl Fn(&Unit) -> bool) -> i64 {
         let mut units = [0; PAGE_UNITS * UNIT_LEN];
         while from < self.max() {
-            let count = self.read_any(from, &mut units).unwrap_or(0);
+            let count = self.read_any(from, &mut units).ok().flatten().unwrap_or(0);
             let units = units.as_chunks::<UNIT_LEN>().0[..count].iter();
             let mut units = units.map(|bytes| Unit::decode(bytes).unwrap_or(Unit::NONE));
             let passed = units.position(|unit| !pass_over(&unit)).unwrap_or(count);

@@ -25,6 +25,8 @@ pub(crate) enum Led {
     Gone,
     /// Nothing that can be read.
     Nothing,
+    /// The system does not let it be read now: too many open files, no memory.
+    Later,
 }
 
 /// Where a record was looked for.
@@ -34,6 +36,8 @@ enum Sought {
     /// The unit is right, its record is not.
     Damaged,
     Unreadable,
+    /// As [`Led::Later`].
+    Later,
 }
 
 impl Store {
@@ -138,6 +142,7 @@ impl Store {
                 self.skip()
             }
             Sought::Unreadable => self.skip(),
+            Sought::Later => Led::Later,
         }
     }
 
@@ -166,7 +171,8 @@ impl Store {
             let Some(segment) = self.log.segments.find_from(at) else { break };
             at = at.max(segment.start);
             let next = match reader.entry(&segment, at, true) {
-                Err(_) => return Sought::Unreadable,
+                Err(error) if is_lasting(&error) => return Sought::Unreadable,
+                Err(_) => return Sought::Later,
                 Ok(Ok(Entry::Message(record))) if record.log_offset == at => {
                     let size = i32::try_from(record.total_size()).unwrap_or(0);
                     let found = Unit { log_offset: at, size, tags_code: unit.tags_code };
@@ -192,6 +198,11 @@ impl Store {
         let marks = crate::marks::Marks::read(record.properties);
         marks.tags_code(&self.settings, record.topic, record.store_timestamp)
     }
+}
+
+/// Whether a read fails because of the medium, and will again.
+fn is_lasting(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 /// Whether nothing of a record is damaged as far as that can be seen: an append seals properties in

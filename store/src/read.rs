@@ -65,7 +65,8 @@ pub enum ReadStatus {
     Found,
     /// There are messages, none that the filter wants; go on at the next offset.
     NoMatchedMessage,
-    /// The log file of the message was just removed; go on at the next offset.
+    /// The log file of the message was just removed, or the disk does not answer; go on at the next
+    /// offset.
     MessageWasRemoving,
     /// The queue's file is missing; go on at the next offset.
     OffsetFoundNull,
@@ -172,6 +173,7 @@ impl Store {
         'all: while read.next_offset < last {
             let wanted = ((last - read.next_offset) as usize).min(UNITS_AT_ONCE);
             let some = queue.read(read.next_offset, &mut units[..wanted * UNIT_LEN]);
+            let Ok(some) = some.inspect_err(|error| cannot_read(read, error)) else { break };
             let Some(some) = some.filter(|some| *some > 0) else {
                 if read.messages.is_empty() {
                     read.status = ReadStatus::OffsetFoundNull;
@@ -197,6 +199,11 @@ impl Store {
                 let record = match self.follow(queue, name, read.next_offset - 1, &unit) {
                     Led::Record(record) => record,
                     Led::Nothing => continue,
+                    Led::Later => {
+                        read.next_offset -= 1;
+                        cannot_read(read, &"the commit log cannot be read now");
+                        break 'all;
+                    }
                     Led::Gone => {
                         if read.messages.is_empty() {
                             read.status = ReadStatus::MessageWasRemoving;
@@ -242,7 +249,7 @@ impl Store {
         while (all.len() as i64) < count {
             let wanted = (count as usize - all.len()).min(UNITS_AT_ONCE);
             let read = queue.read(from + all.len() as i64, &mut bytes[..wanted * UNIT_LEN]);
-            let Some(read) = read.filter(|read| *read > 0) else { break };
+            let Some(read) = read.ok().flatten().filter(|read| *read > 0) else { break };
             for bytes in &bytes.as_chunks::<UNIT_LEN>().0[..read] {
                 let place = from + all.len() as i64;
                 all.push(Unit::decode(bytes).unwrap_or_else(|| {
@@ -312,6 +319,15 @@ impl Store {
         let records = found.log_offsets.iter().filter_map(|offset| self.message_at(*offset));
         answer.records = records.collect();
         answer
+    }
+}
+
+/// The disk does not answer: what was found so far is given, and nothing is passed over. With
+/// nothing found the reader is to try again where it was.
+fn cannot_read(read: &mut Read, why: &dyn std::fmt::Display) {
+    tracing::error!(offset = read.next_offset, %why, "messages cannot be read");
+    if read.messages.is_empty() {
+        read.status = ReadStatus::MessageWasRemoving;
     }
 }
 

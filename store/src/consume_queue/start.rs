@@ -316,7 +316,7 @@ impl Queue {
         let has_it = |bytes: &[u8]| at >= 0 && at + UNIT <= bytes.len() as i64;
         if !has_it(bytes) {
             bytes.resize(COMPARED_AT_ONCE * UNIT_LEN, 0);
-            let count = self.read_any(queue_offset, bytes).unwrap_or(0);
+            let count = self.read_any(queue_offset, bytes).ok().flatten().unwrap_or(0);
             bytes.truncate(count * UNIT_LEN);
             *first = queue_offset;
         }
