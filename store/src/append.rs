@@ -196,7 +196,11 @@ impl Store {
         }
         let mut writer = self.writer.lock();
         for append in appends.iter_mut() {
-            append.outcome = self.stage(&mut writer, now, &mut append.drafts);
+            // After a failure nothing may follow: what was staged with it is forgotten.
+            append.outcome = match self.is_fenced() {
+                true => Err(AppendError::Fenced),
+                false => self.stage(&mut writer, now, &mut append.drafts),
+            };
         }
         if let Err(error) = self.write_out(&mut writer, now, Then::Stay) {
             self.fence(&error);
