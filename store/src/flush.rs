@@ -107,6 +107,13 @@ impl Store {
         Ok(())
     }
 
+    /// Makes everything durable now and notes it, unless the disk has no room for it.
+    pub(crate) fn make_checkpoint(&self) -> Result<(), Error> {
+        let mut times = self.flush_times.lock();
+        let made = self.make_durable().map(|end| times.checkpoint_at = end);
+        self.wait_for_room(made).inspect_err(|error| self.fence(error))
+    }
+
     /// Makes log, queues and index durable up to where they are now, notes it in the checkpoint,
     /// and returns how far that is.
     fn make_durable(&self) -> Result<i64, Error> {

@@ -30,6 +30,7 @@ mod queue_tail;
 mod queues;
 mod read;
 mod recover;
+mod removed_topics;
 mod retain;
 mod scrub;
 mod search;

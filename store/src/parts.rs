@@ -8,6 +8,7 @@ use crate::log_reader::LogReader;
 use crate::queue_ends::{self, QueueEnd, QueueEnds};
 use crate::queues::Queues;
 use crate::recover::{Gap, Recovery};
+use crate::removed_topics::RemovedTopics;
 use crate::{Error, Progress, SetAside, Settings};
 use message::record::Entry;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) clean: bool,
     pub(crate) log: CommitLog,
     pub(crate) queues: Queues,
+    pub(crate) removed_topics: RemovedTopics,
     pub(crate) index: Option<Index>,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) aside: SetAside,
@@ -50,6 +52,7 @@ impl<'a> Parts<'a> {
             index: settings.index.then(|| Index::new(disk.clone(), settings)),
             checkpoint: Checkpoint::open(&*disk, root.join("checkpoint"))?,
             aside: SetAside::load(disk.clone(), root),
+            removed_topics: RemovedTopics::load(disk.clone(), root),
             disk,
         })
     }
@@ -65,6 +68,7 @@ impl<'a> Parts<'a> {
         let gaps = self.log.segments.load_log(noted_bytes)?;
         let before_mending = || self.write_abort(MENDING);
         let lost_from = self.queues.load(self.clean, &before_mending)?;
+        self.removed_topics.finish(&self.queues)?;
         let ends = match own_mark {
             true => QueueEnds::load(&*self.disk, &self.settings.root),
             false => {
@@ -83,6 +87,7 @@ impl<'a> Parts<'a> {
             settings: self.settings,
             log: &self.log,
             queues: &self.queues,
+            removed_topics: &self.removed_topics,
             index: self.index.as_ref(),
             checkpoint: &self.checkpoint,
             aside: &self.aside,
@@ -93,6 +98,7 @@ impl<'a> Parts<'a> {
             watch,
         }
         .run()?;
+        self.removed_topics.cut(self.log.written_to())?;
         for QueueEnd { topic, id, end, .. } in ends.iter() {
             self.queues.open(topic, id).extend_to(end)?;
         }

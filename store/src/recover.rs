@@ -9,6 +9,7 @@ use crate::log_reader::LogReader;
 use crate::marks::Marks;
 use crate::progress::Step;
 use crate::queues::Queues;
+use crate::removed_topics::RemovedTopics;
 use crate::search::Search;
 use crate::segments::Segment;
 use crate::{Aside, Error, FlushMode, Progress, SetAside, Settings};
@@ -25,6 +26,7 @@ pub(crate) struct Recovery<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) log: &'a CommitLog,
     pub(crate) queues: &'a Queues,
+    pub(crate) removed_topics: &'a RemovedTopics,
     pub(crate) index: Option<&'a Index>,
     pub(crate) checkpoint: &'a Checkpoint,
     pub(crate) aside: &'a SetAside,
@@ -457,7 +459,8 @@ impl Recovery<'_> {
         let marks = Marks::read(record.properties);
         let (log_offset, store_timestamp) = (record.log_offset, record.store_timestamp);
         let mut again_from = None;
-        if sys_flag::is_visible(record.sys_flag) && is_dir_name(record.topic) {
+        let is_removed = log_offset < self.removed_topics.end_of(record.topic);
+        if sys_flag::is_visible(record.sys_flag) && is_dir_name(record.topic) && !is_removed {
             let size = i32::try_from(record.total_size()).expect("decoded from an i32");
             let tags_code = marks.tags_code(self.settings, record.topic, store_timestamp);
             let queue = self.queues.open(record.topic, record.queue_id);

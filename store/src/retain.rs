@@ -73,7 +73,7 @@ impl Store {
         };
         while removed.log_files < settings.delete_files_at_once {
             let Some(first) = self.first_removable() else { break };
-            if !is_old(first.start) && !forced {
+            if !is_old(first.start) && !forced || !self.is_safe_without(&first)? {
                 break;
             }
             self.log.segments.remove_first()?;
@@ -87,8 +87,9 @@ impl Store {
     fn remove_for_bounds(&self, removed: &mut Retained) -> Result<(), Error> {
         let most = self.live().delete_files_at_once;
         while removed.log_files < most
-            && self.first_removable().is_some()
+            && let Some(first) = self.first_removable()
             && self.bound_hit(self.spaces()?, self.next_file_bytes()).is_some()
+            && self.is_safe_without(&first)?
         {
             self.log.segments.remove_first()?;
             removed.log_files += 1;
@@ -102,6 +103,16 @@ impl Store {
         let segments = self.log.segments.all();
         let [first, _, ..] = &segments[..] else { return None };
         (first.end() <= self.log.flushed_to()).then(|| first.clone())
+    }
+
+    /// Whether queues and index are durable as far as a file of the log goes: what they lack after
+    /// a crash comes from the log. Makes them so, unless the disk has no room for it.
+    fn is_safe_without(&self, first: &Segment) -> Result<bool, Error> {
+        let covers = || self.checkpoint.durable_to().is_some_and(|to| first.end() <= to);
+        if !covers() {
+            self.make_checkpoint()?;
+        }
+        Ok(covers())
     }
 
     /// Removes what of queues and index leads before the log's first offset.
@@ -122,14 +133,20 @@ impl Store {
         &self,
         topics: impl IntoIterator<Item = &'a str>,
     ) -> Result<usize, Error> {
+        let topics: Vec<&str> = topics.into_iter().collect();
         // Lock order: a checkpoint looks at the writer.
-        let _no_checkpoint = self.flush_times.lock();
-        let _no_append = self.writer.lock();
+        let no_checkpoint = self.flush_times.lock();
+        let no_append = self.writer.lock();
+        // Else a log that power loss cuts would go on before its noted end.
+        self.sync()?;
         self.forget_ends()?;
+        self.removed_topics.note(&topics, self.log.written_to(), self.log.min())?;
         let mut removed = 0;
         for topic in topics {
             removed += usize::from(self.queues.remove(topic)?);
         }
+        drop((no_append, no_checkpoint));
+        self.settle_removed(removed)?;
         Ok(removed)
     }
 
@@ -137,14 +154,16 @@ impl Store {
     /// how many.
     pub fn clean_expired_queues(&self) -> Result<usize, Error> {
         // Lock order: a checkpoint looks at the writer.
-        let _no_checkpoint = self.flush_times.lock();
-        let _no_append = self.writer.lock();
+        let no_checkpoint = self.flush_times.lock();
+        let no_append = self.writer.lock();
         self.forget_ends()?;
         let log_min = self.log.min();
         let mut removed = 0;
         for topic in self.queues.topics().iter().filter(|topic| !names::is_system_topic(topic)) {
             removed += self.queues.remove_where(topic, |queue| queue.log_end() < log_min)?;
         }
+        drop((no_append, no_checkpoint));
+        self.settle_removed(removed)?;
         Ok(removed)
     }
 
@@ -153,6 +172,17 @@ impl Store {
     fn forget_ends(&self) -> Result<(), Error> {
         self.noted_ends.store(0, Ordering::Release);
         queue_ends::remove(&*self.disk, &self.settings.root)
+    }
+
+    /// Makes the removal of queues durable: else their files could come back, and stand in the
+    /// places of the messages that come after.
+    fn settle_removed(&self, queues: usize) -> Result<(), Error> {
+        if queues == 0 {
+            return Ok(());
+        }
+        let root = &self.settings.root;
+        let synced = self.disk.sync_all(root).map_err(Error::io("sync", root));
+        synced.inspect_err(|error| self.fence(error))
     }
 
     /// The topics that have queues.

@@ -11,6 +11,7 @@ use crate::full::Full;
 use crate::index::Index;
 use crate::parts::Parts;
 use crate::queues::Queues;
+use crate::removed_topics::RemovedTopics;
 use crate::scrub::Pass;
 use crate::{ConfigFiles, Error, Progress, SetAside, Settings, Stats};
 use parking_lot::{Mutex, RwLock};
@@ -30,6 +31,7 @@ pub struct Store {
     pub(crate) log: CommitLog,
     pub(crate) queues: Queues,
     pub(crate) dirty: Dirty,
+    pub(crate) removed_topics: RemovedTopics,
     pub(crate) index: Option<Index>,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) aside: SetAside,
@@ -83,7 +85,7 @@ impl Store {
         let abort = listed.iter().find(|file| file.name == "abort");
         let parts = Parts::new(disk.clone(), &settings, abort.is_none())?;
         parts.open(watch)?;
-        let Parts { clean, log, queues, index, checkpoint, aside, .. } = parts;
+        let Parts { clean, log, queues, removed_topics, index, checkpoint, aside, .. } = parts;
         let stats = Stats::default();
         stats.set_aside(&aside);
         let dirty = Dirty::default();
@@ -98,6 +100,7 @@ impl Store {
             log,
             dirty,
             queues,
+            removed_topics,
             index,
             checkpoint,
             aside,

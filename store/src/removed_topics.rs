@@ -1,0 +1,87 @@
+//! Topics whose queues were removed, and where the log ended then: their records stay in the log
+//! until they expire, and no start may make queues from them again, which would stand in the places
+//! of the messages that came after.
+//!
+//! The file `removedtopics` has a line for each: the log offset, a space, the topic.
+
+use crate::Error;
+use crate::disk::Disk;
+use crate::queues::Queues;
+use message::Str;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The removed topics that the log may still have records of.
+pub(crate) struct RemovedTopics {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    ends: Mutex<BTreeMap<Str, i64>>,
+}
+
+impl RemovedTopics {
+    /// Reads the file of the store at `root`. Lines that are none are passed over.
+    pub(crate) fn load(disk: Arc<dyn Disk>, root: &Path) -> Self {
+        let path = root.join("removedtopics");
+        let text = disk.read(&path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let line = |line: &str| {
+            let (end, topic) = line.split_once(' ')?;
+            Some((Str::from(topic.to_owned()), end.parse().ok()?))
+        };
+        let ends = text.lines().filter_map(line).collect();
+        Self { disk, path, ends: Mutex::new(ends) }
+    }
+
+    /// Notes durably that what `topics` have in the log before `log_end` is removed; forgets those
+    /// that have nothing behind `log_min`, where the log begins.
+    pub(crate) fn note(&self, topics: &[&str], log_end: i64, log_min: i64) -> Result<(), Error> {
+        let mut ends = self.ends.lock();
+        let mut noted = ends.clone();
+        noted.retain(|_, end| *end > log_min);
+        noted.extend(topics.iter().map(|topic| (Str::from((*topic).to_owned()), log_end)));
+        self.replace(&mut ends, noted)
+    }
+
+    fn replace(
+        &self,
+        ends: &mut BTreeMap<Str, i64>,
+        noted: BTreeMap<Str, i64>,
+    ) -> Result<(), Error> {
+        let text: String = noted.iter().map(|(topic, end)| format!("{end} {topic}\n")).collect();
+        let replaced = self.disk.replace(&self.path, text.as_bytes(), None);
+        replaced.map_err(Error::io("write", &self.path))?;
+        *ends = noted;
+        Ok(())
+    }
+
+    /// The log was cut at `log_end`: what is stored from there on is new.
+    pub(crate) fn cut(&self, log_end: i64) -> Result<(), Error> {
+        let mut ends = self.ends.lock();
+        if ends.values().all(|end| *end <= log_end) {
+            return Ok(());
+        }
+        let noted = ends.iter().map(|(topic, end)| (topic.clone(), *end.min(&log_end))).collect();
+        self.replace(&mut ends, noted)
+    }
+
+    /// Records of the topic before this log offset belong to no queue.
+    pub(crate) fn end_of(&self, topic: &str) -> i64 {
+        self.ends.lock().get(topic).copied().unwrap_or(0)
+    }
+
+    /// Removes what a removal that was cut short left behind.
+    pub(crate) fn finish(&self, queues: &Queues) -> Result<(), Error> {
+        let ends = self.ends.lock().clone();
+        let mut removed = 0;
+        for (topic, end) in ends {
+            removed += queues.remove_where(&topic, |queue| (1..=end).contains(&queue.log_end()))?;
+        }
+        if removed > 0 {
+            let dir = self.path.parent().unwrap_or(&self.path);
+            self.disk.sync_all(dir).map_err(Error::io("sync", dir))?;
+        }
+        Ok(())
+    }
+}
