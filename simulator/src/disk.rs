@@ -186,6 +186,21 @@ impl SimDisk {
         self.0.lock().faults.push(Fault { op, after, forever });
     }
 
+    /// Reads work again.
+    pub fn heal_reads(&self) {
+        self.0.lock().faults.retain(|fault| fault.op != Op::Read);
+    }
+
+    /// The machine stands still now, as if it had died after the last change.
+    pub fn stop(&self) {
+        self.0.lock().is_dead = true;
+    }
+
+    /// Whether a failed sync left something that is not on the medium and never will be.
+    pub fn has_forgotten(&self) -> bool {
+        self.0.lock().nodes.values().any(|node| node.image.has_forgotten())
+    }
+
     /// Nothing fails any more.
     pub fn heal(&self) {
         let mut state = self.0.lock();
@@ -556,7 +571,10 @@ impl File for SimFile {
                 state.has_room(bytes)?;
             }
             let all = data.len() as u64;
-            let written = if fate == Fate::Whole { all } else { state.random.below(all + 1) };
+            // A write that is cut short ends with a sector.
+            let cut = (offset + state.random.below(all + SECTOR)) / SECTOR * SECTOR;
+            let written = if fate == Fate::Whole { all } else { cut.max(offset) - offset };
+            let written = written.min(all);
             self.image(state)?.write(offset, &data[..written as usize]);
             if fate == Fate::Whole { Ok(()) } else { Err(broken()) }
         })
@@ -590,8 +608,9 @@ impl File for SimFile {
         self.on(Op::Write, &range.clone(), |state, fate| {
             let end = match fate {
                 Fate::Whole => range.end,
-                Fate::Torn => range.start + state.random.below(range.end - range.start + 1),
+                Fate::Torn => state.random.below(range.end + 1) / SECTOR * SECTOR,
             };
+            let end = end.max(range.start);
             self.image(state)?.zero(range.start..end);
             if fate == Fate::Whole { Ok(()) } else { Err(broken()) }
         })

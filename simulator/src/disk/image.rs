@@ -129,10 +129,25 @@ impl Image {
         }
     }
 
-    /// Whether power loss could not change the range.
+    /// Whether power loss could not change the range: whatever state of its sectors the medium
+    /// takes, these bytes are the same.
     pub(super) fn is_durable(&self, range: Range<u64>) -> bool {
-        let sectors = range.start / SECTOR..range.end.div_ceil(SECTOR);
-        self.dirty_in(&range).is_empty() && self.forgotten.range(sectors).next().is_none()
+        (range.start / SECTOR..range.end.div_ceil(SECTOR)).all(|sector| {
+            let versions = self.dirty.get(&sector);
+            if versions.is_none() && !self.forgotten.contains(&sector) {
+                return true;
+            }
+            let from = range.start.saturating_sub(sector * SECTOR) as usize;
+            let to = SECTOR.min(range.end - sector * SECTOR) as usize;
+            let live = sector_of(&self.live, sector);
+            let durable = sector_of(&self.durable, sector);
+            let mut states = versions.into_iter().flatten().chain(std::iter::once(&durable));
+            states.all(|state| state[from..to] == live[from..to])
+        })
+    }
+
+    pub(super) fn has_forgotten(&self) -> bool {
+        !self.forgotten.is_empty()
     }
 
     /// Memory is given back: what a failed sync forgot reads as the medium has it.

@@ -1,0 +1,207 @@
+//! What was asked for and what became of it, beside the store: every message ever tried, where it
+//! was stored, and which of that must still be there.
+
+use crate::Random;
+use crate::decode::Record;
+use bytes::Bytes;
+use message::{Draft, Properties, names, property, sys_flag};
+use std::collections::BTreeMap;
+
+/// A topic by its number in the plan, and a queue of it.
+pub(crate) type Place = (usize, i32);
+
+/// Where a message was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct At {
+    pub(crate) log_offset: i64,
+    pub(crate) log_end: i64,
+    /// 0 for half messages.
+    pub(crate) queue_offset: i64,
+}
+
+/// What is known of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Tried, and the answer was lost or an error: it may be there.
+    Unknown,
+    /// There.
+    Stored(At),
+    /// Refused: it must never be there.
+    Refused,
+    /// Lost in a way that was allowed, at a place when that is known: it must not come back.
+    Gone,
+    /// Its log file expired, or its topic was deleted.
+    Removed(At),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) place: Place,
+    pub(crate) is_half: bool,
+    pub(crate) body: Vec<u8>,
+    pub(crate) properties: Vec<u8>,
+    pub(crate) state: State,
+    /// Some of its properties were lost with a sector that was not durable.
+    pub(crate) is_torn: bool,
+}
+
+/// One life of a queue.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queue {
+    /// Messages that are there, by queue offset.
+    pub(crate) placed: BTreeMap<i64, usize>,
+    /// The queue offset that the next message gets.
+    pub(crate) next: i64,
+    /// The queue offset behind the last message that was durable.
+    pub(crate) durable_next: i64,
+    /// Offsets that power loss or damage may have left without a message.
+    pub(crate) has_holes: bool,
+    pub(crate) min_seen: i64,
+    pub(crate) max_seen: i64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) queues: BTreeMap<Place, Queue>,
+    /// Before this log offset nothing may be lost.
+    pub(crate) durable_to: i64,
+    /// Deletions that were cut short: these queues may be there as they were, or not at all.
+    pub(crate) half_deleted: Vec<Place>,
+    pub(crate) saves: Saves,
+}
+
+/// Versions of the configuration file.
+#[derive(Debug, Default)]
+pub(crate) struct Saves {
+    /// The last one whose save succeeded, and all tried since.
+    pub(crate) allowed: Vec<u64>,
+    pub(crate) tried: u64,
+}
+
+impl Model {
+    /// A message of a seeded kind, and its draft.
+    pub(crate) fn draft(
+        &mut self,
+        place: Place,
+        topic: &str,
+        kind: &Kind,
+        random: &mut Random,
+    ) -> (usize, Draft) {
+        let id = self.messages.len();
+        let mut body = format!("{id}:").into_bytes();
+        let fill = random.bits() as u8;
+        body.extend((0..kind.body).map(|at| if fill < 64 { 0 } else { fill ^ at as u8 }));
+        let mut properties: Properties = [
+            (property::KEYS, format!("key-{id} shared-{}", id % 9)),
+            (property::UNIQ_KEY, format!("unique-{id}")),
+        ]
+        .into_iter()
+        .collect();
+        if random.one_in(2) {
+            properties.set(property::TAGS, random.pick(&["TagA", "TagB", "Schlüssel"]));
+        }
+        if topic == names::SCHEDULE_TOPIC {
+            properties.set(property::DELAY, (1 + random.below(20)).to_string());
+        }
+        if kind.zeros > 0 {
+            properties.set("ZEROS", "\0".repeat(kind.zeros as usize));
+        }
+        if random.one_in(8) {
+            properties.set("LONG", "p".repeat(1 + random.index(1_500)));
+        }
+        let host = random.pick(&["127.0.0.1:10911", "127.0.0.1:10911", "[::1]:10911"]);
+        let host = host.parse().expect("an address");
+        let draft = Draft {
+            topic: topic.to_owned().into(),
+            queue_id: place.1,
+            flag: 7,
+            sys_flag: if kind.is_half { sys_flag::TRANSACTION_PREPARED } else { 0 },
+            born_timestamp: 5,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: Bytes::from(body.clone()),
+            properties: properties.encode(),
+        };
+        self.messages.push(Message {
+            place,
+            is_half: kind.is_half,
+            body,
+            properties: draft.properties.to_vec(),
+            state: State::Unknown,
+            is_torn: false,
+        });
+        (id, draft)
+    }
+
+    /// The message that a record carries.
+    pub(crate) fn id_of(&self, record: &Record) -> Option<usize> {
+        let digits = record.body.split(|byte| *byte == b':').next()?;
+        let id: usize = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        (self.messages.get(id)?.body == record.body).then_some(id)
+    }
+
+    /// Notes what became of the message; the caller checked the place.
+    pub(crate) fn store(&mut self, id: usize, at: At) {
+        let message = &mut self.messages[id];
+        message.state = State::Stored(at);
+        if !message.is_half {
+            let queue = self.queues.entry(message.place).or_default();
+            queue.placed.insert(at.queue_offset, id);
+            queue.next = queue.next.max(at.queue_offset + 1);
+        }
+    }
+
+    /// Everything before `log_offset` is durable by the store's word.
+    pub(crate) fn set_durable(&mut self, log_offset: i64) {
+        if log_offset <= self.durable_to {
+            return;
+        }
+        self.durable_to = log_offset;
+        let messages = &self.messages;
+        for queue in self.queues.values_mut() {
+            let durable = queue.placed.iter().rev().find(|(_, id)| match messages[**id].state {
+                State::Stored(at) => at.log_end <= log_offset,
+                _ => false,
+            });
+            let next = durable.map_or(0, |(offset, _)| offset + 1);
+            queue.durable_next = queue.durable_next.max(next);
+        }
+    }
+
+    /// The messages before `log_min` have expired.
+    pub(crate) fn expire(&mut self, log_min: i64) {
+        for message in &mut self.messages {
+            if let State::Stored(at) = message.state
+                && at.log_offset < log_min
+            {
+                message.state = State::Removed(at);
+                if !message.is_half {
+                    let queue = self.queues.entry(message.place).or_default();
+                    queue.placed.remove(&at.queue_offset);
+                }
+            }
+        }
+    }
+
+    /// The queue begins anew; its messages stay in the log.
+    pub(crate) fn remove_queue(&mut self, place: Place) {
+        let Some(queue) = self.queues.remove(&place) else { return };
+        for id in queue.placed.into_values() {
+            if let State::Stored(at) = self.messages[id].state {
+                self.messages[id].state = State::Removed(at);
+            }
+        }
+    }
+}
+
+/// What a message shall be like.
+pub(crate) struct Kind {
+    /// Bytes of the body's filling.
+    pub(crate) body: u64,
+    pub(crate) is_half: bool,
+    /// Zero bytes in the properties.
+    pub(crate) zeros: u64,
+}

@@ -1,0 +1,602 @@
+//! One run: a store, its disk, the model beside it, and what happens to them, all from one seed.
+
+use crate::check::{self, Verdict};
+use crate::model::{At, Kind, Model, Place, State};
+use crate::plan::{BEGIN, End, Plan, ROOT, Step};
+use crate::{Op, Random, SimDisk};
+use message::Draft;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::{Append, AppendError, Store};
+
+/// Starts that die in a row, at most.
+const DEATHS_MAX: u64 = 5;
+const HOUR_MS: i64 = 3_600_000;
+
+/// What happened since the last start that was checked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outage {
+    /// The process ended, one way or the other.
+    pub(crate) is_one: bool,
+    /// What was not durable may be gone: power was lost, or a sync failed.
+    pub(crate) power: bool,
+}
+
+pub(crate) struct World<'a> {
+    pub(crate) plan: Plan,
+    pub(crate) disk: SimDisk,
+    pub(crate) model: Model,
+    /// The log is known to be durable up to here.
+    pub(crate) claimed_to: i64,
+    /// The log may have places that are no records.
+    pub(crate) has_damage: bool,
+    random: Random,
+    store: Option<Store>,
+    now: i64,
+    outage: Outage,
+    /// Something was told to fail: errors are no wonder.
+    armed: bool,
+    /// When what was stored in this life, ms, and where it ended in the log.
+    stored: Vec<(i64, i64)>,
+    say: &'a dyn Fn(std::fmt::Arguments<'_>),
+}
+
+macro_rules! say {
+    ($world:expr, $($text:tt)*) => { ($world.say)(format_args!($($text)*)) };
+}
+
+impl<'a> World<'a> {
+    pub(crate) fn new(seed: u64, say: &'a dyn Fn(std::fmt::Arguments<'_>)) -> Self {
+        let mut random = Random::new(seed);
+        let plan = Plan::draw(&mut random);
+        let disk = SimDisk::new(random.bits());
+        disk.order_names(plan.names_in_order);
+        disk.slow_down(plan.slow_one_in);
+        disk.set_clock(BEGIN);
+        say(format_args!("{plan:?}"));
+        Self {
+            plan,
+            disk,
+            model: Model::default(),
+            claimed_to: 0,
+            has_damage: false,
+            random,
+            store: None,
+            now: BEGIN,
+            outage: Outage::default(),
+            armed: false,
+            stored: Vec::new(),
+            say,
+        }
+    }
+
+    /// The store, which runs.
+    pub(crate) fn store(&self) -> &Store {
+        self.store.as_ref().expect("checks ask a store that runs")
+    }
+
+    pub(crate) fn log_path(&self, start: i64) -> PathBuf {
+        Path::new(ROOT).join(format!("commitlog/{start:020}"))
+    }
+
+    pub(crate) fn name(&self, place: Place) -> String {
+        format!("{}/{}", self.plan.topics[place.0], place.1)
+    }
+
+    /// Runs all lives, and a last start.
+    pub(crate) fn run(&mut self) -> Verdict {
+        for life in 0..self.plan.lives {
+            say!(self, "life {life}");
+            self.start()?;
+            for _ in 0..self.random.below(self.plan.steps + 1) {
+                self.step()?;
+                if self.is_over() {
+                    break;
+                }
+            }
+            self.end()?;
+        }
+        self.start()?;
+        if self.plan.flips {
+            return self.flips();
+        }
+        check::running(self)
+    }
+
+    /// Whether the process cannot go on.
+    fn is_over(&self) -> bool {
+        self.disk.is_dead() || self.store().fence_reason().is_some()
+    }
+
+    fn tick(&mut self) {
+        self.now = self.now.max(self.disk.clock());
+        self.disk.set_clock(self.now);
+    }
+
+    fn open(&mut self) -> Result<(), store::Error> {
+        self.tick();
+        let opened = Store::open(Arc::new(self.disk.clone()), self.plan.settings.clone());
+        self.store = Some(opened?);
+        Ok(())
+    }
+
+    /// Starts, perhaps after some starts that fail, and checks what is there.
+    fn start(&mut self) -> Verdict {
+        if self.plan.die_in_recovery && self.random.one_in(2) {
+            for _ in 0..=self.random.below(DEATHS_MAX) {
+                self.disk.die_after(self.random.below(25));
+                let opened = self.open().is_ok();
+                say!(self, "a start dies: opened {opened}, died {}", self.disk.is_dead());
+                self.go_down();
+            }
+        }
+        if self.plan.write_faults && self.random.one_in(6) {
+            self.arm();
+            if let Err(error) = self.open() {
+                say!(self, "a start fails: {error}");
+            }
+            self.go_down();
+        }
+        self.disk.heal();
+        self.disk.fill(false);
+        self.armed = false;
+        self.open().map_err(|error| format!("a start never refuses: {error}"))?;
+        let (from, to) = (self.store().min_log_offset(), self.store().max_log_offset());
+        say!(self, "started: clean {}, log {from}..{to}", self.store().was_clean());
+        let outage = std::mem::take(&mut self.outage);
+        self.has_damage |= outage.power;
+        self.stored.clear();
+        check::restarted(self, outage)
+    }
+
+    /// The process is gone; perhaps power as well.
+    fn go_down(&mut self) {
+        let power = self.plan.ends.contains(&End::PowerLoss) && self.random.one_in(2);
+        self.end_process(power);
+    }
+
+    fn end_process(&mut self, power: bool) {
+        self.store = None;
+        self.outage.is_one = true;
+        self.outage.power |= power || self.disk.has_forgotten();
+        self.disk.heal();
+        if power {
+            let loss = self.random.pick(&self.plan.losses);
+            say!(self, "power loss: {loss:?}");
+            self.disk.lose(loss);
+        } else {
+            say!(self, "killed");
+            self.disk.kill();
+        }
+    }
+
+    fn end(&mut self) -> Verdict {
+        let end = self.random.pick(&self.plan.ends);
+        if self.is_over() {
+            say!(self, "ended by itself: {:?}", self.store().fence_reason());
+            self.go_down();
+            return Ok(());
+        }
+        match end {
+            End::Close => self.close()?,
+            End::Kill => self.end_process(false),
+            End::PowerLoss => self.end_process(true),
+            End::Die => {
+                self.disk.die_after(self.random.below(20));
+                for _ in 0..30 {
+                    if self.is_over() {
+                        break;
+                    }
+                    self.step()?;
+                }
+                say!(self, "died: {}", self.disk.is_dead());
+                self.go_down();
+            }
+        }
+        Ok(())
+    }
+
+    /// A clean stop; after it not even power loss takes anything.
+    fn close(&mut self) -> Verdict {
+        self.tick();
+        let closed = self.store().close();
+        say!(self, "close: {closed:?}");
+        match closed {
+            Ok(()) if !self.disk.is_dead() => {
+                let end = self.store().max_log_offset();
+                self.model.set_durable(end);
+                let power = self.random.one_in(2);
+                self.end_process(power);
+            }
+            Err(error) if !self.armed && !self.disk.is_dead() => {
+                return Err(format!("a healthy store closes: {error}"));
+            }
+            _ => self.go_down(),
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Verdict {
+        self.now += self.random.below(1_200) as i64;
+        self.tick();
+        let step = self.plan.step(&mut self.random);
+        match step {
+            Step::Append => self.append()?,
+            Step::Flush => self.flush()?,
+            Step::Sync => self.sync()?,
+            Step::Read => self.read()?,
+            Step::Audit => self.audit()?,
+            Step::Wait => self.wait(),
+            Step::Retain => self.retain()?,
+            Step::DeleteTopic => self.delete_topic()?,
+            Step::CleanQueues => self.clean_queues()?,
+            Step::Save => self.save()?,
+            Step::FillDisk => self.fill_disk()?,
+            Step::Fail => self.arm(),
+        }
+        if self.is_over() {
+            return Ok(());
+        }
+        check::ends_grow(self)?;
+        check::claims_are_true(self)
+    }
+
+    fn place(&mut self) -> Place {
+        (self.random.index(self.plan.topics.len()), self.random.below(self.plan.queues) as i32)
+    }
+
+    /// One to four entries in one call.
+    fn append(&mut self) -> Verdict {
+        let mut list = Vec::new();
+        let mut ids = Vec::new();
+        for _ in 0..=self.random.below(4) {
+            let place = self.place();
+            let count = match self.random.one_in(4) && self.plan.batches {
+                true => 1 + self.random.below(5),
+                false => 1,
+            };
+            let is_half = self.plan.half_messages && count == 1 && self.random.one_in(5);
+            let (some, drafts): (Vec<_>, Vec<_>) =
+                (0..count).map(|_| self.draft(place, is_half)).unzip();
+            ids.push(some);
+            list.push(match drafts.len() {
+                1 => Append::one(drafts[0].clone()),
+                _ => Append::batch(drafts),
+            });
+        }
+        self.store().append(self.now, &mut list);
+        let is_dead = self.disk.is_dead();
+        for (append, ids) in list.iter().zip(&ids) {
+            say!(self, "append {ids:?}: {:?}", append.outcome);
+            match append.outcome {
+                _ if is_dead => {}
+                Ok(appended) => self.note_stored(ids, &appended)?,
+                Err(AppendError::Fenced) if self.armed => {}
+                Err(AppendError::DiskFull) => {
+                    ids.iter().for_each(|id| self.model.messages[*id].state = State::Refused);
+                }
+                Err(AppendError::TooLarge { .. }) => {
+                    ids.iter().for_each(|id| self.model.messages[*id].state = State::Refused);
+                }
+                Err(error) => return Err(format!("sends are taken: {error}")),
+            }
+        }
+        if self.plan.is_sync() && !is_dead && self.random.one_in(2) && !self.is_over() {
+            return self.sync();
+        }
+        Ok(())
+    }
+
+    fn draft(&mut self, place: Place, is_half: bool) -> (usize, Draft) {
+        let long = self.random.one_in(4);
+        let body = self.random.below(if long { self.plan.body_max } else { 90 });
+        let zeros = match self.plan.zeros && self.random.one_in(5) {
+            true => self.random.below(1_400),
+            false => 0,
+        };
+        let topic = self.plan.topics[place.0].clone();
+        let kind = Kind { body, is_half, zeros };
+        self.model.draft(place, &topic, &kind, &mut self.random)
+    }
+
+    /// Offsets are dense, and follow each other in a batch.
+    fn note_stored(&mut self, ids: &[usize], appended: &store::Appended) -> Verdict {
+        self.stored.push((self.now, appended.log_end()));
+        let mut log_offset = appended.log_offset;
+        for (index, id) in ids.iter().enumerate() {
+            let (place, is_half) =
+                (self.model.messages[*id].place, self.model.messages[*id].is_half);
+            let record = check::written(self, *id, log_offset)?;
+            let log_end = log_offset + record.size as i64;
+            let queue_offset = match is_half {
+                true => 0,
+                false => appended.queue_offset + index as i64,
+            };
+            let next = self.model.queues.entry(place).or_default().next;
+            if !is_half && queue_offset != next {
+                let name = self.name(place);
+                return Err(format!("offsets are dense: {name} gave {queue_offset}, not {next}"));
+            }
+            if record.queue_offset != queue_offset {
+                let other = record.queue_offset;
+                return Err(format!("written as answered: {id} says {other}, not {queue_offset}"));
+            }
+            self.model.store(*id, At { log_offset, log_end, queue_offset });
+            log_offset = log_end;
+        }
+        match log_offset == appended.log_end() {
+            true => Ok(()),
+            false => Err(format!("written as answered: {appended:?} ends at {log_offset}")),
+        }
+    }
+
+    fn sync(&mut self) -> Verdict {
+        let synced = self.store().sync();
+        say!(self, "sync: {synced:?}");
+        match synced {
+            _ if self.disk.is_dead() => Ok(()),
+            Ok(to) if to != self.store().max_log_offset() || to != self.store().flushed_to() => {
+                Err(format!("a sync covers all: {to} of {}", self.store().max_log_offset()))
+            }
+            Ok(to) => {
+                check::claims_are_true(self)?;
+                self.model.set_durable(to);
+                Ok(())
+            }
+            Err(error) if self.armed => self.expect_fence(&error),
+            Err(error) => Err(format!("a healthy disk syncs: {error}")),
+        }
+    }
+
+    /// After a failed write or sync nothing is taken any more.
+    fn expect_fence(&mut self, error: &store::Error) -> Verdict {
+        if self.store().fence_reason().is_none() {
+            return Err(format!("a failure fences: {error}"));
+        }
+        let place = self.place();
+        let (id, draft) = self.draft(place, false);
+        let mut list = [Append::one(draft)];
+        self.store().append(self.now, &mut list);
+        self.model.messages[id].state = State::Refused;
+        match list[0].outcome {
+            Err(AppendError::Fenced) => Ok(()),
+            outcome => Err(format!("a fenced store takes nothing: {outcome:?}")),
+        }
+    }
+
+    fn flush(&mut self) -> Verdict {
+        let before = self.store().max_log_offset();
+        let flushed = self.store().flush(self.now);
+        say!(self, "flush: {flushed:?}");
+        match flushed {
+            _ if self.disk.is_dead() => Ok(()),
+            Ok(again) if again <= self.now => Err("a flush asks for a later one".into()),
+            Ok(_) if self.store().refusal().is_some() => Ok(()),
+            Ok(_) => self.is_durable_soon(before),
+            Err(error) if self.armed => self.expect_fence(&error),
+            Err(error) => Err(format!("a healthy disk flushes: {error}")),
+        }
+    }
+
+    /// What was stored ten seconds ago is durable, and all when four pages wait.
+    fn is_durable_soon(&mut self, before: i64) -> Verdict {
+        let settings = &self.plan.settings;
+        let old = self.now - settings.flush_log_thorough_interval_ms;
+        let stored = self.stored.iter().take_while(|(time, _)| *time <= old).last();
+        let old_end = stored.map_or(0, |(_, end)| *end);
+        let flushed_to = self.store().flushed_to();
+        let many = before - flushed_to >= settings.flush_log_least_pages * 4096;
+        if !self.plan.clock_steps && (old_end > flushed_to || many) {
+            return Err(format!("ASYNC_FLUSH is durable soon: {flushed_to}, not {old_end}"));
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> Verdict {
+        let place = self.place();
+        let max = self.model.queues.get(&place).map_or(0, |queue| queue.max_seen);
+        let offset = self.random.below(max as u64 + 3) as i64 - 1;
+        if self.plan.read_faults && self.random.one_in(4) {
+            self.disk.fail(Op::Read, self.random.below(4), false);
+        }
+        say!(self, "read {} {offset}", self.name(place));
+        let checked = check::reads_skip_nothing(self, place, offset);
+        self.disk.heal_reads();
+        checked
+    }
+
+    fn audit(&mut self) -> Verdict {
+        if self.armed {
+            return Ok(());
+        }
+        if self.plan.is_sync() {
+            self.sync()?;
+        }
+        if self.is_over() {
+            return Ok(());
+        }
+        say!(self, "audit");
+        let checked = check::running(self);
+        if self.is_over() { Ok(()) } else { checked }
+    }
+
+    fn wait(&mut self) {
+        self.now += match self.random.below(6) {
+            0 => 80 * HOUR_MS,
+            1 | 2 => 11_000,
+            3 if self.plan.clock_steps => -(self.random.below(HOUR_MS as u64) as i64),
+            _ => self.random.below(5_000) as i64,
+        };
+        self.disk.set_clock(self.now);
+        say!(self, "it is {}", self.now);
+    }
+
+    /// Expiry, of old files or because the disk runs full.
+    fn retain(&mut self) -> Verdict {
+        let others = self.random.pick(&[0, 50, 80, 88, 95]);
+        let used = self.disk.used().max(1);
+        // The store's own bytes are a hundredth of the disk.
+        self.disk.set_room(used * 100, used * others);
+        if self.random.one_in(3) {
+            self.store().delete_expired_soon();
+        }
+        let retained = self.store().retain(self.now);
+        self.disk.set_room(1 << 40, 1 << 39);
+        say!(self, "retain at {others} %: {retained:?}");
+        self.model.expire(self.store().min_log_offset());
+        match retained {
+            _ if self.disk.is_dead() => Ok(()),
+            Ok(_) => {
+                let is_full = others == 95;
+                let refuses = self.store().refusal() == Some(AppendError::DiskFull);
+                if is_full && !refuses {
+                    return Err("a disk above its limit refuses".into());
+                }
+                self.model.expire(self.store().min_log_offset());
+                if is_full && !self.armed {
+                    self.store().retain(self.now).map_err(|error| format!("retain: {error}"))?;
+                    self.model.expire(self.store().min_log_offset());
+                }
+                Ok(())
+            }
+            Err(_) if self.armed => Ok(()),
+            Err(error) => Err(format!("a healthy disk forgets: {error}")),
+        }
+    }
+
+    fn delete_topic(&mut self) -> Verdict {
+        let topic = self.random.index(self.plan.topics.len());
+        let name = self.plan.topics[topic].clone();
+        let deleted = self.store().delete_topics([&*name]);
+        say!(self, "delete {name}: {deleted:?}");
+        let places: Vec<_> = (0..self.plan.queues as i32).map(|queue| (topic, queue)).collect();
+        match deleted {
+            Ok(_) if !self.disk.is_dead() => {
+                places.iter().for_each(|place| self.model.remove_queue(*place));
+            }
+            Err(error) if !self.armed && !self.disk.is_dead() => {
+                return Err(format!("a healthy disk removes topics: {error}"));
+            }
+            _ => {
+                self.model.half_deleted.extend(places);
+                // What became of it is seen after a restart.
+                self.disk.stop();
+            }
+        }
+        Ok(())
+    }
+
+    fn clean_queues(&mut self) -> Verdict {
+        let cleaned = self.store().clean_expired_queues();
+        say!(self, "clean expired queues: {cleaned:?}");
+        if self.disk.is_dead() || cleaned.is_err() {
+            let error = cleaned.err().filter(|_| !self.armed && !self.disk.is_dead());
+            let queues = self.model.queues.iter();
+            let empty =
+                queues.filter(|(_, queue)| queue.placed.is_empty()).map(|(place, _)| *place);
+            self.model.half_deleted.extend(empty);
+            self.disk.stop();
+            return error.map_or(Ok(()), |error| Err(format!("queues are cleaned: {error}")));
+        }
+        let places: Vec<_> = self.model.queues.keys().copied().collect();
+        for place in places {
+            let is_there = self.store().queue_ids(&self.plan.topics[place.0]).contains(&place.1);
+            let queue = &self.model.queues[&place];
+            if !is_there && !queue.placed.is_empty() {
+                let name = self.name(place);
+                return Err(format!("only empty queues are cleaned: {name} had messages"));
+            }
+            if !is_there {
+                self.model.remove_queue(place);
+            }
+        }
+        Ok(())
+    }
+
+    fn save(&mut self) -> Verdict {
+        let version = self.model.saves.tried + 1;
+        self.model.saves.tried = version;
+        if self.model.saves.allowed.is_empty() {
+            self.model.saves.allowed.push(0);
+        }
+        let pad = "x".repeat(self.random.index(2_000));
+        let text = format!("{{\"version\":{version},\"pad\":\"{pad}\"}}");
+        let saved = self.store().config().save("sim.json", &text);
+        say!(self, "save {version}: {saved:?}");
+        self.model.saves.allowed.push(version);
+        match saved {
+            _ if self.disk.is_dead() => {}
+            Ok(()) => self.model.saves.allowed = vec![version],
+            Err(error) if !self.armed => return Err(format!("a healthy disk saves: {error}")),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// A full disk refuses, and takes messages again when there is room.
+    fn fill_disk(&mut self) -> Verdict {
+        self.disk.fill(true);
+        say!(self, "the disk is full");
+        for _ in 0..self.random.below(5) {
+            self.now += 500;
+            self.append()?;
+            if self.is_over() {
+                return Ok(());
+            }
+            self.flush()?;
+            if self.is_over() {
+                return Ok(());
+            }
+        }
+        self.disk.fill(false);
+        say!(self, "the disk has room");
+        self.now += 500;
+        self.flush()?;
+        if !self.is_over() && self.store().refusal().is_some() && !self.armed {
+            let refusal = self.store().refusal();
+            return Err(format!("sends are taken again when there is room: {refusal:?}"));
+        }
+        Ok(())
+    }
+
+    /// Lets something fail soon.
+    fn arm(&mut self) {
+        if !self.plan.write_faults {
+            return;
+        }
+        let op = self.random.pick(&[Op::Write, Op::Sync, Op::Name]);
+        let (after, forever) = (self.random.below(12), self.random.one_in(2));
+        say!(self, "{op:?} will fail after {after}, forever {forever}");
+        self.disk.fail(op, after, forever);
+        self.armed = true;
+    }
+
+    /// Bits flip on the medium: what is served is whole, or not taken for whole; nothing panics,
+    /// and the store goes on.
+    fn flips(&mut self) -> Verdict {
+        for _ in 0..3 {
+            if self.random.one_in(2) {
+                let closed = self.store().close();
+                closed.map_err(|error| format!("a healthy store closes: {error}"))?;
+            }
+            self.store = None;
+            self.disk.kill();
+            for _ in 0..=self.random.below(3) {
+                say!(self, "a bit flips: {:?}", self.disk.flip());
+            }
+            self.open().map_err(|error| format!("damage never refuses a start: {error}"))?;
+            check::damaged(self)?;
+            let place = self.place();
+            let (id, draft) = self.draft(place, false);
+            let mut list = [Append::one(draft)];
+            self.store().append(self.now, &mut list);
+            say!(self, "append {id}: {:?}", list[0].outcome);
+            let appended = list[0].outcome.map_err(|error| format!("sends are taken: {error}"))?;
+            self.store = None;
+            self.disk.kill();
+            self.open().map_err(|error| format!("a start never refuses: {error}"))?;
+            check::kept(self, id, appended.queue_offset)?;
+        }
+        Ok(())
+    }
+}
