@@ -215,12 +215,12 @@ fn queue_agrees(
                 return Err(format!("{name}: removed message {id} is back at another place"));
             }
             // A deletion, of a topic or a log file, that power loss or a kill undid.
-            State::Removed(_) if outage.is_one => {
-                if in_log.insert(*offset, *id).is_some() {
-                    return Err(format!("{name}: {id} of a deleted life stands at {offset}"));
-                }
+            State::Removed(_) if !outage.is_one => {
+                return Err(format!("{name}: removed message {id} is back"));
             }
-            State::Removed(_) => return Err(format!("{name}: removed message {id} is back")),
+            State::Removed(_) if in_log.insert(*offset, *id).is_some() => {
+                return Err(format!("{name}: {id} of a deleted life stands at {offset}"));
+            }
             _ => {}
         }
     }
@@ -438,7 +438,10 @@ pub(crate) fn reads_skip_nothing(world: &mut World<'_>, place: Place, offset: i6
         let Entry::Record(record) = decode::entry(bytes) else {
             return Err(format!("no other body: {name} from {offset}: not a whole record"));
         };
-        let id = world.model.id_of(&record).ok_or(format!("no phantom: {name} from {offset}"))?;
+        let id = world
+            .model
+            .id_of(&record)
+            .ok_or_else(|| format!("no phantom: {name} from {offset}"))?;
         let log_end = record.log_offset + record.size as i64;
         if world.plan.is_sync() && log_end > world.model.durable_to {
             return Err(format!("SYNC_FLUSH shows what is durable: {name}: {id}"));

@@ -377,7 +377,10 @@ impl State {
         let fate = self.begin(Op::Name)?;
         let steps = if fate == Fate::Whole { 4 } else { self.random.below(4) };
         self.has_room(content.len() as u64)?;
-        let temporary = path.with_added_extension("tmp");
+        let temporary = path.with_file_name(format!(
+            "{}.tmp",
+            path.file_name().unwrap_or_default().to_string_lossy()
+        ));
         let node = self.make(content, content.len() as u64, Allocation::Reserved);
         self.names.link(&temporary, node);
         if steps >= 1 {

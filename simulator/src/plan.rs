@@ -8,8 +8,6 @@ use store::{FlushMode, Settings};
 
 /// What the store lies under.
 pub(crate) const ROOT: &str = "/store";
-/// Until damage is set aside instead of cut.
-const FLIPS: bool = false;
 /// Where the clock begins, ms since the epoch.
 pub(crate) const BEGIN: i64 = 1_700_000_000_000;
 
@@ -72,10 +70,10 @@ impl Plan {
         let settings = Settings {
             root: Path::new(ROOT).into(),
             flush_mode,
-            commit_log_file_bytes: random.pick(&[4096, 8192, 10_000, 16 << 10, 64 << 10]),
+            commit_log_file_bytes: random.pick(&[4096, 8192, 10_240, 16 << 10, 64 << 10]),
             consume_queue_file_bytes: 20 * random.pick(&[50, 110, 300]),
             index_slots: random.pick(&[1, 7, 100, 1500]),
-            index_entries: random.pick(&[4, 30, 200, 1000]),
+            index_entries: random.pick(&[400, 1000]),
             append_property_crc: random.one_in(4),
             query_messages: 10_000,
             ..Settings::default()
@@ -125,7 +123,7 @@ impl Plan {
             die_in_recovery: random.one_in(2),
             read_faults: random.one_in(3),
             write_faults: random.one_in(2),
-            flips: random.one_in(6) && FLIPS,
+            flips: random.one_in(6),
             clock_steps: random.one_in(6),
             slow_one_in: random.pick(&[0, 0, 50]),
             names_in_order: !random.one_in(3),

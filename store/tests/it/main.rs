@@ -7,6 +7,7 @@ mod bounds;
 mod crash;
 mod damage;
 mod fence;
+mod found;
 mod full_disk;
 mod layout;
 mod look;
