@@ -154,6 +154,23 @@ impl Model {
         }
     }
 
+    /// A part of the message's properties was lost before it was durable: it is as good as lost, may
+    /// be served or passed over, and its place may be taken or not.
+    pub(crate) fn lose_torn(&mut self, id: usize, record: &Record) {
+        let message = &mut self.messages[id];
+        if std::mem::replace(&mut message.state, State::Gone) == State::Gone {
+            return;
+        }
+        if !message.is_half {
+            let queue = self.queues.entry(message.place).or_default();
+            if queue.placed.get(&record.queue_offset) == Some(&id) {
+                queue.placed.remove(&record.queue_offset);
+            }
+            queue.next = queue.next.max(record.queue_offset + 1);
+            queue.has_holes = true;
+        }
+    }
+
     /// Everything before `log_offset` is durable by the store's word.
     pub(crate) fn set_durable(&mut self, log_offset: i64) {
         if log_offset <= self.durable_to {

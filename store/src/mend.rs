@@ -207,7 +207,7 @@ fn is_lasting(error: &std::io::Error) -> bool {
 
 /// Whether nothing of a record is damaged as far as that can be seen: an append seals properties in
 /// which zeros were sent.
-fn is_whole(bytes: &[u8]) -> bool {
+pub(crate) fn is_whole(bytes: &[u8]) -> bool {
     let Ok(Entry::Message(record)) = record::decode(bytes, true) else { return false };
     record::verify_property_crc(bytes).unwrap_or_else(|| !record.properties.contains(&0))
 }

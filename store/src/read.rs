@@ -2,7 +2,7 @@
 //! and limits are those of Java's `DefaultMessageStore.getMessage`.
 
 use crate::consume_queue::{Queue, UNIT_LEN, Unit};
-use crate::mend::{Led, QueueName};
+use crate::mend::{Led, QueueName, is_whole};
 use crate::{Settings, Store};
 use bytes::Bytes;
 
@@ -293,9 +293,11 @@ impl Store {
         }
     }
 
-    /// The record that begins at a log offset.
+    /// The record that begins at a log offset; none that is damaged where the log was set aside.
     pub fn message_at(&self, log_offset: i64) -> Option<Bytes> {
-        self.log.record(log_offset)
+        let record = self.log.record(log_offset)?;
+        let is_aside = self.aside.overlaps(log_offset, log_offset + record.len() as i64);
+        (!is_aside || is_whole(&record)).then_some(record)
     }
 
     /// The record of `size` bytes at a log offset, when the caller knows both from a [`Unit`].
