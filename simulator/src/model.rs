@@ -154,8 +154,8 @@ impl Model {
         }
     }
 
-    /// A part of the message's properties was lost before it was durable: it is as good as lost, may
-    /// be served or passed over, and its place may be taken or not.
+    /// A part of the message's properties was lost before it was durable: it is as good as lost,
+    /// may be served or passed over, and its place may be taken or not.
     pub(crate) fn lose_torn(&mut self, id: usize, record: &Record) {
         let message = &mut self.messages[id];
         if std::mem::replace(&mut message.state, State::Gone) == State::Gone {

@@ -127,8 +127,9 @@ impl Store {
             index.sync()?;
             self.checkpoint.set(Mark::IndexTime, indexed);
         }
-        if self.noted_ends.swap(ends.digest(), Ordering::AcqRel) != ends.digest() {
+        if self.noted_ends.load(Ordering::Acquire) != ends.digest() {
             ends.save(&*self.disk, &self.settings.root, end)?;
+            self.noted_ends.store(ends.digest(), Ordering::Release);
         }
         let file_bytes = self.log.segments.file_bytes();
         self.checkpoint.set_durable(end, time, file_bytes);
