@@ -10,6 +10,9 @@ use std::sync::{Mutex, PoisonError};
 use store::Disk;
 use store::disk::{Allocation, File, Listed, Lock, Space};
 
+/// What a system says of a sector that cannot be read.
+const EIO: i32 = 5;
+
 /// The disk; clones are the same one.
 #[derive(Clone)]
 pub(crate) struct BadDisk {
@@ -37,7 +40,7 @@ impl State {
             at == path && bad.start < range.end && range.start < bad.end
         };
         if unreadable.iter().any(is_bad) {
-            return Err(io::Error::other("bad sector"));
+            return Err(io::Error::from_raw_os_error(EIO));
         }
         Ok(())
     }
