@@ -334,7 +334,7 @@ impl<'a> Game<'a> {
             raw.must(15, &fields, &[]).map(drop)
         };
         for queue in 0..3 {
-            let offset = 2 + step * 2 + i64::from(queue);
+            let offset = 1 + step * 2 + i64::from(queue);
             set(raw, "pp-readers", queue, offset)?;
             self.ledger.position("pp-readers", "pp-kinds", queue, offset);
         }
