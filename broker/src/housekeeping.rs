@@ -22,9 +22,7 @@ const SLOW_TICK_MS: i64 = 10_000;
 const MEASURE_MS: i64 = 1_000;
 /// How often offsets of consumers are saved at least, however long `flushConsumerOffsetInterval`:
 /// what is consumed twice after a crash.
-const OFFSETS_MS: i64 = 500;
-/// The part of the time that saving offsets may take.
-const OFFSETS_PART: i64 = 20;
+const OFFSETS_MS: i64 = 250;
 /// How long the flusher sleeps at most without being woken, so that a shorter time that is set
 /// meanwhile counts soon.
 const FLUSH_WAIT_MS: i64 = 1_000;
@@ -192,7 +190,7 @@ fn offsets(broker: &Broker, bell: &Bell) -> Option<String> {
         broker.save_changed(begun_ms);
         let took_ms = (now_ms() - begun_ms).max(0);
         let set_ms = i64::from(broker.settings().broker.flush_consumer_offset_interval);
-        wait_ms = set_ms.min(OFFSETS_MS.max(took_ms * OFFSETS_PART)).max(1);
+        wait_ms = set_ms.min(OFFSETS_MS.max(took_ms)).max(1);
     }
     None
 }

@@ -76,6 +76,9 @@ fn bad_values_refuse_the_start() {
     finds("a\nlistenPort = 70000", Error, &["2 | listenPort = 70000", "from 1 to 65535"]);
     finds("maxMessageSize=9", Error, &["maxMessageSize", "from 10 to"]);
     finds("diskSpaceWarningLevelRatio=99", Error, &["from 35 to 90"]);
+    finds("diskSpaceCleanForciblyRatio=29", Error, &["from 30 to 85"]);
+    finds("diskMaxUsedSpaceRatio=96", Error, &["from 10 to 95"]);
+    finds("storeBytesMax=3221225471", Error, &["less than three segments", "3221225472"]);
     finds("autoCreateTopicEnable=yes", Error, &["expected true or false"]);
     finds("messageDelayLevel=1s 2x", Error, &["delays like"]);
     finds("brokerIP1=my.host", Error, &["1:11", "an IP address"]);

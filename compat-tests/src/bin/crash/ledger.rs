@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Problems that are told; more of them say no more.
 const TOLD: usize = 20;
-/// How old a commit may be that a crash takes back.
+/// How old a commit may be that a crash takes back, on a disk that syncs at once.
 pub(crate) const REDELIVERY: Duration = Duration::from_secs(1);
 
 /// A queue, counted over all topics.
@@ -45,6 +45,8 @@ pub(crate) struct Ledger {
     pub(crate) recovering: u64,
     /// Messages that were read twice because their commit was lost.
     pub(crate) redelivered: u64,
+    /// What is allowed besides: some syncs of a small file on this disk at this time.
+    pub(crate) syncs: Duration,
     /// The oldest acknowledged commit that a crash took back.
     pub(crate) oldest_lost_commit: Duration,
 }
@@ -61,6 +63,7 @@ impl Ledger {
             retried: 0,
             recovering: 0,
             redelivered: 0,
+            syncs: Duration::ZERO,
             oldest_lost_commit: Duration::ZERO,
         }
     }
@@ -151,7 +154,7 @@ impl Ledger {
         let Some((at, committed)) = lost else { return };
         let age = killed.saturating_duration_since(at);
         self.oldest_lost_commit = self.oldest_lost_commit.max(age);
-        if age > REDELIVERY {
+        if age > REDELIVERY + self.syncs {
             self.problem(format!(
                 "queue {queue}: offset {committed} was committed {} ms before the kill, now the \
                  group stands at {offset}",

@@ -32,7 +32,7 @@ const NOTHING: [i64; 2] = [19, 20];
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How soon whoever lost the broker looks for it again.
-const AGAIN: Duration = Duration::from_millis(3);
+const AGAIN: Duration = Duration::from_millis(20);
 /// Where things stand in a record from an IPv4 host.
 const QUEUE_OFFSET_AT: usize = 20;
 const BODY_AT: usize = 84;

@@ -4,6 +4,7 @@
 mod ledger;
 mod load;
 
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ const PRODUCERS: usize = 4;
 const ROUND: u64 = 50;
 /// The longest that a start may take until it accepts a send.
 const START: Duration = Duration::from_secs(30);
+/// Offsets are saved with a few syncs, one after the other.
+const SYNCS: u32 = 4;
 const DRAIN: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(30);
 
@@ -268,12 +271,15 @@ fn one(broker: &mut Broker, shared: &Shared, cycle: &Cycle, figures: &mut Figure
     let killed = Instant::now();
     // From here on nobody commits until it is known what the broker still has.
     let turn = shared.turn.lock();
+    shared.ledger().syncs = SYNCS * sync_time(&broker.directory)?;
     for time in &cycle.early {
         broker.start(cycle.sync_flush)?;
         sleep(*time);
         broker.kill();
     }
     figures.kills += 1 + cycle.early.len() as u64;
+    // Later a message may be known before it can be read: one that did not wait for its flush.
+    let must = shared.ledger().ends();
     let since = Instant::now();
     broker.start(cycle.sync_flush)?;
     let mut first = Producer::new(shared, 3);
@@ -286,7 +292,6 @@ fn one(broker: &mut Broker, shared: &Shared, cycle: &Cycle, figures: &mut Figure
     }
     figures.restarts.push(since.elapsed());
     let mut line = shared.line()?;
-    let must = shared.ledger().ends();
     let (stands, ends): (Vec<usize>, Vec<usize>) = places(&mut line)?.into_iter().unzip();
     let known: Vec<usize> = {
         let mut ledger = shared.ledger();
@@ -302,6 +307,15 @@ fn one(broker: &mut Broker, shared: &Shared, cycle: &Cycle, figures: &mut Figure
     drop(turn);
     sleep(cycle.load);
     broker.check()
+}
+
+/// How long it takes to write a small file here.
+fn sync_time(directory: &Path) -> Result<Duration> {
+    let since = Instant::now();
+    let mut file = std::fs::File::create(directory.join("probe"))?;
+    file.write_all(b"probe")?;
+    file.sync_all()?;
+    Ok(since.elapsed())
 }
 
 /// Waits until everything was read, then reads all of it once more from the beginning.
