@@ -7,6 +7,7 @@ pub(crate) use start::Restored;
 
 use crate::Error;
 use crate::disk::{Allocation, Disk};
+use crate::mend::is_lasting;
 use crate::queue_tail::{Pushed, Tail};
 use crate::segments::Segments;
 use parking_lot::Mutex;
@@ -190,9 +191,16 @@ impl Queue {
         let Some(segment) = self.segments.find(offset * UNIT) else { return Ok(None) };
         let len = (out.len() as i64).min(segment.end().min(written * UNIT) - offset * UNIT);
         let at = (offset * UNIT - segment.start) as u64;
-        let read = segment.file.read_at(at, &mut out[..len as usize]);
-        read.map_err(Error::io("read", &self.segments.path(segment.start)))?;
-        Ok(Some(len as usize / UNIT_LEN))
+        let (out, path) = (&mut out[..len as usize], self.segments.path(segment.start));
+        match segment.file.read_at(at, out) {
+            Err(error) if is_lasting(&error) => {
+                tracing::error!(path = %path.display(), %error, "queue units cannot be read");
+                // No units: whoever reads them makes them anew from the log.
+                out.fill(0);
+            }
+            read => read.map_err(Error::io("read", &path))?,
+        }
+        Ok(Some(out.len() / UNIT_LEN))
     }
 
     /// One readable unit.

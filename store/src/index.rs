@@ -103,6 +103,8 @@ impl Index {
                 }
             }
         }
+        // Names say when; a clock that was set back puts them out of order.
+        files.all.sort_by_key(|file| file.header.begin_offset);
         let last_time = files.all.last().map_or(0, |file| file.header.end_time);
         if durable_to > last_time && !self.damaged.swap(true, Ordering::AcqRel) {
             tracing::error!(

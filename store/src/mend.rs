@@ -171,6 +171,9 @@ impl Store {
             let Some(segment) = self.log.segments.find_from(at) else { break };
             at = at.max(segment.start);
             let next = match reader.entry(&segment, at, true) {
+                Err(error) if is_lasting(&error) && at == unit.log_offset => {
+                    return Sought::Damaged;
+                }
                 Err(error) if is_lasting(&error) => return Sought::Unreadable,
                 Err(_) => return Sought::Later,
                 Ok(Ok(Entry::Message(record))) if record.log_offset == at => {
@@ -201,7 +204,7 @@ impl Store {
 }
 
 /// Whether a read fails because of the medium, and will again.
-fn is_lasting(error: &std::io::Error) -> bool {
+pub(crate) fn is_lasting(error: &std::io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 

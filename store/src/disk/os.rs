@@ -23,6 +23,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::UNIX_EPOCH;
 
+/// Reads of so many bytes are not read ahead of.
+const LONG_READ: usize = 1 << 20;
+
 /// The real file system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OsDisk;
@@ -287,7 +290,15 @@ impl File for OsFile {
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.check(&(offset..offset.saturating_add(out.len() as u64)))?;
-        self.file.get()?.read_exact_at(out, offset)
+        let file = self.file.get()?;
+        if out.len() < LONG_READ {
+            return file.read_exact_at(out, offset);
+        }
+        // As long as what would be read ahead, which is not wanted: see `is_zero`.
+        fadvise(&file, 0, None, Advice::Random)?;
+        let read = file.read_exact_at(out, offset);
+        fadvise(&file, 0, None, Advice::Normal)?;
+        read
     }
 
     fn slice(&self, range: Range<u64>) -> io::Result<Bytes> {

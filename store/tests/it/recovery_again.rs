@@ -166,6 +166,20 @@ fn a_bad_sector_costs_what_is_in_it() {
 }
 
 #[test]
+fn a_bad_sector_of_a_queue_costs_nothing() {
+    let bad = BadDisk::new(sim());
+    let disk: Arc<dyn Disk> = Arc::new(bad.clone());
+    let store = open(&disk, &settings());
+    fill(&store, "T", 0..200);
+    store.close().unwrap();
+    drop(store);
+    bad.make_unreadable(Path::new("/store/consumequeue/T/0/00000000000000001000"), 0..200);
+    let store = open(&disk, &settings());
+    let expected: Vec<_> = (0..200).map(|number| format!("{number:04}")).collect();
+    assert_eq!(bodies(&store, "T", 0), expected);
+}
+
+#[test]
 fn a_disk_that_reads_nothing_of_the_log_ends_a_start_in_bounds() {
     let bad = BadDisk::new(sim());
     let disk: Arc<dyn Disk> = Arc::new(bad.clone());
