@@ -144,10 +144,12 @@ final class Groups {
         same(200, orderly.done.get(), "messages done");
         check(orderly.faults.isEmpty(), "faults: %s", orderly.faults);
         check(orderly.suspended.get(), "no message was retried");
+        kit.note(orderly.again + " once more");
     }
 
     private static final class Orderly {
         final AtomicInteger done = new AtomicInteger();
+        final AtomicInteger again = new AtomicInteger();
         final AtomicBoolean suspended = new AtomicBoolean();
         final Map<Integer, AtomicInteger> inside = new ConcurrentHashMap<>();
         final Map<Integer, AtomicInteger> next = new ConcurrentHashMap<>();
@@ -177,7 +179,9 @@ final class Groups {
                 if (message.getQueueOffset() == expected.get()) {
                     expected.incrementAndGet();
                     done.incrementAndGet();
-                } else if (!redone(message, expected.get())) {
+                } else if (redone(message, expected.get())) {
+                    again.incrementAndGet();
+                } else {
                     faults.add(message.getQueueOffset() + " instead of " + expected);
                 }
                 return ConsumeOrderlyStatus.SUCCESS;
@@ -189,10 +193,11 @@ final class Groups {
 
     /**
      * A member that leaves commits first and stops consuming a moment later: what it consumed in
-     * between comes once more, in order. At 3 ms a message that is a handful.
+     * between comes once more, in order. In 24 runs against the stock broker 2 to 4 messages of
+     * the four queues together did so in 13, in 24 against ours in 15.
      */
     private static boolean redone(MessageExt message, int expected) {
-        return message.getQueueOffset() < expected && message.getQueueOffset() >= expected - 16;
+        return message.getQueueOffset() < expected && message.getQueueOffset() >= expected - 4;
     }
 
     private static void broadcast(Kit kit) throws Exception {
