@@ -180,6 +180,40 @@ Examples:
 
 Exit status: 0 printed, 1 one of them is damaged, 2 there is no such place.")]
     Dump(Dump),
+    /// Tell what another broker would do with the directory: what it refuses, loses, rebuilds.
+    #[command(after_help = "\
+Examples:
+  rockhopper store preflight /data/store --to java-5.5      before a Java broker is started on it
+  rockhopper store preflight /data/store --to rockhopper    before Rockhopper takes over Java's
+
+Stop the broker first, cleanly if it can be: after a kill Java reads more and drops more.
+
+Exit status: 0 it starts and loses nothing, 1 it does not start or loses something, 2 the directory
+cannot be looked at.")]
+    Preflight(Preflight),
+}
+
+/// Flags of `store preflight`.
+#[derive(Args, Debug)]
+pub(crate) struct Preflight {
+    #[command(flatten)]
+    pub(crate) directory: Directory,
+    /// The broker.
+    #[arg(long, value_name = "BROKER")]
+    pub(crate) to: Target,
+}
+
+/// A broker that may be started on a directory.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Target {
+    #[value(name = "java-5.5")]
+    Java55,
+    #[value(name = "java-5.3")]
+    Java53,
+    #[value(name = "java-4.9")]
+    Java49,
+    #[value(name = "rockhopper")]
+    Rockhopper,
 }
 
 /// The directory of a store.

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use settings::BrokerSettings;
 use store::OsDisk;
+use store::look::Target;
 
 use crate::cli::{self, Directory, Server};
 use crate::{FAILED, WRONG_USAGE, config};
@@ -29,6 +30,7 @@ pub(crate) fn run(look: &cli::Look) -> ExitCode {
     let done = match look {
         cli::Look::Inspect(directory) => inspect(directory),
         cli::Look::Verify(directory) => verify(directory),
+        cli::Look::Preflight(preflight) => fly(preflight),
         cli::Look::Dump(dump) => dump::run(dump),
     };
     match done {
@@ -52,6 +54,18 @@ fn verify(directory: &Directory) -> anyhow::Result<bool> {
     let checked = looking(directory, |look| Ok(look.check()?))?;
     show(directory.json, &checked, tables::checked)?;
     Ok(checked.sound)
+}
+
+fn fly(preflight: &cli::Preflight) -> anyhow::Result<bool> {
+    let target = match preflight.to {
+        cli::Target::Java55 => Target::Java55,
+        cli::Target::Java53 => Target::Java53,
+        cli::Target::Java49 => Target::Java49,
+        cli::Target::Rockhopper => Target::Rockhopper,
+    };
+    let found = looking(&preflight.directory, |look| Ok(look.preflight(target)?))?;
+    show(preflight.directory.json, &found, tables::preflight)?;
+    Ok(found.safe)
 }
 
 /// Prints JSON or a table.

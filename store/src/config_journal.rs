@@ -76,10 +76,7 @@ impl ConfigJournal {
     }
 
     fn checksum(&self, at: u64, change: &[u8]) -> u32 {
-        let mut hasher = crc32fast::Hasher::new_with_initial(self.base);
-        hasher.update(&at.to_be_bytes());
-        hasher.update(change);
-        hasher.finalize()
+        checksum(self.base, at, change)
     }
 
     /// Reads the changes and goes on behind the last one.
@@ -101,13 +98,37 @@ impl ConfigJournal {
     }
 
     fn next(&self, bytes: &[u8]) -> Option<String> {
-        let rest = bytes.get(usize::try_from(self.at).ok()?..)?;
-        let (len, rest) = rest.split_first_chunk()?;
-        let (checksum, rest) = rest.split_first_chunk()?;
-        let change = rest.get(..u32::from_be_bytes(*len) as usize)?;
-        let is_ours = self.checksum(self.at, change) == u32::from_be_bytes(*checksum);
-        if is_ours && !change.is_empty() { String::from_utf8(change.to_vec()).ok() } else { None }
+        let change = change_at(self.base, self.at, bytes)?;
+        String::from_utf8(change.to_vec()).ok()
     }
+}
+
+fn checksum(base: u32, at: u64, change: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(base);
+    hasher.update(&at.to_be_bytes());
+    hasher.update(change);
+    hasher.finalize()
+}
+
+/// The change at a place of a journal's bytes.
+fn change_at(base: u32, at: u64, bytes: &[u8]) -> Option<&[u8]> {
+    let rest = bytes.get(usize::try_from(at).ok()?..)?;
+    let (len, rest) = rest.split_first_chunk()?;
+    let (sum, rest) = rest.split_first_chunk()?;
+    let change = rest.get(..u32::from_be_bytes(*len) as usize)?;
+    let is_ours = checksum(base, at, change) == u32::from_be_bytes(*sum);
+    (is_ours && !change.is_empty()).then_some(change)
+}
+
+/// How many changes of a file that reads `text` are in a journal's bytes.
+pub(crate) fn waiting(text: &str, bytes: &[u8]) -> usize {
+    let base = crc32fast::hash(text.as_bytes());
+    let (mut at, mut count) = (0, 0);
+    while let Some(change) = change_at(base, at, bytes) {
+        at += (HEAD + change.len()) as u64;
+        count += 1;
+    }
+    count
 }
 
 /// A file of another size holds nothing that counts.

@@ -1,7 +1,8 @@
 //! Looking at a store without opening it: what is there ([`Look::survey`]), whether it holds
-//! together ([`Look::check`]), single records ([`Look::dump_log`], [`Look::dump_queue`]). Nothing
-//! is written, no lock is taken, and memory is bounded whatever the files hold; a broker, ours or
-//! Java's, may work on the directory meanwhile.
+//! together ([`Look::check`]), single records ([`Look::dump_log`], [`Look::dump_queue`]), and what
+//! another broker would do with it ([`Look::preflight`]). Nothing is written, no lock is taken, and
+//! memory is bounded whatever the files hold; a broker, ours or Java's, may work on the directory
+//! meanwhile.
 
 mod check;
 mod damage;
@@ -10,6 +11,7 @@ mod files;
 mod index_walk;
 mod log_walk;
 mod marks;
+mod preflight;
 mod queue_walk;
 mod survey;
 mod window;
@@ -20,6 +22,7 @@ pub(crate) use log_walk::{Cause, Gap, LogWalk, Step};
 pub use check::Checked;
 pub use damage::{Damage, Kind, Place};
 pub use dump::Dumped;
+pub use preflight::{Effect, Preflight, Target, Verdict};
 pub use survey::{
     CheckpointView, ConfigView, IndexView, LogView, QueueView, RangeView, RunFileView, Survey,
     TopicView,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use store::look::{Checked, Damage, RunFileView, Survey, TopicView};
+use store::look::{Checked, Damage, Effect, Preflight, RunFileView, Survey, TopicView};
 
 use crate::render::{plain, utc};
 
@@ -190,6 +190,26 @@ pub(super) fn checked(checked: &Checked) -> String {
         (true, true) => "sound, as far as a broker that runs or was killed has promised".into(),
         (false, _) => "\nDAMAGED".into(),
     });
+    text
+}
+
+/// `store preflight`.
+pub(super) fn preflight(found: &Preflight) -> String {
+    let mut text = String::new();
+    for verdict in &found.verdicts {
+        let word = match verdict.effect {
+            Effect::Refuses => "REFUSES",
+            Effect::Loses => "LOSES",
+            Effect::Ignores => "ignores",
+            Effect::Rebuilds => "rebuilds",
+            Effect::Notes => "note",
+        };
+        writeln!(text, "{word:9} {}", plain(&verdict.what)).expect(TAKES_ALL);
+    }
+    text += match found.safe {
+        true => "it starts and loses nothing\n",
+        false => "DO NOT START IT HERE before this is settled, or keep a copy\n",
+    };
     text
 }
 

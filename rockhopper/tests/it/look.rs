@@ -118,6 +118,21 @@ fn records_are_shown_with_all_their_fields() {
 }
 
 #[test]
+fn what_java_would_do_is_told_beforehand() {
+    let (root, conf) = made("look-preflight");
+    let flags = ["store", "preflight", &root, "-c", &conf, "--to", "java-5.5"];
+    assert!(succeed(&flags).ends_with("it starts and loses nothing\n"));
+    flip(&Path::new(&root).join("commitlog/00000000000000016384"), 100);
+    let output = run(&flags);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stdout);
+    assert!(told.contains("LOSES") && told.contains("DO NOT START"), "{told}");
+    let json = run(&[&flags[..], &["--json"]].concat());
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(json["verdicts"][0]["effect"], "loses");
+}
+
+#[test]
 fn what_is_no_store_is_explained() {
     let absent = run(&["store", "verify", "/no/such/dir"]);
     assert_eq!(absent.status.code(), Some(2));

@@ -51,6 +51,9 @@ pub struct Checked {
     pub damage: Vec<Damage>,
     /// What is worth knowing and is no damage.
     pub notes: Vec<String>,
+    /// Where a broker that cuts would cut, and how many records it would lose.
+    #[serde(skip)]
+    pub(super) cut: Option<(i64, u64)>,
 }
 
 /// Counts of one walk.
@@ -65,6 +68,11 @@ struct Counts {
     visible_end: i64,
     /// Whether a record begins or ends where the checkpoint says that all is durable.
     met_durable_to: bool,
+    /// From here on a broker may cut.
+    cut_from: i64,
+    refuses_v2: bool,
+    /// Where it cuts, and the records behind.
+    cut: Option<(i64, u64)>,
 }
 
 /// One check under way.
@@ -80,12 +88,27 @@ struct Check<'a> {
     counts: Counts,
 }
 
+impl Counts {
+    /// Notes that a broker that cuts does so here, unless it did before.
+    fn cut_at(&mut self, at: i64) {
+        if at >= self.cut_from && self.cut.is_none() {
+            self.cut = Some((at, 0));
+        }
+    }
+}
+
 impl Look<'_> {
     /// Looks at every record, queue unit and index entry.
     ///
     /// # Errors
     /// When the directory is no store or cannot be read at all; what is only damaged is no error.
     pub fn check(&self) -> Result<Checked, Error> {
+        self.check_cutting(i64::MAX, false)
+    }
+
+    /// [`Self::check`], which also tells where the log would end for a broker that cuts it at the
+    /// first bad record from `cut_from` on, and that may not know records of version 2.
+    pub(super) fn check_cutting(&self, cut_from: i64, refuses_v2: bool) -> Result<Checked, Error> {
         self.refuse_nothing()?;
         let mut damage = Tally::default();
         let checkpoint = self.read_checkpoint(&mut damage)?;
@@ -109,7 +132,8 @@ impl Look<'_> {
             .settings
             .index
             .then(|| IndexWalk::new(self.disk, self.path("index"), names, shape, live));
-        let (notes, counts) = (Vec::new(), Counts::default());
+        let notes = Vec::new();
+        let counts = Counts { cut_from, refuses_v2, ..Counts::default() };
         let mut check =
             Check { look: self, walk, queues, index, checkpoint, settled, damage, notes, counts };
         let log_to = check.read_log(total, known_end)?;
@@ -200,7 +224,7 @@ impl Check<'_> {
         let start = log_offset - log_offset % self.look.settings.commit_log_file_bytes as i64;
         let place = Place { at: (log_offset - start).unsigned_abs(), ..Place::default() };
         let place = place.log(log_offset);
-        let why = wrong_field(&record);
+        let (why, is_v2) = (wrong_field(&record), record.magic == record::MAGIC_V2);
         if is_visible {
             let tags_code = marks.tags_code(self.look.settings, record.topic, stored);
             let size = i32::try_from(len).unwrap_or(i32::MAX);
@@ -232,6 +256,12 @@ impl Check<'_> {
             self.damage.add(Kind::RecordField, place, || why);
         }
         let counts = &mut self.counts;
+        if counts.refuses_v2 && is_v2 {
+            counts.cut_at(log_offset);
+        }
+        if let Some((_, lost)) = &mut counts.cut {
+            *lost += 1;
+        }
         counts.records += 1;
         counts.newest_time = counts.newest_time.max(stored);
         counts.last = (log_offset, log_end);
@@ -265,6 +295,7 @@ impl Check<'_> {
                 return;
             }
         };
+        self.counts.cut_at(gap.from);
         self.queues.unknown.gaps.push((gap.from, gap.to));
         self.damage.add(kind, place, || format!("{bytes} bytes up to {}: {}", gap.to, gap.why));
     }
@@ -394,6 +425,7 @@ impl Check<'_> {
             config_files,
             damage,
             notes: self.notes,
+            cut: self.counts.cut,
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use store::look::{Checked, Kind, Look};
 use store::{Disk, OsDisk, Settings};
 
-fn parse(_: &str, text: &str) -> Result<(), String> {
+pub(crate) fn parse(_: &str, text: &str) -> Result<(), String> {
     if text.starts_with('{') && text.trim_end().ends_with('}') { Ok(()) } else { Err("no".into()) }
 }
 
@@ -20,7 +20,7 @@ fn check(settings: &Settings) -> Checked {
 }
 
 /// A store with several files of everything, closed.
-fn made(settings: &Settings) {
+pub(crate) fn made(settings: &Settings) {
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let store = open(&disk, settings);
     for number in 0..300 {
@@ -32,7 +32,7 @@ fn made(settings: &Settings) {
     store.close().unwrap();
 }
 
-fn body(number: i64) -> String {
+pub(crate) fn body(number: i64) -> String {
     format!("{number}-{}", "x".repeat(60))
 }
 
@@ -49,7 +49,7 @@ fn files(dir: &Path, all: &mut BTreeMap<PathBuf, (Vec<u8>, SystemTime)>) {
     }
 }
 
-fn flip(path: &Path, at: u64) {
+pub(crate) fn flip(path: &Path, at: u64) {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).unwrap();
@@ -96,7 +96,7 @@ struct Case {
     at: fn(&Path) -> (PathBuf, u64),
 }
 
-fn log(dir: &Path, file: u64) -> PathBuf {
+pub(crate) fn log(dir: &Path, file: u64) -> PathBuf {
     dir.join(format!("commitlog/{:020}", file * (16 << 10)))
 }
 

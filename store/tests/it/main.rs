@@ -11,6 +11,7 @@ mod found;
 mod full_disk;
 mod layout;
 mod look;
+mod preflight;
 mod recovery;
 mod recovery_again;
 mod recovery_derived;

@@ -1,0 +1,360 @@
+//! What a broker would do with a directory at its start, told before it is started there. Java's
+//! rules are those of `DefaultMessageStore.load`, `MappedFileQueue.load`, `CommitLog`'s recoveries
+//! and `IndexService.load`.
+
+use super::check::Checked;
+use super::files::{self, Run};
+use super::log_walk::{LogWalk, Step};
+use super::marks::Settled;
+use super::queue_walk::{QueueWalk, ends, peek};
+use super::{Kind, Look};
+use crate::checkpoint::{Fields, Mark, SIZE};
+use crate::index_file::{HEADER, Header};
+use crate::{Error, config_journal};
+use message::names;
+use serde::Serialize;
+
+/// A broker that may be started on the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Apache RocketMQ 4.9.
+    Java49,
+    /// Apache RocketMQ 5.3.
+    Java53,
+    /// Apache RocketMQ 5.5.
+    Java55,
+    /// This one.
+    Rockhopper,
+}
+
+/// How bad it would be, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// The broker does not start.
+    Refuses,
+    /// Messages, offsets or settings are gone for good.
+    Loses,
+    /// They stay on the disk, and this broker does not use them.
+    Ignores,
+    /// Something is made anew, which takes time.
+    Rebuilds,
+    /// Worth knowing.
+    Notes,
+}
+
+/// One thing that the broker would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verdict {
+    /// How bad it is.
+    pub effect: Effect,
+    /// What it does, why, and the way out.
+    pub what: String,
+}
+
+/// Everything that the broker would do.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preflight {
+    /// Whether it starts and loses nothing.
+    pub safe: bool,
+    /// The worst first.
+    pub verdicts: Vec<Verdict>,
+    /// What is damaged, as `verify` tells it.
+    pub damage: Vec<super::Damage>,
+}
+
+/// Names in the root that only one side knows, with what becomes of them.
+const FOREIGN: [(&str, &str); 7] = [
+    ("timerwheel", "messages with a time of delivery of their own stay undelivered: Java's timer"),
+    ("batchconsumequeue", "messages of inner batches (queue.type=BatchCQ) cannot be read"),
+    ("consumequeue_ext", "filter bitmaps of SQL92 consumers; every message is looked at instead"),
+    ("compaction", "compacted topics are served as they were sent"),
+    ("kvStore", "state of POP consumers (RocksDB): messages in flight are delivered again later"),
+    ("epochFileCheckpoint", "epochs of controller mode"),
+    ("tieredStore", "tiered storage: what is only there cannot be read"),
+];
+
+impl Look<'_> {
+    /// What `target` would do with the directory.
+    ///
+    /// # Errors
+    /// When the directory is no store or cannot be read.
+    pub fn preflight(&self, target: Target) -> Result<Preflight, Error> {
+        self.refuse_nothing()?;
+        let run = Run::list(self.disk, &self.settings.commit_log_path())?;
+        let mut told = Vec::new();
+        let mut tell = |effect, what: String| told.push(Verdict { effect, what });
+        let java = target != Target::Rockhopper;
+        let cut_from = if java { self.java_start(target, &run)? } else { i64::MAX };
+        let checked = self.check_cutting(cut_from, target == Target::Java49)?;
+        self.sizes(target, &run, &mut tell)?;
+        if java {
+            self.cuts(&checked, cut_from, &mut tell);
+            self.java_index(&mut tell)?;
+        } else {
+            ours(&checked, &mut tell);
+        }
+        self.foreign(target, &mut tell)?;
+        self.configs_for(target, &mut tell)?;
+        if checked.unclean {
+            let what = "abort is there: the last broker was killed, or still runs; be sure that \
+                        it does not. The start recovers as after a crash";
+            tell(Effect::Notes, what.into());
+        }
+        told.sort_by_key(|verdict| verdict.effect);
+        let bad = |verdict: &Verdict| verdict.effect <= Effect::Loses;
+        Ok(Preflight { safe: !told.iter().any(bad), verdicts: told, damage: checked.damage })
+    }
+
+    /// Where Java's recovery begins to read the log: at the newest file whose first record is whole
+    /// and old enough, else at the first one.
+    fn java_start(&self, target: Target, run: &Run) -> Result<i64, Error> {
+        let first = run.files.first().map_or(0, |file| file.start);
+        let fields = self.checkpoint_fields()?;
+        let settled = Settled::read(self, fields.as_ref())?;
+        let clean = settled == Settled::All;
+        if clean && target == Target::Java49 {
+            let from = run.files.len().saturating_sub(3);
+            return Ok(run.files.get(from).map_or(first, |file| file.start));
+        }
+        let safe_time = fields.as_ref().map_or(0, Fields::safe_time);
+        let queues = files::queues(self.disk, &self.settings.root)?;
+        let bytes = self.settings.consume_queue_file_bytes;
+        let known_end = QueueWalk::new(self.disk, queues, bytes)?.log_end()?;
+        for file in run.files.iter().rev() {
+            let one = Run { dir: run.dir.clone(), files: vec![file.clone()], strangers: vec![] };
+            let mut walk = LogWalk::new(self.disk, one, Vec::new(), 1 << 20);
+            if walk.step()? != Step::Record {
+                continue;
+            }
+            let stored = walk.record().map_or(0, |record| record.store_timestamp);
+            let early = if clean { file.start <= known_end } else { stored <= safe_time };
+            if stored != 0 && early {
+                return Ok(file.start);
+            }
+        }
+        Ok(first)
+    }
+
+    fn checkpoint_fields(&self) -> Result<Option<Fields>, Error> {
+        let mut bytes = Box::new([0; SIZE]);
+        let there = peek(self.disk, &self.path("checkpoint"), 0, &mut bytes[..])?;
+        Ok((there == SIZE).then_some(Fields(bytes)))
+    }
+
+    /// Files whose length is not the one of the settings.
+    fn sizes(
+        &self,
+        target: Target,
+        run: &Run,
+        tell: &mut impl FnMut(Effect, String),
+    ) -> Result<(), Error> {
+        let java = target != Target::Rockhopper;
+        let expected = self.settings.commit_log_file_bytes;
+        let last = run.files.last().map(|last| last.start);
+        for file in run.files.iter().filter(|file| file.len != expected) {
+            let path = run.path(file.start);
+            let (path, len) = (path.display(), file.len);
+            if len == 0 && Some(file.start) == last {
+                tell(Effect::Notes, format!("{path} is empty and is removed"));
+            } else if java {
+                let what = format!(
+                    "{path} has {len} bytes, mappedFileSizeCommitLog says {expected}: set it to \
+                     the size of the files, or move the file away"
+                );
+                tell(Effect::Refuses, what);
+            } else {
+                let what = format!("{path} has {len} bytes, expected {expected}");
+                tell(Effect::Notes, format!("{what}: if too short, what it lacks is set aside"));
+            }
+        }
+        let expected = self.settings.consume_queue_file_bytes;
+        let mut wrong = 0;
+        let mut first = String::new();
+        for (_, _, dir) in files::queues(self.disk, &self.settings.root)? {
+            let run = Run::list(self.disk, &dir)?;
+            for file in run.files.iter().filter(|file| file.len != expected) {
+                if wrong == 0 {
+                    first = run.path(file.start).display().to_string();
+                }
+                wrong += 1;
+            }
+        }
+        if wrong > 0 {
+            let what = format!("{wrong} queue files have not {expected} bytes, first {first}");
+            match java {
+                true => tell(Effect::Refuses, format!("{what}: move those queues away")),
+                false => tell(Effect::Rebuilds, format!("{what}: made anew from the log")),
+            }
+        }
+        Ok(())
+    }
+
+    /// What Java cuts off the log.
+    fn cuts(&self, checked: &Checked, from: i64, tell: &mut impl FnMut(Effect, String)) {
+        if let Some((at, lost)) = checked.cut {
+            let aside = self.set_aside().iter().any(|(from, to)| (*from..*to).contains(&at));
+            let what = if aside { "the broker set a range aside" } else { "there is no record" };
+            tell(
+                Effect::Loses,
+                format!(
+                    "its recovery reads the log from {from} on and ends at {at}, where {what} (or \
+                     one of a later version): everything behind is deleted, {lost} messages. \
+                     Restore the segment from a copy first, or stay with Rockhopper"
+                ),
+            );
+        } else if checked.damage.iter().any(|damage| damage.kind <= Kind::SetAside) {
+            tell(
+                Effect::Notes,
+                format!(
+                    "the damaged part of the log lies before {from}, where its recovery begins: \
+                     nothing is cut; readers pass over the damage or stumble there"
+                ),
+            );
+        }
+        let unit = |kind: &Kind| (Kind::QueueFile..=Kind::UnitLost).contains(kind);
+        if checked.damage.iter().any(|damage| unit(&damage.kind)) {
+            let what = "damaged queue units before the last three files of a queue stay as they \
+                        are: their messages are skipped. Start Rockhopper first, it mends them";
+            tell(Effect::Ignores, what.into());
+        }
+    }
+
+    /// Index files that Java deletes after an unclean stop.
+    fn java_index(&self, tell: &mut impl FnMut(Effect, String)) -> Result<(), Error> {
+        let fields = self.checkpoint_fields()?;
+        if Settled::read(self, fields.as_ref())? == Settled::All {
+            return Ok(());
+        }
+        let durable = fields.map_or(0, |fields| fields.get(Mark::IndexTime));
+        for (name, _) in files::index(self.disk, &self.settings.root)? {
+            let mut head = [0; HEADER];
+            peek(self.disk, &self.path("index").join(&name), 0, &mut head)?;
+            let header = Header::decode(&head);
+            if header.end_time > durable {
+                let entries = header.count.saturating_sub(1);
+                let what = format!(
+                    "index/{name} ends later than the checkpoint's index time: it is deleted, and \
+                     only what recovery reads is indexed again; {entries} keys, messages are not \
+                     affected. A clean stop of Rockhopper before avoids this"
+                );
+                tell(Effect::Rebuilds, what);
+            }
+        }
+        Ok(())
+    }
+
+    /// What only the other side knows.
+    fn foreign(&self, target: Target, tell: &mut impl FnMut(Effect, String)) -> Result<(), Error> {
+        let root = &self.settings.root;
+        let list = |dir: &std::path::Path| self.disk.list(dir).map_err(Error::io("list", dir));
+        let listed = list(root)?;
+        let has = |name: &str| listed.iter().any(|file| file.name == name);
+        if target != Target::Rockhopper {
+            for name in ["setaside", "queueends"].into_iter().filter(|name| has(name)) {
+                let what = "is Rockhopper's own and is left alone";
+                tell(Effect::Notes, format!("{name} {what}"));
+            }
+        } else {
+            for (name, what) in FOREIGN.into_iter().filter(|(name, _)| has(name)) {
+                tell(Effect::Ignores, format!("{name}: {what}"));
+            }
+            for file in listed.iter().filter(|file| file.name.starts_with("dledger-")) {
+                let what = "a DLedger log; its messages cannot be read";
+                tell(Effect::Ignores, format!("{}: {what}", file.name));
+            }
+            let queues = list(&self.path("consumequeue"))?;
+            if queues.iter().any(|file| !file.is_dir && file.name == "CURRENT") {
+                let what = "consumequeue is a RocksDB (storeType=defaultRocksDB): it is not read, \
+                            the queues are made anew from the log; consumer offsets in RocksDB \
+                            (config/consumerOffsets, config/rdb) are not taken over, so export \
+                            them to JSON with mqadmin first";
+                tell(Effect::Loses, what.into());
+            }
+        }
+        if target == Target::Java49 {
+            let dir = self.path("consumequeue").join(names::TIMER_TOPIC).join("0");
+            let bytes = self.settings.consume_queue_file_bytes;
+            let timed = ends(self.disk, &dir, bytes, 0)?;
+            if timed.max > timed.min {
+                let what = "messages in rmq_sys_wheel_timer: 4.9 has no timer, those not delivered \
+                            yet stay there";
+                tell(Effect::Ignores, what.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Configuration files that the broker cannot read, or that do not say everything yet.
+    fn configs_for(
+        &self,
+        target: Target,
+        tell: &mut impl FnMut(Effect, String),
+    ) -> Result<(), Error> {
+        let dir = self.path("config");
+        let listed = self.disk.list(&dir).map_err(Error::io("list", &dir))?;
+        for file in listed.iter().filter(|file| !file.is_dir) {
+            if let Some(name) = file.name.strip_suffix(".changes") {
+                let text = String::from_utf8_lossy(&self.config_text(name)).into_owned();
+                let waiting = config_journal::waiting(&text, &self.config_text(&file.name));
+                if waiting > 0 && target != Target::Rockhopper {
+                    let what = format!(
+                        "{waiting} changes of {name} stand in {} alone: stop Rockhopper cleanly \
+                         first, or they are lost",
+                        file.name
+                    );
+                    tell(Effect::Loses, what);
+                }
+                continue;
+            }
+            if file.name.ends_with(".bak") || file.name.ends_with(".tmp") {
+                continue;
+            }
+            let Some(why) = self.config_error(&file.name, file.len)? else { continue };
+            let backup = format!("{}.bak", file.name);
+            let backup = listed.iter().find(|other| other.name == backup);
+            let usable = match backup {
+                Some(backup) => self.config_error(&backup.name, backup.len)?.is_none(),
+                None => false,
+            };
+            match usable {
+                true => tell(
+                    Effect::Loses,
+                    format!(
+                        "config/{}: {why}; the .bak is taken, its last changes are lost",
+                        file.name
+                    ),
+                ),
+                false => tell(
+                    Effect::Loses,
+                    format!("config/{}: {why}, and no .bak: all that was in it is lost", file.name),
+                ),
+            }
+        }
+        for name in ["topics", "subscriptionGroups", "consumerOffsets", "rdb"] {
+            let is_there = listed.iter().any(|file| file.is_dir && file.name == name);
+            if is_there && target == Target::Rockhopper {
+                let what = "is a RocksDB and is not read; the JSON files count";
+                tell(Effect::Ignores, format!("config/{name} {what}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What Rockhopper does with damage.
+fn ours(checked: &Checked, tell: &mut impl FnMut(Effect, String)) {
+    for damage in &checked.damage {
+        let (count, label) = (damage.count, damage.kind.label());
+        match damage.kind {
+            Kind::Record | Kind::LogFilesMissing | Kind::SetAside => tell(
+                Effect::Notes,
+                format!("{count} {label}: set aside, everything behind stays readable"),
+            ),
+            Kind::LogFile | Kind::Config | Kind::RecordField => {}
+            _ => tell(Effect::Rebuilds, format!("{count} {label}: mended from the log")),
+        }
+    }
+}

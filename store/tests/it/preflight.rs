@@ -1,0 +1,101 @@
+//! What other brokers would do with a directory, told beforehand.
+
+use crate::look::{body, flip, log, made, parse};
+use crate::support::{NOW, TempDir, append, draft, open, small};
+use std::sync::Arc;
+use store::look::{Effect, Look, Preflight, Target};
+use store::{Disk, OsDisk, Settings};
+
+const FILE: u64 = 16 << 10;
+
+fn preflight(settings: &Settings, target: Target) -> Preflight {
+    let look = Look { disk: &OsDisk, settings, parse: &parse, watch: &|_| {} };
+    look.preflight(target).unwrap()
+}
+
+fn has(found: &Preflight, effect: Effect, part: &str) -> bool {
+    found.verdicts.iter().any(|verdict| verdict.effect == effect && verdict.what.contains(part))
+}
+
+const ALL: [Target; 4] = [Target::Java49, Target::Java53, Target::Java55, Target::Rockhopper];
+
+#[test]
+fn a_sound_directory_is_safe_for_everybody() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    made(&settings);
+    for target in ALL {
+        let found = preflight(&settings, target);
+        assert!(found.safe, "{target:?} {found:#?}");
+    }
+}
+
+#[test]
+fn java_cuts_what_its_recovery_reads_and_rockhopper_does_not() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    made(&settings);
+    let last = preflight_end(&settings) / FILE;
+    flip(&log(dir.path(), last), 100);
+    for target in [Target::Java49, Target::Java53, Target::Java55] {
+        let found = preflight(&settings, target);
+        let cut = format!("ends at {}", last * FILE);
+        assert!(has(&found, Effect::Loses, &cut), "{target:?} {found:#?}");
+    }
+    let found = preflight(&settings, Target::Rockhopper);
+    assert!(found.safe && has(&found, Effect::Notes, "set aside"), "{found:#?}");
+    // Back as it was, and damaged where no recovery reads.
+    flip(&log(dir.path(), last), 100);
+    flip(&log(dir.path(), 0), 100);
+    let found = preflight(&settings, Target::Java55);
+    assert!(found.safe && has(&found, Effect::Notes, "nothing is cut"), "{found:#?}");
+}
+
+fn preflight_end(settings: &Settings) -> u64 {
+    let look = Look { disk: &OsDisk, settings, parse: &parse, watch: &|_| {} };
+    look.check().unwrap().log_to.unsigned_abs()
+}
+
+#[test]
+fn sizes_abort_index_and_config_are_told() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    made(&settings);
+    std::fs::write(dir.path().join("abort"), "7").unwrap();
+    let other = Settings { commit_log_file_bytes: 32 << 10, ..settings.clone() };
+    let found = preflight(&other, Target::Java55);
+    assert!(has(&found, Effect::Refuses, "mappedFileSizeCommitLog"), "{found:#?}");
+    let other = Settings { consume_queue_file_bytes: 2_000, ..settings.clone() };
+    assert!(has(&preflight(&other, Target::Java55), Effect::Refuses, "queue files"));
+    assert!(has(&preflight(&other, Target::Rockhopper), Effect::Rebuilds, "queue files"));
+    std::fs::write(dir.path().join("config/topics.json"), "{").unwrap();
+    let found = preflight(&settings, Target::Java55);
+    assert!(has(&found, Effect::Loses, "config/topics.json"), "{found:#?}");
+    assert!(has(&found, Effect::Notes, "abort is there"), "{found:#?}");
+    assert!(!found.safe);
+    // As when the newest index file was never durable.
+    let path = dir.path().join("checkpoint");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[16..24].fill(0);
+    std::fs::write(&path, bytes).unwrap();
+    let found = preflight(&settings, Target::Java55);
+    assert!(has(&found, Effect::Rebuilds, "it is deleted"), "{found:#?}");
+}
+
+#[test]
+fn a_record_of_version_2_ends_the_log_for_4_9() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let store = open(&disk, &settings);
+    let topic = format!("%RETRY%{}", "g".repeat(200));
+    append(&store, NOW, draft("A", 0, &body(1)));
+    let at = append(&store, NOW + 1, draft(&topic, 0, &body(2))).log_offset;
+    append(&store, NOW + 2, draft("A", 0, &body(3)));
+    store.close().unwrap();
+    let found = preflight(&settings, Target::Java49);
+    let told = format!("ends at {at},");
+    assert!(has(&found, Effect::Loses, &told), "{found:#?}");
+    assert!(has(&found, Effect::Loses, "2 messages"), "{found:#?}");
+    assert!(preflight(&settings, Target::Java53).safe);
+}
