@@ -87,7 +87,11 @@ impl<'a> IndexWalk<'a> {
             } else {
                 let place = Place::at(&walk.dir.join(&name), len);
                 walk.damage.add(Kind::IndexFile, place, || {
-                    format!("the file has {len} bytes, expected {}", shape.file_bytes())
+                    let expected = shape.file_bytes();
+                    format!(
+                        "the file has {len} bytes, expected {expected}; if all have, look again \
+                         with -c broker.conf, which says maxHashSlotNum and maxIndexNum"
+                    )
                 });
             }
         }
