@@ -162,14 +162,18 @@ impl Store {
         if segments.is_ahead() { 0 } else { segments.file_bytes().unsigned_abs() }
     }
 
-    /// The absolute bound that the next log file would pass, if any. Without bounds nothing is
-    /// asked.
+    /// What the next log file would pass, if anything. A file for which there is no room is not
+    /// tried: the system would take all that is left, for a moment, from everybody.
     pub(crate) fn next_file_bound(&self) -> Option<Full> {
-        let settings = self.live();
-        if settings.store_bytes_max == 0 && settings.disk_free_bytes_min == 0 {
-            return None;
+        let (spaces, bytes) = (self.spaces().ok()?, self.log.segments.file_bytes().unsigned_abs());
+        let Space { total, free, available } = spaces.log;
+        if available < bytes {
+            let used = total.saturating_sub(free);
+            let next = self.log.segments.last().map_or(0, |last| last.end());
+            let bound = Bound::NoRoom { used, limit: used + available };
+            return Some(Full { path: self.log.segments.path(next), bound });
         }
-        self.bound_hit(self.spaces().ok()?, self.log.segments.file_bytes().unsigned_abs())
+        self.bound_hit(spaces, bytes)
     }
 
     /// What the store takes on the disk: the log's files whole, of queues and index what was

@@ -19,13 +19,15 @@ struct Measured {
 
 impl Measured {
     fn new() -> Arc<Self> {
-        let space = Mutex::new(Space { total: 1_000, free: 500, available: 500 });
+        let space =
+            Mutex::new(Space { total: 1_000 * FILE, free: 500 * FILE, available: 500 * FILE });
         Arc::new(Self { inner: SimDisk::new(5), space })
     }
 
-    /// Leaves so many of 1,000 units free.
+    /// Leaves so many of 1,000 log files' bytes free.
     fn leave(&self, free: u64) {
-        *self.space.lock().unwrap() = Space { total: 1_000, free, available: free };
+        let (total, free) = (1_000 * FILE, free * FILE);
+        *self.space.lock().unwrap() = Space { total, free, available: free };
     }
 }
 
@@ -206,4 +208,20 @@ fn free_bytes_are_kept_by_removing_then_by_refusing() {
     room(5);
     store.measure().unwrap();
     try_append(&store, "yes").unwrap();
+}
+
+#[test]
+fn a_file_that_has_no_room_is_not_tried() {
+    let (disk, store) = open_measured(|_| {});
+    fill(&store, 1).unwrap();
+    let (total, free) = (6 * FILE, FILE - 1);
+    *disk.space.lock().unwrap() = Space { total, free, available: free };
+    assert_eq!(fill(&store, 3), Err(AppendError::DiskFull));
+    let why = store.full().unwrap();
+    assert!(matches!(why.bound, Bound::NoRoom { used, .. } if used == 5 * FILE + 1), "{why}");
+    assert!(why.to_string().contains("no room for /store/commitlog/00000000000000016384"), "{why}");
+    assert_eq!(disk.list(Path::new("/store/commitlog")).unwrap().len(), 1);
+    *disk.space.lock().unwrap() = Space { total, free: 2 * FILE, available: 2 * FILE };
+    store.flush(NOW).unwrap();
+    fill(&store, 2).unwrap();
 }
