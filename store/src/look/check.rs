@@ -198,13 +198,17 @@ impl Check<'_> {
             work.advance(passed);
             self.counts.log_bytes += passed;
         };
-        let stale = self.may_be_cut();
+        // What a broker wrote since the walk began may lie in files that were not there yet.
+        let live = self.settled != Settled::All;
+        let stale = live || self.may_be_cut();
         let mut stale_units = 0;
         self.queues.finish(end, stale.then_some(&mut stale_units))?;
         if stale_units > 0 {
-            self.notes.push(format!(
-                "{stale_units} queue units lead behind the log's end; the next start drops them"
-            ));
+            let what = match live {
+                true => "a broker is writing there, or the next start drops them",
+                false => "the next start drops them",
+            };
+            self.notes.push(format!("{stale_units} queue units lead behind {end}: {what}"));
         }
         if let Some(index) = &mut self.index {
             index.finish(end, |at| self.queues.unknown.holds(at))?;

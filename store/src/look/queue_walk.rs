@@ -70,6 +70,8 @@ struct Queue {
     from: i64,
     buffer: Vec<u8>,
     units: u64,
+    /// A file that was looked for in vain.
+    missing: Option<i64>,
     /// What is wrong, unless the queue begins anew.
     damage: Tally,
 }
@@ -191,6 +193,7 @@ impl Queue {
             from: 0,
             buffer: Vec::new(),
             units: 0,
+            missing: None,
             damage: Tally::default(),
         }
     }
@@ -340,12 +343,14 @@ impl Queue {
         self.from = offset;
         self.buffer.clear();
         let start = self.file_of(offset * UNIT);
-        if self.run.files.binary_search_by_key(&start, |file| file.start).is_err() {
-            // A file that was made since; its name is known.
-            let last = self.run.files.last().map_or(0, |last| self.end(last.start));
-            if start != last {
-                return Ok(());
-            }
+        let lists = |run: &Run| run.files.binary_search_by_key(&start, |file| file.start).is_ok();
+        if !lists(&self.run) && self.missing != Some(start) {
+            // It may have been made since.
+            self.run = Run::list(reader.disk, &self.run.dir)?;
+            self.missing = Some(start);
+        }
+        if !lists(&self.run) {
+            return Ok(());
         }
         let path = self.run.path(start);
         let left = (self.end(start) / UNIT - offset).clamp(0, reader.units_at_once as i64);

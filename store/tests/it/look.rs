@@ -336,6 +336,33 @@ fn what_is_being_written_is_no_damage() {
 }
 
 #[test]
+fn files_that_come_while_it_is_looked_are_no_damage() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let store = open(&disk, &settings);
+    store.config().save("topics.json", "{\"A\":1,\"B\":2}").unwrap();
+    let more = |from: i64| {
+        for number in from..from + 200 {
+            append(&store, NOW + number * 100, draft("A", 0, &body(number)));
+        }
+        store.flush(NOW + (from + 200) * 100 + 60_000).unwrap();
+    };
+    more(0);
+    let begun = std::cell::Cell::new(false);
+    let watch = |_| {
+        if !begun.replace(true) {
+            more(200);
+        }
+    };
+    let look = Look { disk: &OsDisk, settings: &settings, parse: &parse, watch: &watch };
+    let found = look.check().unwrap();
+    assert!(begun.get() && found.sound, "{found:#?}");
+    assert!(found.records >= 200 && found.records < 400, "the walk has an end");
+    store.close().unwrap();
+}
+
+#[test]
 fn a_topic_that_was_deleted_and_made_again_is_sound() {
     let dir = TempDir::new();
     let settings = small(dir.path());
