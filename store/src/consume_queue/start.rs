@@ -282,8 +282,11 @@ impl Queue {
         is_right: &dyn Fn(Option<i64>, &Unit) -> bool,
     ) -> Result<Restored, Error> {
         let found = self.copied(queue_offset);
+        // A unit that leads to the record and says other tags was written in part.
         let is_same = |found: &Unit| (found.log_offset, found.size) == (unit.log_offset, unit.size);
-        if found.is_some_and(|found| is_same(&found) || is_right(Some(queue_offset), &found)) {
+        if found.is_some_and(|found| {
+            found == unit || !is_same(&found) && is_right(Some(queue_offset), &found)
+        }) {
             return Ok(Restored::Known);
         }
         if self.mend(queue_offset, unit)? { Ok(Restored::Mended) } else { Ok(Restored::Known) }
