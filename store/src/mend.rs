@@ -148,6 +148,7 @@ impl Store {
 
     /// Looks for the record of a place between those of its neighbours.
     fn seek(&self, queue: &Queue, name: QueueName<'_>, place: i64, unit: &Unit) -> Sought {
+        let (topic, _) = name;
         let sound = |near: i64| {
             let unit = queue.unit(near).filter(|unit| !unit.is_blank())?;
             self.log.leads_to(&unit, name, Some(near)).then_some(unit)
@@ -164,6 +165,8 @@ impl Store {
                 self.log.segments.start_for(known).max(self.log.min())
             }
         };
+        // Before that, a record of the same place belongs to a topic that was removed.
+        at = at.max(self.removed_topics.end_of(topic));
         let end = behind.map_or_else(|| self.log.readable_to(), |unit| unit.log_offset);
         let end = end.min(at.saturating_add(LOOKED_THROUGH_MAX));
         let mut reader = LogReader::default();
