@@ -145,7 +145,9 @@ impl CommitLog {
         if !matches!(magic, record::MAGIC_V1 | record::MAGIC_V2) {
             return None;
         }
-        self.slice(offset, usize::try_from(size).ok()?)
+        // A sector that was lost may end behind the size.
+        let size = usize::try_from(size).ok().filter(|size| *size >= record::FIXED_LEN)?;
+        self.slice(offset, size)
     }
 
     /// Whether a record of this topic and queue, and of this queue offset when one is given, is
