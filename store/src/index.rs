@@ -9,7 +9,7 @@ use crate::marks::index_hash;
 use crate::{Error, Settings};
 use message::hash::{java_hash, java_hash_from};
 use parking_lot::Mutex;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -143,7 +143,7 @@ impl Index {
                 _ => Loaded::Damaged("its header contradicts its entries"),
             });
         }
-        match file.repair(i64::MAX) {
+        match file.repair(i64::MAX, is_last) {
             Err(Error::Io { op: "read", .. }) => return Ok(Loaded::Damaged("cannot be read")),
             repaired => repaired?,
         }
@@ -154,8 +154,14 @@ impl Index {
     }
 
     fn remove_file(&self, listed: &Listed) -> Result<(), Error> {
-        let path = self.dir.join(&listed.name);
-        self.disk.remove(&path).map_err(Error::io("remove", &path))
+        self.remove_for_good(&self.dir.join(&listed.name))
+    }
+
+    /// Removes a file durably: one that came back would pass for keys of the records that were put
+    /// in the place of those it knew, or hide that files before it are gone.
+    fn remove_for_good(&self, path: &Path) -> Result<(), Error> {
+        self.disk.remove(path).map_err(Error::io("remove", path))?;
+        self.disk.sync_all(&self.dir).map_err(Error::io("sync", &self.dir))
     }
 
     /// Whether keys were lost at the start that the log may still have, from
@@ -178,10 +184,10 @@ impl Index {
                 break;
             }
             if last.header.begin_offset < log_end {
-                return last.repair(log_end);
+                return last.repair(log_end, false);
             }
             let path = last.path.clone();
-            self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+            self.remove_for_good(&path)?;
             files.all.pop();
         }
         Ok(())

@@ -21,6 +21,8 @@ pub(crate) const ENTRY: usize = 20;
 const BLOCK_SLOTS: usize = 1024;
 /// Entries that repair reads at once.
 const REPAIR_ENTRIES: usize = 50_000;
+/// What a disk writes or loses at once, bytes.
+const SECTOR: usize = 512;
 
 /// A key to be put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -297,24 +299,36 @@ impl IndexFile {
 
     /// After an unclean stop: keeps the entries up to the first one that cannot be right, and makes
     /// slots and header anew from them. Records from the header's end offset on have to be put
-    /// again.
-    pub(crate) fn repair(&mut self, log_end: i64) -> Result<(), Error> {
+    /// again. Of the newest file, which `may_be_torn`, an entry in two sectors may be there in
+    /// part.
+    pub(crate) fn repair(&mut self, log_end: i64, may_be_torn: bool) -> Result<(), Error> {
         let old = self.header;
         let mut slots = vec![0_i32; self.shape.slots as usize];
         let mut header = Header { end_time: old.begin_time, used_slots: 0, count: 1, ..old };
         header.end_offset = old.begin_offset;
         let mut chunk = Vec::new();
+        // The last entry that was taken, if its second part may be lost, and what was before it.
+        let mut doubtful: Option<(Header, IndexEntry)> = None;
         'all: while header.count < self.shape.entries as i32 {
             let left = self.shape.entries as usize - header.count as usize;
             chunk.resize(left.min(REPAIR_ENTRIES) * ENTRY, 0);
             let at = self.shape.entry_at(header.count as usize);
             self.file.read_at(at, &mut chunk).map_err(Error::io("read", &self.path))?;
             for bytes in chunk.as_chunks::<ENTRY>().0 {
-                let entry = IndexEntry::decode(bytes);
-                if !accept(&mut header, &mut slots, entry, log_end) {
+                let (entry, before) = (IndexEntry::decode(bytes), header);
+                let (first, second) = self.parts(header.count, bytes);
+                if may_be_torn && is_zero(first) && !second.is_empty()
+                    || !accept(&mut header, &mut slots, entry, log_end)
+                {
                     break 'all;
                 }
+                let is_doubtful = may_be_torn && is_zero(second) && !second.is_empty();
+                doubtful = is_doubtful.then_some((before, entry));
             }
+        }
+        if let Some((before, entry)) = doubtful {
+            slots[entry.hash as usize % self.shape.slots as usize] = entry.previous;
+            header = before;
         }
         if header.count == old.count {
             header.end_time = old.end_time;
@@ -325,6 +339,12 @@ impl IndexFile {
         self.write_header()?;
         self.zero_behind()?;
         self.sync()
+    }
+
+    /// What of an entry's bytes is in its first sector, and in the next one.
+    fn parts<'a>(&self, number: i32, bytes: &'a [u8; ENTRY]) -> (&'a [u8], &'a [u8]) {
+        let at = self.shape.entry_at(number as usize) as usize;
+        bytes.split_at((SECTOR - at % SECTOR).min(ENTRY))
     }
 
     /// Makes everything behind the last entry zeros, so that a later repair does not take old
@@ -363,6 +383,10 @@ impl IndexFile {
         self.dirty = true;
         self.file.write_at(at, bytes).map_err(Error::io("write", &self.path))
     }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }
 
 /// Takes one entry over into a header and slots that are made anew. The previous entry that it

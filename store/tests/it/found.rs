@@ -4,6 +4,7 @@ use crate::support::*;
 use simulator::{Loss, Op, SimDisk};
 use std::path::Path;
 use std::sync::Arc;
+use store::disk::Allocation;
 use store::{Append, AppendError, Disk, ReadStatus, Settings, Store};
 
 const ROOT: &str = "/store";
@@ -111,4 +112,82 @@ fn offsets_outlive_the_files_that_they_led_to() {
     sim.lose(Loss::All);
     let store = open(&disk, &settings);
     assert_eq!(store.max_offset("Rare", 0), 1, "the offset is not given again");
+}
+
+#[test]
+fn an_index_entry_that_was_written_in_part_is_put_again() {
+    // Entry 11 lies in two sectors, and one of them was not written when power was lost: the one
+    // with its time, or the one with its hash.
+    for (slots, lost) in [(188, 1024..2048), (190, 1020..1024)] {
+        let (sim, disk, settings) = new(1);
+        let settings = Settings { index_slots: slots, ..settings };
+        let store = open(&disk, &settings);
+        append(&store, NOW, draft("T", 0, "0"));
+        for number in 1..6 {
+            append(&store, NOW + 10_000, draft("T", 0, &number.to_string()));
+        }
+        store.flush(NOW + 10_000).unwrap();
+        drop(store);
+        sim.kill();
+        let path = sim.paths().into_iter().find(|path| path.starts_with("/store/index")).unwrap();
+        let len = sim.content(&path).unwrap().len() as u64;
+        let file = disk.open(&path, len, Allocation::Sparse).unwrap();
+        file.zero(lost).unwrap();
+        let store = open(&disk, &settings);
+        for number in 0..6 {
+            let times = if number == 0 { (0, NOW) } else { (NOW + 10_000, i64::MAX) };
+            for key in [format!("key-{number}"), format!("unique-{number}")] {
+                let found = store.query("T", &key, 32, times).records.len();
+                assert_eq!(found, 1, "{key}, {slots} slots");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_index_file_that_was_cut_does_not_come_back() {
+    let (sim, disk, settings) = new(1);
+    sim.order_names(false);
+    let store = open(&disk, &settings);
+    for number in 0..5 {
+        append(&store, NOW, draft("T", 0, &number.to_string()));
+    }
+    // Puts the keys.
+    store.query("T", "key-0", 32, (0, i64::MAX));
+    drop(store);
+    sim.kill();
+    // The index is mended and durable, the log is not.
+    drop(open(&disk, &settings));
+    let has_index = || sim.paths().iter().any(|path| path.starts_with("/store/index"));
+    sim.lose(Loss::All);
+    assert!(has_index());
+    let store = open(&disk, &settings);
+    assert!(store.max_log_offset() == 0 && !has_index());
+    append(&store, NOW, draft("T", 0, "new"));
+    store.sync().unwrap();
+    drop(store);
+    sim.lose(Loss::All);
+    let store = open(&disk, &settings);
+    assert_eq!(bodies(&store, "T", 0), ["new"]);
+    assert_eq!(store.query("T", "key-new", 32, (0, i64::MAX)).records.len(), 1);
+}
+
+#[test]
+fn a_key_leads_to_no_record_whose_length_was_lost() {
+    let (sim, disk, settings) = new(1);
+    let store = open(&disk, &settings);
+    let [_, second, _] = ["a", "b", "c"].map(|body| append(&store, NOW, draft("T", 0, body)));
+    store.flush(NOW).unwrap();
+    drop(store);
+    sim.kill();
+    let path = Path::new(ROOT).join("commitlog/00000000000000000000");
+    let log = disk.open(&path, settings.commit_log_file_bytes, Allocation::Reserved).unwrap();
+    let at = second.log_offset as u64;
+    log.zero(at..at + 4).unwrap();
+    let store = open(&disk, &settings);
+    for (key, found) in [("key-a", 1), ("key-b", 0), ("key-c", 1)] {
+        let records = store.query("T", key, 32, (0, i64::MAX)).records;
+        assert_eq!(records.len(), found, "{key}: {records:?}");
+    }
+    assert_eq!(store.message_at(second.log_offset), None);
 }
