@@ -42,6 +42,8 @@ fn walk_log(world: &mut World<'_>, outage: Outage) -> Verdict<Log> {
     let mut seen = BTreeSet::new();
     let mut at = from;
     let mut file = (i64::MIN, Vec::new());
+    // The time of the last record, and whether there was damage since.
+    let (mut newest, mut behind_damage) = (0, false);
     while at < to {
         let start = at - at % file_bytes;
         if file.0 != start {
@@ -62,14 +64,21 @@ fn walk_log(world: &mut World<'_>, outage: Outage) -> Verdict<Log> {
                 if !seen.insert(id) {
                     return Err(format!("no phantom: message {id} is there twice, at {at} too"));
                 }
-                if world.model.messages[id].is_torn {
+                // What the clock set back is not told from left-overs.
+                let is_stale = behind_damage && record.store_time < newest;
+                if !is_stale {
+                    (newest, behind_damage) = (record.store_time, false);
+                }
+                let message = &mut world.model.messages[id];
+                message.is_torn |= is_stale && outage.power && at > world.model.durable_to;
+                if message.is_torn {
                     world.model.lose_torn(id, &record);
                 } else {
                     log.insert(record.log_offset, (id, record));
                 }
             }
             Entry::Blank => at = start + file_bytes,
-            _ if world.has_damage => at += 1,
+            _ if world.has_damage => (at, behind_damage) = (at + 1, true),
             other => return Err(format!("log: no record at {at} of {from}..{to}: {other:?}")),
         }
     }
@@ -105,7 +114,7 @@ fn known(world: &mut World<'_>, record: &Record, outage: Outage) -> Verdict<usiz
         }
         _ => {}
     }
-    if !same_properties(&message.properties, &record.properties) && !message.is_torn {
+    if !same_properties(&message.properties, record) && !message.is_torn {
         let is_durable = at + record.size as i64 <= world.model.durable_to;
         if !outage.power || is_durable || !lost_a_sector(&message.properties, &record.properties) {
             return Err(format!("no other body: message {id} at {at} has other properties"));
@@ -115,10 +124,10 @@ fn known(world: &mut World<'_>, record: &Record, outage: Outage) -> Verdict<usiz
     Ok(id)
 }
 
-/// The store may put a checksum behind the properties.
-fn same_properties(sent: &[u8], stored: &[u8]) -> bool {
-    let Some(rest) = stored.strip_prefix(sent) else { return false };
-    rest.is_empty() || rest.starts_with(b"__CRC32#\x01") && rest.len() == 20
+/// The store may put a checksum behind the properties; a part of it may be lost as one of them.
+fn same_properties(sent: &[u8], record: &Record) -> bool {
+    let Some(rest) = record.properties.strip_prefix(sent) else { return false };
+    rest.is_empty() || rest.starts_with(b"__CRC32#\x01") && rest.len() == 20 && record.seal_holds
 }
 
 /// A part of what was not durable reads as zeros.
@@ -338,10 +347,12 @@ fn unit_agrees(store: &Store, topic: &str, queue_id: i32, record: &Record) -> Ve
     Ok(())
 }
 
-/// The index finds every record by each of its keys, once, and nothing else.
+/// The index finds every record by each of its keys, once, and nothing else. Keys go with the log
+/// file, also when power loss brings that back.
 fn index_agrees(world: &mut World<'_>, log: &Log) -> Verdict {
     let mut expected: BTreeMap<(String, String), BTreeSet<usize>> = BTreeMap::new();
-    for (id, record) in log.values() {
+    let messages = &world.model.messages;
+    for (id, record) in log.values().filter(|(id, _)| !messages[*id].has_expired) {
         for key in [format!("key-{id}"), format!("unique-{id}"), format!("shared-{}", id % 9)] {
             expected.entry((record.topic.clone(), key)).or_default().insert(*id);
         }
@@ -453,7 +464,9 @@ pub(crate) fn reads_skip_nothing(world: &mut World<'_>, place: Place, offset: i6
         if world.plan.is_sync() && log_end > world.model.durable_to {
             return Err(format!("SYNC_FLUSH shows what is durable: {name}: {id}"));
         }
-        given.insert(record.queue_offset, id);
+        if !world.model.messages[id].is_torn {
+            given.insert(record.queue_offset, id);
+        }
     }
     let Some(queue) = world.model.queues.get(&place) else {
         return if given.is_empty() { Ok(()) } else { Err(format!("no phantom: {name}")) };
@@ -480,7 +493,7 @@ pub(crate) fn written(world: &mut World<'_>, id: usize, log_offset: i64) -> Verd
         Entry::Record(record)
             if record.log_offset == log_offset
                 && world.model.id_of(&record) == Some(id)
-                && same_properties(&world.model.messages[id].properties, &record.properties) =>
+                && same_properties(&world.model.messages[id].properties, &record) =>
         {
             Ok(record)
         }

@@ -13,6 +13,8 @@ pub(crate) struct Record {
     pub(crate) topic: String,
     pub(crate) body: Vec<u8>,
     pub(crate) properties: Vec<u8>,
+    /// The checksum at the end of the properties, if there is one, is that of the record.
+    pub(crate) seal_holds: bool,
 }
 
 /// What begins at a place of the log.
@@ -85,6 +87,7 @@ fn record(whole: &[u8], long_topic: bool) -> Option<Entry> {
     }
     let topic = String::from_utf8(topic.to_vec()).ok()?;
     let size = whole.len();
+    let seal_holds = seal_holds(whole);
     Some(Entry::Record(Record {
         size,
         log_offset,
@@ -95,7 +98,18 @@ fn record(whole: &[u8], long_topic: bool) -> Option<Entry> {
         topic,
         body,
         properties,
+        seal_holds,
     }))
+}
+
+/// Whether the record ends with no `__CRC32#`, or with that of all before it: ten digits, the least
+/// significant one first.
+fn seal_holds(whole: &[u8]) -> bool {
+    let (before, seal) = whole.split_at(whole.len().saturating_sub(20));
+    let Some(digits) = seal.strip_prefix(b"__CRC32#\x01") else { return true };
+    let digits = digits.strip_suffix(b"\x02").unwrap_or_default();
+    let said = digits.iter().rev().fold(0, |crc, digit| crc * 10 + u64::from(digit & 0xF));
+    said == u64::from(crc32(before) & 0x7FFF_FFFF)
 }
 
 impl Record {
@@ -199,6 +213,7 @@ mod tests {
             (185, "TopicT", &b"hello"[..])
         );
         assert_eq!((record.queue_id, record.store_time), (1, 0x01a1_fd4b_7e7d));
+        assert!(record.seal_holds);
         let keys = ["7F0000010000000000000000000A0000", "k1", "k2", "T#TagA"];
         let mut hashes = record.key_hashes();
         let mut expected = keys.map(|key| key_hash("TopicT", key));

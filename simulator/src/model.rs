@@ -43,6 +43,8 @@ pub(crate) struct Message {
     pub(crate) state: State,
     /// Some of its properties were lost with a sector that was not durable.
     pub(crate) is_torn: bool,
+    /// Its log file was removed for its age or for room.
+    pub(crate) has_expired: bool,
 }
 
 /// One life of a queue.
@@ -132,6 +134,7 @@ impl Model {
             properties: draft.properties.to_vec(),
             state: State::Unknown,
             is_torn: false,
+            has_expired: false,
         });
         (id, draft)
     }
@@ -191,9 +194,12 @@ impl Model {
     /// The messages before `log_min` have expired.
     pub(crate) fn expire(&mut self, log_min: i64) {
         for message in &mut self.messages {
-            if let State::Stored(at) = message.state
-                && at.log_offset < log_min
-            {
+            let (State::Stored(at) | State::Removed(at)) = message.state else { continue };
+            if at.log_offset >= log_min {
+                continue;
+            }
+            message.has_expired = true;
+            if let State::Stored(at) = message.state {
                 message.state = State::Removed(at);
                 if !message.is_half {
                     let queue = self.queues.entry(message.place).or_default();

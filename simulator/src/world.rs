@@ -552,7 +552,9 @@ impl<'a> World<'a> {
         say!(self, "the disk has room");
         self.now += 500;
         self.flush()?;
-        if !self.is_over() && self.store().refusal().is_some() && !self.armed {
+        // What `retain` saw of the ratios is looked at again every second.
+        let measured = self.store().measure();
+        if !self.is_over() && measured.is_ok() && self.store().refusal().is_some() && !self.armed {
             let refusal = self.store().refusal();
             return Err(format!("sends are taken again when there is room: {refusal:?}"));
         }
