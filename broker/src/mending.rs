@@ -3,11 +3,11 @@
 //! that their queues cannot have.
 
 use crate::groups::Groups;
-use crate::offsets::{Lost, Offsets};
+use crate::offsets::Offsets;
 use crate::topics::{Topics, simple};
 use message::names;
 use remoting::body::topic::TopicConfig;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use store::{ConfigOrigin, Store};
 
 /// The most queues that a directory is believed to stand for.
@@ -81,36 +81,24 @@ pub(crate) fn make_groups(
 }
 
 /// Sees to it that no group is sent back to the start, or behind the end, by what is lost.
-pub(crate) fn check_offsets(
-    offsets: &Offsets,
-    groups: &Groups,
-    store: &Store,
-    origin: ConfigOrigin,
-) {
-    let known = groups.snapshot().subscription_group_table;
-    let known: BTreeSet<String> = known
-        .keys()
-        .filter(|group| !names::is_system_group(group) && !Groups::is_own(group))
-        .map(ToString::to_string)
-        .collect();
+///
+/// A broker writes the file before it takes a message, whether a group has committed or not, and a
+/// Java broker within ten seconds: without it, a log with messages says that it was lost.
+pub(crate) fn check_offsets(offsets: &Offsets, store: &Store, origin: ConfigOrigin) {
     let is_lost = match origin {
         ConfigOrigin::File | ConfigOrigin::Backup => false,
         ConfigOrigin::Damaged => true,
-        ConfigOrigin::Missing => !known.is_empty() && store.max_log_offset() > 0,
+        ConfigOrigin::Missing => store.max_log_offset() > 0,
     };
     if is_lost {
         tracing::error!(
-            groups = known.len(),
             "neither consumerOffset.json nor its .bak can be used: where groups were is lost. None \
              is sent to the start: each goes on where its consumers' consumeFromWhere says, which \
              is the end unless they say otherwise, and would miss what it had not consumed. Before \
              starting them, restore the file, or set the groups to a time: mqadmin \
              resetOffsetByTime"
         );
-        offsets.set_lost(match origin {
-            ConfigOrigin::Damaged => Lost::Everybody,
-            _ => Lost::Groups(known),
-        });
+        offsets.set_lost();
     }
     let moved = offsets.keep_within(|topic, queue_id| {
         let ends = (store.min_offset(topic, queue_id), store.max_offset(topic, queue_id));

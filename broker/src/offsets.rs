@@ -12,7 +12,7 @@ use remoting::body::data_version::DataVersion;
 use remoting::json::BodyError;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 /// A new data version after this many commits (Java: `consumerOffsetUpdateVersionStep`).
 const COMMITS_A_VERSION: u64 = 500;
@@ -29,19 +29,7 @@ pub struct Offsets {
     /// Commits that no data version counts yet.
     commits: AtomicU64,
     changes: AtomicU64,
-    lost: RwLock<Lost>,
-}
-
-/// Of which groups the committed offsets were lost, so that their absence says nothing.
-#[derive(Debug, Default)]
-pub enum Lost {
-    /// Of none.
-    #[default]
-    Nobody,
-    /// Of these.
-    Groups(BTreeSet<String>),
-    /// Of any that there may have been.
-    Everybody,
+    lost: AtomicBool,
 }
 
 /// A committed offset that was moved to where its queue has messages.
@@ -291,18 +279,15 @@ impl Offsets {
         with.map(|(group, _)| group.to_string()).collect()
     }
 
-    /// Notes that what groups had committed is lost.
-    pub fn set_lost(&self, lost: Lost) {
-        *self.lost.write() = lost;
+    /// Notes that what groups had committed is lost: that there is nothing of a group does not say
+    /// that it is a new one.
+    pub fn set_lost(&self) {
+        self.lost.store(true, Ordering::Relaxed);
     }
 
-    /// Whether what a group had committed is lost: it is no new one.
-    pub fn is_lost(&self, group: &str) -> bool {
-        match &*self.lost.read() {
-            Lost::Nobody => false,
-            Lost::Groups(groups) => groups.contains(group),
-            Lost::Everybody => true,
-        }
+    /// Whether what groups had committed is lost.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Grows with every change that the file should hold.

@@ -76,7 +76,8 @@ impl Broker {
         });
         let offsets_saved = offsets.changes();
         mending::make_groups(&groups, &offsets, &store, groups_from, now);
-        mending::check_offsets(&offsets, &groups, &store, from);
+        mending::check_offsets(&offsets, &store, from);
+        let has_offsets = from != ConfigOrigin::Missing;
         let delays = load_delays(files, &store);
         let request_modes = RequestModes::default();
         files.load("messageRequestMode.json", |text| request_modes.load(text).ok());
@@ -108,6 +109,9 @@ impl Broker {
             saved_offsets,
         };
         broker.save_tables(now);
+        if !has_offsets && !broker.offsets.is_lost() {
+            broker.save("consumerOffset.json", &broker.offsets.to_json(now));
+        }
         Ok(broker)
     }
 

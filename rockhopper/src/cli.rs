@@ -20,7 +20,7 @@ Examples:
   rockhopper namesrv -c namesrv.conf        with Java's files, keys and flags
   rockhopper broker  -c broker.conf -n 10.0.0.1:9876
 
-  rockhopper store verify data/store        whether the files of a store are sound
+  rockhopper store verify data              whether the files of a store are sound
 
 Exit status: 0 stopped cleanly, 1 failed while running, 2 wrong usage, 74 the disk failed,
 78 wrong configuration.")]

@@ -59,7 +59,8 @@ impl fmt::Display for Diagnostic {
         let mut margin = 1;
         if let Some(place) = &self.place {
             let Some(at) = place.at else {
-                writeln!(f, " --> {}", place.source)?;
+                let label = if self.label.is_empty() { "" } else { ": " };
+                writeln!(f, " --> {}{label}{}", place.source, self.label)?;
                 return write_help(f, margin, self.help.as_deref());
             };
             margin = at.line.to_string().len();
@@ -145,7 +146,10 @@ error: `SYSC_MASTER` is not a value of brokerRole
             help: None,
             ..found
         };
-        assert_eq!(elsewhere.to_string().lines().nth(1), Some(" --> -n"));
+        assert_eq!(
+            elsewhere.to_string().lines().nth(1),
+            Some(" --> -n: expected ASYNC_MASTER, SYNC_MASTER or SLAVE")
+        );
     }
 
     #[test]

@@ -46,14 +46,16 @@ impl ConfigJournal {
 
     /// Adds a change, durably. `false`: there is no room, the file has to be written as a whole.
     pub fn append(&mut self, change: &str) -> Result<bool, Error> {
-        let record = self.record(change);
+        let mut record = self.record(change);
         let end = self.at + record.len() as u64;
-        if end > SIZE {
+        // Zeros tell the end from damage; the next change is written over them.
+        record.extend([0; HEAD]);
+        if self.at + record.len() as u64 > SIZE {
             return Ok(false);
         }
-        let path = self.path.clone();
+        let (path, at) = (self.path.clone(), self.at);
         let file = self.file()?;
-        file.write_at(end - record.len() as u64, &record).map_err(Error::io("write", &path))?;
+        file.write_at(at, &record).map_err(Error::io("write", &path))?;
         file.sync(0..SIZE).map_err(Error::io("sync", &path))?;
         self.at = end;
         Ok(true)
@@ -93,6 +95,18 @@ impl ConfigJournal {
         while let Some(change) = self.next(&bytes) {
             self.at += (HEAD + change.len()) as u64;
             changes.push(change);
+        }
+        let rest = usize::try_from(self.at).ok().and_then(|at| bytes.get(at..));
+        let behind = rest.and_then(|rest| rest.get(..HEAD)).unwrap_or_default();
+        if !changes.is_empty() && behind.iter().any(|byte| *byte != 0) {
+            tracing::error!(
+                path = %self.path.display(),
+                offset = self.at,
+                changes = changes.len(),
+                "what follows these changes is damaged: those behind are lost, unless it is the \
+                 one that was being written when the broker died. Look whether the newest topics \
+                 and groups are there"
+            );
         }
         changes
     }

@@ -33,7 +33,7 @@ pub fn query(
     if header.set_zero_if_not_found == Some(false) {
         return not_found("Not found, do not set to zero, maybe this group boot first");
     }
-    if broker.offsets.is_lost(&header.consumer_group) {
+    if broker.offsets.is_lost() {
         // It was somewhere, and most likely not at the start.
         return not_found(
             "Not found, the offsets of this group were lost with consumerOffset.json",

@@ -136,11 +136,21 @@ async fn a_damaged_offset_file_falls_back_and_never_to_zero() {
         world.restart_after(|dir| spoil_both(dir, "consumerOffset.json", how)).await;
         let client = world.client();
         assert_eq!(query(&client, "g").await, -1, "{how}");
-        // A group that never was there starts at the first message, as everywhere.
-        assert_eq!(query(&client, "new").await, if how == 5 { 0 } else { -1 }, "{how}");
+        assert_eq!(query(&client, "new").await, -1, "{how}: nobody knows that it is new");
         commit(&client, "g", 2).await;
         assert_eq!(query(&client, "g").await, 2, "{how}");
     }
+}
+
+#[tokio::test]
+async fn a_group_that_never_committed_starts_at_the_first_message() {
+    let mut world = world().await;
+    for _ in 0..2 {
+        assert_eq!(query(&world.client(), "new").await, 0);
+        world.restart().await;
+    }
+    world.restart_after(|dir| std::fs::remove_dir_all(dir.join("config")).unwrap()).await;
+    assert_eq!(query(&world.client(), "new").await, -1, "with all of config gone nobody knows");
 }
 
 #[tokio::test]

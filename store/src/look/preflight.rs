@@ -66,8 +66,7 @@ pub struct Preflight {
 }
 
 /// Names in the root that only one side knows, with what becomes of them.
-const FOREIGN: [(&str, &str); 7] = [
-    ("timerwheel", "messages with a time of delivery of their own stay undelivered: Java's timer"),
+const FOREIGN: [(&str, &str); 6] = [
     ("batchconsumequeue", "messages of inner batches (queue.type=BatchCQ) cannot be read"),
     ("consumequeue_ext", "filter bitmaps of SQL92 consumers; every message is looked at instead"),
     ("compaction", "compacted topics are served as they were sent"),
@@ -274,15 +273,29 @@ impl Look<'_> {
                 tell(Effect::Loses, what.into());
             }
         }
-        if target == Target::Java49 {
-            let dir = self.path("consumequeue").join(names::TIMER_TOPIC).join("0");
-            let bytes = self.settings.consume_queue_file_bytes;
-            let timed = ends(self.disk, &dir, bytes, 0)?;
-            if timed.max > timed.min {
-                let what = "messages in rmq_sys_wheel_timer: 4.9 has no timer, those not delivered \
-                            yet stay there";
-                tell(Effect::Ignores, what.into());
-            }
+        self.undelivered(target, tell)
+    }
+
+    /// Messages that wait in the log for something that the broker does not do.
+    fn undelivered(
+        &self,
+        target: Target,
+        tell: &mut impl FnMut(Effect, String),
+    ) -> Result<(), Error> {
+        let waits = |topic: &str| -> Result<bool, Error> {
+            let dir = self.path("consumequeue").join(topic).join("0");
+            let queue = ends(self.disk, &dir, self.settings.consume_queue_file_bytes, 0)?;
+            Ok(queue.max > queue.min)
+        };
+        if matches!(target, Target::Java49 | Target::Rockhopper) && waits(names::TIMER_TOPIC)? {
+            let what = "messages in rmq_sys_wheel_timer: it has no timer, those not delivered yet \
+                        stay there until a 5.x Java broker has the directory again";
+            tell(Effect::Loses, what.into());
+        }
+        if target == Target::Rockhopper && waits(names::TRANS_HALF_TOPIC)? {
+            let what = "half messages in RMQ_SYS_TRANS_HALF_TOPIC: nobody is asked about those \
+                        that are open; they wait until a Java broker has the directory again";
+            tell(Effect::Ignores, what.into());
         }
         Ok(())
     }
