@@ -7,8 +7,8 @@ use crate::log_reader::record_len;
 use crate::segments::{Segment, Segments};
 use crate::{Error, FlushMode, Settings};
 use bytes::Bytes;
-use message::names;
 use message::record::{self, Entry};
+use message::{names, sys_flag};
 use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
@@ -211,8 +211,8 @@ impl CommitLog {
     }
 }
 
-/// Whether `bytes` are the record that a unit of a queue leads to. Units of light queues lead to
-/// records of other topics.
+/// Whether `bytes` are the record that a unit of a queue leads to: none that no queue shows. Units
+/// of light queues lead to records of other topics.
 pub(crate) fn is_record_of(
     bytes: &[u8],
     unit: &Unit,
@@ -224,7 +224,7 @@ pub(crate) fn is_record_of(
     let is_own = record.topic == topic
         && record.queue_id == queue_id
         && place.is_none_or(|place| record.queue_offset == place);
-    is_whole && (is_own || names::is_lmq(topic))
+    is_whole && sys_flag::is_visible(record.sys_flag) && (is_own || names::is_lmq(topic))
 }
 
 fn i32_at(bytes: &[u8], at: usize) -> i32 {

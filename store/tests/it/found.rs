@@ -191,3 +191,23 @@ fn a_key_leads_to_no_record_whose_length_was_lost() {
     }
     assert_eq!(store.message_at(second.log_offset), None);
 }
+
+#[test]
+fn a_read_that_fails_shows_no_half_message() {
+    let (sim, disk, settings) = new(1);
+    let store = open(&disk, &settings);
+    // Half messages have queue offset 0, as the first message of the queue.
+    let half = message::sys_flag::TRANSACTION_PREPARED;
+    append(&store, NOW, message::Draft { sys_flag: half, ..draft("T", 0, "half") });
+    append(&store, NOW, draft("T", 0, "first"));
+    store.flush(NOW).unwrap();
+    drop(store);
+    sim.kill();
+    let store = open(&disk, &settings);
+    for fails in 0..4 {
+        sim.fail(Op::Read, fails, false);
+        read(&store, "T", 0, 0);
+        sim.heal();
+        assert_eq!(bodies(&store, "T", 0), ["first"], "failing read {fails}");
+    }
+}
