@@ -3,7 +3,7 @@
 
 use crate::checkpoint::{Checkpoint, Mark};
 use crate::commit_log::CommitLog;
-use crate::consume_queue::{Restored, Unit};
+use crate::consume_queue::{Queue, Restored, Unit};
 use crate::index::{Index, IndexKey};
 use crate::log_reader::LogReader;
 use crate::marks::Marks;
@@ -117,8 +117,17 @@ impl Recovery<'_> {
         for gap in self.gaps.iter().filter(|gap| gap.from < end) {
             self.set_aside(gap.from, gap.to.min(end), "its file was shorter or is missing")?;
         }
+        let is_foreign = self.checkpoint.durable_to().is_none();
+        for topic in self.queues.topics() {
+            for id in self.queues.ids(&topic) {
+                let Some(queue) = self.queues.find(&topic, id) else { continue };
+                queue.truncate(end)?;
+                if is_foreign && queue.log_end() > start {
+                    self.drop_stale(&queue, (&topic, id), start)?;
+                }
+            }
+        }
         for queue in self.queues.all() {
-            queue.truncate(end)?;
             queue.settle()?;
             queue.expire(self.log.min())?;
         }
@@ -180,11 +189,51 @@ impl Recovery<'_> {
         }
     }
 
-    /// After a clean stop only what no queue knows has to be looked at: half messages at the end.
+    /// Drops the last units of a queue that lead into what was scanned, though no record of theirs
+    /// is there: Java leaves old units behind the end of a queue that it cut.
+    fn drop_stale(&self, queue: &Queue, name: (&str, i32), start: i64) -> Result<(), Error> {
+        let is_stale = |place: i64, unit: &Unit| {
+            let is_known =
+                unit.log_offset >= start && !self.aside.overlaps(unit.log_offset, unit.log_end());
+            is_known && !self.log.leads_to(unit, name, Some(place)) && {
+                // Java puts a record whose place is not the next one at the end.
+                let claimed = self.queue_offset_at(unit.log_offset);
+                let claimed = claimed.filter(|_| self.log.leads_to(unit, name, None));
+                claimed.is_none_or(|claimed| {
+                    let there = queue.raw_unit(claimed).filter(|_| claimed < place);
+                    there.is_some_and(|there| there.log_offset == unit.log_offset)
+                })
+            }
+        };
+        let dropped = queue.drop_stale(&is_stale)?;
+        if dropped > 0 {
+            let (topic, id) = name;
+            tracing::warn!(topic, id, dropped, "old queue units behind a cut are dropped");
+        }
+        Ok(())
+    }
+
+    fn queue_offset_at(&self, at: i64) -> Option<i64> {
+        let segment = self.log.segments.find(at)?;
+        match LogReader::default().entry(&segment, at, false) {
+            Ok(Ok(Entry::Message(record))) => Some(record.queue_offset),
+            _ => None,
+        }
+    }
+
+    /// After our own clean stop only what no queue knows has to be looked at: half messages at the
+    /// end. Another broker may have cut the log and left old units behind, so that no unit says
+    /// where its log ends: its last three files are read, as Java does.
     fn clean_start(&self) -> i64 {
         let queues_end = self.queues.all().iter().map(|queue| queue.log_end()).max().unwrap_or(0);
+        let Some(noted) = self.checkpoint.durable_to() else {
+            let files = 2 * self.log.segments.file_bytes();
+            let from = (self.last_sound_segment(i64::MAX) - files).max(self.log.min());
+            return self.not_behind_index(from.min(self.boundary_before(queues_end)));
+        };
+        // A unit that leads behind the end is wrong, or was left there: the last file tells which.
         let at_end = self.log.segments.last().is_some_and(|last| last.end() == queues_end);
-        let is_sound = at_end || self.is_boundary(queues_end);
+        let is_sound = queues_end <= noted && (at_end || self.is_boundary(queues_end));
         let start = if is_sound { queues_end } else { self.last_sound_segment(i64::MAX) };
         self.not_behind_index(start)
     }
@@ -251,7 +300,6 @@ impl Recovery<'_> {
     fn time_at(&self, start: i64) -> i64 {
         match self.checkpoint.durable_to() {
             Some(at) if at <= start => self.checkpoint.get(Mark::LogTime),
-            None if self.clean && self.lost_from.is_none() => self.checkpoint.get(Mark::LogTime),
             _ => 0,
         }
     }
@@ -350,6 +398,9 @@ impl Recovery<'_> {
         if record.log_offset != at {
             return Ok(Found::Damage("a record of another place".into()));
         }
+        if self.is_left_over(&record, scanned) {
+            return Ok(Found::Damage("a record that is older than the log's end".into()));
+        }
         if !self.clean && looks_torn(&record) {
             if !self.is_followed(segment, at + record.total_size() as i64) {
                 return Ok(Found::Damage("properties have a sector of zeros".into()));
@@ -360,6 +411,37 @@ impl Recovery<'_> {
             scanned.again_from = Some(scanned.again_from.map_or(from, |known| known.min(from)));
         }
         Ok(Found::Record { end: at + record.total_size() as i64, time: record.store_timestamp })
+    }
+
+    /// Whether an old record begins where another broker's log ends, by chance: after its clean
+    /// stop the checkpoint has the last record's time; the log goes back from it and never reaches
+    /// it again.
+    fn is_left_over(&self, record: &Record<'_>, scanned: &Scanned) -> bool {
+        let last = self.checkpoint.get(Mark::LogTime);
+        let is_behind = self.clean
+            && self.checkpoint.durable_to().is_none()
+            && scanned.records > 0
+            && scanned.newest_time == last
+            && record.store_timestamp < last;
+        is_behind && !self.reaches(record.log_offset, last)
+    }
+
+    /// Whether a record of `time` or later stands in the row of records that begins at `at`.
+    fn reaches(&self, mut at: i64, time: i64) -> bool {
+        let mut reader = LogReader::default();
+        while let Some(segment) = self.log.segments.find(at) {
+            match reader.entry(&segment, at, false) {
+                Ok(Ok(Entry::Message(record))) if record.log_offset == at => {
+                    if record.store_timestamp >= time {
+                        return true;
+                    }
+                    at += record.total_size() as i64;
+                }
+                Ok(Ok(Entry::Blank { .. })) => at = segment.end(),
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// Whether a record or blank begins at `at`: one that looks torn and has another one behind it

@@ -109,7 +109,7 @@ impl Queue {
     }
 
     /// Reads a unit of a file, whatever the tail says.
-    fn raw_unit(&self, offset: i64) -> Option<Unit> {
+    pub(crate) fn raw_unit(&self, offset: i64) -> Option<Unit> {
         let mut bytes = [0; UNIT_LEN];
         let segment = self.segments.find(offset * UNIT)?;
         segment.file.read_at((offset * UNIT - segment.start) as u64, &mut bytes).ok()?;
@@ -338,14 +338,37 @@ impl Queue {
         Ok(())
     }
 
-    /// Drops the units of records at or behind `log_end`.
+    /// Drops the units of records that do not end at or before `log_end`.
     pub(crate) fn truncate(&self, log_end: i64) -> Result<(), Error> {
         if self.log_end() <= log_end {
             return Ok(());
         }
         self.write()?;
         let first = self.segments.first().map_or(0, |segment| segment.start / UNIT);
-        let next = self.partition(first, self.max(), |unit| unit.log_offset < log_end);
+        let next = self.partition(first, self.max(), |unit| unit.log_end() <= log_end);
+        self.end_at(first, next)
+    }
+
+    /// Drops the last units as long as they are stale, which is asked with the place of each.
+    /// Returns how many.
+    pub(crate) fn drop_stale(&self, is_stale: &dyn Fn(i64, &Unit) -> bool) -> Result<i64, Error> {
+        self.write()?;
+        let first = self.segments.first().map_or(0, |segment| segment.start / UNIT);
+        let (max, mut next) = (self.max(), self.max());
+        while next > first {
+            match self.raw_unit(next - 1) {
+                Some(unit) if !unit.is_blank() && is_stale(next - 1, &unit) => next -= 1,
+                _ => break,
+            }
+        }
+        if next < max {
+            self.end_at(first, next)?;
+        }
+        Ok(max - next)
+    }
+
+    /// Lets the queue, whose files begin with the unit `first`, end before the unit `next`.
+    fn end_at(&self, first: i64, next: i64) -> Result<(), Error> {
         self.segments.truncate(next * UNIT)?;
         *self.tail.lock() = Tail::at(next, self.log_end_at(first, next));
         self.max.store(next, Ordering::Release);

@@ -18,4 +18,5 @@ mod recovery_derived;
 mod round_trip;
 mod scrub;
 mod support;
+mod takeover;
 mod zeros;

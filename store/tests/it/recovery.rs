@@ -10,7 +10,7 @@ use std::sync::Arc;
 use store::disk::Allocation;
 use store::{Appended, Disk, Error, Settings, Store};
 
-const FILE: u64 = 16 << 10;
+pub(crate) const FILE: u64 = 16 << 10;
 
 pub(crate) fn settings() -> Settings {
     small(Path::new("/store"))

@@ -1,0 +1,141 @@
+//! Taking over a store from a Java broker that has cut its log: Java leaves old records behind the
+//! log's end and old units behind the ends of the queues, and goes on in the middle of them.
+
+use crate::recovery::{FILE, log_path, scribble, settings, sim};
+use crate::support::*;
+use std::path::Path;
+use std::sync::Arc;
+use store::disk::Allocation;
+use store::{Disk, Settings, Store};
+
+const QUEUES: [i32; 2] = [0, 1];
+const CHECKPOINT: &str = "/store/checkpoint";
+
+/// A store that Java has cut and written to.
+struct Cut {
+    disk: Arc<dyn Disk>,
+    end: i64,
+    /// What the queues hold.
+    bodies: [Vec<String>; 2],
+}
+
+fn queue_path(id: i32) -> String {
+    format!("/store/consumequeue/T/{id}/00000000000000000000")
+}
+
+fn write(disk: &Arc<dyn Disk>, path: &str, at: usize, bytes: &[u8]) {
+    let len = disk.read(Path::new(path)).unwrap().len() as u64;
+    let file = disk.open(Path::new(path), len, Allocation::Reserved).unwrap();
+    file.write_at(at as u64, bytes).unwrap();
+}
+
+/// Messages go to both queues in turn, the log is cut in front of the 21st, and `new` bodies are
+/// sent to queue 0; then everything that lay behind the ends of log and queues is there again.
+fn cut(new: &[String], clean: bool) -> Cut {
+    let disk = sim();
+    let store = open(&disk, &settings());
+    let send = |store: &Store, at: i64, id: i64, body: &str| {
+        append(store, NOW + at, draft("T", id as i32, body))
+    };
+    let places: Vec<_> = (0..60).map(|at| send(&store, at, at % 2, &format!("{at:04}"))).collect();
+    store.close().unwrap();
+    drop(store);
+    let old = disk.read(&log_path(0)).unwrap();
+    let old_units = QUEUES.map(|id| disk.read(Path::new(&queue_path(id))).unwrap());
+    scribble(&disk, places[20].log_offset + 90, b"!");
+    disk.replace(Path::new("/store/abort"), b"", None).unwrap();
+    // Without the own mark, which would say what was durable.
+    write(&disk, CHECKPOINT, 4064, &[0; 8]);
+    let store = open(&disk, &Settings { cut_log_at_damage: true, ..settings() });
+    assert_eq!(store.max_log_offset(), places[20].log_offset);
+    for (number, body) in new.iter().enumerate() {
+        send(&store, 100 + number as i64, 0, body);
+    }
+    let end = store.max_log_offset();
+    assert!(end < FILE as i64);
+    store.close().unwrap();
+    drop(store);
+    scribble(&disk, end, &old[end as usize..]);
+    let units = [10 + new.len(), 10];
+    for (id, (old, units)) in QUEUES.into_iter().zip(old_units.iter().zip(units)) {
+        write(&disk, &queue_path(id), units * 20, &old[units * 20..]);
+    }
+    write(&disk, CHECKPOINT, 4064, &[0; 8]);
+    if !clean {
+        disk.replace(Path::new("/store/abort"), b"", None).unwrap();
+    }
+    let kept = |id: i64| (0..20).filter(move |at| at % 2 == id).map(|at| format!("{at:04}"));
+    let bodies = [kept(0).chain(new.iter().cloned()).collect(), kept(1).collect()];
+    Cut { disk, end, bodies }
+}
+
+fn new_bodies(count: usize, len: usize) -> Vec<String> {
+    (0..count).map(|at| format!("{at:x<len$}")).collect()
+}
+
+#[test]
+fn a_log_that_java_cut_and_wrote_on_ends_where_java_ended_it() {
+    // With bodies of 4 an old record begins right behind the end.
+    for (count, len) in [(5, 4), (1, 4), (1, 5), (5, 37), (3, 200), (7, 90), (20, 4), (2, 700)] {
+        for clean in [true, false] {
+            if !clean && len == 4 {
+                continue;
+            }
+            let Cut { disk, end, bodies } = cut(&new_bodies(count, len), clean);
+            for round in 0..3 {
+                let store = open(&disk, &settings());
+                let what = format!("{count} of {len}, clean {clean}, round {round}");
+                assert_eq!(store.max_log_offset(), end, "{what}");
+                assert_eq!(store.set_aside().ranges().len(), 0, "{what}");
+                for (id, bodies) in QUEUES.into_iter().zip(&bodies) {
+                    assert_eq!(store.max_offset("T", id), bodies.len() as i64, "{what}, {id}");
+                    assert_eq!(&super::support::bodies(&store, "T", id), bodies, "{what}, {id}");
+                }
+                if round == 1 {
+                    store.close().unwrap();
+                }
+            }
+            let store = open(&disk, &settings());
+            let next = append(&store, NOW + 200, draft("T", 1, "next"));
+            assert_eq!((next.log_offset, next.queue_offset), (end, 10));
+            store.close().unwrap();
+            drop(store);
+            let store = open(&disk, &settings());
+            assert_eq!(super::support::bodies(&store, "T", 1).last().unwrap(), "next");
+            assert_eq!(store.max_log_offset(), next.log_end());
+        }
+    }
+}
+
+/// A unit in a queue's last place that begins before the log's end and reaches over it.
+#[test]
+fn a_unit_that_reaches_over_the_end_is_dropped() {
+    for (clean, mark) in [(true, true), (true, false), (false, true), (false, false)] {
+        let disk = sim();
+        let store = open(&disk, &settings());
+        for at in 0..20 {
+            append(&store, NOW + at, draft("T", (at % 2) as i32, &format!("{at:04}")));
+        }
+        store.close().unwrap();
+        let end = store.max_log_offset();
+        drop(store);
+        for (before, size) in [(50_i64, 2_251_i32), (1, 300), (0, 300)] {
+            let unit = [&(end - before).to_be_bytes()[..], &size.to_be_bytes(), &[0; 8]].concat();
+            write(&disk, &queue_path(1), 10 * 20, &unit);
+            if !mark {
+                write(&disk, CHECKPOINT, 4064, &[0; 8]);
+            }
+            if !clean {
+                disk.replace(Path::new("/store/abort"), b"", None).unwrap();
+            }
+            for _ in 0..2 {
+                let store = open(&disk, &settings());
+                let what = format!("clean {clean}, mark {mark}, {before} before the end");
+                assert_eq!(store.max_log_offset(), end, "{what}");
+                assert_eq!(store.max_offset("T", 1), 10, "{what}");
+                assert_eq!(store.set_aside().ranges().len(), 0, "{what}");
+                store.close().unwrap();
+            }
+        }
+    }
+}
