@@ -278,9 +278,13 @@ impl Store {
         let needed = (size + BLANK_LEN) as i64;
         let left = |writer: &Writer| writer.segment.as_ref().map_or(0, |s| s.end() - writer.end());
         if writer.segment.is_none() {
-            self.next_segment(writer)?;
+            writer.segment = Some(self.segment_for(writer.at)?);
         }
         if left(writer) < needed {
+            // The log never ends behind a file that has no next one: Java and a walk over the files
+            // see its end before the blank record then.
+            let end = writer.segment.as_ref().map_or(writer.at, Segment::end);
+            let next = self.segment_for(end)?;
             let blank = i32::try_from(left(writer)).expect("a segment is below 2 GiB");
             writer.buffer.extend_from_slice(&blank.to_be_bytes());
             writer.buffer.extend_from_slice(&MAGIC_BLANK.to_be_bytes());
@@ -288,24 +292,22 @@ impl Store {
                 self.fence(&error);
                 return Err(AppendError::Fenced);
             }
-            self.next_segment(writer)?;
+            writer.segment = Some(next);
         }
         assert!(left(writer) >= needed, "check() bounds the size by that of a segment");
         Ok(())
     }
 
-    fn next_segment(&self, writer: &mut Writer) -> Result<(), AppendError> {
-        if !self.log.segments.is_ready(writer.at)
+    /// The segment for writing at `at`, made where it is not there.
+    fn segment_for(&self, at: i64) -> Result<Segment, AppendError> {
+        if !self.log.segments.is_ready(at)
             && let Some(full) = self.next_file_bound()
         {
             *self.no_room.lock() = Some(full);
             return Err(self.lack_segment());
         }
-        match self.log.segments.for_append(writer.at) {
-            Ok(segment) => {
-                writer.segment = Some(segment);
-                Ok(())
-            }
+        match self.log.segments.for_append(at) {
+            Ok(segment) => Ok(segment),
             Err(Error::Full { path }) => {
                 self.note_no_room(&path);
                 Err(self.lack_segment())

@@ -225,3 +225,24 @@ fn a_file_that_has_no_room_is_not_tried() {
     store.flush(NOW).unwrap();
     fill(&store, 2).unwrap();
 }
+
+#[test]
+fn the_log_of_a_full_store_ends_behind_its_last_record() {
+    let (disk, store) = open_measured(|_| {});
+    fill(&store, 1).unwrap();
+    let (total, free) = (6 * FILE, FILE - 1);
+    *disk.space.lock().unwrap() = Space { total, free, available: free };
+    assert_eq!(fill(&store, 3), Err(AppendError::DiskFull));
+    let last = read(&store, "T", 0, store.max_offset("T", 0) - 1);
+    let last = record_of(&last.messages[0]);
+    let end = last.log_offset + last.total_size() as i64;
+    assert_eq!(store.max_log_offset(), end, "no blank record before the next file is there");
+    let settings = store.settings().clone();
+    store.close().unwrap();
+    drop(store);
+    let disk: Arc<dyn Disk> = disk;
+    let store = open(&disk, &settings);
+    assert_eq!((store.was_clean(), store.max_log_offset()), (true, end));
+    assert_eq!(fill(&store, 3), Err(AppendError::DiskFull));
+    assert_eq!(store.max_log_offset(), end);
+}
