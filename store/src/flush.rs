@@ -166,13 +166,24 @@ impl Store {
     }
 
     /// Makes the next log file once the current one is half full, so that no append waits for it. A
-    /// full disk is no failure yet: the append that needs the file will be refused.
+    /// full disk is no failure yet: the append that needs the file will be refused. What a bound
+    /// has no room for is made room for here, also for the files that will be filled before the
+    /// next flush when appends go on as since the last one.
     fn prepare_segment(&self) {
         let segments = &self.log.segments;
+        let end = self.log.written_to();
+        let pace = end - self.prepared_at.swap(end, Ordering::AcqRel);
         let is_lacking = self.lacks_segment.load(Ordering::Acquire);
         let half = segments.file_bytes() / 2;
-        let is_half_full = |last: Segment| self.log.written_to() - last.start >= half;
-        if segments.is_ahead() || !(is_lacking || segments.last().is_some_and(is_half_full)) {
+        let is_half_full = |last: Segment| end - last.start >= half;
+        if !is_lacking && !segments.last().is_some_and(is_half_full) && pace < half {
+            return;
+        }
+        let coming = pace.max(0) / segments.file_bytes() * segments.file_bytes();
+        if let Err(error) = self.remove_for(self.next_file_bytes() + coming.unsigned_abs()) {
+            tracing::warn!(%error, "old commit log files cannot be removed");
+        }
+        if segments.is_ahead() {
             return;
         }
         let made = match self.next_file_bound() {

@@ -26,6 +26,7 @@ impl Store {
     /// store can go on.
     pub fn retain(&self, now: i64) -> Result<Retained, Error> {
         self.check_fence()?;
+        let one_at_a_time = self.removing.lock();
         let spaces = self.spaces()?;
         let used = spaces.used_percent();
         let settings = self.live();
@@ -40,14 +41,31 @@ impl Store {
             self.remove_expired(now, forced, &mut removed)?;
         }
         if tight && settings.delete_forcibly {
-            self.remove_for_bounds(&mut removed)?;
+            self.remove_for_bounds(self.next_file_bytes(), &mut removed)?;
         }
         if removed.log_files > 0 {
             tracing::info!(files = removed.log_files, forced, tight, "commit log files removed");
             self.follow_log_min(&mut removed)?;
         }
+        drop(one_at_a_time);
         self.measure()?;
         Ok(removed)
+    }
+
+    /// Removes the oldest log files at once, where that is allowed, while an absolute bound has no
+    /// room for `more` bytes: the next round of [`Store::retain`] would come too late for them.
+    pub(crate) fn remove_for(&self, more: u64) -> Result<(), Error> {
+        if more == 0 || !self.live().delete_forcibly {
+            return Ok(());
+        }
+        let _one_at_a_time = self.removing.lock();
+        let mut removed = Retained::default();
+        self.remove_for_bounds(more, &mut removed)?;
+        if removed.log_files > 0 {
+            tracing::info!(files = removed.log_files, "oldest commit log files removed for room");
+            self.follow_log_min(&mut removed)?;
+        }
+        Ok(())
     }
 
     /// Lets the next rounds remove expired files whatever the hour (Java
@@ -82,13 +100,13 @@ impl Store {
         Ok(())
     }
 
-    /// Removes log files of any age while an absolute bound has no room for the next one, a
-    /// bounded number.
-    fn remove_for_bounds(&self, removed: &mut Retained) -> Result<(), Error> {
+    /// Removes log files of any age while an absolute bound has no room for `more` bytes, a bounded
+    /// number.
+    fn remove_for_bounds(&self, more: u64, removed: &mut Retained) -> Result<(), Error> {
         let most = self.live().delete_files_at_once;
         while removed.log_files < most
             && let Some(first) = self.first_removable()
-            && self.bound_hit(self.spaces()?, self.next_file_bytes()).is_some()
+            && self.bound_hit(self.spaces()?, more).is_some()
             && self.is_safe_without(&first)?
         {
             self.log.segments.remove_first()?;

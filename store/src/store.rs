@@ -17,7 +17,7 @@ use crate::{ConfigFiles, Error, Progress, SetAside, Settings, Stats};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// A store: one directory with the files of Java's broker. All methods may be called from any
@@ -53,6 +53,10 @@ pub struct Store {
     /// The next log file could not be made ready.
     pub(crate) lacks_spare: AtomicBool,
     pub(crate) manual_rounds: AtomicU32,
+    /// Held while log files are removed. Taken before `flush_times`.
+    pub(crate) removing: Mutex<()>,
+    /// The log's end when the next file was last prepared for.
+    pub(crate) prepared_at: AtomicI64,
     /// Digest of the queues' ends in the file, 0 when there is none.
     pub(crate) noted_ends: AtomicU32,
     pub(crate) pass: Mutex<Pass>,
@@ -93,6 +97,7 @@ impl Store {
         unsynced.for_each(|queue| dirty.note(&queue));
         Ok(Self {
             writer: Mutex::new(Writer::new(&log)),
+            prepared_at: AtomicI64::new(log.written_to()),
             config: ConfigFiles::new(disk.clone(), &root),
             live: RwLock::new(Arc::new(settings.clone())),
             settings,
@@ -113,6 +118,7 @@ impl Store {
             no_room: Mutex::default(),
             lacks_spare: AtomicBool::new(false),
             manual_rounds: AtomicU32::new(0),
+            removing: Mutex::default(),
             noted_ends: AtomicU32::new(0),
             pass: Mutex::default(),
             stats,

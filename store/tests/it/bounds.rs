@@ -153,9 +153,38 @@ fn at_the_hour_what_is_old_goes() {
 fn a_store_at_its_bound_removes_the_oldest_and_never_refuses() {
     let (_disk, store) = open_measured(|s| s.store_bytes_max = 6 * FILE);
     for _ in 0..100 {
+        // No round of `retain`: room is made by the flush that prepares the next file.
         fill(&store, store.max_log_offset().unsigned_abs() / FILE + 2).unwrap();
-        store.retain(NOW).unwrap();
         assert!(store.store_bytes() <= 6 * FILE, "{}", store.store_bytes());
+    }
+    assert!(store.min_log_offset() > 0);
+    let first = read(&store, "T", 0, store.min_offset("T", 0));
+    let first = record_of(&first.messages[0]);
+    assert!(first.log_offset >= store.min_log_offset(), "the queue follows");
+}
+
+#[test]
+fn room_is_made_for_as_much_as_comes_between_two_flushes() {
+    let (_disk, store) = open_measured(|s| s.store_bytes_max = 20 * FILE);
+    for _ in 0..100 {
+        // Three files.
+        for _ in 0..30 {
+            try_append(&store, &"x".repeat(1_500)).unwrap();
+        }
+        store.flush(NOW).unwrap();
+    }
+    assert!(store.min_log_offset() > 0 && store.store_bytes() <= 20 * FILE);
+}
+
+#[test]
+fn free_bytes_are_kept_by_the_flush_that_prepares_the_next_file() {
+    let (disk, store) = open_measured(|s| s.disk_free_bytes_min = 2 * FILE);
+    for _ in 0..400 {
+        try_append(&store, &"x".repeat(1_500)).unwrap();
+        let taken = disk.inner.used() / FILE;
+        let free = (9 * FILE).saturating_sub(taken * FILE);
+        *disk.space.lock().unwrap() = Space { total: 100 * FILE, free, available: free };
+        store.flush(NOW).unwrap();
     }
     assert!(store.min_log_offset() > 0);
 }
