@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -21,6 +21,8 @@ use crate::server::Make;
 use crate::wire::{Answer, Line};
 
 const PATIENCE: Duration = Duration::from_secs(4);
+/// The longest that a stock server may take for what it does in its own time.
+const SETTLED: Duration = Duration::from_secs(5);
 const TOPIC: &str = "diff-topic-a";
 const GROUP: &str = "diff-group-a";
 const GET_BROKER_RUNTIME_INFO: i32 = 28;
@@ -31,6 +33,8 @@ const COLUMN: &str = "same answer";
 struct Request {
     to_namesrv: bool,
     only_as_it_is: bool,
+    /// The stock server does later what it was asked before: its answer may need a while.
+    settles: bool,
     code: i32,
     name: String,
     fields: Vec<(String, String)>,
@@ -69,8 +73,13 @@ pub fn run(places: &Places, make: Make, only: &str, report: &mut Report) -> Resu
         for (request, found) in script.iter().zip(&mut found) {
             let variants = if spoilt { spoilt_ones(request) } else { whole_ones(request) };
             for (variant, sent) in variants {
-                let (theirs, ours) = (theirs.ask(&sent)?, ours.ask(&sent)?);
-                let new = compare(&theirs, &ours, spoilt);
+                let ours = ours.ask(&sent)?;
+                let mut new = compare(&theirs.ask(&sent)?, &ours, spoilt);
+                let since = Instant::now();
+                while request.settles && !new.is_empty() && since.elapsed() < SETTLED {
+                    std::thread::sleep(Duration::from_millis(20));
+                    new = compare(&theirs.ask(&sent)?, &ours, spoilt);
+                }
                 if !new.is_empty() && !allowed.explains(request, &variant, &new) {
                     found.push(format!("{variant}: {}", new.join(", ")));
                 }
@@ -97,7 +106,8 @@ fn parse(line: &str) -> Result<Request> {
         Some("namesrv") => true,
         other => bail!("whom is it for? {other:?}"),
     };
-    let only_as_it_is = words.next_if_eq(&"!").is_some();
+    let settles = words.next_if_eq(&"?").is_some();
+    let only_as_it_is = words.next_if_eq(&"!").is_some() || settles;
     let code = words.next().context("no code")?.parse()?;
     let name = words.next().context("no name")?.to_owned();
     let mut fields = Vec::new();
@@ -106,7 +116,7 @@ fn parse(line: &str) -> Result<Request> {
         let value = value.replace('^', "\u{1}").replace('~', "\u{2}");
         fields.push((key.to_owned(), value));
     }
-    Ok(Request { to_namesrv, only_as_it_is, code, name, fields, body: body.to_owned() })
+    Ok(Request { to_namesrv, only_as_it_is, settles, code, name, fields, body: body.to_owned() })
 }
 
 /// The request itself, and with names that nobody has.
