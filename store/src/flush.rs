@@ -3,6 +3,7 @@
 
 use crate::checkpoint::Mark;
 use crate::consume_queue::Queue;
+use crate::parts::IN_USE;
 use crate::queue_ends::QueueEnds;
 use crate::segments::Segment;
 use crate::{Error, Store};
@@ -85,6 +86,7 @@ impl Store {
 
     fn flush_due(&self, now: i64) -> Result<(), Error> {
         let mut times = self.flush_times.lock();
+        self.mark_in_use()?;
         self.put_index_keys()?;
         self.dirty.all().iter().try_for_each(|queue| queue.write())?;
         let settings = self.live();
@@ -103,6 +105,16 @@ impl Store {
         if now - times.queues >= settings.flush_queues_interval_ms {
             times.queues = now;
             self.sync_queues(QUEUE_LEAST_BYTES)?;
+        }
+        Ok(())
+    }
+
+    /// Makes `abort` when the disk was too full for it at the start; nothing was stored since.
+    fn mark_in_use(&self) -> Result<(), Error> {
+        if self.lacks_abort.load(Ordering::Acquire) {
+            let abort = self.abort_path();
+            self.disk.replace(&abort, IN_USE, None).map_err(Error::io("write", &abort))?;
+            self.lacks_abort.store(false, Ordering::Release);
         }
         Ok(())
     }
@@ -213,6 +225,10 @@ impl Store {
 
     fn close_files(&self) -> Result<(), Error> {
         self.log.segments.remove_spare()?;
+        if self.lacks_abort.load(Ordering::Acquire) {
+            // Nothing was stored since the last clean stop, and the disk has no room for more.
+            return Ok(());
+        }
         self.make_durable()?;
         let abort = self.abort_path();
         self.disk.remove(&abort).map_err(Error::io("remove", &abort))

@@ -11,13 +11,15 @@ use crate::recover::{Gap, Recovery};
 use crate::removed_topics::RemovedTopics;
 use crate::{Error, Progress, SetAside, Settings};
 use message::record::Entry;
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// In the file `abort`: files are being mended, and the log has to be read as a whole by a start
 /// that finds it so.
 const MENDING: &[u8] = b"in use, being mended";
-const IN_USE: &[u8] = b"in use";
+/// In the file `abort` otherwise.
+pub(crate) const IN_USE: &[u8] = b"in use";
 
 /// Everything in the directory that recovery makes agree.
 pub(crate) struct Parts<'a> {
@@ -26,6 +28,10 @@ pub(crate) struct Parts<'a> {
     abort: PathBuf,
     /// Whether the last process stopped cleanly.
     pub(crate) clean: bool,
+    /// `abort` could not be made, as the disk is full.
+    pub(crate) lacks_abort: Cell<bool>,
+    /// Files were changed: the next start must not take the last stop for a clean one.
+    touched: Cell<bool>,
     pub(crate) log: CommitLog,
     pub(crate) queues: Queues,
     pub(crate) removed_topics: RemovedTopics,
@@ -47,6 +53,8 @@ impl<'a> Parts<'a> {
             settings,
             abort: root.join("abort"),
             clean,
+            lacks_abort: Cell::new(false),
+            touched: Cell::new(false),
             log: CommitLog::new(disk.clone(), settings),
             queues: Queues::empty(disk.clone(), root.join("consumequeue"), queue_bytes),
             index: settings.index.then(|| Index::new(disk.clone(), settings)),
@@ -65,9 +73,10 @@ impl<'a> Parts<'a> {
         self.write_abort(text)?;
         let own_mark = self.checkpoint.durable_to().is_some();
         let noted_bytes = own_mark.then(|| self.checkpoint.get(Mark::OwnFileBytes));
-        let gaps = self.log.segments.load_log(noted_bytes)?;
+        let gaps = self.log.segments.load_log(noted_bytes, &|| self.touched.set(true))?;
         let before_mending = || self.write_abort(MENDING);
         let lost_from = self.queues.load(self.clean, &before_mending)?;
+        self.touched.set(true);
         self.removed_topics.finish(&self.queues)?;
         let ends = match own_mark {
             true => QueueEnds::load(&*self.disk, &self.settings.root),
@@ -161,8 +170,33 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
+    /// Takes `abort` away again when the last stop was clean and nothing was changed since: a start
+    /// that was refused is no crash.
+    pub(crate) fn leave(&self) {
+        if self.clean
+            && !self.touched.get()
+            && let Err(error) = self.disk.remove(&self.abort)
+        {
+            tracing::debug!(%error, "no abort to be removed");
+        }
+    }
+
+    /// On a full disk a store that is not mended can be read: an `abort` that is there says enough,
+    /// and one that is not is made before anything is stored.
     fn write_abort(&self, text: &[u8]) -> Result<(), Error> {
-        self.disk.replace(&self.abort, text, None).map_err(Error::io("write", &self.abort))
+        self.touched.set(self.touched.get() || text == MENDING);
+        let written = self.disk.replace(&self.abort, text, None);
+        match written.map_err(Error::io("write", &self.abort)) {
+            Err(Error::Full { path }) => {
+                let there = self.disk.read(&self.abort).ok();
+                if text != IN_USE && there.as_deref() != Some(text) {
+                    return Err(Error::Full { path });
+                }
+                self.lacks_abort.set(self.clean && there.is_none());
+                Ok(())
+            }
+            written => written,
+        }
     }
 
     /// When this start began, as the file system saw it, ms since the epoch.

@@ -55,8 +55,13 @@ impl Segments {
     /// (`MappedFileQueue.doLoad`); any other that is too short gets its length, and the bytes that
     /// it lacks are returned, from and to, with those of files that are missing. `noted` is the
     /// size that all files had at the last checkpoint; without it, and with one file alone, nobody
-    /// knows whether the file or the setting is wrong.
-    pub(crate) fn load_log(&self, noted: Option<i64>) -> Result<Vec<(i64, i64)>, Error> {
+    /// knows whether the file or the setting is wrong. Calls `before_mending` before a file gets
+    /// its length.
+    pub(crate) fn load_log(
+        &self,
+        noted: Option<i64>,
+        before_mending: &dyn Fn(),
+    ) -> Result<Vec<(i64, i64)>, Error> {
         let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
         let mut listed: Vec<(i64, Listed)> =
             listed.into_iter().filter_map(|file| Some((start_of(&file)?, file))).collect();
@@ -96,6 +101,7 @@ impl Segments {
                     "a commit log file is too short: it gets its length, what it lacks reads as \
                      zeros; if the settings name a wrong size, correct mappedFileSizeCommitLog"
                 );
+                before_mending();
                 let extended = self.disk.extend(&path, len, self.file_bytes as u64);
                 extended.map_err(Error::io("extend", &path))?;
                 gaps.push((start + len as i64, start + self.file_bytes));

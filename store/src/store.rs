@@ -46,6 +46,8 @@ pub struct Store {
     pub(crate) disk_full: AtomicBool,
     /// Queue units or index keys wait for room on the disk.
     pub(crate) waits_for_room: AtomicBool,
+    /// The file `abort` is not there yet, as the disk was full from the start.
+    pub(crate) lacks_abort: AtomicBool,
     /// The log file that an append needed could not be made; tried again with every flush.
     pub(crate) lacks_segment: AtomicBool,
     /// Where the system had no room the last time.
@@ -88,14 +90,17 @@ impl Store {
         let listed = disk.list(&root).map_err(Error::io("list", &root))?;
         let abort = listed.iter().find(|file| file.name == "abort");
         let parts = Parts::new(disk.clone(), &settings, abort.is_none())?;
-        parts.open(watch)?;
-        let Parts { clean, log, queues, removed_topics, index, checkpoint, aside, .. } = parts;
+        parts.open(watch).inspect_err(|_| parts.leave())?;
+        let Parts {
+            clean, lacks_abort, log, queues, removed_topics, index, checkpoint, aside, ..
+        } = parts;
         let stats = Stats::default();
         stats.set_aside(&aside);
         let dirty = Dirty::default();
         let unsynced = queues.all().into_iter().filter(|queue| queue.unsynced_bytes() > 0);
         unsynced.for_each(|queue| dirty.note(&queue));
-        Ok(Self {
+        let lacks_abort = lacks_abort.get();
+        let store = Self {
             writer: Mutex::new(Writer::new(&log)),
             prepared_at: AtomicI64::new(log.written_to()),
             config: ConfigFiles::new(disk.clone(), &root),
@@ -114,6 +119,7 @@ impl Store {
             full: Mutex::default(),
             disk_full: AtomicBool::new(false),
             waits_for_room: AtomicBool::new(false),
+            lacks_abort: AtomicBool::new(lacks_abort),
             lacks_segment: AtomicBool::new(false),
             no_room: Mutex::default(),
             lacks_spare: AtomicBool::new(false),
@@ -126,7 +132,11 @@ impl Store {
             closed: AtomicBool::new(false),
             recovered_clean: clean,
             _lock: lock,
-        })
+        };
+        if lacks_abort {
+            store.wait_for_room(Err(Error::Full { path: store.abort_path() }))?;
+        }
+        Ok(store)
     }
 
     /// The settings that the store was opened with.

@@ -74,3 +74,46 @@ fn a_full_disk_refuses_and_fences_nothing() {
         check(&open(&disk, &settings), &stored);
     }
 }
+
+#[test]
+fn a_start_on_a_full_disk_reads_refuses_and_goes_on_when_there_is_room() {
+    for clean in [true, false] {
+        let sim = SimDisk::new(3);
+        let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+        let settings = small(Path::new("/store"));
+        let abort = settings.root.join("abort");
+        let store = open(&disk, &settings);
+        let mut stored = Vec::new();
+        append_until_full(&store, NOW, &mut stored, 5);
+        match clean {
+            true => store.close().unwrap(),
+            false => store.flush(NOW).map(drop).unwrap(),
+        }
+        drop(store);
+        sim.fill(true);
+        let store = open(&disk, &settings);
+        assert_eq!(store.was_clean(), clean);
+        check(&store, &stored);
+        store.flush(NOW).unwrap();
+        if clean {
+            assert_eq!(store.refusal(), Some(AppendError::DiskFull));
+            assert!(store.full().unwrap().to_string().contains("/store/abort"));
+            store.close().unwrap();
+            drop(store);
+            let store = open(&disk, &settings);
+            assert!(store.was_clean(), "nothing was stored");
+            drop(store);
+        } else {
+            drop(store);
+        }
+        let store = open(&disk, &settings);
+        sim.fill(false);
+        store.flush(NOW + 500).unwrap();
+        assert_eq!((store.refusal(), store.full()), (None, None));
+        assert!(disk.read(&abort).is_ok(), "what follows is no clean stop");
+        append_until_full(&store, NOW, &mut stored, 5);
+        check(&store, &stored);
+        store.close().unwrap();
+        assert!(disk.read(&abort).is_err());
+    }
+}

@@ -5,7 +5,7 @@ use message::{Properties, property};
 use simulator::SimDisk;
 use std::path::Path;
 use std::sync::Arc;
-use store::{Append, Disk, Error, Settings};
+use store::{Append, Disk, Error, Settings, Store};
 
 const ROOT: &str = "/store";
 
@@ -137,7 +137,7 @@ fn files_of_another_size_are_refused_with_the_way_out() {
     store.close().unwrap();
     drop(store);
     let other = Settings { commit_log_file_bytes: 32 << 10, ..small(Path::new(ROOT)) };
-    let Err(error) = store::Store::open(disk, other) else { panic!("opened") };
+    let Err(error) = Store::open(disk, other) else { panic!("opened") };
     assert!(matches!(error, Error::Corrupt { .. }));
     let text = error.to_string();
     assert!(text.contains("16384") && text.contains("32768"), "{text}");
@@ -174,4 +174,26 @@ fn expired_files_go_with_what_leads_to_them() {
     let mut list = [Append::one(draft("T", 0, "next"))];
     store.append(NOW, &mut list);
     assert_eq!(list[0].outcome.unwrap().queue_offset, 400);
+}
+
+#[test]
+fn a_start_that_is_refused_leaves_a_clean_stop_clean() {
+    on_both_disks(|disk, settings| {
+        let store = open(&disk, &settings);
+        append(&store, NOW, draft("T", 0, "a"));
+        store.close().unwrap();
+        drop(store);
+        let wrong =
+            Settings { commit_log_file_bytes: settings.commit_log_file_bytes / 2, ..settings };
+        assert!(Store::open(disk.clone(), wrong.clone()).is_err());
+        let abort = wrong.root.join("abort");
+        assert!(disk.read(&abort).is_err(), "another broker need not recover");
+        let right = Settings { commit_log_file_bytes: wrong.commit_log_file_bytes * 2, ..wrong };
+        let store = open(&disk, &right);
+        assert!(store.was_clean());
+        drop(store);
+        let wrong = Settings { commit_log_file_bytes: right.commit_log_file_bytes / 2, ..right };
+        assert!(Store::open(disk.clone(), wrong).is_err());
+        assert!(disk.read(&abort).is_ok(), "it was in use before");
+    });
 }
