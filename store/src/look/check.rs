@@ -68,6 +68,8 @@ struct Counts {
     visible_end: i64,
     /// Whether a record begins or ends where the checkpoint says that all is durable.
     met_durable_to: bool,
+    /// Up to here the log goes on: a record not older than what was before it stands there.
+    goes_on_to: i64,
     /// From here on a broker may cut.
     cut_from: i64,
     refuses_v2: bool,
@@ -178,9 +180,15 @@ impl Check<'_> {
             let before = self.walk.at();
             let step = self.walk.step()?;
             match step {
+                Step::Record if self.is_left_over(before)? => {
+                    self.notes.push(format!(
+                        "old records behind the log's end at {before}, left from a log that was cut"
+                    ));
+                    break before;
+                }
                 Step::Record => self.record()?,
                 Step::Gap(gap) => {
-                    if self.is_stale(&gap, known_end) {
+                    if self.is_stale(&gap, known_end)? {
                         self.notes.push(format!(
                             "old bytes behind the log's end at {}, left from a log that was longer",
                             gap.from
@@ -202,7 +210,8 @@ impl Check<'_> {
         let live = self.settled != Settled::All;
         let stale = live || self.may_be_cut();
         let mut stale_units = 0;
-        self.queues.finish(end, stale.then_some(&mut stale_units))?;
+        let from = if self.is_proven_end() { 0 } else { end };
+        self.queues.finish(from, stale.then_some(&mut stale_units))?;
         if stale_units > 0 {
             let what = match live {
                 true => "a broker is writing there, or the next start drops them",
@@ -275,14 +284,56 @@ impl Check<'_> {
     }
 
     /// Whether what looks like damage is only what a log that was cut left behind its end: no queue
-    /// knows of it, and the queues know everything before it.
-    fn is_stale(&self, gap: &Gap, known_end: i64) -> bool {
+    /// knows of it, and the queues know everything before it; or, as recovery sees it, the last
+    /// record of a Java broker's clean stop stands before it, and nothing newer behind.
+    fn is_stale(&mut self, gap: &Gap, known_end: i64) -> Result<bool, Error> {
+        if gap.cause != Cause::Damaged || self.settled != Settled::All {
+            return Ok(false);
+        }
         let durable_to = self.checkpoint.as_ref().and_then(Fields::durable_to).unwrap_or(0);
-        gap.cause == Cause::Damaged
-            && known_end <= gap.from
-            && known_end == self.counts.visible_end
-            && durable_to <= gap.from
-            && self.settled == Settled::All
+        let is_unknown =
+            known_end <= gap.from && known_end == self.counts.visible_end && durable_to <= gap.from;
+        Ok(is_unknown || self.is_proven_end() && !self.goes_on(gap.to)?)
+    }
+
+    /// Whether the record at `at` is an old one that begins where the log ends, by chance.
+    fn is_left_over(&mut self, at: i64) -> Result<bool, Error> {
+        if !self.is_proven_end() || self.counts.records == 0 {
+            return Ok(false);
+        }
+        let newest = self.counts.newest_time;
+        let is_older = self.walk.record().is_some_and(|record| record.store_timestamp < newest);
+        Ok(is_older && !self.goes_on(at)?)
+    }
+
+    /// Whether the newest record so far is the one that a Java broker stored last: the checkpoint
+    /// of its clean stop has the time.
+    fn is_proven_end(&self) -> bool {
+        let last = |fields: &Fields| fields.get(Mark::LogTime) == self.counts.newest_time;
+        let foreign = self.checkpoint.as_ref().filter(|fields| fields.durable_to().is_none());
+        self.settled == Settled::All && self.counts.records > 0 && foreign.is_some_and(last)
+    }
+
+    /// Whether a record not older than the newest so far stands at `from` or behind it.
+    fn goes_on(&mut self, from: i64) -> Result<bool, Error> {
+        if from < self.counts.goes_on_to {
+            return Ok(true);
+        }
+        let mut ahead = self.walk.again(self.look.disk, from, CHUNK);
+        loop {
+            let at = ahead.at();
+            match ahead.step()? {
+                Step::End { .. } => return Ok(false),
+                Step::Gap(_) => {}
+                Step::Record => {
+                    let newest = self.counts.newest_time;
+                    if ahead.record().is_some_and(|record| record.store_timestamp >= newest) {
+                        self.counts.goes_on_to = at;
+                        return Ok(true);
+                    }
+                }
+            }
+        }
     }
 
     fn gap(&mut self, gap: Gap) {
@@ -327,8 +378,12 @@ impl Check<'_> {
         }
     }
 
-    /// Whether Java cut the log at its last start, which leaves queue units behind the end.
+    /// Whether Java cut the log, which leaves queue units behind the end: at its last start, or
+    /// earlier and the last record that it stored is there.
     fn may_be_cut(&self) -> bool {
+        if self.is_proven_end() {
+            return true;
+        }
         let Some(fields) = &self.checkpoint else { return false };
         let confirmed = fields.get(Mark::Confirmed);
         fields.durable_to().is_none() && confirmed > 0 && confirmed == self.counts.last.0

@@ -72,15 +72,17 @@ impl Kind {
             Self::LogFilesMissing => "restore the files from a copy; messages in them are lost",
             Self::Record => {
                 "messages in the range are lost unless a copy has them. Rockhopper keeps what \
-                 follows; do not start a Java broker here without a copy: after an unclean stop \
-                 it cuts the log at the first of these"
+                 follows; do not start a Java broker here without a copy: it cuts the log at the \
+                 first of these that its start walks over, which deletes all later messages, after \
+                 a clean stop too (preflight --to java-5.5 tells where)"
             }
             Self::RecordField => {
                 "the body is whole; compare the record with a copy (rockhopper store dump)"
             }
             Self::SetAside => {
                 "known since it was found, later messages are readable; restore the file from a \
-                 copy if the lost ones matter"
+                 copy if the lost ones matter. Do not start a Java broker here without a copy: it \
+                 cuts the log at the first of these that its start walks over"
             }
             Self::QueueFile | Self::UnitMissing | Self::UnitWrong | Self::UnitLost => {
                 "stop the broker, move the queue's directory away and start: it is made anew from \

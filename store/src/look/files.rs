@@ -4,6 +4,7 @@ use crate::{Disk, Error};
 use std::path::{Path, PathBuf};
 
 /// Files named by the offset of their first byte.
+#[derive(Clone)]
 pub(crate) struct Run {
     pub(crate) dir: PathBuf,
     pub(crate) files: Vec<RunFile>,

@@ -79,6 +79,13 @@ impl<'a> LogWalk<'a> {
         self.file = self.run.files.partition_point(|file| file.start <= at).saturating_sub(1);
     }
 
+    /// Another walk over the same files, from `at` on.
+    pub(crate) fn again(&self, disk: &'a dyn Disk, at: i64, chunk: usize) -> Self {
+        let mut walk = Self::new(disk, self.run.clone(), self.set_aside.clone(), chunk);
+        walk.jump(at);
+        walk
+    }
+
     /// Where the next step begins.
     pub(crate) fn at(&self) -> i64 {
         self.at

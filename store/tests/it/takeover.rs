@@ -6,6 +6,7 @@ use crate::support::*;
 use std::path::Path;
 use std::sync::Arc;
 use store::disk::Allocation;
+use store::look::{Checked, Look};
 use store::{Disk, Settings, Store};
 
 const QUEUES: [i32; 2] = [0, 1];
@@ -73,6 +74,32 @@ fn new_bodies(count: usize, len: usize) -> Vec<String> {
     (0..count).map(|at| format!("{at:x<len$}")).collect()
 }
 
+fn check(disk: &Arc<dyn Disk>) -> Checked {
+    let (settings, parse) = (settings(), &crate::look::parse);
+    Look { disk: &**disk, settings: &settings, parse, watch: &|_| {} }.check().unwrap()
+}
+
+/// What Java did not cut is no left-over.
+#[test]
+fn damage_in_javas_log_is_still_found() {
+    for which in [0, 10, 57, 59] {
+        let disk = sim();
+        let store = open(&disk, &settings());
+        // Many of one time, which is the last one.
+        let one = |at: i64| {
+            append(&store, NOW + at.min(30), draft("T", (at % 2) as i32, &format!("{at:04}")))
+        };
+        let places: Vec<_> = (0..60).map(one).collect();
+        store.close().unwrap();
+        drop(store);
+        write(&disk, CHECKPOINT, 4064, &[0; 8]);
+        assert!(check(&disk).sound);
+        scribble(&disk, places[which].log_offset + 90, b"!");
+        let found = check(&disk);
+        assert!(!found.sound, "{which}: {found:#?}");
+    }
+}
+
 #[test]
 fn a_log_that_java_cut_and_wrote_on_ends_where_java_ended_it() {
     // With bodies of 4 an old record begins right behind the end.
@@ -82,6 +109,12 @@ fn a_log_that_java_cut_and_wrote_on_ends_where_java_ended_it() {
                 continue;
             }
             let Cut { disk, end, bodies } = cut(&new_bodies(count, len), clean);
+            if clean {
+                let found = check(&disk);
+                assert!(found.sound, "{count} of {len}: {found:#?}");
+                assert_eq!(found.log_to, end);
+                assert!(!found.notes.is_empty());
+            }
             for round in 0..3 {
                 let store = open(&disk, &settings());
                 let what = format!("{count} of {len}, clean {clean}, round {round}");
