@@ -109,7 +109,9 @@ impl Saved {
         self.journal.restart(&whole);
         let bytes = i64::try_from(whole.len()).unwrap_or(i64::MAX);
         self.is_stale = false;
-        self.whole_from_ms = now_ms + bytes.saturating_mul(1_000) / BYTES_PER_SECOND;
+        // The last time may be the end of all time: at a stop everything is due.
+        let wait_ms = bytes.saturating_mul(1_000) / BYTES_PER_SECOND;
+        self.whole_from_ms = now_ms.saturating_add(wait_ms);
         Ok(())
     }
 
