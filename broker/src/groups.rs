@@ -236,11 +236,8 @@ impl Groups {
     /// when only the whole file can tell it.
     pub fn take_unsaved(&self) -> Option<String> {
         let mut state = self.state.write();
-        let Changed::Names(names) = state.unsaved.take() else { return None };
-        let (there, gone): (Vec<_>, Vec<_>) =
-            names.into_iter().partition(|name| state.table.contains_key(name));
-        let changed = there.iter().map(|name| (*state.table[name]).clone()).collect();
-        Some(Part { data_version: state.version, changed, deleted: gone }.to_text())
+        let State { table, version, unsaved, .. } = &mut *state;
+        Part::told(unsaved.take(), table, *version)
     }
 
     /// Takes up a change that [`take_unsaved`](Self::take_unsaved) told.
@@ -250,13 +247,7 @@ impl Groups {
     pub fn replay(&self, change: &str) -> Result<(), BodyError> {
         let part = Part::<SubscriptionGroupConfig>::from_text(change)?;
         let mut state = self.state.write();
-        for name in part.deleted {
-            state.table.remove(&name);
-        }
-        for group in part.changed {
-            state.table.insert(group.group_name.clone(), Arc::new(group));
-        }
-        state.version = part.data_version;
+        state.version = part.replay(&mut state.table, |group| &group.group_name);
         Ok(())
     }
 

@@ -7,7 +7,8 @@ use remoting::body::data_version::DataVersion;
 use remoting::json::{BodyError, from_body, to_body};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use store::{ConfigFiles, ConfigJournal, Error};
 
 /// A file may be written as a whole so often that it makes this many bytes a second: one of 30 KB
@@ -56,10 +57,34 @@ pub struct Part<T> {
     pub deleted: Vec<Str>,
 }
 
-impl<T: Serialize + DeserializeOwned> Part<T> {
-    /// As text.
-    pub fn to_text(&self) -> String {
-        String::from_utf8_lossy(&to_body(self)).into_owned()
+impl<T: Clone + Serialize + DeserializeOwned> Part<T> {
+    /// What changed in a table, as text; `None` when only the whole table can tell it.
+    pub fn told(
+        changed: Changed,
+        table: &HashMap<Str, Arc<T>>,
+        data_version: DataVersion,
+    ) -> Option<String> {
+        let Changed::Names(names) = changed else { return None };
+        let (there, deleted): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|name| table.contains_key(name));
+        let changed = there.iter().map(|name| (*table[name]).clone()).collect();
+        let part = Self { data_version, changed, deleted };
+        Some(String::from_utf8_lossy(&to_body(&part)).into_owned())
+    }
+
+    /// Makes the change in a table, and gives the table's version after it.
+    pub fn replay(
+        self,
+        table: &mut HashMap<Str, Arc<T>>,
+        name_of: impl Fn(&T) -> &Str,
+    ) -> DataVersion {
+        for name in self.deleted {
+            table.remove(&name);
+        }
+        for one in self.changed {
+            table.insert(name_of(&one).clone(), Arc::new(one));
+        }
+        self.data_version
     }
 
     /// # Errors

@@ -315,11 +315,8 @@ impl Topics {
     /// the whole file can tell it.
     pub fn take_unsaved(&self) -> Option<String> {
         let mut state = self.state.write();
-        let Changed::Names(names) = state.unsaved.take() else { return None };
-        let (there, gone): (Vec<_>, Vec<_>) =
-            names.into_iter().partition(|name| state.table.contains_key(name));
-        let changed = there.iter().map(|name| (*state.table[name]).clone()).collect();
-        Some(Part { data_version: state.version, changed, deleted: gone }.to_text())
+        let State { table, version, unsaved, .. } = &mut *state;
+        Part::told(unsaved.take(), table, *version)
     }
 
     /// Takes up a change that [`take_unsaved`](Self::take_unsaved) told.
@@ -329,13 +326,7 @@ impl Topics {
     pub fn replay(&self, change: &str) -> Result<(), BodyError> {
         let part = Part::<TopicConfig>::from_text(change)?;
         let mut state = self.state.write();
-        for name in part.deleted {
-            state.table.remove(&name);
-        }
-        for topic in part.changed {
-            state.table.insert(topic.topic_name.clone(), Arc::new(topic));
-        }
-        state.version = part.data_version;
+        state.version = part.replay(&mut state.table, |topic| &topic.topic_name);
         Ok(())
     }
 
