@@ -1,5 +1,6 @@
 //! How far groups have come: by queue, by broker, by time.
 
+use super::topics::existing;
 use super::{failed, json};
 use crate::broker::Broker;
 use message::{Str, ids};
@@ -11,7 +12,6 @@ use remoting::body::queue::MessageQueue;
 use remoting::body::route::TopicList;
 use remoting::body::stats::{BrokerStatsData, BrokerStatsItem};
 use remoting::body::topic::TopicConfig;
-use remoting::codes::ResponseCode;
 use remoting::headers::admin::ViewBrokerStatsDataRequestHeader;
 use remoting::headers::group::{
     GetConsumeStatsInBrokerHeader, GetConsumeStatsRequestHeader, QueryConsumeTimeSpanRequestHeader,
@@ -118,10 +118,7 @@ pub fn time_span(
     header: QueryConsumeTimeSpanRequestHeader,
 ) -> Result<Answer, Refusal> {
     let topic = &header.topic;
-    let config = broker.topics.find(topic).ok_or_else(|| {
-        let remark = format!("topic[{topic}] not exist");
-        Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark)
-    })?;
+    let config = existing(broker, topic)?;
     let broker_name = Str::from(broker.settings().broker.broker_name.as_str());
     let span = |queue_id| {
         let time_of = |offset| broker.store.store_time(topic, queue_id, offset).unwrap_or(-1);

@@ -22,6 +22,7 @@ use remoting::headers::topic::{
 use remoting::json::{Named, from_body};
 use remoting::reply::{Answer, Refusal, Reply};
 use remoting::router::Call;
+use std::sync::Arc;
 
 /// Queues that one topic may have; Java has no bound, and its loops over queues none either.
 const QUEUES_LIMIT: i32 = 65_536;
@@ -207,6 +208,14 @@ pub fn one(
     Ok(json(&TopicConfigAndQueueMapping::from((*topic).clone())))
 }
 
+/// A topic, or the refusal of those who ask for the state of its queues (codes 202 and 303).
+pub(super) fn existing(broker: &Broker, topic: &str) -> Result<Arc<TopicConfig>, Refusal> {
+    broker.topics.find(topic).ok_or_else(|| {
+        let remark = format!("topic[{topic}] not exist");
+        Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark)
+    })
+}
+
 /// Code 202: where a topic's queues begin and end, and when they last grew.
 pub fn stats(
     broker: &Broker,
@@ -214,10 +223,7 @@ pub fn stats(
     header: GetTopicStatsInfoRequestHeader,
 ) -> Result<Answer, Refusal> {
     let topic = &header.topic;
-    let config = broker.topics.find(topic).ok_or_else(|| {
-        let remark = format!("topic[{topic}] not exist");
-        Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark)
-    })?;
+    let config = existing(broker, topic)?;
     let broker_name = Str::from(broker.settings().broker.broker_name.as_str());
     let queues = config.write_queue_nums.max(config.read_queue_nums);
     let mut table = TopicStatsTable {
