@@ -42,6 +42,9 @@ fn main() -> ExitCode {
     // What fails is told below; a panic needs no text of its own.
     if !flags.verbose {
         std::panic::set_hook(Box::new(|_| {}));
+    } else {
+        // What the store itself says, in between.
+        tracing_subscriber::fmt().without_time().with_writer(std::io::stdout).init();
     }
     let say = |text: std::fmt::Arguments<'_>| {
         if flags.verbose {
