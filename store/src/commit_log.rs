@@ -95,29 +95,26 @@ impl CommitLog {
 
     /// Lends readable bytes of one file.
     pub(crate) fn slice(&self, offset: i64, len: usize) -> Option<Bytes> {
-        let end = offset.checked_add(i64::try_from(len).ok()?)?;
-        if offset < 0 || end > self.readable_to() {
-            return None;
-        }
-        let segment = self.segments.find(offset)?;
-        if end > segment.end() {
-            return None;
-        }
+        self.lend(offset, len).unwrap_or(None)
+    }
+
+    /// As [`Self::slice`], but a read that may succeed the next time is an error: then nobody knows
+    /// what is there.
+    pub(crate) fn lend(&self, offset: i64, len: usize) -> io::Result<Option<Bytes>> {
+        let end = i64::try_from(len).ok().and_then(|len| offset.checked_add(len));
+        let Some(end) = end.filter(|end| offset >= 0 && *end <= self.readable_to()) else {
+            return Ok(None);
+        };
+        let segment = self.segments.find(offset).filter(|segment| end <= segment.end());
+        let Some(segment) = segment else { return Ok(None) };
         let at = (offset - segment.start) as u64;
         let lent = self.make_resident(&segment, at, len, offset);
-        match lent.and_then(|()| segment.file.slice(at..at + len as u64)) {
-            Ok(lent) => Some(lent),
-            Err(error) => {
-                tracing::error!(
-                    path = %self.segments.path(segment.start).display(),
-                    offset,
-                    len,
-                    %error,
-                    "a record cannot be read and is passed over; check the disk"
-                );
-                None
-            }
-        }
+        let lent = lent.and_then(|()| segment.file.slice(at..at + len as u64)).inspect_err(|error| {
+            let path = self.segments.path(segment.start);
+            let path = path.display();
+            tracing::error!(%path, offset, len, %error, "a record cannot be read; check the disk");
+        });
+        unless_lasting(lent.map(Some), None)
     }
 
     /// Reads bytes that may have to come from the disk, before a mapping of them is lent: a bad
@@ -154,22 +151,31 @@ impl CommitLog {
     /// where the unit says. Reads through no mapping: recovery asks for places that nobody knows to
     /// be good.
     pub(crate) fn leads_to(&self, unit: &Unit, queue: (&str, i32), place: Option<i64>) -> bool {
-        let Some(segment) = self.segments.find(unit.log_offset) else { return false };
-        let end = unit.log_end();
-        if unit.is_blank() || end > segment.end() {
-            return false;
+        self.leads_to_now(unit, queue, place).unwrap_or(false)
+    }
+
+    /// As [`Self::leads_to`]; a read that may succeed the next time is an error.
+    pub(crate) fn leads_to_now(
+        &self,
+        unit: &Unit,
+        queue: (&str, i32),
+        place: Option<i64>,
+    ) -> io::Result<bool> {
+        let Some(segment) = self.segments.find(unit.log_offset) else { return Ok(false) };
+        let len = unit.size as usize;
+        if unit.is_blank() || unit.log_end() > segment.end() || len < record::FIXED_LEN {
+            return Ok(false);
         }
         let at = (unit.log_offset - segment.start) as u64;
-        let mut head = [0; record::FIXED_LEN];
-        let fits = unit.size as usize >= head.len() && segment.file.read_at(at, &mut head).is_ok();
-        if !fits || record_len(&head) != Some(unit.size.into()) {
-            return false;
+        let read = |len: usize| {
+            let mut bytes = vec![0; len];
+            let read = segment.file.read_at(at, &mut bytes);
+            unless_lasting(read.map(|()| bytes), Vec::new())
+        };
+        if record_len(&read(record::FIXED_LEN)?) != Some(unit.size.into()) {
+            return Ok(false);
         }
-        let mut bytes = vec![0; unit.size as usize];
-        if segment.file.read_at(at, &mut bytes).is_err() {
-            return false;
-        }
-        is_record_of(&bytes, unit, queue, place)
+        Ok(is_record_of(&read(len)?, unit, queue, place))
     }
 
     /// The store time of the record at `offset`, ms since the epoch.
@@ -209,6 +215,16 @@ impl CommitLog {
         }
         Ok(())
     }
+}
+
+/// What a read gave; `lost` where the medium gives nothing and never will.
+fn unless_lasting<T>(read: io::Result<T>, lost: T) -> io::Result<T> {
+    read.or_else(|error| if is_lasting(&error) { Ok(lost) } else { Err(error) })
+}
+
+/// Whether a read fails because of the medium, and will again.
+pub(crate) fn is_lasting(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 /// Whether `bytes` are the record that a unit of a queue leads to: none that no queue shows. Units

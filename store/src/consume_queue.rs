@@ -6,8 +6,8 @@ mod start;
 pub(crate) use start::Restored;
 
 use crate::Error;
+use crate::commit_log::is_lasting;
 use crate::disk::{Allocation, Disk};
-use crate::mend::is_lasting;
 use crate::queue_tail::{Pushed, Tail};
 use crate::segments::Segments;
 use parking_lot::Mutex;
@@ -205,11 +205,17 @@ impl Queue {
 
     /// One readable unit.
     pub(crate) fn unit(&self, offset: i64) -> Option<Unit> {
+        self.unit_now(offset).unwrap_or(None)
+    }
+
+    /// As [`Self::unit`]; a read that may succeed the next time is an error.
+    pub(crate) fn unit_now(&self, offset: i64) -> Result<Option<Unit>, Error> {
         if offset < self.min() {
-            return None;
+            return Ok(None);
         }
         let mut bytes = [0; UNIT_LEN];
-        (self.read(offset, &mut bytes).ok()?? == 1).then(|| Unit::decode(&bytes))?
+        let read = self.read(offset, &mut bytes)?;
+        Ok(read.filter(|units| *units == 1).and_then(|_| Unit::decode(&bytes)))
     }
 
     /// The first queue offset of the file after the one that holds `offset`.

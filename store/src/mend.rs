@@ -2,12 +2,13 @@
 //! queue's file or of the log has changed since it was written. The unit is looked for in the log
 //! between its neighbours and made anew; what cannot be mended is passed over, loudly and once.
 
-use crate::commit_log::is_record_of;
+use crate::commit_log::{is_lasting, is_record_of};
 use crate::consume_queue::{Queue, Unit};
 use crate::log_reader::LogReader;
-use crate::{Aside, Store};
+use crate::{Aside, Error, Store};
 use bytes::Bytes;
 use message::record::{self, Entry};
+use std::io;
 
 /// The most of the log that is looked through for one unit.
 const LOOKED_THROUGH_MAX: i64 = 256 << 20;
@@ -36,8 +37,21 @@ enum Sought {
     /// The unit is right, its record is not.
     Damaged,
     Unreadable,
-    /// As [`Led::Later`].
-    Later,
+}
+
+/// A read that may succeed the next time failed: then nothing is known, and nothing is mended.
+struct NotNow;
+
+impl From<io::Error> for NotNow {
+    fn from(_: io::Error) -> Self {
+        Self
+    }
+}
+
+impl From<Error> for NotNow {
+    fn from(_: Error) -> Self {
+        Self
+    }
 }
 
 impl Store {
@@ -49,22 +63,33 @@ impl Store {
         place: i64,
         unit: &Unit,
     ) -> Led {
+        self.follow_now(queue, name, place, unit).unwrap_or(Led::Later)
+    }
+
+    fn follow_now(
+        &self,
+        queue: &Queue,
+        name: QueueName<'_>,
+        place: i64,
+        unit: &Unit,
+    ) -> Result<Led, NotNow> {
         let size = usize::try_from(unit.size).unwrap_or(0);
-        let record = self.log.slice(unit.log_offset, size);
+        let record = self.log.lend(unit.log_offset, size)?;
         if let Some(record) = record.filter(|bytes| is_record_of(bytes, unit, name, Some(place))) {
             let is_aside = self.aside.overlaps(unit.log_offset, unit.log_end());
-            return if is_aside && !is_whole(&record) { self.skip() } else { Led::Record(record) };
+            let is_lost = is_aside && !is_whole(&record);
+            return Ok(if is_lost { self.skip() } else { Led::Record(record) });
         }
         if unit.log_offset < self.log.min() {
-            return Led::Gone;
+            return Ok(Led::Gone);
         }
         if self.aside.overlaps(unit.log_offset, unit.log_end()) {
-            return self.skip();
+            return Ok(self.skip());
         }
-        if self.is_moved(queue, name, place, unit)
-            && let Some(record) = self.log.slice(unit.log_offset, size)
+        if self.is_moved(queue, name, place, unit)?
+            && let Some(record) = self.log.lend(unit.log_offset, size)?
         {
-            return Led::Record(record);
+            return Ok(Led::Record(record));
         }
         self.mend(queue, name, place, unit)
     }
@@ -76,21 +101,40 @@ impl Store {
 
     /// Whether the record says another place and so does that of a neighbour, by as much: Java puts
     /// a record whose place is not the next one at the queue's end, and those behind it too.
-    fn is_moved(&self, queue: &Queue, name: QueueName<'_>, place: i64, unit: &Unit) -> bool {
+    fn is_moved(
+        &self,
+        queue: &Queue,
+        name: QueueName<'_>,
+        place: i64,
+        unit: &Unit,
+    ) -> Result<bool, NotNow> {
         let by = |place: i64, unit: &Unit| {
-            let bytes = self.log.slice(unit.log_offset, usize::try_from(unit.size).ok()?)?;
-            let Ok(Entry::Message(record)) = record::decode(&bytes, false) else { return None };
-            is_record_of(&bytes, unit, name, None).then_some(record.queue_offset - place)
+            let bytes = self.log.lend(unit.log_offset, usize::try_from(unit.size).unwrap_or(0))?;
+            let Some(bytes) = bytes else { return Ok(None) };
+            let Ok(Entry::Message(record)) = record::decode(&bytes, false) else { return Ok(None) };
+            let is_own = is_record_of(&bytes, unit, name, None);
+            Ok::<_, NotNow>(is_own.then_some(record.queue_offset - place))
         };
-        let Some(own) = by(place, unit) else { return false };
-        [place - 1, place + 1].into_iter().any(|near| {
-            queue.unit(near).is_some_and(|unit| !unit.is_blank() && by(near, &unit) == Some(own))
-        })
+        let Some(own) = by(place, unit)? else { return Ok(false) };
+        for near in [place - 1, place + 1] {
+            if let Some(unit) = queue.unit_now(near)?.filter(|unit| !unit.is_blank())
+                && by(near, &unit)? == Some(own)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    fn mend(&self, queue: &Queue, name: QueueName<'_>, place: i64, unit: &Unit) -> Led {
+    fn mend(
+        &self,
+        queue: &Queue,
+        name: QueueName<'_>,
+        place: i64,
+        unit: &Unit,
+    ) -> Result<Led, NotNow> {
         let (topic, queue_id) = name;
-        let sought = self.seek(queue, name, place, unit);
+        let sought = self.seek(queue, name, place, unit)?;
         let log_offset = unit.log_offset;
         match sought {
             Sought::Found(unit) => {
@@ -107,7 +151,7 @@ impl Store {
                     "a damaged queue unit was made anew from the log; check the disk"
                 );
                 let size = usize::try_from(unit.size).unwrap_or(0);
-                self.log.slice(unit.log_offset, size).map_or(Led::Nothing, Led::Record)
+                Ok(self.log.lend(unit.log_offset, size)?.map_or(Led::Nothing, Led::Record))
             }
             Sought::Damaged => {
                 tracing::error!(
@@ -125,7 +169,7 @@ impl Store {
                     tracing::error!(%error, "what was set aside could not be noted");
                 }
                 self.stats.set_aside(&self.aside);
-                self.skip()
+                Ok(self.skip())
             }
             Sought::NotThere => {
                 tracing::error!(
@@ -139,22 +183,25 @@ impl Store {
                 if let Err(error) = queue.mend(place, Unit::BLANK) {
                     tracing::error!(%error, "a queue unit could not be made blank in its file");
                 }
-                self.skip()
+                Ok(self.skip())
             }
-            Sought::Unreadable => self.skip(),
-            Sought::Later => Led::Later,
+            Sought::Unreadable => Ok(self.skip()),
         }
     }
 
     /// Looks for the record of a place between those of its neighbours.
-    fn seek(&self, queue: &Queue, name: QueueName<'_>, place: i64, unit: &Unit) -> Sought {
+    fn seek(
+        &self,
+        queue: &Queue,
+        name: QueueName<'_>,
+        place: i64,
+        unit: &Unit,
+    ) -> Result<Sought, NotNow> {
         let (topic, _) = name;
-        let sound = |near: i64| {
-            let unit = queue.unit(near).filter(|unit| !unit.is_blank())?;
-            self.log.leads_to(&unit, name, Some(near)).then_some(unit)
-        };
-        let before = (place - NEIGHBOURS..place).rev().find_map(sound);
-        let behind = (place + 1..=place + NEIGHBOURS).find_map(sound);
+        let (before, behind) = (
+            self.sound(queue, name, (place - NEIGHBOURS..place).rev())?,
+            self.sound(queue, name, place + 1..=place + NEIGHBOURS)?,
+        );
         let from = before.map(|unit| unit.log_end());
         let mut at = match from {
             Some(from) => from,
@@ -174,17 +221,15 @@ impl Store {
             let Some(segment) = self.log.segments.find_from(at) else { break };
             at = at.max(segment.start);
             let next = match reader.entry(&segment, at, true) {
-                Err(error) if is_lasting(&error) && at == unit.log_offset => {
-                    return Sought::Damaged;
-                }
-                Err(error) if is_lasting(&error) => return Sought::Unreadable,
-                Err(_) => return Sought::Later,
+                Err(error) if !is_lasting(&error) => return Err(NotNow),
+                Err(_) if at == unit.log_offset => return Ok(Sought::Damaged),
+                Err(_) => return Ok(Sought::Unreadable),
                 Ok(Ok(Entry::Message(record))) if record.log_offset == at => {
                     let size = i32::try_from(record.total_size()).unwrap_or(0);
                     let found = Unit { log_offset: at, size, tags_code: unit.tags_code };
                     if is_record_of(record.raw, &found, name, Some(place)) {
                         let tags_code = self.tags_code(&record);
-                        return Sought::Found(Unit { tags_code, ..found });
+                        return Ok(Sought::Found(Unit { tags_code, ..found }));
                     }
                     Some(at + record.total_size() as i64)
                 }
@@ -193,22 +238,34 @@ impl Store {
             };
             match next {
                 Some(next) => at = next,
-                None if at == unit.log_offset => return Sought::Damaged,
+                None if at == unit.log_offset => return Ok(Sought::Damaged),
                 None => break,
             }
         }
-        Sought::NotThere
+        Ok(Sought::NotThere)
+    }
+
+    /// The first of some places whose unit leads to its record.
+    fn sound(
+        &self,
+        queue: &Queue,
+        name: QueueName<'_>,
+        places: impl Iterator<Item = i64>,
+    ) -> Result<Option<Unit>, NotNow> {
+        for near in places {
+            if let Some(unit) = queue.unit_now(near)?.filter(|unit| !unit.is_blank())
+                && self.log.leads_to_now(&unit, name, Some(near))?
+            {
+                return Ok(Some(unit));
+            }
+        }
+        Ok(None)
     }
 
     fn tags_code(&self, record: &record::Record<'_>) -> i64 {
         let marks = crate::marks::Marks::read(record.properties);
         marks.tags_code(&self.settings, record.topic, record.store_timestamp)
     }
-}
-
-/// Whether a read fails because of the medium, and will again.
-pub(crate) fn is_lasting(error: &std::io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 /// Whether nothing of a record is damaged as far as that can be seen: an append seals properties in

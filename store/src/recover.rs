@@ -401,8 +401,10 @@ impl Recovery<'_> {
         if self.is_left_over(&record, scanned) {
             return Ok(Found::Damage("a record that is older than the log's end".into()));
         }
-        if !self.clean && looks_torn(&record) {
-            if !self.is_followed(segment, at + record.total_size() as i64) {
+        // A place that was set aside for it is looked at no less strictly after a clean stop.
+        let end = at + record.total_size() as i64;
+        if looks_torn(&record) && (!self.clean || self.aside.overlaps(at, end)) {
+            if !self.is_followed(segment, end) {
                 return Ok(Found::Damage("properties have a sector of zeros".into()));
             }
             tracing::warn!(offset = at, topic = record.topic, "properties have a sector of zeros");
@@ -410,7 +412,7 @@ impl Recovery<'_> {
         if let Some(from) = self.restore(&record, start, indexed_to)? {
             scanned.again_from = Some(scanned.again_from.map_or(from, |known| known.min(from)));
         }
-        Ok(Found::Record { end: at + record.total_size() as i64, time: record.store_timestamp })
+        Ok(Found::Record { end, time: record.store_timestamp })
     }
 
     /// Whether an old record begins where another broker's log ends, by chance: after its clean

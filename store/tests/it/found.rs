@@ -37,6 +37,59 @@ fn a_read_that_fails_passes_nothing_over() {
 }
 
 #[test]
+fn a_disk_that_fails_again_and_again_passes_nothing_over() {
+    for (first, second) in (0..4).flat_map(|first| (first..4).map(move |second| (first, second))) {
+        let (sim, disk, settings) = new(1);
+        let store = open(&disk, &settings);
+        append(&store, NOW, draft("T", 0, "only"));
+        store.flush(NOW).unwrap();
+        sim.fail(Op::Read, first, false);
+        sim.fail(Op::Read, second, false);
+        let found = read(&store, "T", 0, 0);
+        let faults = format!("failing reads {first} and {second}");
+        assert_eq!(found.next_offset, found.messages.len() as i64, "{faults}");
+        sim.heal();
+        assert_eq!(bodies(&store, "T", 0), ["only"], "{faults}");
+        assert_eq!(store.stats().units_mended(), 0, "{faults}");
+    }
+}
+
+#[test]
+fn what_was_set_aside_as_torn_is_not_taken_after_a_clean_stop() {
+    let (sim, disk, settings) = new(1);
+    let store = open(&disk, &settings);
+    append(&store, NOW, draft("T", 0, "first"));
+    let mut long = draft("T", 0, "torn");
+    let mut properties = long.properties.to_vec();
+    properties.extend_from_slice(format!("LONG\u{1}{}\u{2}", "p".repeat(1_500)).as_bytes());
+    long.properties = properties.into();
+    let torn = append(&store, NOW, long);
+    let damaged = append(&store, NOW, draft("T", 0, "damaged"));
+    // No queue says that the log goes on behind them.
+    let half = message::sys_flag::TRANSACTION_PREPARED;
+    let half = message::Draft { sys_flag: half, ..draft("T", 0, "half") };
+    let last = append(&store, NOW, half);
+    drop(store);
+    sim.lose(Loss::Nothing);
+    // Power loss took a sector of the properties of one, and the body of another.
+    let path = Path::new(ROOT).join("commitlog/00000000000000000000");
+    let log = disk.open(&path, settings.commit_log_file_bytes, Allocation::Reserved).unwrap();
+    let lost = (torn.log_end() as u64 - 700) / 512 * 512;
+    log.zero(lost..lost + 512).unwrap();
+    log.write_at(damaged.log_end() as u64 - 90, &[0; 20]).unwrap();
+    log.write_at(damaged.log_offset as u64, &[0; 4]).unwrap();
+    for clean in [false, true] {
+        let store = open(&disk, &settings);
+        assert_eq!(store.was_clean(), clean);
+        assert_eq!(bodies(&store, "T", 0), ["first"], "clean {clean}");
+        assert_eq!(store.max_offset("T", 0), 1, "clean {clean}");
+        let aside = store.set_aside().ranges();
+        assert_eq!((aside[0].from, aside[0].to), (torn.log_offset, last.log_offset));
+        store.close().unwrap();
+    }
+}
+
+#[test]
 fn nothing_follows_a_failed_write_of_the_same_call() {
     let (sim, disk, settings) = new(1);
     let store = open(&disk, &settings);
