@@ -26,6 +26,7 @@ use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::Value;
 
 mod echo;
+mod filters;
 
 /// The directory of the stock jars.
 fn jars() -> String {
