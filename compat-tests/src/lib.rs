@@ -6,6 +6,7 @@
 pub mod appends;
 pub mod clients;
 pub mod cluster;
+pub mod cuts;
 pub mod differ;
 pub mod faults;
 pub mod hand_over;

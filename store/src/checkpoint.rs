@@ -65,6 +65,11 @@ impl Fields {
         own.then(|| self.get(Mark::DurableTo))
     }
 
+    /// As [`Checkpoint::newest_time`].
+    pub(crate) fn newest_time(&self) -> i64 {
+        self.get(Mark::LogTime).max(self.get(Mark::QueueTime))
+    }
+
     /// As [`Checkpoint::safe_time`].
     pub(crate) fn safe_time(&self) -> i64 {
         self.get(Mark::LogTime).min(self.get(Mark::QueueTime)).saturating_sub(3_000).max(0)
@@ -140,6 +145,11 @@ impl Checkpoint {
     /// directory noted it.
     pub(crate) fn durable_to(&self) -> Option<i64> {
         self.state.lock().fields.durable_to()
+    }
+
+    /// Store time of the newest record that the checkpoint knows of.
+    pub(crate) fn newest_time(&self) -> i64 {
+        self.state.lock().fields.newest_time()
     }
 
     /// Records stored before this time are durable, with their queue units: three seconds before

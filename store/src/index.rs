@@ -4,6 +4,7 @@
 
 use crate::checkpoint::{Checkpoint, Mark};
 use crate::disk::{Allocation, Disk, Listed};
+use crate::index_entries::IndexEntries;
 use crate::index_file::{Header, IndexFile, Shape};
 use crate::marks::index_hash;
 use crate::{Error, Settings};
@@ -97,8 +98,8 @@ impl Index {
                         later_files = all.len() - at - 1,
                         "an index file is damaged: it and later ones are made anew from the log"
                     );
-                    all[at..].iter().rev().try_for_each(|listed| self.remove_file(listed))?;
                     self.damaged.store(true, Ordering::Release);
+                    all[at..].iter().rev().try_for_each(|listed| self.remove_file(listed))?;
                     break;
                 }
             }
@@ -174,6 +175,11 @@ impl Index {
     /// be put again after an unclean stop.
     pub(crate) fn indexed_to(&self) -> Option<i64> {
         self.files.lock().all.last().map(|file| file.header.end_offset)
+    }
+
+    /// What the files hold of records that begin at `from` or behind it.
+    pub(crate) fn entries_from(&self, from: i64) -> IndexEntries {
+        IndexEntries::from(&self.files.lock().all, from)
     }
 
     /// Cuts off keys of records at or behind `log_end`, which were lost.

@@ -129,8 +129,8 @@ impl IndexEntry {
 /// One open index file.
 pub(crate) struct IndexFile {
     pub(crate) path: PathBuf,
-    file: Arc<dyn File>,
-    shape: Shape,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) shape: Shape,
     pub(crate) header: Header,
     /// Written since the last sync.
     dirty: bool,

@@ -13,6 +13,7 @@ mod log_walk;
 mod marks;
 mod preflight;
 mod queue_walk;
+mod stale_keys;
 mod survey;
 mod window;
 

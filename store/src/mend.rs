@@ -5,6 +5,7 @@
 use crate::commit_log::{is_lasting, is_record_of};
 use crate::consume_queue::{Queue, Unit};
 use crate::log_reader::LogReader;
+use crate::losses::is_told;
 use crate::{Aside, Error, Store};
 use bytes::Bytes;
 use message::record::{self, Entry};
@@ -142,44 +143,37 @@ impl Store {
                     tracing::error!(%error, "a queue unit could not be mended in its file");
                 }
                 self.stats.mended(1);
-                tracing::error!(
-                    topic,
-                    queue_id,
-                    queue_offset = place,
-                    led_to = log_offset,
-                    leads_to = unit.log_offset,
-                    "a damaged queue unit was made anew from the log; check the disk"
-                );
+                let number = self.stats.units_mended();
+                if is_told(number) {
+                    tracing::error!(
+                        number,
+                        topic,
+                        queue_id,
+                        queue_offset = place,
+                        led_to = log_offset,
+                        leads_to = unit.log_offset,
+                        "a damaged queue unit was made anew from the log; check the disk. Of many \
+                         such lines only a few are written"
+                    );
+                }
                 let size = usize::try_from(unit.size).unwrap_or(0);
                 Ok(self.log.lend(unit.log_offset, size)?.map_or(Led::Nothing, Led::Record))
             }
-            Sought::Damaged => {
-                tracing::error!(
-                    topic,
-                    queue_id,
-                    queue_offset = place,
-                    log_offset,
-                    "the record of this message is damaged in the commit log: it is set aside and \
-                     passed over; check the disk"
-                );
-                let why = format!("the record of {topic} queue {queue_id} offset {place}");
-                let to = unit.log_end();
-                let aside = Aside { from: log_offset, to, found_ms: 0, why };
-                if let Err(error) = self.aside.add(aside) {
-                    tracing::error!(%error, "what was set aside could not be noted");
-                }
-                self.stats.set_aside(&self.aside);
-                Ok(self.skip())
-            }
+            Sought::Damaged => Ok(self.set_record_aside(name, place, unit)),
             Sought::NotThere => {
-                tracing::error!(
-                    topic,
-                    queue_id,
-                    queue_offset = place,
-                    log_offset,
-                    "a damaged queue unit leads to no record of its queue, and the log has none \
-                     where it should be: the place is made blank and passed over; check the disk"
-                );
+                let number = self.stats.units_skipped() + 1;
+                if is_told(number) {
+                    tracing::error!(
+                        number,
+                        topic,
+                        queue_id,
+                        queue_offset = place,
+                        log_offset,
+                        "a damaged queue unit leads to no record of its queue, and the log has \
+                         none where it should be: the place is made blank and passed over; check \
+                         the disk. Of many such lines only a few are written"
+                    );
+                }
                 if let Err(error) = queue.mend(place, Unit::BLANK) {
                     tracing::error!(%error, "a queue unit could not be made blank in its file");
                 }
@@ -187,6 +181,28 @@ impl Store {
             }
             Sought::Unreadable => Ok(self.skip()),
         }
+    }
+
+    fn set_record_aside(&self, (topic, queue_id): QueueName<'_>, place: i64, unit: &Unit) -> Led {
+        let (log_offset, number) = (unit.log_offset, self.stats.set_aside_ranges() + 1);
+        if is_told(number) {
+            tracing::error!(
+                number,
+                topic,
+                queue_id,
+                queue_offset = place,
+                log_offset,
+                "the record of this message is damaged in the commit log: it is set aside and \
+                 passed over; check the disk. Of many such lines only a few are written"
+            );
+        }
+        let why = format!("the record of {topic} queue {queue_id} offset {place}");
+        let aside = Aside { from: log_offset, to: unit.log_end(), found_ms: 0, why };
+        if let Err(error) = self.aside.add(aside) {
+            tracing::error!(%error, "what was set aside could not be noted");
+        }
+        self.stats.set_aside(&self.aside);
+        self.skip()
     }
 
     /// Looks for the record of a place between those of its neighbours.

@@ -5,6 +5,7 @@ use crate::commit_log::CommitLog;
 use crate::disk::Disk;
 use crate::index::Index;
 use crate::log_reader::LogReader;
+use crate::losses::Losses;
 use crate::queue_ends::{self, QueueEnd, QueueEnds};
 use crate::queues::Queues;
 use crate::recover::{Gap, Recovery};
@@ -76,8 +77,7 @@ impl<'a> Parts<'a> {
         let gaps = self.log.segments.load_log(noted_bytes, &|| self.touched.set(true))?;
         let before_mending = || self.write_abort(MENDING);
         let lost_from = self.queues.load(self.clean, &before_mending)?;
-        self.touched.set(true);
-        self.removed_topics.finish(&self.queues)?;
+        self.removed_topics.finish(&self.queues, &|| self.touched.set(true))?;
         let ends = match own_mark {
             true => QueueEnds::load(&*self.disk, &self.settings.root),
             false => {
@@ -87,9 +87,12 @@ impl<'a> Parts<'a> {
                 QueueEnds::default()
             }
         };
-        let short_from = self.reload_short(&ends)?;
+        let losses = Losses::default();
+        let short_from = self.reload_short(&ends, &losses)?;
         if let Some(index) = &self.index {
-            index.load(self.clean, &self.checkpoint)?;
+            let loaded = index.load(self.clean, &self.checkpoint);
+            self.touched.set(self.touched.get() || index.was_damaged());
+            loaded?;
         }
         let mending = was_mending.then_some(0);
         Recovery {
@@ -105,18 +108,26 @@ impl<'a> Parts<'a> {
             gaps: gaps.into_iter().map(|(from, to)| Gap { from, to }).collect(),
             now: self.now()?,
             watch,
+            losses: &losses,
+            touched: &self.touched,
         }
         .run()?;
         self.removed_topics.cut(self.log.written_to())?;
+        let same_log = ends.log_min() == Some(self.log.min());
         for QueueEnd { topic, id, end, .. } in ends.iter() {
-            self.queues.open(topic, id).extend_to(end)?;
+            let queue = self.queues.open(topic, id);
+            if same_log && losses.is_fresh(queue.log_end(), i64::MAX) {
+                losses.aside.note((topic, id), queue.max(), end);
+            }
+            queue.extend_to(end)?;
         }
+        losses.tell(self.log.written_to());
         self.end_mending()
     }
 
     /// Looks again, and thoroughly, at queues that end before they are known to: they lost units.
     /// Returns the log offset from which on the log may still have these.
-    fn reload_short(&self, ends: &QueueEnds) -> Result<Option<i64>, Error> {
+    fn reload_short(&self, ends: &QueueEnds, losses: &Losses) -> Result<Option<i64>, Error> {
         let mut lost_from: Option<i64> = None;
         // What expired since is no loss.
         let same_log = ends.log_min() == Some(self.log.min());
@@ -128,7 +139,9 @@ impl<'a> Parts<'a> {
             if end >= noted && !lacks_front {
                 continue;
             }
-            tracing::error!(topic, id, first, end, noted, "the queue lost units, to be rebuilt");
+            let is_front = lacks_front && end >= noted;
+            let (from, to) = if is_front { (min, first) } else { (end.max(min), noted) };
+            losses.short.note((topic, id), from, to);
             let from = match &queue {
                 Some(queue) if lacks_front => {
                     self.write_abort(MENDING)?;
@@ -143,6 +156,7 @@ impl<'a> Parts<'a> {
             };
             lost_from = lost_from.into_iter().chain([from]).min();
         }
+        losses.tell_short();
         Ok(lost_from)
     }
 

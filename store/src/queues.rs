@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::consume_queue::Queue;
 use crate::disk::Disk;
+use crate::losses::is_told;
 use message::Str;
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -67,12 +68,24 @@ impl Queues {
         clean: bool,
         before_mending: &dyn Fn() -> Result<(), Error>,
     ) -> Result<Option<i64>, Error> {
-        let mut lost_from: Option<i64> = None;
+        let (mut lost_from, mut damaged) = (None::<i64>, 0);
         let list = |dir: &PathBuf| self.disk.list(dir).map_err(Error::io("list", dir));
         for topic in list(&self.dir)?.iter().filter(|listed| listed.is_dir) {
             for queue in list(&self.dir.join(&topic.name))?.iter().filter(|listed| listed.is_dir) {
                 let Ok(id) = queue.name.parse() else { continue };
                 let lost = self.open(&topic.name, id).load(clean, before_mending)?;
+                damaged += u64::from(lost.is_some());
+                if let Some(from) = lost.filter(|_| is_told(damaged)) {
+                    let topic = &topic.name;
+                    tracing::error!(
+                        damaged,
+                        topic,
+                        id,
+                        from,
+                        "queue files are damaged, their last units are made anew from the log. Of \
+                         many such lines only a few are written"
+                    );
+                }
                 lost_from = lost_from.into_iter().chain(lost).min();
             }
         }

@@ -1,11 +1,15 @@
 //! Start-up: where the log really ends, and what the queues and the index lack (docs/disk.md). A
 //! torn tail is cut; damage with whole records behind it is set aside and nothing is lost by it.
 
+mod keys;
+
+use self::keys::Keys;
 use crate::checkpoint::{Checkpoint, Mark};
 use crate::commit_log::CommitLog;
 use crate::consume_queue::{Queue, Restored, Unit};
-use crate::index::{Index, IndexKey};
+use crate::index::Index;
 use crate::log_reader::LogReader;
+use crate::losses::{Losses, is_told};
 use crate::marks::Marks;
 use crate::progress::Step;
 use crate::queues::Queues;
@@ -15,6 +19,7 @@ use crate::segments::Segment;
 use crate::{Aside, Error, FlushMode, Progress, SetAside, Settings};
 use message::record::{self, Entry, Record, RecordError};
 use message::{names, properties, sys_flag};
+use std::cell::Cell;
 
 /// The least that a disk loses at once, bytes.
 const SECTOR: usize = 512;
@@ -40,6 +45,9 @@ pub(crate) struct Recovery<'a> {
     pub(crate) now: i64,
     /// Told how far the start has come.
     pub(crate) watch: &'a dyn Fn(Progress),
+    pub(crate) losses: &'a Losses,
+    /// Set before files are changed.
+    pub(crate) touched: &'a Cell<bool>,
 }
 
 /// Bytes that the log has lost as a whole.
@@ -58,6 +66,10 @@ struct Scanned {
     is_cut: bool,
     /// Units are lost whose records begin at this log offset or behind it, before the scan.
     again_from: Option<i64>,
+    /// Where the last record begins.
+    last: i64,
+    /// When the first record was stored after another broker's last start.
+    session: Option<i64>,
 }
 
 /// What a scan finds at a place.
@@ -108,6 +120,7 @@ impl Recovery<'_> {
 
     /// Cuts everything to the end that was found.
     fn finish(&self, start: i64, scanned: Scanned) -> Result<(), Error> {
+        self.touch();
         let end = scanned.end;
         let later_files = self.log.segments.last().is_some_and(|last| last.start > end);
         if !self.clean || later_files || scanned.is_cut {
@@ -117,16 +130,7 @@ impl Recovery<'_> {
         for gap in self.gaps.iter().filter(|gap| gap.from < end) {
             self.set_aside(gap.from, gap.to.min(end), "its file was shorter or is missing")?;
         }
-        let is_foreign = self.checkpoint.durable_to().is_none();
-        for topic in self.queues.topics() {
-            for id in self.queues.ids(&topic) {
-                let Some(queue) = self.queues.find(&topic, id) else { continue };
-                queue.truncate(end)?;
-                if is_foreign && queue.log_end() > start {
-                    self.drop_stale(&queue, (&topic, id), start)?;
-                }
-            }
-        }
+        self.end_queues(start, end)?;
         for queue in self.queues.all() {
             queue.settle()?;
             queue.expire(self.log.min())?;
@@ -144,6 +148,30 @@ impl Recovery<'_> {
         if self.settings.flush_mode == FlushMode::Sync {
             // Readers see only what is durable, and everything here was acknowledged.
             self.log.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Drops what queues have behind the log's end, and says what is lost with it.
+    fn end_queues(&self, start: i64, end: i64) -> Result<(), Error> {
+        let (is_foreign, losses) = (self.is_foreign(), self.losses);
+        let fresh_from = losses.fresh_from();
+        for topic in self.queues.topics() {
+            for id in self.queues.ids(&topic) {
+                let Some(queue) = self.queues.find(&topic, id) else { continue };
+                let (from, to) = queue.truncate(end)?;
+                let was_cut = is_foreign && self.clean;
+                let dropped = if was_cut { &losses.left_over } else { &losses.behind };
+                dropped.note((&topic, id), from, to);
+                if is_foreign && queue.log_end() > start {
+                    self.drop_stale(&queue, (&topic, id), start)?;
+                }
+                if let Some(fresh_from) = fresh_from {
+                    let is_lost = |unit: &Unit| losses.is_fresh(unit.log_offset, unit.log_end());
+                    let note = |from, to| losses.aside.note((&topic, id), from, to);
+                    queue.count_lost(fresh_from, &is_lost, &note);
+                }
+            }
         }
         Ok(())
     }
@@ -179,6 +207,7 @@ impl Recovery<'_> {
             );
             return Err(Error::Corrupt { path: self.settings.commit_log_path(), why });
         }
+        self.touch();
         for topic in self.queues.topics() {
             tracing::warn!(%topic, "there is no commit log: the topic's queues are removed");
             self.queues.remove(&topic)?;
@@ -206,10 +235,7 @@ impl Recovery<'_> {
             }
         };
         let dropped = queue.drop_stale(&is_stale)?;
-        if dropped > 0 {
-            let (topic, id) = name;
-            tracing::warn!(topic, id, dropped, "old queue units behind a cut are dropped");
-        }
+        self.losses.left_over.note(name, queue.max(), queue.max() + dropped);
         Ok(())
     }
 
@@ -229,7 +255,8 @@ impl Recovery<'_> {
         let Some(noted) = self.checkpoint.durable_to() else {
             let files = 2 * self.log.segments.file_bytes();
             let from = (self.last_sound_segment(i64::MAX) - files).max(self.log.min());
-            return self.not_behind_index(from.min(self.boundary_before(queues_end)));
+            let from = self.not_behind_index(from.min(self.boundary_before(queues_end)));
+            return self.not_behind_stale_index(from);
         };
         // A unit that leads behind the end is wrong, or was left there: the last file tells which.
         let at_end = self.log.segments.last().is_some_and(|last| last.end() == queues_end);
@@ -252,7 +279,17 @@ impl Recovery<'_> {
             Some(at) if self.is_boundary(at) => at,
             _ => self.last_sound_segment(self.checkpoint.safe_time()),
         };
-        self.not_behind_index(start.max(self.log.min()))
+        self.not_behind_stale_index(self.not_behind_index(start.max(self.log.min())))
+    }
+
+    /// From here on files are changed: a start that is refused now was no clean stop.
+    fn touch(&self) {
+        self.touched.set(true);
+    }
+
+    /// Whether the last broker on the directory was another one.
+    fn is_foreign(&self) -> bool {
+        self.checkpoint.durable_to().is_none()
     }
 
     /// `start`, or where the index ends when that is earlier.
@@ -262,6 +299,10 @@ impl Recovery<'_> {
             Some(to) if to >= start || self.clean && !index.was_damaged() => start,
             Some(to) => self.boundary_before(to).min(start),
             None if index.was_damaged() => self.log.min(),
+            None if self.is_foreign() && start > self.log.min() => {
+                tracing::error!("there is no index: it is made anew from the whole log");
+                self.log.min()
+            }
             None => start,
         }
     }
@@ -307,16 +348,20 @@ impl Recovery<'_> {
     /// Walks the log from `start`, giving queues and index what they lack.
     fn scan(&self, start: i64) -> Result<Scanned, Error> {
         let newest_time = self.time_at(start);
-        let mut scanned =
-            Scanned { end: start, records: 0, newest_time, is_cut: false, again_from: None };
+        let mut scanned = Scanned {
+            end: start,
+            records: 0,
+            newest_time,
+            is_cut: false,
+            again_from: None,
+            last: -1,
+            session: None,
+        };
         let last = self.log.segments.last().map_or(start, |last| last.end());
         let total = u64::try_from(last - start).unwrap_or(0);
         let step = Step::begin(self.watch, "reading the commit log", total);
         let mut reader = LogReader::default();
-        let indexed_to = self.index.and_then(Index::indexed_to);
-        // After a clean stop the newest record has all its keys.
-        let has_all = self.clean && !self.index.is_some_and(Index::was_damaged);
-        let indexed_to = indexed_to.map_or(0, |to| to + i64::from(has_all));
+        let mut keys = Keys::begin(self, start);
         // What is not found from the log's beginning on is nowhere.
         let start = if start <= self.log.min() { i64::MIN } else { start };
         while let Some(segment) = self.log.segments.find_from(scanned.end) {
@@ -330,12 +375,16 @@ impl Recovery<'_> {
                 scanned.end = segment.start;
                 continue;
             }
-            match self.look(&mut reader, &segment, &mut scanned, (start, indexed_to))? {
+            match self.look(&mut reader, &segment, &mut scanned, (start, &mut keys))? {
                 Found::Record { end, time } => {
                     step.advance((end - at) as u64);
                     scanned.end = end;
                     scanned.records += 1;
                     scanned.newest_time = time;
+                    if scanned.last == self.checkpoint.get(Mark::Confirmed) {
+                        scanned.session = Some(time);
+                    }
+                    scanned.last = at;
                     self.aside.remove(at, end)?;
                 }
                 Found::Blank => scanned.end = segment.end(),
@@ -370,7 +419,7 @@ impl Recovery<'_> {
         reader: &mut LogReader,
         segment: &Segment,
         scanned: &mut Scanned,
-        (start, indexed_to): (i64, i64),
+        (start, keys): (i64, &mut Keys<'_>),
     ) -> Result<Found, Error> {
         let at = scanned.end;
         let entry = match reader.entry(segment, at, self.settings.check_crc_on_recover) {
@@ -409,23 +458,26 @@ impl Recovery<'_> {
             }
             tracing::warn!(offset = at, topic = record.topic, "properties have a sector of zeros");
         }
-        if let Some(from) = self.restore(&record, start, indexed_to)? {
+        if let Some(from) = self.restore(&record, start, keys)? {
             scanned.again_from = Some(scanned.again_from.map_or(from, |known| known.min(from)));
         }
         Ok(Found::Record { end, time: record.store_timestamp })
     }
 
-    /// Whether an old record begins where another broker's log ends, by chance: after its clean
-    /// stop the checkpoint has the last record's time; the log goes back from it and never reaches
-    /// it again.
+    /// Whether an old record begins where another broker's log ends, by chance, or because all have
+    /// one size. It is older than the first one that the broker stored after its last start; or
+    /// after a clean stop, unless that came soon after the start, the checkpoint has the last
+    /// record's time. The log goes back from there and never reaches it again.
     fn is_left_over(&self, record: &Record<'_>, scanned: &Scanned) -> bool {
-        let last = self.checkpoint.get(Mark::LogTime);
-        let is_behind = self.clean
-            && self.checkpoint.durable_to().is_none()
-            && scanned.records > 0
-            && scanned.newest_time == last
-            && record.store_timestamp < last;
-        is_behind && !self.reaches(record.log_offset, last)
+        if !self.is_foreign() || scanned.records == 0 {
+            return false;
+        }
+        let (newest, stored) = (scanned.newest_time, record.store_timestamp);
+        let is_behind = match scanned.session {
+            Some(since) if stored < since => true,
+            _ => self.clean && newest == self.checkpoint.newest_time() && stored < newest,
+        };
+        is_behind && !self.reaches(record.log_offset, newest)
     }
 
     /// Whether a record of `time` or later stands in the row of records that begins at `at`.
@@ -517,7 +569,17 @@ impl Recovery<'_> {
     fn set_aside(&self, from: i64, to: i64, why: &str) -> Result<(), Error> {
         let aside = Aside { from, to, found_ms: self.now, why: why.to_owned() };
         if self.aside.add(aside)? {
+            self.touch();
+            let number = {
+                let mut fresh = self.losses.fresh.lock();
+                fresh.push((from, to));
+                fresh.len() as u64
+            };
+            if !is_told(number) {
+                return Ok(());
+            }
             tracing::error!(
+                number,
                 from,
                 to,
                 bytes = to - from,
@@ -538,7 +600,7 @@ impl Recovery<'_> {
         &self,
         record: &Record<'_>,
         start: i64,
-        indexed_to: i64,
+        keys: &mut Keys<'_>,
     ) -> Result<Option<i64>, Error> {
         let marks = Marks::read(record.properties);
         let (log_offset, store_timestamp) = (record.log_offset, record.store_timestamp);
@@ -548,28 +610,31 @@ impl Recovery<'_> {
             let size = i32::try_from(record.total_size()).expect("decoded from an i32");
             let tags_code = marks.tags_code(self.settings, record.topic, store_timestamp);
             let queue = self.queues.open(record.topic, record.queue_id);
+            let (end, log_end) = (queue.max(), queue.log_end());
+            let has_hole = record.queue_offset > end && !queue.is_new();
+            if record.queue_offset >= end {
+                self.touch();
+            }
             let unit = Unit { log_offset, size, tags_code };
             let is_right = |place: Option<i64>, unit: &Unit| {
                 self.log.leads_to(unit, (record.topic, record.queue_id), place)
             };
             match queue.restore(record.queue_offset, unit, start, &is_right)? {
-                Restored::Known => {}
+                Restored::Known => {
+                    if has_hole && self.losses.is_fresh(log_end, log_offset) {
+                        let name = (record.topic, record.queue_id);
+                        self.losses.aside.note(name, end, queue.max() - 1);
+                    }
+                }
                 Restored::Mended => {
-                    let (topic, id, at) = (record.topic, record.queue_id, record.queue_offset);
-                    tracing::error!(topic, id, at, log_offset, "a damaged queue unit is mended");
+                    self.touch();
+                    let (name, at) = ((record.topic, record.queue_id), record.queue_offset);
+                    self.losses.mended.note(name, at, at + 1);
                 }
                 Restored::LacksOlder { from } => again_from = Some(from),
             }
         }
-        let Some(index) = self.index.filter(|_| log_offset >= indexed_to) else {
-            return Ok(again_from);
-        };
-        let key = |hash| IndexKey { hash, log_offset, store_timestamp };
-        let hashes = marks.index_hashes(record.topic, record.sys_flag);
-        index.push(&mut hashes.map(key).collect());
-        if index.is_behind() {
-            index.apply(self.checkpoint)?;
-        }
+        keys.take(self, record, &marks)?;
         Ok(again_from)
     }
 }

@@ -71,12 +71,18 @@ impl RemovedTopics {
         self.ends.lock().get(topic).copied().unwrap_or(0)
     }
 
-    /// Removes what a removal that was cut short left behind.
-    pub(crate) fn finish(&self, queues: &Queues) -> Result<(), Error> {
+    /// Removes what a removal that was cut short left behind; calls `before` first.
+    pub(crate) fn finish(&self, queues: &Queues, before: &dyn Fn()) -> Result<(), Error> {
         let ends = self.ends.lock().clone();
         let mut removed = 0;
         for (topic, end) in ends {
-            removed += queues.remove_where(&topic, |queue| (1..=end).contains(&queue.log_end()))?;
+            removed += queues.remove_where(&topic, |queue| {
+                let is_left = (1..=end).contains(&queue.log_end());
+                if is_left {
+                    before();
+                }
+                is_left
+            })?;
         }
         if removed > 0 {
             let dir = self.path.parent().unwrap_or(&self.path);

@@ -76,10 +76,6 @@ impl Queue {
         self.max.store(next, Ordering::Release);
         self.synced.store(if clean { next * UNIT } else { walk_from }, Ordering::Release);
         self.start.lock().is_damaged = is_damaged;
-        if is_damaged {
-            let dir = self.segments.dir().display();
-            tracing::error!(%dir, next, log_end, "queue files are damaged, rebuilt from the log");
-        }
         Ok(is_damaged.then_some(log_end))
     }
 
@@ -215,7 +211,7 @@ impl Queue {
                 return Ok(Restored::LacksOlder { from: log_end });
             }
         }
-        let is_new = next == 0 && self.segments.last().is_none();
+        let is_new = self.is_new();
         let lost = queue_offset - next;
         let is_impossible = lost > (unit.log_offset - log_end) / record::FIXED_LEN as i64;
         if lost > 0 && log_end < scan_start && !(is_impossible && is_new) {
@@ -266,7 +262,7 @@ impl Queue {
     pub(crate) fn extend_to(&self, end: i64) -> Result<(), Error> {
         let next = self.tail.lock().next();
         if next < end {
-            self.extend(end, next == 0 && self.segments.last().is_none())?;
+            self.extend(end, self.is_new())?;
             self.publish(self.commit());
             self.write()?;
         }
@@ -338,15 +334,51 @@ impl Queue {
         Ok(())
     }
 
-    /// Drops the units of records that do not end at or before `log_end`.
-    pub(crate) fn truncate(&self, log_end: i64) -> Result<(), Error> {
+    /// Drops the units of records that do not end at or before `log_end`. Returns from which place
+    /// on and how far.
+    pub(crate) fn truncate(&self, log_end: i64) -> Result<(i64, i64), Error> {
+        let max = self.max();
         if self.log_end() <= log_end {
-            return Ok(());
+            return Ok((max, max));
         }
         self.write()?;
         let first = self.segments.first().map_or(0, |segment| segment.start / UNIT);
-        let next = self.partition(first, self.max(), |unit| unit.log_end() <= log_end);
-        self.end_at(first, next)
+        let next = self.partition(first, max, |unit| unit.log_end() <= log_end);
+        self.end_at(first, next)?;
+        Ok((next, max))
+    }
+
+    /// Notes in `lost` the places, from the first one on that leads behind log offset `from`, whose
+    /// units lead into what `is_lost` says.
+    pub(crate) fn count_lost(
+        &self,
+        from: i64,
+        is_lost: &dyn Fn(&Unit) -> bool,
+        lost: &dyn Fn(i64, i64),
+    ) {
+        if self.log_end() <= from {
+            return;
+        }
+        let max = self.max();
+        let first = self.partition(self.min(), max, |unit| unit.log_end() <= from);
+        let mut since = None;
+        for place in first..=max {
+            let unit = if place < max { self.copied(place) } else { None };
+            let is_lost = unit.is_some_and(|unit| !unit.is_blank() && is_lost(&unit));
+            match (since, is_lost) {
+                (None, true) => since = Some(place),
+                (Some(from), false) => {
+                    lost(from, place);
+                    since = None;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the queue has no file and no unit yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.tail.lock().next() == 0 && self.segments.last().is_none()
     }
 
     /// Drops the last units as long as they are stale, which is asked with the place of each.

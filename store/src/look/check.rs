@@ -7,6 +7,7 @@ use super::index_walk::{IndexWalk, Indexed};
 use super::log_walk::{Cause, Gap, LogWalk, Step};
 use super::marks::{FIELDS, Settled};
 use super::queue_walk::{Expected, QueueWalk, peek};
+use super::stale_keys::StaleKeys;
 use super::{Look, files::queues};
 use crate::checkpoint::{Fields, Mark, OWN_MAGIC, SIZE};
 use crate::index_file::Shape;
@@ -62,6 +63,10 @@ struct Counts {
     records: u64,
     log_bytes: u64,
     newest_time: i64,
+    /// When the first record was stored after the last start of a Java broker.
+    session: Option<i64>,
+    /// The log ends before bytes that Java left when it cut it.
+    is_cut: bool,
     /// The log offsets before and behind the last record.
     last: (i64, i64),
     /// Behind the last record that queues show.
@@ -130,10 +135,12 @@ impl Look<'_> {
             Shape { slots: self.settings.index_slots, entries: self.settings.index_entries };
         let names = files::index(self.disk, &self.settings.root)?;
         let live = settled != Settled::All;
-        let index = self
-            .settings
-            .index
-            .then(|| IndexWalk::new(self.disk, self.path("index"), names, shape, live));
+        let is_foreign = checkpoint.as_ref().is_some_and(|it| it.durable_to().is_none());
+        let index = self.settings.index.then(|| {
+            let mut walk = IndexWalk::new(self.disk, self.path("index"), names, shape, live);
+            walk.stale = is_foreign.then(StaleKeys::default);
+            walk
+        });
         let notes = Vec::new();
         let counts = Counts { cut_from, refuses_v2, ..Counts::default() };
         let mut check =
@@ -210,7 +217,7 @@ impl Check<'_> {
         let live = self.settled != Settled::All;
         let stale = live || self.may_be_cut();
         let mut stale_units = 0;
-        let from = if self.is_proven_end() { 0 } else { end };
+        let from = if self.counts.is_cut || self.is_proven_end() { 0 } else { end };
         self.queues.finish(from, stale.then_some(&mut stale_units))?;
         if stale_units > 0 {
             let what = match live {
@@ -219,8 +226,17 @@ impl Check<'_> {
             };
             self.notes.push(format!("{stale_units} queue units lead behind {end}: {what}"));
         }
+        let is_cut = self.was_cut_at_start();
         if let Some(index) = &mut self.index {
             index.finish(end, |at| self.queues.unknown.holds(at))?;
+            // A start after another broker reads the last three files.
+            let file = self.look.settings.commit_log_file_bytes as i64;
+            let read_from = (end - 1).max(0) / file * file - 2 * file;
+            let stale = index.stale.take().unwrap_or_default();
+            match stale.judge(read_from, is_cut) {
+                Ok(note) => self.notes.extend(note),
+                Err(damage) => index.damage.join(damage),
+            }
         }
         Ok(end)
     }
@@ -275,6 +291,10 @@ impl Check<'_> {
         if let Some((_, lost)) = &mut counts.cut {
             *lost += 1;
         }
+        let confirmed = self.checkpoint.as_ref().map(|fields| fields.get(Mark::Confirmed));
+        if counts.records > 0 && confirmed == Some(counts.last.0) {
+            counts.session = Some(stored);
+        }
         counts.records += 1;
         counts.newest_time = counts.newest_time.max(stored);
         counts.last = (log_offset, log_end);
@@ -284,8 +304,8 @@ impl Check<'_> {
     }
 
     /// Whether what looks like damage is only what a log that was cut left behind its end: no queue
-    /// knows of it, and the queues know everything before it; or, as recovery sees it, the last
-    /// record of a Java broker's clean stop stands before it, and nothing newer behind.
+    /// knows of it, and the queues know everything before it; or, as recovery sees it, a Java
+    /// broker stopped cleanly, and all behind is older than what stands before.
     fn is_stale(&mut self, gap: &Gap, known_end: i64) -> Result<bool, Error> {
         if gap.cause != Cause::Damaged || self.settled != Settled::All {
             return Ok(false);
@@ -293,25 +313,34 @@ impl Check<'_> {
         let durable_to = self.checkpoint.as_ref().and_then(Fields::durable_to).unwrap_or(0);
         let is_unknown =
             known_end <= gap.from && known_end == self.counts.visible_end && durable_to <= gap.from;
-        Ok(is_unknown || self.is_proven_end() && !self.goes_on(gap.to)?)
+        let was_cut =
+            self.foreign().is_some() && self.counts.records > 0 && !self.goes_on(gap.to)?;
+        self.counts.is_cut |= was_cut;
+        Ok(is_unknown || was_cut)
     }
 
-    /// Whether the record at `at` is an old one that begins where the log ends, by chance.
+    /// Whether the record at `at` is an old one that begins where the log ends, by chance or
+    /// because all have one size.
     fn is_left_over(&mut self, at: i64) -> Result<bool, Error> {
-        if !self.is_proven_end() || self.counts.records == 0 {
-            return Ok(false);
-        }
-        let newest = self.counts.newest_time;
-        let is_older = self.walk.record().is_some_and(|record| record.store_timestamp < newest);
-        Ok(is_older && !self.goes_on(at)?)
+        let stored = self.walk.record().map_or(i64::MAX, |record| record.store_timestamp);
+        let since = self.counts.session.filter(|_| self.foreign().is_some());
+        let is_older = since.is_some_and(|since| stored < since)
+            || self.is_proven_end() && stored < self.counts.newest_time;
+        let is_left = is_older && self.counts.records > 0 && !self.goes_on(at)?;
+        self.counts.is_cut |= is_left;
+        Ok(is_left)
+    }
+
+    /// The checkpoint, when another broker was the last one.
+    fn foreign(&self) -> Option<&Fields> {
+        self.checkpoint.as_ref().filter(|fields| fields.durable_to().is_none())
     }
 
     /// Whether the newest record so far is the one that a Java broker stored last: the checkpoint
     /// of its clean stop has the time.
     fn is_proven_end(&self) -> bool {
-        let last = |fields: &Fields| fields.get(Mark::LogTime) == self.counts.newest_time;
-        let foreign = self.checkpoint.as_ref().filter(|fields| fields.durable_to().is_none());
-        self.settled == Settled::All && self.counts.records > 0 && foreign.is_some_and(last)
+        let last = |fields: &Fields| fields.newest_time() == self.counts.newest_time;
+        self.settled == Settled::All && self.counts.records > 0 && self.foreign().is_some_and(last)
     }
 
     /// Whether a record not older than the newest so far stands at `from` or behind it.
@@ -381,16 +410,18 @@ impl Check<'_> {
     /// Whether Java cut the log, which leaves queue units behind the end: at its last start, or
     /// earlier and the last record that it stored is there.
     fn may_be_cut(&self) -> bool {
-        if self.is_proven_end() {
-            return true;
-        }
-        let Some(fields) = &self.checkpoint else { return false };
-        let confirmed = fields.get(Mark::Confirmed);
-        fields.durable_to().is_none() && confirmed > 0 && confirmed == self.counts.last.0
+        self.counts.is_cut || self.is_proven_end() || self.was_cut_at_start()
+    }
+
+    /// Whether Java cut the log at its last start and stored nothing since.
+    fn was_cut_at_start(&self) -> bool {
+        let confirmed = self.foreign().map_or(0, |fields| fields.get(Mark::Confirmed));
+        confirmed > 0 && confirmed == self.counts.last.0
     }
 
     fn checkpoint(&mut self, log_to: i64) {
         let path = self.look.path("checkpoint");
+        let may_be_cut = self.may_be_cut();
         let Some(fields) = &self.checkpoint else {
             if self.counts.records > 0 {
                 self.notes.push("there is no checkpoint: a start reads the whole log".into());
@@ -406,6 +437,8 @@ impl Check<'_> {
         for (mark, name) in FIELDS {
             let value = fields.get(mark);
             let most = if mark == Mark::QueuesTo { log_to } else { newest };
+            // Java cuts the log and lets the fields be until they are passed.
+            let grows = grows || may_be_cut && value > most;
             if value < 0 || value > most && !grows && self.counts.records > 0 {
                 add(mark, format!("{name} is {value}, the log has {most}"));
             }

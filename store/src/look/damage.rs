@@ -89,7 +89,8 @@ impl Kind {
                  the log"
             }
             Self::IndexFile | Self::IndexEntry | Self::IndexSlot | Self::KeyMissing => {
-                "only queries by key are affected. Stop the broker, move the file away and start"
+                "only queries by key are affected. Stop the broker, move the directory index away \
+                 and start: it is made anew while the whole log is read"
             }
             Self::Checkpoint => {
                 "stop the broker, move the file away and make an empty file abort: the next start \

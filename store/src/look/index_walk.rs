@@ -5,6 +5,7 @@
 use super::damage::{Kind, Place, Tally};
 use super::marks::Unsettled;
 use super::queue_walk::peek;
+use super::stale_keys::StaleKeys;
 use super::window::Window;
 use crate::index_file::{ENTRY, HEADER, Header, IndexEntry, SLOT, Shape};
 use crate::{Disk, Error};
@@ -37,6 +38,8 @@ pub(super) struct IndexWalk<'a> {
     open: Option<OpenFile<'a>>,
     /// Whether a broker may write meanwhile.
     live: bool,
+    /// What another broker may have left, when one was the last.
+    pub(super) stale: Option<StaleKeys>,
     /// Log offsets of the files that are behind, as their headers say.
     covered: Vec<(i64, i64)>,
     pub(super) files: u64,
@@ -74,6 +77,7 @@ impl<'a> IndexWalk<'a> {
             waiting: VecDeque::new(),
             open: None,
             live,
+            stale: None,
             covered: Vec::new(),
             files: names.len() as u64,
             entries: 0,
@@ -115,36 +119,51 @@ impl<'a> IndexWalk<'a> {
             let place = Place::at(&path, place).log(entry.log_offset);
             if !is_ours {
                 if !unknown(entry.log_offset) {
-                    self.damage.add(Kind::IndexEntry, place, || {
-                        format!("entry {number} leads to where no record begins")
-                    });
+                    let what = "where no record begins";
+                    self.leads_to(place, format!("entry {number} leads to {what}"));
                 }
             } else if at.is_none() && record.tags != Some(entry.hash) {
-                self.damage.add(Kind::IndexEntry, place, || {
-                    format!("entry {number} leads to a record without its key")
-                });
+                let what = "a record without its key";
+                self.leads_to(place, format!("entry {number} leads to {what}"));
             } else if let Some(why) = self.wrong_time(number, &entry, record.store_timestamp) {
-                self.damage.add(Kind::IndexEntry, place, || why);
+                self.leads_to(place, why);
+                // It is the entry of a record that stood here before.
+                found |= at.filter(|_| self.stale.is_none()).map_or(0, |at| 1 << at.min(63));
+            } else {
+                found |= at.map_or(0, |at| 1 << at.min(63));
             }
-            found |= at.filter(|_| is_ours).map_or(0, |at| 1 << at.min(63));
             self.pass(number, &entry);
         }
         let lacks = (0..record.hashes.len().min(63)).any(|at| found & 1 << at == 0);
         if lacks {
-            self.lacks(record);
+            self.lacks(record, found > 0);
+        } else if let Some(stale) = self.stale.as_mut().filter(|_| found > 0) {
+            stale.whole();
         }
         Ok(())
     }
 
-    fn lacks(&mut self, record: &Indexed<'_>) {
+    /// Notes an entry that does not lead to a record with its key.
+    fn leads_to(&mut self, place: Place, why: String) {
+        match &mut self.stale {
+            Some(stale) => stale.entry(place, why),
+            None => self.damage.add(Kind::IndexEntry, place, || why),
+        }
+    }
+
+    fn lacks(&mut self, record: &Indexed<'_>, has_some: bool) {
         let range = |header: &Header| (header.begin_offset, header.end_offset);
         let open = self.open.as_ref().map(|open| range(&open.header));
         let mut ranges = self.covered.iter().copied().chain(open);
         let covered = ranges.any(|(from, to)| (from..=to).contains(&record.log_offset));
         match (record.settled, covered) {
-            (true, true) => self.damage.add(Kind::KeyMissing, record.place.clone(), || {
-                "a key of the record is not in the index file of its time".to_owned()
-            }),
+            (true, true) => {
+                let why = "a key of the record is not in the index file of its time".to_owned();
+                match &mut self.stale {
+                    Some(stale) => stale.record(record.place.clone(), has_some, why),
+                    None => self.damage.add(Kind::KeyMissing, record.place.clone(), || why),
+                }
+            }
             (true, false) => self.uncovered.note(record.log_offset),
             (false, _) => self.pending.note(record.log_offset),
         }
@@ -176,11 +195,8 @@ impl<'a> IndexWalk<'a> {
                 self.pending.note(entry.log_offset);
             } else if !unknown(entry.log_offset) {
                 let place = Place::at(&path, place).log(entry.log_offset);
-                self.damage.add(Kind::IndexEntry, place, || {
-                    let what =
-                        if behind { "behind the log's end" } else { "where no record begins" };
-                    format!("entry {number} leads to {what}")
-                });
+                let what = if behind { "behind the log's end" } else { "where no record begins" };
+                self.leads_to(place, format!("entry {number} leads to {what}"));
             }
             self.pass(number, &entry);
         }

@@ -3,7 +3,7 @@
 
 use crate::recovery::{FILE, log_path, scribble, settings, sim};
 use crate::support::*;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::disk::Allocation;
 use store::look::{Checked, Look};
@@ -42,6 +42,7 @@ fn cut(new: &[String], clean: bool) -> Cut {
     store.close().unwrap();
     drop(store);
     let old = disk.read(&log_path(0)).unwrap();
+    let old_index = index_file(&disk);
     let old_units = QUEUES.map(|id| disk.read(Path::new(&queue_path(id))).unwrap());
     scribble(&disk, places[20].log_offset + 90, b"!");
     disk.replace(Path::new("/store/abort"), b"", None).unwrap();
@@ -61,6 +62,8 @@ fn cut(new: &[String], clean: bool) -> Cut {
     for (id, (old, units)) in QUEUES.into_iter().zip(old_units.iter().zip(units)) {
         write(&disk, &queue_path(id), units * 20, &old[units * 20..]);
     }
+    // Java does not cut the index, and indexes nothing before the log is as long as it was.
+    disk.replace(&index_file(&disk).0, &old_index.1, None).unwrap();
     write(&disk, CHECKPOINT, 4064, &[0; 8]);
     if !clean {
         disk.replace(Path::new("/store/abort"), b"", None).unwrap();
@@ -68,6 +71,21 @@ fn cut(new: &[String], clean: bool) -> Cut {
     let kept = |id: i64| (0..20).filter(move |at| at % 2 == id).map(|at| format!("{at:04}"));
     let bodies = [kept(0).chain(new.iter().cloned()).collect(), kept(1).collect()];
     Cut { disk, end, bodies }
+}
+
+/// The only index file, and what is in it.
+fn index_file(disk: &Arc<dyn Disk>) -> (PathBuf, Vec<u8>) {
+    let dir = Path::new("/store/index");
+    let listed = disk.list(dir).unwrap();
+    assert_eq!(listed.len(), 1);
+    let path = dir.join(&listed[0].name);
+    let bytes = disk.read(&path).unwrap();
+    (path, bytes)
+}
+
+fn found_by_key(store: &Store, body: &str) -> Vec<String> {
+    let found = store.query("T", &format!("key-{body}"), 64, (0, i64::MAX)).records;
+    found.iter().map(|bytes| String::from_utf8(record_of(bytes).body.to_vec()).unwrap()).collect()
 }
 
 fn new_bodies(count: usize, len: usize) -> Vec<String> {
@@ -123,6 +141,9 @@ fn a_log_that_java_cut_and_wrote_on_ends_where_java_ended_it() {
                 for (id, bodies) in QUEUES.into_iter().zip(&bodies) {
                     assert_eq!(store.max_offset("T", id), bodies.len() as i64, "{what}, {id}");
                     assert_eq!(&super::support::bodies(&store, "T", id), bodies, "{what}, {id}");
+                    for body in bodies {
+                        assert_eq!(found_by_key(&store, body).join(" "), *body, "{what}, by key");
+                    }
                 }
                 if round == 1 {
                     store.close().unwrap();
@@ -171,4 +192,68 @@ fn a_unit_that_reaches_over_the_end_is_dropped() {
             }
         }
     }
+}
+
+/// The cut was so long ago that the last three files do not show where it was.
+#[test]
+fn an_index_that_is_stale_over_many_files_is_made_anew_from_the_cut() {
+    let disk = sim();
+    let send = |store: &Store, at: i64| {
+        append(store, NOW + at, draft("T", 0, &format!("{at:04}")));
+    };
+    let store = open(&disk, &settings());
+    (0..5).for_each(|at| send(&store, at));
+    store.close().unwrap();
+    drop(store);
+    let (path, mut old) = index_file(&disk);
+    let store = open(&disk, &settings());
+    (5..900).for_each(|at| send(&store, at));
+    let end = store.max_log_offset();
+    store.close().unwrap();
+    drop(store);
+    assert!(end > 6 * FILE as i64);
+    for file in disk.list(Path::new("/store/index")).unwrap() {
+        disk.remove(&Path::new("/store/index").join(file.name)).unwrap();
+    }
+    // One more entry, of a record that is gone.
+    let stale = (end - 10).to_be_bytes();
+    let entry = 40 + 100 * 4 + 16 * 20;
+    old[24..32].copy_from_slice(&stale);
+    old[36..40].copy_from_slice(&17_i32.to_be_bytes());
+    old[entry + 4..entry + 12].copy_from_slice(&stale);
+    disk.replace(&path, &old, None).unwrap();
+    write(&disk, CHECKPOINT, 16, &[0; 8]);
+    write(&disk, CHECKPOINT, 4064, &[0; 8]);
+    assert!(!check(&disk).notes.is_empty());
+    let store = open(&disk, &settings());
+    for at in 0..900 {
+        assert_eq!(found_by_key(&store, &format!("{at:04}")).len(), 1, "{at}");
+    }
+    store.close().unwrap();
+    drop(store);
+    let found = check(&disk);
+    assert!(found.sound && found.notes.is_empty(), "{found:#?}");
+}
+
+/// One bit of an entry is no cut.
+#[test]
+fn damage_in_javas_index_is_still_found() {
+    let disk = sim();
+    let store = open(&disk, &settings());
+    for at in 0..60 {
+        append(&store, NOW + at, draft("T", 0, &format!("{at:04}")));
+    }
+    store.close().unwrap();
+    drop(store);
+    write(&disk, CHECKPOINT, 4064, &[0; 8]);
+    assert!(check(&disk).sound);
+    let (path, mut bytes) = index_file(&disk);
+    bytes[40 + 100 * 4 + 50 * 20 + 3] ^= 1;
+    disk.replace(&path, &bytes, None).unwrap();
+    assert!(!check(&disk).sound);
+    let store = open(&disk, &settings());
+    (0..60).for_each(|at| assert_eq!(found_by_key(&store, &format!("{at:04}")).len(), 1));
+    store.close().unwrap();
+    drop(store);
+    assert!(check(&disk).sound);
 }

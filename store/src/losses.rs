@@ -1,0 +1,157 @@
+//! What a start found lost or left over, told in one line each however many queues are concerned.
+
+use parking_lot::Mutex;
+use std::fmt::Write;
+
+/// Queues that a line names; the others are counted.
+const NAMED_MAX: usize = 8;
+
+/// Messages of some queues.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    messages: i64,
+    /// Pieces of queues, each counted once for each time that it was noted.
+    pieces: u64,
+    named: String,
+}
+
+impl Tally {
+    /// Notes offsets of a queue, `to` not included.
+    pub(crate) fn note(&self, (topic, id): (&str, i32), from: i64, to: i64) {
+        let mut state = self.0.lock();
+        if from >= to {
+            return;
+        }
+        state.messages += to - from;
+        state.pieces += 1;
+        if state.pieces <= NAMED_MAX as u64 {
+            let comma = if state.named.is_empty() { "" } else { "; " };
+            let which = match to - from {
+                1 => format!("message {from}"),
+                _ => format!("messages {from} to {}", to - 1),
+            };
+            let named = &mut state.named;
+            write!(named, "{comma}{which} of topic {topic} queue {id}").expect("to a text");
+        }
+    }
+
+    /// What was noted, in words: how many of how many queues, and which. `None` when nothing was.
+    pub(crate) fn words(&self) -> Option<String> {
+        let state = self.0.lock();
+        let more = state.pieces.checked_sub(NAMED_MAX as u64).filter(|more| *more > 0);
+        let more = more.map_or_else(String::new, |more| format!("; and of {more} more"));
+        let (messages, named) = (state.messages, &state.named);
+        let s = if messages == 1 { "" } else { "s" };
+        (messages > 0).then(|| format!("{messages} message{s}: {named}{more}"))
+    }
+}
+
+/// What one start found.
+#[derive(Debug, Default)]
+pub(crate) struct Losses {
+    /// Queue units that lead behind the end of the log.
+    pub(crate) behind: Tally,
+    /// Units that another broker left behind the end of a log that it cut.
+    pub(crate) left_over: Tally,
+    /// Places of messages in ranges that were set aside now.
+    pub(crate) aside: Tally,
+    /// Units that were wrong, and made anew from the log.
+    pub(crate) mended: Tally,
+    /// Places that queues lost since the last checkpoint; the log may have their messages.
+    pub(crate) short: Tally,
+    /// Ranges of the log that were set aside now, from and to.
+    pub(crate) fresh: Mutex<Vec<(i64, i64)>>,
+}
+
+impl Losses {
+    /// Whether a range that was set aside now has bytes between two log offsets.
+    pub(crate) fn is_fresh(&self, from: i64, to: i64) -> bool {
+        self.fresh.lock().iter().any(|range| range.0 < to && from < range.1)
+    }
+
+    /// The log offset from which on ranges were set aside now.
+    pub(crate) fn fresh_from(&self) -> Option<i64> {
+        self.fresh.lock().iter().map(|range| range.0).min()
+    }
+
+    /// Says in one line each what is lost, what was mended, and what to do.
+    pub(crate) fn tell(&self, log_end: i64) {
+        if let Some(lost) = self.aside.words() {
+            tracing::error!(
+                "lost in ranges of the commit log that hold no records any more (file setaside): \
+                 {lost}. Their places stay empty and consumers pass over them. If log files are \
+                 missing, or a copy has the range, stop the broker, put the files back and start; \
+                 else their senders have to send them again"
+            );
+        }
+        if let Some(lost) = self.behind.words() {
+            tracing::error!(
+                log_end,
+                "lost behind the end of the commit log: {lost}. Their queue units are there, their \
+                 records are not: power failed before they were synced (ASYNC_FLUSH promises no \
+                 more), the last files of commitlog are missing, or another broker cut its log. If \
+                 files are missing, stop the broker before it takes new messages, put them back \
+                 and start; else their senders have to send them again. Their queue offsets are \
+                 given to the next messages"
+            );
+        }
+        if let Some(dropped) = self.left_over.words() {
+            tracing::warn!(
+                log_end,
+                "dropped, left by a broker that cut the log: units of {dropped}"
+            );
+        }
+        if let Some(mended) = self.mended.words() {
+            tracing::error!(
+                "damaged queue units were made anew from the log, nothing is lost by that: units \
+                 of {mended}. If consumequeue was not restored from a copy, check the disk"
+            );
+        }
+    }
+
+    /// Says that queues end before they are known to.
+    pub(crate) fn tell_short(&self) {
+        if let Some(short) = self.short.words() {
+            tracing::error!(
+                "queues lost units, which are made anew from the log: units of {short}"
+            );
+        }
+    }
+}
+
+/// Lets the first lines of a kind through and then ever fewer, so that one cause does not fill the
+/// log of a broker with as many lines as there are messages.
+pub(crate) fn is_told(number: u64) -> bool {
+    number <= NAMED_MAX as u64 || number.is_power_of_two() || number.is_multiple_of(10_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_queues_are_summed_up() {
+        let tally = Tally::default();
+        assert_eq!(tally.words(), None);
+        tally.note(("T", 0), 5, 5);
+        assert_eq!(tally.words(), None);
+        tally.note(("T", 0), 5, 10);
+        tally.note(("T", 1), 7, 8);
+        let words = "6 messages: messages 5 to 9 of topic T queue 0; message 7 of topic T queue 1";
+        assert_eq!(tally.words().unwrap(), words);
+        for id in 2..40_000 {
+            tally.note(("T", id), 0, 2);
+        }
+        let words = tally.words().unwrap();
+        assert!(words.len() < 500 && words.ends_with("queue 7; and of 39992 more"), "{words}");
+        assert!(words.starts_with("80002 messages: "), "{words}");
+    }
+
+    #[test]
+    fn ever_fewer_lines_are_told() {
+        assert_eq!((1..=1_000_000).filter(|number| is_told(*number)).count(), 8 + 16 + 100);
+    }
+}

@@ -1,0 +1,127 @@
+//! What a person who lost power, or log files, reads: one line an event, with names and counts.
+
+use crate::lines::lines_of;
+use crate::recovery::{FILE, log_path, scribble, settings, sim};
+use crate::support::*;
+use std::path::Path;
+use std::sync::Arc;
+use store::Disk;
+use store::disk::Allocation;
+
+/// Lines about what is lost.
+fn lost(lines: &[String]) -> Vec<&String> {
+    lines.iter().filter(|line| line.starts_with("ERROR") && line.contains("lost ")).collect()
+}
+
+fn fill(disk: &Arc<dyn Disk>, queues: i32, each: i64) -> i64 {
+    let store = open(disk, &settings());
+    for at in 0..each {
+        for id in 0..queues {
+            append(&store, NOW + at, draft("T", id, &format!("{id:02}-{at:03}")));
+        }
+    }
+    store.close().unwrap();
+    store.max_log_offset()
+}
+
+#[test]
+fn missing_last_files_of_the_log_are_told_in_one_line() {
+    for clean in [true, false] {
+        let disk = sim();
+        let end = fill(&disk, 2, 150);
+        let last = end / FILE as i64 * FILE as i64;
+        assert!(last > FILE as i64, "there is more than one file");
+        disk.remove(&log_path(last)).unwrap();
+        if !clean {
+            disk.replace(Path::new("/store/abort"), b"", None).unwrap();
+        }
+        let (store, lines) = lines_of(|| open(&disk, &settings()));
+        let gone: Vec<usize> =
+            [0, 1].map(|id| 150 - bodies_by_offset(&store, "T", id).len()).into();
+        assert!(gone[0] > 5);
+        let told = lost(&lines);
+        assert_eq!(told.len(), 1, "{lines:#?}");
+        let first = 150 - gone[0];
+        let names = format!("messages {first} to 149 of topic T queue 0");
+        let count = format!("{} messages: ", gone[0] + gone[1]);
+        assert!(told[0].contains(&names) && told[0].contains(&count), "{told:?}");
+        drop(store);
+        let (_, lines) = lines_of(|| open(&disk, &settings()));
+        assert_eq!(lost(&lines).len(), 0, "once is enough: {lines:#?}");
+    }
+}
+
+/// Power fails, and units of records that were never durable are on the disk.
+#[test]
+fn units_behind_the_logs_end_are_told_in_one_line() {
+    let disk = sim();
+    let end = fill(&disk, 1, 20);
+    let store = open(&disk, &settings());
+    store.flush(NOW + 50).unwrap();
+    for id in 0..30 {
+        append(&store, NOW + 100, draft("U", id, "lost"));
+    }
+    store.flush(NOW + 200).unwrap();
+    drop(store);
+    // The checkpoint knows nothing of them, nor do the notes of where queues end.
+    let file = disk.open(&log_path(end), FILE, Allocation::Reserved).unwrap();
+    file.zero(end as u64 % FILE..FILE).unwrap();
+    let (store, lines) = lines_of(|| open(&disk, &settings()));
+    assert_eq!(store.max_offset("U", 7), 0);
+    let told = lost(&lines);
+    assert_eq!(told.len(), 1, "{lines:#?}");
+    for part in ["30 messages: ", "message 0 of topic U queue 0", "and of 22 more", "power"] {
+        assert!(told[0].contains(part), "{part}: {told:?}");
+    }
+}
+
+#[test]
+fn a_damaged_range_names_its_messages() {
+    for clean in [true, false] {
+        let disk = sim();
+        fill(&disk, 2, 20);
+        let store = open(&disk, &settings());
+        let place = read(&store, "T", 1, 18).messages[0].clone();
+        let at = record_of(&place).log_offset;
+        if clean {
+            store.close().unwrap();
+        }
+        drop(store);
+        scribble(&disk, at + 90, b"!");
+        disk.replace(Path::new("/store/abort"), b"in use, being mended", None).unwrap();
+        let (_, lines) = lines_of(|| open(&disk, &settings()));
+        let told = lost(&lines);
+        assert_eq!(told.len(), 1, "{lines:#?}");
+        assert!(told[0].contains("1 message: message 18 of topic T queue 1"), "{told:?}");
+    }
+}
+
+/// Somebody puts the files of one queue into the directory of another.
+#[test]
+fn swapped_queues_fill_no_log() {
+    let disk = sim();
+    fill(&disk, 2, 400);
+    let dir = |id: i32| format!("/store/consumequeue/T/{id}");
+    let files = disk.list(Path::new(&dir(0))).unwrap();
+    for file in &files {
+        let path = |id| format!("{}/{}", dir(id), file.name);
+        let both = [0, 1].map(|id| disk.read(Path::new(&path(id))).unwrap());
+        disk.replace(Path::new(&path(1)), &both[0], None).unwrap();
+        disk.replace(Path::new(&path(0)), &both[1], None).unwrap();
+    }
+    for unclean in [false, true] {
+        if unclean {
+            disk.replace(Path::new("/store/abort"), b"in use, being mended", None).unwrap();
+        }
+        let ((), lines) = lines_of(|| {
+            let store = open(&disk, &settings());
+            for id in [0, 1] {
+                let wanted: Vec<_> = (0..400).map(|at| format!("{id:02}-{at:03}")).collect();
+                assert_eq!(bodies(&store, "T", id), wanted);
+            }
+            store.close().unwrap();
+        });
+        assert!(lines.len() < 40, "{} lines", lines.len());
+        assert!(unclean || !lines.is_empty());
+    }
+}
