@@ -15,6 +15,7 @@ use crate::saved::Saved;
 use crate::saving::{Round, Saving};
 use crate::stats::Stats;
 use crate::topics::{self, Topics, Wanted};
+use crate::transactions::Transactions;
 use message::Str;
 use message::ids::UniqueIds;
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -120,6 +121,8 @@ pub struct Broker {
     pub holds: Holds<HeldPull>,
     /// Delivery of delayed messages.
     pub delays: Mutex<Delays>,
+    /// Half messages that are finished.
+    pub transactions: Transactions,
     /// Counters.
     pub stats: Stats,
     /// Changed topics and groups on their way to the disk.

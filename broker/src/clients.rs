@@ -290,6 +290,11 @@ impl<P: Clone> Clients<P> {
         Some(member.client.clone())
     }
 
+    /// Whether there is a producer of any group.
+    pub fn has_any_producer(&self) -> bool {
+        !self.state.read().producers.is_empty()
+    }
+
     /// Whether the group has a producer.
     pub fn has_producers(&self, group: &str) -> bool {
         self.state.read().producers.contains_key(group)

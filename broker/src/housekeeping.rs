@@ -5,6 +5,7 @@ use crate::broker::Broker;
 use crate::delay;
 use crate::saving::Wake;
 use crate::server::now_ms;
+use crate::transactions::check;
 use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::path::Path;
@@ -26,6 +27,10 @@ const OFFSETS_MS: i64 = 250;
 /// How long the flusher sleeps at most without being woken, so that a shorter time that is set
 /// meanwhile counts soon.
 const FLUSH_WAIT_MS: i64 = 1_000;
+
+/// How long the check of half messages rests at most, so that a shorter interval that is set
+/// meanwhile counts soon.
+const HALVES_WAIT_MS: i64 = 1_000;
 
 /// Wakes the threads.
 #[derive(Debug, Default)]
@@ -71,6 +76,7 @@ pub(crate) fn start(broker: &Arc<Broker>, bell: &Arc<Bell>, stop: &CancellationT
         spawn("save", save),
         spawn("offsets", offsets),
         spawn("scrub", scrub),
+        spawn("half", halves),
     ]
 }
 
@@ -166,6 +172,18 @@ impl Room {
             }
         }
         Ok(())
+    }
+}
+
+/// Asks producers what became of their half messages.
+fn halves(broker: &Broker, bell: &Bell) -> Option<String> {
+    let mut due_ms = now_ms();
+    loop {
+        let wait_ms = (due_ms - now_ms()).clamp(0, HALVES_WAIT_MS);
+        if !bell.wait(Duration::from_millis(wait_ms.unsigned_abs())) {
+            return None;
+        }
+        due_ms = check::step(broker, now_ms());
     }
 }
 

@@ -30,3 +30,4 @@ pub mod stats;
 pub mod subscription;
 pub mod table;
 pub mod topics;
+pub mod transactions;

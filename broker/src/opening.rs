@@ -95,6 +95,7 @@ impl Broker {
             request_modes,
             holds: Default::default(),
             delays: Mutex::new(delays.unwrap_or_else(|| Delays::new(now))),
+            transactions: Default::default(),
             stats: Stats::new(now, surroundings.utc_offset_ms),
             saving: Default::default(),
             saved_topics: Mutex::new(saved_topics),

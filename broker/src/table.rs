@@ -4,7 +4,9 @@ use crate::broker::Broker;
 use crate::handlers::admin::{
     clients, config, groups, offsets, progress, queues, relay, reset, runtime, topics,
 };
-use crate::handlers::{assignment, client, lock, offset, pull, query, send, send_back};
+use crate::handlers::{
+    assignment, client, lock, offset, pull, query, send, send_back, transaction,
+};
 use crate::put::Effect;
 use remoting::codes::RequestCode as Code;
 use remoting::router::{Lane, Router};
@@ -25,6 +27,7 @@ fn of_clients(router: Router<Broker, Effect>) -> Router<Broker, Effect> {
         .on(Code::SEND_MESSAGE_V2,            Lane::Inline,   send::send_v2)
         .on(Code::SEND_BATCH_MESSAGE,         Lane::Inline,   send::send_v2)
         .on(Code::CONSUMER_SEND_MSG_BACK,     Lane::Blocking, send_back::send_back)
+        .on(Code::END_TRANSACTION,            Lane::Blocking, transaction::end)
         .on(Code::PULL_MESSAGE,               Lane::Inline,   pull::pull)
         .on(Code::LITE_PULL_MESSAGE,          Lane::Inline,   pull::pull)
         .on(Code::HEART_BEAT,                 Lane::Inline,   client::heartbeat)
@@ -89,5 +92,6 @@ fn of_operators(router: Router<Broker, Effect>) -> Router<Broker, Effect> {
         .on(Code::GET_BROKER_CONFIG,                        Lane::Blocking, config::all)
         .on(Code::GET_BROKER_RUNTIME_INFO,                  Lane::Blocking, runtime::info)
         .on(Code::GET_BROKER_HA_STATUS,                     Lane::Inline,   runtime::replication)
+        .on(Code::RESUME_CHECK_HALF_MESSAGE,                Lane::Blocking, transaction::resume)
         .on(Code::GET_BROKER_EPOCH_CACHE,                   Lane::Inline,   runtime::epochs)
 }

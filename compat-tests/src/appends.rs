@@ -30,6 +30,8 @@ const TOPIC: &str = "bytes";
 /// What brokers add to properties, or take away, differently from release to release; and the id
 /// that holds a place.
 const STAMP: [&str; 5] = ["MSG_REGION", "TRACE_ON", "CLUSTER", "WAIT", "ORIGIN_MESSAGE_ID"];
+/// Its messages are born when they are stored.
+const OP_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
 /// Differences that are told.
 const MOST: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -104,6 +106,10 @@ fn fill(cluster: &mut Cluster, settings: &str, form: Form) -> Result<Filled> {
     for (name, fields) in sent_back(&mut raw)? {
         let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (*k, v.as_str())).collect();
         answers.push((name, raw.ask(36, &fields, &[])?.code == 0));
+    }
+    // Older ones leave more properties in what is committed.
+    if !form.old() {
+        answers.extend(transactions(&mut raw)?);
     }
     cluster.broker.stop()?;
     Ok(Filled { answers, store: cluster.broker.store() })
@@ -297,6 +303,33 @@ fn sent_back(raw: &mut Raw) -> Result<Vec<(String, Fields)>> {
     Ok(all)
 }
 
+/// Two half messages, of which one is committed and one rolled back. A stock broker writes down
+/// what is finished some seconds later.
+fn transactions(raw: &mut Raw) -> Result<Vec<(String, bool)>> {
+    let mut halves = Vec::new();
+    for (id, more) in [("t0", "KEYS^half~TAGS^t~"), ("t1", "A^b~")] {
+        let properties = format!("UNIQ_KEY^{id}~TRAN_MSG^true~PGROUP^bytes-p~WAIT^true~{more}");
+        let letter = Letter { sys_flag: 4, queue_id: 1, ..Letter::new(TOPIC, &properties, id) };
+        halves.push(raw.send(&letter, false)?);
+    }
+    let mut answers = Vec::new();
+    for (number, (half, how)) in (1..).zip(halves.iter().zip(["8", "12"])) {
+        let text = |key: &str| half.fields[key].as_str().unwrap_or_default();
+        let place = text("msgId");
+        let log_offset = i64::from_str_radix(&place[place.len() - 16..], 16)?.to_string();
+        let fields = [
+            ("producerGroup", "bytes-p"),
+            ("tranStateTableOffset", text("queueOffset")),
+            ("commitLogOffset", log_offset.as_str()),
+            ("commitOrRollback", how),
+            ("msgId", text("transactionId")),
+        ];
+        answers.push((format!("the end of {half:?}"), raw.ask(37, &fields, &[])?.code == 0));
+        raw.await_end((OP_TOPIC, 0), number, PATIENCE)?;
+    }
+    Ok(answers)
+}
+
 fn compare_answers(theirs: &Filled, ours: &Filled, found: &mut Vec<String>) {
     for ((name, theirs), (_, ours)) in theirs.answers.iter().zip(&ours.answers) {
         if theirs != ours {
@@ -428,6 +461,9 @@ fn masked(record: &Record, old: bool) -> Vec<u8> {
     let wide = if record.stored_at - record.born_host == 20 { 16 } else { 4 };
     bytes[record.born_host + wide..record.stored_at].fill(0);
     bytes[record.stored_at..record.stored_at + 8].fill(0);
+    if record.topic == OP_TOPIC {
+        bytes[record.born_host - 8..record.born_host].fill(0);
+    }
     if old {
         bytes[..4].fill(0);
         bytes[28..36].fill(0);

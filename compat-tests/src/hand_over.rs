@@ -34,7 +34,6 @@ const SMALL: &str = "mappedFileSizeCommitLog=524288\nmaxMessageSize=400000\n";
 const LISTEN: &str = "bindAddress=::\n";
 const SIXTH: &str = "brokerIP1=::1\n";
 const SEALED: &str = "enabledAppendPropCRC=true\n";
-const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
 const PREPARED: i32 = 4;
 const COMMIT: &str = "8";
 const ROLLBACK: &str = "12";
@@ -163,11 +162,7 @@ impl<'a> Game<'a> {
         // Before the half messages: 4.9 throws their queue away with any topic that is deleted,
         // while nobody has asked for their topic yet.
         self.topics_and_groups(raw, leg)?;
-        if matches!(make, Make::Java(_)) {
-            self.transactions(raw, leg)?;
-        } else {
-            self.refused_half(raw)?;
-        }
+        self.transactions(raw, leg)?;
         self.positions(raw, leg)?;
         // What the legs before left to come is here by now; of this one only the shortest level.
         self.ledger.await_coming(raw, now_ms() + LEVELS[0].1)?;
@@ -267,8 +262,7 @@ impl<'a> Game<'a> {
         Ok(())
     }
 
-    /// Half messages: three are left to the next broker; what the first leg left is finished by
-    /// the third.
+    /// Half messages: three are left to the next broker, which finishes two of those it finds.
     fn transactions(&mut self, raw: &mut Raw, leg: usize) -> Result<()> {
         let old: Vec<Half> = self.halves.drain(..).collect();
         for (half, how) in old.iter().zip([COMMIT, ROLLBACK]) {
@@ -286,10 +280,10 @@ impl<'a> Game<'a> {
         }
         if let Some(half) = old.first() {
             let body = half.id.clone();
-            raw.await_end(("pp-tx", 0), 1, Duration::from_secs(5))?;
+            raw.await_end(("pp-tx", 0), i64::try_from(leg)?, Duration::from_secs(5))?;
             let found = raw.pull("pp-tx", 0, 0)?;
             let committed = found.iter().any(|record| record.body == body.as_bytes());
-            ensure!(committed && found.len() == 1, "committed {body}, found {found:?}");
+            ensure!(committed && found.len() == leg, "committed {body}, found {found:?}");
         }
         for number in 0..3 {
             let id = format!("half{leg}-{number}");
@@ -303,17 +297,6 @@ impl<'a> Game<'a> {
             let log_offset = i64::from_str_radix(&place[place.len() - 16..], 16)?.to_string();
             self.halves.push(Half { id, queue_offset: text("queueOffset"), log_offset });
         }
-        Ok(())
-    }
-
-    /// Ours takes no half messages yet, and leaves alone those that are there.
-    fn refused_half(&mut self, raw: &mut Raw) -> Result<()> {
-        let mut letter = Letter::new("pp-tx", "UNIQ_KEY^no~TRAN_MSG^true~PGROUP^p~", "no");
-        letter.sys_flag = PREPARED;
-        let code = raw.try_send(&letter, false)?.code;
-        ensure!(code != 0, "a half message was taken");
-        let kept = self.ledger.records(HALF_TOPIC, 0).len();
-        ensure!(kept >= 3, "{kept} half messages are left");
         Ok(())
     }
 

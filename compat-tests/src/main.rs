@@ -137,7 +137,9 @@ fn suites(options: &Options, places: &Places, report: &mut Report) -> Result<()>
         for kind in libraries.iter().chain(&tool) {
             kind.prepare(places)?;
         }
-        let mut cluster = Cluster::start(places, make, make, &places.fresh("cluster")?)?;
+        let mut cluster = Cluster::prepare(places, make, make, &places.fresh("cluster")?)?;
+        cluster.broker.set(plan::SETTINGS);
+        cluster.broker.start()?;
         if with_libraries {
             clients(options, places, (&libraries, &mut cluster), report)?;
         }

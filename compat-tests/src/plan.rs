@@ -1,8 +1,15 @@
 //! Which scenarios there are and how they may be run.
 
+/// What the broker of clients and mqadmin is started with: half messages are checked soon, and
+/// given up soon.
+pub const SETTINGS: &str = "transactionTimeOut=2000\ntransactionCheckInterval=1000\n\
+                            transactionCheckMax=3\ntransactionOpBatchInterval=100\n";
+
 /// Scenarios that share a cluster with others at the same time, the slowest first.
 pub const TOGETHER: &[&str] = &[
     "delay-level-3",
+    "transaction-discarded",
+    "transaction-immune",
     "group-of-three",
     "retry-then-dlq",
     "orderly",
@@ -34,10 +41,20 @@ pub const TOGETHER: &[&str] = &[
     "wrong-group",
     "no-permission",
     "trace",
+    "transaction-commit",
+    "transaction-rollback",
+    "transaction-checked",
+    "transaction-other",
 ];
 
 /// Scenarios during which a server goes and comes back: one at a time, all clients in the same.
-pub const ALONE: &[&str] = &["restart-broker", "kill-broker", "restart-namesrv"];
+pub const ALONE: &[&str] = &[
+    "restart-broker",
+    "kill-broker",
+    "restart-namesrv",
+    "transaction-stopped",
+    "transaction-killed",
+];
 
 /// What the stock mqadmin does, one after the other in one process.
 pub const MQADMIN: &[&str] = &[
@@ -86,4 +103,5 @@ pub const MIXED: &[&str] = &[
     "pull",
     "query-by-key",
     "no-permission",
+    "transaction-checked",
 ];

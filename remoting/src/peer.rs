@@ -128,6 +128,11 @@ impl Peer {
         }
     }
 
+    /// How many bytes wait for the other end to read.
+    pub fn buffered(&self) -> usize {
+        self.buffered.load(Ordering::Relaxed)
+    }
+
     /// How many requests of the other end wait for an answer that comes later.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)

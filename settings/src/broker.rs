@@ -50,6 +50,14 @@ settings! {
         trace_on: bool = true;
         /// Region that clients are told in answers to sends.
         region_id: String = "DefaultRegion";
+        /// Whether half messages are refused.
+        reject_transaction_message: bool = false, live;
+        /// How often a producer is asked about a half message before it is given up.
+        transaction_check_max: i32 = 15 => 1..=i32::MAX, live;
+        /// How long a producer has before it is asked about a half message (ms).
+        transaction_time_out: i64 = 6_000 => 0..=i64::MAX, live;
+        /// How long the check of half messages rests between two rounds (ms).
+        transaction_check_interval: i64 = 30_000 => 100..=i64::MAX, live;
         /// Sends are refused before this time (ms since the epoch).
         start_accept_send_request_time_stamp: i64 = 0 => 0..=i64::MAX, live;
 

@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// What Java leaves in the remark of an answer that nobody wrote one for.
-const UNSET_REMARK: &str = "not set any response code";
+pub(super) const UNSET_REMARK: &str = "not set any response code";
 
 /// SUCCESS with a JSON body.
 fn json<T: Serialize>(body: &T) -> Answer {

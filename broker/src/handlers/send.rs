@@ -7,6 +7,7 @@
 use crate::broker::Broker;
 use crate::put::{self, Effect, Pending, Sender, Wishes};
 use crate::topics::{self, PERM_WRITE, Wanted};
+use crate::transactions;
 use message::{Draft, Str, batch, ids::MessageId, names, properties, property, sys_flag};
 use remoting::body::topic::{TopicConfig, TopicFilterType};
 use remoting::codes::ResponseCode;
@@ -76,15 +77,13 @@ fn prepare(
     let queue_id = queue(broker, &topic, header.queue_id);
     let sent = header.properties.clone().unwrap_or_default();
     let mut wishes = Wishes::of(sent.as_bytes());
-    if wishes.prepared && !(header.reconsume_times.unwrap_or(0) > 0 && wishes.delay_level > 0) {
-        return Err(Refusal::new(
-            ResponseCode::NO_PERMISSION,
-            format!(
-                "the broker[{}] sending transaction message is forbidden: \
-                 this version has no transactions yet",
-                broker.identity.address
-            ),
-        ));
+    // Clients before 4.6.1 send a committed one to its retry topic as they got it.
+    let is_again = header.reconsume_times.unwrap_or(0) > 0 && wishes.delay_level > 0;
+    let is_half = wishes.prepared && !is_again;
+    if is_half && settings.broker.reject_transaction_message {
+        let address = &settings.broker.broker_ip1;
+        let remark = format!("the broker[{address}] sending transaction message is forbidden");
+        return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
     }
     check_wishes(&wishes, &header)?;
     let mut draft = draft(broker, call, &header);
@@ -95,6 +94,11 @@ fn prepare(
         retry(broker, call, &header, &mut draft, &mut wishes)?;
     }
     let answer_queue_id = draft.queue_id;
+    if is_half {
+        transactions::half(&mut draft);
+        // Its commit waits.
+        wishes.delay_level = 0;
+    }
     put::park(
         &mut draft,
         wishes.delay_level,

@@ -150,15 +150,14 @@ unread! {
                 liteEventFullDispatchDelayTime = 10000,
                 liteEventFullDispatchDelayTimeForWildcardGroup = 10000;
         }
-        accepted "half messages are not in this version: they are refused, and there is nothing to \
-            check" {
-            boolean: rejectTransactionMessage = false;
-            int: transactionCheckMax = 15, transactionCheckRocksdbCoreThreads = 2,
-                transactionCheckRocksdbMaxThreads = 5,
-                transactionCheckRocksdbQueueCapacity = 2000, transactionOpMsgMaxSize = 4096,
-                transactionOpBatchInterval = 3000;
-            long: transactionTimeOut = 6000, transactionCheckInterval = 30000,
-                transactionMetricFlushInterval = 10000;
+        accepted "what a producer decides about a half message is written at once, and half \
+            messages are not counted" {
+            int: transactionOpMsgMaxSize = 4096, transactionOpBatchInterval = 3000;
+            long: transactionMetricFlushInterval = 10000;
+        }
+        accepted "half messages are not kept in RocksDB" {
+            int: transactionCheckRocksdbCoreThreads = 2, transactionCheckRocksdbMaxThreads = 5,
+                transactionCheckRocksdbQueueCapacity = 2000;
         }
         accepted "replicas and the controller are not in this version: there is nobody to keep in \
             step" {

@@ -36,6 +36,8 @@ public final class Main {
         Faults.register(scenarios);
         Commands.register(scenarios);
         MessageCommands.register(scenarios);
+        Transactions.register(scenarios);
+        Requests.register(scenarios);
 
         Actions actions = new Actions(Main::say);
         ExecutorService pool = Executors.newCachedThreadPool(Main::daemon);

@@ -1,0 +1,203 @@
+//! `Transactions`: half messages, and what is known of those that are finished (Java:
+//! `TransactionalMessageServiceImpl`, `TransactionalMessageBridge`; disk reference, 6.3).
+//!
+//! A half message lies in a queue of its own. What its producer decides is an op message, which
+//! names its place there; a commit is the message itself, in its own topic. What nobody decides
+//! about is asked for in rounds: [`check`]. How far these came is kept as the offsets of a group,
+//! as Java keeps it, so that either broker goes on where the other stopped. Nothing else is kept.
+
+pub mod check;
+pub mod finished;
+
+use crate::broker::Broker;
+use check::Round;
+use finished::{Finished, OffsetSet};
+use message::{Draft, Entry, Properties, Record, Str, names, property, record, sys_flag};
+use parking_lot::Mutex;
+use store::Append;
+
+/// The group whose offsets say how far the rounds came.
+pub const GROUP: &str = "CID_RMQ_SYS_TRANS";
+/// The queue of half messages, and of op messages.
+pub const QUEUE: i32 = 0;
+/// The tag of an op message.
+const OP_TAG: &str = "d";
+
+/// What is known about half messages.
+#[derive(Debug, Default)]
+pub struct Transactions {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// What the op queue says, as far as it was read.
+    finished: Finished,
+    /// The next op message to read; `None` before the first look.
+    op: Option<i64>,
+    /// Finished by requests; their op messages were not read yet.
+    ended: OffsetSet,
+    /// Finished, and the op message could not be written yet.
+    owed: Vec<Places>,
+    round: Option<Round>,
+    /// When the last round ended, ms since the epoch.
+    rested_ms: i64,
+}
+
+/// Where a half message stands, and where it stood first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    own: i64,
+    first: i64,
+}
+
+impl Places {
+    /// Those of a record of the half queue.
+    pub fn of(half: &Record<'_>, all: &Properties) -> Self {
+        let first = all.get(property::TRANSACTION_PREPARED_QUEUE_OFFSET);
+        let first = first.and_then(|text| text.parse().ok());
+        Self { own: half.queue_offset, first: first.unwrap_or(half.queue_offset) }
+    }
+
+    fn each(self) -> impl Iterator<Item = i64> {
+        let first = (self.first != self.own).then_some(self.first);
+        std::iter::once(self.own).chain(first)
+    }
+}
+
+impl State {
+    fn knows(&self, offset: i64) -> bool {
+        self.ended.contains(offset) || self.finished.contains(offset)
+    }
+}
+
+impl Transactions {
+    /// Notes that a half message is about to be finished; false if it is already.
+    pub fn begin_end(&self, places: Places) -> bool {
+        let mut state = self.state.lock();
+        if places.each().any(|offset| state.knows(offset)) {
+            return false;
+        }
+        places.each().for_each(|offset| {
+            state.ended.insert(offset);
+        });
+        true
+    }
+
+    /// It was not finished after all.
+    pub fn undo_end(&self, places: Places) {
+        let mut state = self.state.lock();
+        places.each().for_each(|offset| state.ended.remove(offset));
+    }
+
+    /// It is finished, and the op message that says so must be written later.
+    pub fn owe(&self, places: Places) {
+        self.state.lock().owed.push(places);
+    }
+}
+
+/// The draft as a half message: in the system's queue, remembering its own topic and queue.
+pub fn half(draft: &mut Draft) {
+    let mut all = Properties::parse(&draft.properties);
+    if let Some(id) = all.get(property::UNIQ_KEY).map(Str::from) {
+        all.set(property::TRANSACTION_ID, id);
+    }
+    all.set(property::REAL_TOPIC, draft.topic.clone());
+    all.set(property::REAL_QUEUE_ID, draft.queue_id.to_string());
+    draft.properties = all.encode();
+    // It is found through its queue, which messages with the bits of a half one are not in.
+    draft.sys_flag = sys_flag::with_transaction_type(draft.sys_flag, sys_flag::TRANSACTION_NONE);
+    draft.topic = Str::from_static(names::TRANS_HALF_TOPIC);
+    draft.queue_id = QUEUE;
+}
+
+/// The message that a half one becomes when it is committed, before it is parked; `None` when the
+/// record does not say where it belongs.
+pub fn committed(half: &Record<'_>, stored: &bytes::Bytes, all: &Properties) -> Option<Draft> {
+    let mut kept = all.clone();
+    let topic = kept.remove(property::REAL_TOPIC)?;
+    let queue_id = kept.remove(property::REAL_QUEUE_ID)?.parse().ok()?;
+    if !kept.contains(property::CHECK_IMMUNITY_TIME_IN_SECONDS) {
+        // Only in such messages does Java's check leave it.
+        kept.remove(property::TRANSACTION_PREPARED_QUEUE_OFFSET);
+    }
+    let sys_flag = sys_flag::with_transaction_type(half.sys_flag, sys_flag::TRANSACTION_COMMIT);
+    let log_offset = half.log_offset;
+    let draft = again(half, stored, kept);
+    Some(Draft { topic, queue_id, sys_flag, prepared_transaction_offset: log_offset, ..draft })
+}
+
+/// A record to be stored once more, with other properties.
+pub(crate) fn again(record: &Record<'_>, stored: &bytes::Bytes, mut all: Properties) -> Draft {
+    // That of the record says nothing about this one.
+    all.remove(property::CRC32);
+    Draft {
+        topic: record.topic.into(),
+        queue_id: record.queue_id,
+        flag: record.flag,
+        sys_flag: record.sys_flag,
+        born_timestamp: record.born_timestamp,
+        born_host: record.born_host,
+        store_host: record.store_host,
+        reconsume_times: record.reconsume_times,
+        prepared_transaction_offset: 0,
+        body: stored.slice_ref(record.body),
+        properties: all.encode(),
+    }
+}
+
+/// Writes the op message that says that half messages are finished; whether it is stored.
+pub fn write_op(broker: &Broker, finished: &[Places], now_ms: i64) -> bool {
+    let mut body = String::new();
+    for offset in finished.iter().flat_map(|places| places.each()) {
+        body.push_str(&offset.to_string());
+        body.push(',');
+    }
+    let mut all = Properties::new();
+    all.set(property::TAGS, Str::from_static(OP_TAG));
+    all.set(property::WAIT, Str::from_static("true"));
+    let draft = Draft {
+        topic: Str::from_static(names::TRANS_OP_HALF_TOPIC),
+        queue_id: QUEUE,
+        flag: 0,
+        sys_flag: 0,
+        born_timestamp: now_ms,
+        born_host: broker.identity.store_host,
+        store_host: broker.identity.store_host,
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body: body.into(),
+        properties: all.encode(),
+    };
+    let mut appends = [Append::one(draft)];
+    broker.append(&mut appends, now_ms);
+    appends[0].outcome.is_ok()
+}
+
+/// Whether the log has the message that this half one became: its op message may have been lost
+/// with the memory of the broker that finished it. Looks where the index leads.
+pub fn is_committed(broker: &Broker, half: &Record<'_>, all: &Properties, now_ms: i64) -> bool {
+    let (Some(topic), Some(id)) = (all.get(property::REAL_TOPIC), all.get(property::UNIQ_KEY))
+    else {
+        return false;
+    };
+    // A copy of the half message is younger than what it may have become.
+    let times = (half.born_timestamp.min(half.store_timestamp) - CLOCKS_APART_MS, now_ms);
+    [topic, names::SCHEDULE_TOPIC].into_iter().any(|topic| {
+        let found = broker.store.query(topic, id, COMMITS_LOOKED_AT, times);
+        found.records.iter().any(|stored| {
+            let Ok(Entry::Message(record)) = record::decode(stored, false) else { return false };
+            let kind = sys_flag::transaction_type(record.sys_flag);
+            let unique = message::properties::find(record.properties, property::UNIQ_KEY);
+            kind == sys_flag::TRANSACTION_COMMIT && unique == Some(id)
+        })
+    })
+}
+
+/// A producer's clock may be ahead of ours by this much.
+const CLOCKS_APART_MS: i64 = 600_000;
+/// Records with one unique key that are looked at for the committed one.
+const COMMITS_LOOKED_AT: usize = 32;
+
+#[cfg(test)]
+mod tests;

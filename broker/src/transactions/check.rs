@@ -1,0 +1,344 @@
+//! The check of half messages that nobody decided about: one step of it is a function of the time
+//! and the store, with bounds for what it reads and writes (Java: `check`,
+//! `TransactionalMessageCheckService`).
+//!
+//! A round walks the half queue from where the last one stopped to what came since it began. A
+//! message that is finished is passed over. One that waits is put at the queue's end, and its
+//! producer is asked; so the walk always moves on. One that was asked for too often, or is too old,
+//! goes to a topic of its own.
+
+use super::finished::OffsetSet;
+use super::{GROUP, OP_TAG, Places, QUEUE, State, again, is_committed, write_op};
+use crate::broker::Broker;
+use crate::clients::Client;
+use crate::topics;
+use bytes::Bytes;
+use message::ids::MessageId;
+use message::{Draft, Entry, Placement, Properties, Record, Str, names, property, record};
+use remoting::codes::RequestCode;
+use remoting::command::Command;
+use remoting::headers::base::RpcFields;
+use remoting::headers::transaction::CheckTransactionStateRequestHeader;
+use settings::BrokerSettings;
+use store::{Append, AppendError, Appended, Unit};
+
+/// Half messages that one step puts back, asks for or gives up: what bounds its writes.
+const MOVES: usize = 128;
+/// Half messages that one step looks at.
+const LOOKS: usize = 8_192;
+/// Op messages that one step reads.
+const OPS: usize = 2_048;
+/// The pause between two steps of a round, ms.
+const STEP_MS: i64 = 50;
+/// How often it is looked whether a round is due, ms.
+const IDLE_MS: i64 = 500;
+/// Without any producer nobody can be asked: then only every so many rounds are held, which keep
+/// half messages from expiring with their log files.
+const QUIET: i64 = 20;
+/// A producer that leaves so much unread is not asked more, bytes.
+const UNREAD_MAX: usize = 4 << 20;
+const HOUR_MS: i64 = 3_600_000;
+
+/// One round.
+#[derive(Debug)]
+pub(crate) struct Round {
+    begun_ms: i64,
+    /// First places of those that were put back: a crash may have left one of them twice.
+    seen: OffsetSet,
+}
+
+/// What is to be done with a half message.
+enum Verdict {
+    /// Nothing any more.
+    Pass,
+    /// It is too young, and so is all that follows: the round ends before it.
+    Stop,
+    /// Put it at the end of its queue.
+    Back(Draft),
+    /// The same, and ask a producer.
+    Ask(Draft, Box<Client>),
+    /// Put it where those are that nobody decided about.
+    Discard(Draft),
+}
+
+/// A half message that moves: where it stands, and what happens then.
+struct Move {
+    at: i64,
+    ask: Option<Box<Client>>,
+}
+
+/// Does one step, and says when the next is due, ms since the epoch.
+pub fn step(broker: &Broker, now_ms: i64) -> i64 {
+    let mut state = broker.transactions.state.lock();
+    let state = &mut *state;
+    if !state.owed.is_empty() && write_op(broker, &state.owed, now_ms) {
+        state.owed.clear();
+    }
+    if !read_ops(broker, state) {
+        return now_ms;
+    }
+    let settings = broker.settings();
+    let rested_ms = if state.rested_ms == 0 { broker.identity.boot_ms } else { state.rested_ms };
+    if state.round.is_none() {
+        let interval_ms = settings.broker.transaction_check_interval;
+        let quiet = if broker.clients.has_any_producer() { 1 } else { QUIET };
+        if now_ms - rested_ms < interval_ms.saturating_mul(quiet) {
+            return now_ms + IDLE_MS.min(interval_ms);
+        }
+        state.finished.close_part();
+        state.round = Some(Round { begun_ms: now_ms, seen: OffsetSet::default() });
+    }
+    if walk(broker, state, &settings, now_ms) {
+        (state.round, state.rested_ms) = (None, now_ms);
+    }
+    now_ms + STEP_MS
+}
+
+/// Where the group goes on in a queue of the system.
+fn offset(broker: &Broker, topic: &str) -> i64 {
+    let (min, max) = (broker.store.min_offset(topic, QUEUE), broker.store.max_offset(topic, QUEUE));
+    let stored = broker.offsets.query(GROUP, topic, QUEUE).filter(|offset| *offset >= 0);
+    stored.unwrap_or(min).max(min).min(max)
+}
+
+/// Reads op messages; whether none is left.
+fn read_ops(broker: &Broker, state: &mut State) -> bool {
+    let topic = names::TRANS_OP_HALF_TOPIC;
+    let end = broker.store.max_offset(topic, QUEUE);
+    let mut at = state.op.unwrap_or_else(|| offset(broker, topic));
+    at = at.max(broker.store.min_offset(topic, QUEUE)).min(end);
+    for _ in 0..OPS {
+        if at >= end {
+            break;
+        }
+        let unit = broker.store.unit(topic, QUEUE, at);
+        let named = unit.and_then(|unit| named(broker, &unit)).unwrap_or_else(|| {
+            tracing::warn!(op_offset = at, "an op message of transactions was not readable");
+            Vec::new()
+        });
+        at += 1;
+        named.iter().for_each(|offset| state.ended.remove(*offset));
+        // After the read: what the half queue holds now may be finished by it.
+        let half_end = broker.store.max_offset(names::TRANS_HALF_TOPIC, QUEUE);
+        state.finished.note(named.into_iter(), at, half_end);
+    }
+    state.op = Some(at);
+    at >= end
+}
+
+/// The places that an op message names. Other tags than its own say nothing.
+fn named(broker: &Broker, unit: &Unit) -> Option<Vec<i64>> {
+    let stored = broker.store.message_at(unit.log_offset)?;
+    let Ok(Entry::Message(op)) = record::decode(&stored, false) else { return None };
+    if message::properties::find(op.properties, property::TAGS) != Some(OP_TAG) {
+        return None;
+    }
+    let body = std::str::from_utf8(op.body).ok()?;
+    Some(body.split(',').filter_map(|text| text.trim().parse().ok()).collect())
+}
+
+/// One step of a round; whether the round has come to its end.
+fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i64) -> bool {
+    let topic = names::TRANS_HALF_TOPIC;
+    let (begin, end) = (offset(broker, topic), broker.store.max_offset(topic, QUEUE));
+    let (mut moves, mut appends) = (Vec::new(), Vec::new());
+    let mut at = begin;
+    let mut has_stopped = false;
+    while at < end && moves.len() < MOVES && at - begin < LOOKS as i64 {
+        let look = Look { broker, settings, at, now_ms };
+        let (draft, ask) = match look.verdict(state) {
+            Verdict::Pass => {
+                at += 1;
+                continue;
+            }
+            Verdict::Stop => {
+                has_stopped = true;
+                break;
+            }
+            Verdict::Back(draft) | Verdict::Discard(draft) => (draft, None),
+            Verdict::Ask(draft, client) => (draft, Some(client)),
+        };
+        appends.push(Append::one(draft));
+        moves.push(Move { at, ask });
+        at += 1;
+    }
+    broker.append(&mut appends, now_ms);
+    for (step, append) in moves.iter().zip(&appends) {
+        match (&append.outcome, &step.ask) {
+            (Ok(stored), Some(client)) => {
+                ask(broker, client, &append.drafts.as_slice()[0], stored);
+            }
+            (Ok(_), None) => {}
+            (Err(AppendError::DiskFull | AppendError::Fenced | AppendError::Closed), _) => {
+                // It stays where it is until there is room.
+                (at, has_stopped) = (step.at, true);
+                break;
+            }
+            (Err(error), _) => {
+                tracing::error!(half_offset = step.at, %error, "a half message is passed over");
+            }
+        }
+    }
+    if at != begin {
+        broker.offsets.commit(GROUP, topic, QUEUE, at);
+    }
+    if let Some(op) = state.finished.come_to(at) {
+        broker.offsets.commit(GROUP, names::TRANS_OP_HALF_TOPIC, QUEUE, op);
+    }
+    has_stopped || at >= end
+}
+
+/// One half message in the walk.
+struct Look<'a> {
+    broker: &'a Broker,
+    settings: &'a BrokerSettings,
+    at: i64,
+    now_ms: i64,
+}
+
+impl Look<'_> {
+    fn verdict(&self, state: &mut State) -> Verdict {
+        // No record has to be read for that.
+        if state.knows(self.at) {
+            return Verdict::Pass;
+        }
+        let store = &self.broker.store;
+        let unit = store.unit(names::TRANS_HALF_TOPIC, QUEUE, self.at);
+        let stored = unit.and_then(|unit| store.message_at(unit.log_offset));
+        let decoded = stored.as_ref().map(|stored| record::decode(stored, false));
+        let (Some(stored), Some(Ok(Entry::Message(half)))) = (&stored, decoded) else {
+            tracing::error!(half_offset = self.at, "a half message was not readable");
+            return Verdict::Pass;
+        };
+        let all = Properties::parse(half.properties);
+        let places = Places { own: self.at, ..Places::of(&half, &all) };
+        let Some(round) = &state.round else { return Verdict::Stop };
+        if state.knows(places.first) || round.seen.contains(places.first) {
+            return Verdict::Pass;
+        }
+        if half.store_timestamp >= round.begun_ms {
+            return Verdict::Stop;
+        }
+        let verdict = self.undecided(&half, stored, all, places);
+        if matches!(verdict, Verdict::Back(_) | Verdict::Ask(..))
+            && let Some(round) = &mut state.round
+        {
+            round.seen.insert(places.first);
+        }
+        verdict
+    }
+
+    /// Nobody decided about it, as far as the op queue tells.
+    fn undecided(
+        &self,
+        half: &Record<'_>,
+        stored: &Bytes,
+        mut all: Properties,
+        places: Places,
+    ) -> Verdict {
+        let Self { broker, settings, now_ms, .. } = *self;
+        let times = all.get(property::TRANSACTION_CHECK_TIMES);
+        let times = times.and_then(|text| text.parse::<i32>().ok()).unwrap_or(0).max(0);
+        let age_ms = now_ms - half.born_timestamp;
+        let kept_ms = i64::from(settings.store.file_reserved_time).saturating_mul(HOUR_MS);
+        let belongs = all.contains(property::REAL_TOPIC) && all.contains(property::REAL_QUEUE_ID);
+        if times >= settings.broker.transaction_check_max || age_ms > kept_ms || !belongs {
+            return self.discard(half, stored, all);
+        }
+        let timeout_ms = settings.broker.transaction_time_out;
+        let immunity = all.get(property::CHECK_IMMUNITY_TIME_IN_SECONDS);
+        let is_young = match immunity {
+            Some(text) => {
+                let seconds = text.parse::<i64>().ok().filter(|seconds| *seconds != -1);
+                age_ms <= seconds.map_or(timeout_ms, |seconds| seconds.saturating_mul(1_000))
+            }
+            None if (0..=timeout_ms).contains(&age_ms) => return Verdict::Stop,
+            None => false,
+        };
+        let client = (!is_young).then(|| self.producer(&all)).flatten();
+        // The broker before this one may have finished it and not come to say so.
+        if client.is_some()
+            && half.store_timestamp < broker.identity.boot_ms
+            && is_committed(broker, half, &all, now_ms)
+        {
+            return Verdict::Pass;
+        }
+        let first = places.first.to_string();
+        all.set(property::TRANSACTION_PREPARED_QUEUE_OFFSET, first);
+        if client.is_some() {
+            // Only what goes out counts.
+            all.set(property::TRANSACTION_CHECK_TIMES, (times + 1).to_string());
+        }
+        let draft = again(half, stored, all);
+        if draft.check().is_err() {
+            // Its properties leave no room for ours.
+            return self.discard(half, stored, Properties::parse(half.properties));
+        }
+        match client {
+            Some(client) => Verdict::Ask(draft, Box::new(client)),
+            None => Verdict::Back(draft),
+        }
+    }
+
+    /// One of the group's producers that reads what it is sent.
+    fn producer(&self, all: &Properties) -> Option<Client> {
+        let group = all.get(property::PRODUCER_GROUP)?;
+        let client = self.broker.clients.any_producer(group)?;
+        let reads = !client.peer.is_closing() && client.peer.buffered() < UNREAD_MAX;
+        reads.then_some(client)
+    }
+
+    fn discard(&self, half: &Record<'_>, stored: &Bytes, all: Properties) -> Verdict {
+        let wanted = topics::simple(names::TRANS_CHECK_MAX_TIME_TOPIC, 1);
+        let Some(found) = self.broker.topics.create_on_send_back(wanted, self.now_ms) else {
+            return Verdict::Back(again(half, stored, all));
+        };
+        if found.changed {
+            self.broker.topics_changed(None);
+        }
+        let unique = all.get(property::UNIQ_KEY).unwrap_or_default();
+        let topic = all.get(property::REAL_TOPIC).unwrap_or_default();
+        tracing::error!(
+            half_offset = self.at,
+            unique,
+            topic,
+            "nobody decided about a half message: it goes to TRANS_CHECK_MAX_TIME_TOPIC"
+        );
+        let draft = again(half, stored, all);
+        let topic = Str::from_static(names::TRANS_CHECK_MAX_TIME_TOPIC);
+        Verdict::Discard(Draft { topic, queue_id: QUEUE, ..draft })
+    }
+}
+
+/// Asks a producer what became of a half message, which stands where it was just put.
+fn ask(broker: &Broker, client: &Client, half: &Draft, stored: &Appended) {
+    let all = Properties::parse(&half.properties);
+    let (Some(topic), Some(queue_id)) = (
+        all.get(property::REAL_TOPIC),
+        all.get(property::REAL_QUEUE_ID).and_then(|text| text.parse().ok()),
+    ) else {
+        return;
+    };
+    let unique = all.get(property::UNIQ_KEY).map(Str::from);
+    let id = MessageId { store_host: half.store_host, log_offset: stored.log_offset };
+    let broker_name = broker.settings().broker.broker_name.as_str().into();
+    let header = CheckTransactionStateRequestHeader {
+        base: RpcFields { broker_name: Some(broker_name), ..RpcFields::default() },
+        topic: Some(half.topic.clone()),
+        tran_state_table_offset: stored.queue_offset,
+        commit_log_offset: stored.log_offset,
+        msg_id: unique.clone(),
+        transaction_id: unique,
+        offset_msg_id: Some(id.encode().into()),
+    };
+    let shown = Draft { topic: topic.into(), queue_id, ..half.clone() };
+    let mut body = Vec::with_capacity(shown.encoded_len());
+    let placement = Placement {
+        queue_offset: stored.queue_offset,
+        log_offset: stored.log_offset,
+        store_timestamp: stored.store_timestamp,
+    };
+    shown.encode(placement, &mut body);
+    let command = Command::request(RequestCode::CHECK_TRANSACTION_STATE).with_header(&header);
+    client.peer.send(&command.with_body(body).oneway());
+}

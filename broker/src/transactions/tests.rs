@@ -1,0 +1,379 @@
+//! Half messages in a broker without a shell: time passes as the tests say.
+
+use super::*;
+use crate::clients::Client;
+use crate::handlers::transaction;
+use crate::opening::Surroundings;
+use bytes::Bytes;
+use message::properties;
+use remoting::codes::{LanguageCode, RequestCode, ResponseCode};
+use remoting::command::Command;
+use remoting::headers::transaction::EndTransactionRequestHeader;
+use remoting::peer::Peer;
+use remoting::reply::{Refusal, Reply};
+use remoting::router::Call;
+use settings::BrokerSettings;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use store::OsDisk;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+const BOOT_MS: i64 = 1_700_000_000_000;
+const INTERVAL_MS: i64 = 30_000;
+
+/// A broker without a shell: its time is what a test says.
+struct World {
+    broker: Option<Broker>,
+    dir: PathBuf,
+    now_ms: i64,
+}
+
+/// A connected producer, and what it was sent.
+struct Producer {
+    peer: Arc<Peer>,
+    sent: UnboundedReceiver<Vec<Bytes>>,
+}
+
+impl Producer {
+    fn asked(&mut self) -> usize {
+        std::iter::from_fn(|| self.sent.try_recv().ok()).count()
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("rockhopper-halves-{}-{number}", std::process::id());
+        let mut world =
+            Self { broker: None, dir: std::env::temp_dir().join(name), now_ms: BOOT_MS };
+        world.open();
+        world
+    }
+
+    fn open(&mut self) {
+        let mut settings = BrokerSettings::default();
+        settings.broker.broker_ip1 = "127.0.0.1".into();
+        settings.broker.transaction_check_max = 3;
+        settings.store.store_path_root_dir = self.dir.to_str().unwrap().into();
+        settings.store.mapped_file_size_commit_log = 1 << 20;
+        (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
+        let surroundings = Surroundings {
+            now_ms: self.now_ms,
+            utc_offset_ms: 0,
+            memory_bytes: 1 << 30,
+            pid: 1,
+            salt: 1,
+        };
+        let (outside, _) = unbounded_channel();
+        let disk = Arc::new(OsDisk);
+        let broker = Broker::open(disk, settings, outside, &surroundings, &|_| {}).unwrap();
+        self.broker = Some(broker);
+    }
+
+    fn broker(&self) -> &Broker {
+        self.broker.as_ref().unwrap()
+    }
+
+    fn restart(&mut self) {
+        let broker = self.broker.take().unwrap();
+        broker.close(self.now_ms).unwrap();
+        drop(broker);
+        self.now_ms += 1;
+        self.open();
+    }
+
+    fn producer(&self, group: &str) -> Producer {
+        let address: SocketAddr = "127.0.0.1:7".parse().unwrap();
+        let (peer, sent) = Peer::new(address, address);
+        let peer = Arc::new(peer);
+        let client = Client {
+            id: "p".into(),
+            peer_id: peer.id,
+            peer: peer.clone(),
+            address,
+            language: LanguageCode::JAVA,
+            version: 0,
+        };
+        self.broker().clients.register_producer(&group.into(), &client, self.now_ms);
+        Producer { peer, sent }
+    }
+
+    /// Stores a half message and gives its places in the queue and in the log.
+    fn half(&self, id: &str, properties: &str) -> (i64, i64) {
+        let text = format!("UNIQ_KEY^{id}~TRAN_MSG^true~PGROUP^g~{properties}");
+        let host = self.broker().identity.store_host;
+        let mut draft = Draft {
+            topic: "T".into(),
+            queue_id: 2,
+            flag: 0,
+            sys_flag: sys_flag::TRANSACTION_PREPARED,
+            born_timestamp: self.now_ms,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: Bytes::copy_from_slice(id.as_bytes()),
+            properties: text.replace('^', "\u{1}").replace('~', "\u{2}").into(),
+        };
+        half(&mut draft);
+        self.append(draft)
+    }
+
+    fn append(&self, draft: Draft) -> (i64, i64) {
+        let mut appends = [Append::one(draft)];
+        self.broker().append(&mut appends, self.now_ms);
+        let stored = appends[0].outcome.unwrap();
+        (stored.queue_offset, stored.log_offset)
+    }
+
+    fn end(
+        &self,
+        (queue_offset, log_offset): (i64, i64),
+        how: i32,
+        group: &str,
+    ) -> Result<(), Refusal> {
+        let address: SocketAddr = "127.0.0.1:7".parse().unwrap();
+        let peer = Arc::new(Peer::new(address, address).0);
+        let command = Command::request(RequestCode::END_TRANSACTION);
+        let call = Call { peer: &peer, command: &command, now_ms: self.now_ms };
+        let header = EndTransactionRequestHeader {
+            producer_group: group.into(),
+            tran_state_table_offset: queue_offset,
+            commit_log_offset: log_offset,
+            commit_or_rollback: how,
+            ..EndTransactionRequestHeader::default()
+        };
+        let reply = transaction::end(self.broker(), &call, header)?;
+        assert!(matches!(reply, Reply::Answer(ref answer) if answer.code == ResponseCode::SUCCESS));
+        Ok(())
+    }
+
+    fn commit(&self, places: (i64, i64)) {
+        self.end(places, sys_flag::TRANSACTION_COMMIT, "g").unwrap();
+    }
+
+    /// Lets time pass until the next round is due, and runs it to its end.
+    fn round(&mut self) {
+        self.now_ms += INTERVAL_MS + 1;
+        let mut steps = 0;
+        loop {
+            self.now_ms = check::step(self.broker(), self.now_ms).max(self.now_ms);
+            steps += 1;
+            if self.broker().transactions.state.lock().round.is_none() {
+                return;
+            }
+            assert!(steps < 100, "a round ends");
+        }
+    }
+
+    fn end_of(&self, topic: &str, queue_id: i32) -> i64 {
+        self.broker().store.max_offset(topic, queue_id)
+    }
+
+    /// A property of a message, and its place in the log.
+    fn property(&self, topic: &str, offset: i64, key: &str) -> (Option<String>, i64) {
+        let unit = self.broker().store.unit(topic, QUEUE, offset).unwrap();
+        let stored = self.broker().store.message_at(unit.log_offset).unwrap();
+        let Ok(Entry::Message(record)) = record::decode(&stored, false) else { panic!() };
+        (properties::find(record.properties, key).map(str::to_owned), unit.log_offset)
+    }
+
+    fn times(&self, offset: i64) -> Option<String> {
+        self.property(names::TRANS_HALF_TOPIC, offset, property::TRANSACTION_CHECK_TIMES).0
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the test's own directory")]
+impl Drop for World {
+    fn drop(&mut self) {
+        drop(self.broker.take());
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+#[test]
+fn only_a_check_that_went_out_counts_and_after_the_last_it_is_given_up() {
+    let mut world = World::new();
+    world.half("a", "");
+    let other = world.producer("other");
+    world.round();
+    // Nobody of its group is there: it was put back as it is.
+    assert_eq!((world.end_of(names::TRANS_HALF_TOPIC, 0), world.times(1)), (2, None));
+    drop(other);
+    let mut producer = world.producer("g");
+    for times in 1..=3 {
+        world.round();
+        assert_eq!(producer.asked(), 1);
+        assert_eq!(world.times(1 + times), Some(times.to_string()));
+    }
+    world.round();
+    world.round();
+    assert_eq!(producer.asked(), 0);
+    assert_eq!(world.end_of(names::TRANS_HALF_TOPIC, 0), 5);
+    assert_eq!(world.end_of(names::TRANS_CHECK_MAX_TIME_TOPIC, 0), 1);
+    let topic = names::TRANS_CHECK_MAX_TIME_TOPIC;
+    let times = world.property(topic, 0, property::TRANSACTION_CHECK_TIMES).0;
+    assert_eq!(times.as_deref(), Some("3"));
+}
+
+#[test]
+fn without_any_producer_rounds_are_rare() {
+    let mut world = World::new();
+    world.half("a", "");
+    world.now_ms += 2 * INTERVAL_MS;
+    check::step(world.broker(), world.now_ms);
+    assert_eq!(world.end_of(names::TRANS_HALF_TOPIC, 0), 1);
+    world.now_ms += 20 * INTERVAL_MS;
+    check::step(world.broker(), world.now_ms);
+    assert_eq!(world.end_of(names::TRANS_HALF_TOPIC, 0), 2);
+}
+
+#[test]
+fn what_is_finished_is_never_checked_whichever_of_its_places_is_named() {
+    let mut world = World::new();
+    let mut producer = world.producer("g");
+    let (first, second, third) = (world.half("a", ""), world.half("b", ""), world.half("c", ""));
+    world.commit(first);
+    world.round();
+    assert_eq!(producer.asked(), 2);
+    // Both were put back; one decision names the old place, one the new.
+    world.commit(second);
+    let (_, log_offset) = world.property(names::TRANS_HALF_TOPIC, 4, property::UNIQ_KEY);
+    world.end((4, log_offset), sys_flag::TRANSACTION_ROLLBACK, "g").unwrap();
+    world.commit(third);
+    for _ in 0..3 {
+        world.round();
+    }
+    assert_eq!(producer.asked(), 0);
+    assert_eq!(world.end_of("T", 2), 2);
+    let offsets = |topic| world.broker().offsets.query(GROUP, topic, QUEUE);
+    assert_eq!(offsets(names::TRANS_HALF_TOPIC), Some(5));
+    assert_eq!(offsets(names::TRANS_OP_HALF_TOPIC), Some(3));
+    let op = world.broker().store.unit(names::TRANS_OP_HALF_TOPIC, QUEUE, 2).unwrap();
+    let op = world.broker().store.message_at(op.log_offset).unwrap();
+    let Ok(Entry::Message(op)) = record::decode(&op, false) else { panic!() };
+    assert_eq!(op.body, b"4,2,");
+}
+
+#[test]
+fn a_second_decision_changes_nothing() {
+    let mut world = World::new();
+    let half = world.half("a", "DELAY^2~");
+    world.commit(half);
+    world.commit(half);
+    assert_eq!(world.end_of(names::SCHEDULE_TOPIC, 1), 1);
+    let plain = world.half("b", "");
+    world.commit(plain);
+    let _producer = world.producer("g");
+    world.round();
+    world.round();
+    world.restart();
+    world.commit(plain);
+    world.commit(half);
+    assert_eq!((world.end_of("T", 2), world.end_of(names::SCHEDULE_TOPIC, 1)), (1, 1));
+}
+
+#[test]
+fn a_decision_must_fit_its_half_message() {
+    let mut world = World::new();
+    let (queue_offset, log_offset) = world.half("a", "CHECK_IMMUNITY_TIME_IN_SECONDS^10~");
+    let refused = |places, group: &str| {
+        let refusal = world.end(places, sys_flag::TRANSACTION_COMMIT, group).unwrap_err();
+        (refusal.code, refusal.remark.to_string())
+    };
+    let error = |text: &str| (ResponseCode::SYSTEM_ERROR, text.to_owned());
+    let missing = error("Find prepared transaction message failed");
+    assert_eq!(refused((queue_offset, log_offset + 7), "g"), missing);
+    assert_eq!(refused((queue_offset, 1 << 40), "g"), missing);
+    assert_eq!(refused((queue_offset, log_offset), "h"), error("The producer group wrong"));
+    let wrong = error("The transaction state table offset wrong");
+    assert_eq!(refused((queue_offset + 1, log_offset), "g"), wrong);
+    world.now_ms += 10_001;
+    let late = world.end((queue_offset, log_offset), sys_flag::TRANSACTION_COMMIT, "g");
+    assert_eq!(late.unwrap_err().code, ResponseCode::ILLEGAL_OPERATION);
+    assert_eq!(world.end_of("T", 2), 0);
+}
+
+#[test]
+fn an_immune_one_is_put_back_uncounted_until_its_time_is_over() {
+    let mut world = World::new();
+    let mut producer = world.producer("g");
+    world.half("a", "CHECK_IMMUNITY_TIME_IN_SECONDS^70~");
+    world.half("b", "");
+    world.round();
+    assert_eq!((producer.asked(), world.times(2)), (1, None));
+    world.round();
+    assert_eq!((producer.asked(), world.times(4)), (1, None));
+    world.round();
+    assert_eq!((producer.asked(), world.times(6)), (2, Some("1".to_owned())));
+    let first = property::TRANSACTION_PREPARED_QUEUE_OFFSET;
+    assert_eq!(world.property(names::TRANS_HALF_TOPIC, 6, first).0.as_deref(), Some("0"));
+}
+
+#[test]
+fn a_broken_one_holds_up_nobody() {
+    let mut world = World::new();
+    let mut producer = world.producer("g");
+    let host = world.broker().identity.store_host;
+    world.append(Draft {
+        topic: names::TRANS_HALF_TOPIC.into(),
+        queue_id: QUEUE,
+        flag: 0,
+        sys_flag: 0,
+        born_timestamp: world.now_ms,
+        born_host: host,
+        store_host: host,
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body: Bytes::from_static(b"nothing is known about it"),
+        properties: Bytes::from_static(b"TRANSACTION_CHECK_TIMES\x01many\x02"),
+    });
+    // Larger than what can be put back with one more property.
+    world.half("big", &format!("A^{}~", "x".repeat(properties::MAX_ENCODED_LEN - 90)));
+    world.half("a", "");
+    world.round();
+    assert_eq!(producer.asked(), 1);
+    assert_eq!(world.end_of(names::TRANS_CHECK_MAX_TIME_TOPIC, 0), 2);
+}
+
+#[test]
+fn an_op_message_that_a_crash_took_is_not_missed() {
+    let mut world = World::new();
+    let half = world.half("a", "");
+    let unfinished = world.half("b", "");
+    // What a stock broker leaves that is killed within three seconds of a commit.
+    let stored = world.broker().store.message_at(half.1).unwrap();
+    let Ok(Entry::Message(record)) = record::decode(&stored, false) else { panic!() };
+    let all = Properties::parse(record.properties);
+    world.append(committed(&record, &stored, &all).unwrap());
+    world.restart();
+    let mut producer = world.producer("g");
+    world.round();
+    assert_eq!(producer.asked(), 1);
+    let unique = world.property(names::TRANS_HALF_TOPIC, 2, property::UNIQ_KEY).0;
+    assert_eq!(unique.as_deref(), Some("b"));
+    world.commit(unfinished);
+    world.round();
+    assert_eq!(producer.asked(), 0);
+}
+
+#[test]
+fn a_step_has_a_bound_and_a_restart_goes_on_where_it_was() {
+    let mut world = World::new();
+    for number in 0..300 {
+        world.half(&format!("n{number}"), "");
+    }
+    let mut producer = world.producer("g");
+    world.now_ms += INTERVAL_MS + 1;
+    check::step(world.broker(), world.now_ms);
+    assert_eq!(producer.asked(), 128);
+    assert!(!producer.peer.is_closing());
+    world.restart();
+    let mut producer = world.producer("g");
+    world.round();
+    // What was put back before is old by now.
+    assert_eq!(producer.asked(), 300);
+}
