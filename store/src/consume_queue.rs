@@ -3,7 +3,7 @@
 
 mod start;
 
-pub(crate) use start::Restored;
+pub(crate) use start::{Noted, Restored};
 
 use crate::Error;
 use crate::commit_log::is_lasting;

@@ -69,6 +69,18 @@ pub trait Disk: Send + Sync + 'static {
     /// with [`io::ErrorKind::StorageFull`] when there is no room, and with
     /// [`io::ErrorKind::InvalidData`] when the file has another size.
     fn open(&self, path: &Path, size: u64, space: Allocation) -> io::Result<Arc<dyn File>>;
+    /// Opens the file if it is there and has exactly `size` bytes.
+    fn open_existing(
+        &self,
+        path: &Path,
+        size: u64,
+        space: Allocation,
+    ) -> io::Result<Option<Arc<dyn File>>> {
+        let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+        let listed = self.list(dir)?;
+        let fits = |file: &Listed| *file.name == *name && !file.is_dir && file.len == size;
+        if listed.iter().any(fits) { self.open(path, size, space).map(Some) } else { Ok(None) }
+    }
     /// What is in `dir`, sorted by name; nothing when there is no such directory.
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>>;
     /// Removes a file.

@@ -76,17 +76,17 @@ impl<'a> Parts<'a> {
         let noted_bytes = own_mark.then(|| self.checkpoint.get(Mark::OwnFileBytes));
         let gaps = self.log.segments.load_log(noted_bytes, &|| self.touched.set(true))?;
         let before_mending = || self.write_abort(MENDING);
-        let lost_from = self.queues.load(self.clean, &before_mending)?;
-        self.removed_topics.finish(&self.queues, &|| self.touched.set(true))?;
         let ends = match own_mark {
             true => QueueEnds::load(&*self.disk, &self.settings.root),
-            false => {
-                // Another broker was here since they were written, and may have removed topics.
-                queue_ends::remove(&*self.disk, &self.settings.root)?;
-                self.look_at_aside()?;
-                QueueEnds::default()
-            }
+            // Another broker was here since they were written, and may have removed topics.
+            false => QueueEnds::default(),
         };
+        let lost_from = self.queues.load(self.clean, &ends, &before_mending)?;
+        self.removed_topics.finish(&self.queues, &|| self.touched.set(true))?;
+        if !own_mark {
+            queue_ends::remove(&*self.disk, &self.settings.root)?;
+            self.look_at_aside()?;
+        }
         let losses = Losses::default();
         let short_from = self.reload_short(&ends, &losses)?;
         if let Some(index) = &self.index {

@@ -7,8 +7,10 @@
 //! one with the log's first offset, then a line a queue: end, first offset, queue id, topic.
 
 use crate::Error;
+use crate::consume_queue::Noted;
 use crate::disk::Disk;
 use crate::queues::Queues;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "queueends";
@@ -67,6 +69,13 @@ impl QueueEnds {
     /// Where the log began.
     pub(crate) fn log_min(&self) -> Option<i64> {
         self.lines.lines().next()?.parse().ok()
+    }
+
+    /// The queues by topic and id; none when it is not known where the log began.
+    pub(crate) fn noted(&self) -> HashMap<(&str, i32), Noted> {
+        let Some(log_min) = self.log_min() else { return HashMap::new() };
+        let noted = |QueueEnd { topic, id, min, end }| ((topic, id), Noted { min, end, log_min });
+        self.iter().map(noted).collect()
     }
 
     /// Every queue that was there.

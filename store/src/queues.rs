@@ -4,6 +4,7 @@ use crate::Error;
 use crate::consume_queue::Queue;
 use crate::disk::Disk;
 use crate::losses::is_told;
+use crate::queue_ends::QueueEnds;
 use message::Str;
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -61,19 +62,27 @@ impl Queues {
     }
 
     /// Opens the queues that are on the disk; directories that are no queue ids are passed over.
+    /// `ends` are believed after a clean stop, where the files agree.
     /// When queues lost units, returns the log offset from which on the log may still have them.
     /// `before_mending` is called before a file is changed.
     pub(crate) fn load(
         &self,
         clean: bool,
+        ends: &QueueEnds,
         before_mending: &dyn Fn() -> Result<(), Error>,
     ) -> Result<Option<i64>, Error> {
+        let noted = if clean { ends.noted() } else { HashMap::new() };
         let (mut lost_from, mut damaged) = (None::<i64>, 0);
         let list = |dir: &PathBuf| self.disk.list(dir).map_err(Error::io("list", dir));
         for topic in list(&self.dir)?.iter().filter(|listed| listed.is_dir) {
             for queue in list(&self.dir.join(&topic.name))?.iter().filter(|listed| listed.is_dir) {
                 let Ok(id) = queue.name.parse() else { continue };
-                let lost = self.open(&topic.name, id).load(clean, before_mending)?;
+                let opened = self.open(&topic.name, id);
+                let noted = noted.get(&(topic.name.as_str(), id));
+                if noted.map_or(Ok(false), |noted| opened.load_noted(*noted))? {
+                    continue;
+                }
+                let lost = opened.load(clean, before_mending)?;
                 damaged += u64::from(lost.is_some());
                 if let Some(from) = lost.filter(|_| is_told(damaged)) {
                     let topic = &topic.name;

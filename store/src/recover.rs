@@ -132,8 +132,7 @@ impl Recovery<'_> {
         }
         self.end_queues(start, end)?;
         for queue in self.queues.all() {
-            queue.settle()?;
-            queue.expire(self.log.min())?;
+            queue.settle(self.log.min())?;
         }
         if let Some(index) = self.index {
             index.truncate(end)?;

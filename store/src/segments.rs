@@ -149,6 +149,17 @@ impl Segments {
         Ok(mended)
     }
 
+    /// Opens the file that begins at `start` as the only one of the run, and says whether it is
+    /// there and has the right length. Others are not looked for.
+    pub(crate) fn load_only(&self, start: i64) -> Result<Option<Segment>, Error> {
+        let path = self.path(start);
+        let file = self.disk.open_existing(&path, self.file_bytes as u64, self.space);
+        let Some(file) = file.map_err(Error::io("open", &path))? else { return Ok(None) };
+        let segment = Segment { start, file };
+        *self.files.write() = vec![segment.clone()];
+        Ok(Some(segment))
+    }
+
     /// Gives a file the right length, with the bytes that it has.
     fn resize(&self, file: &Listed) -> Result<(), Error> {
         let (path, len, expected) = (self.dir.join(&file.name), file.len, self.file_bytes);

@@ -34,6 +34,19 @@ pub(super) struct Start {
     is_damaged: bool,
     /// A copy of some units of the files: the queue offset of the first one, and their bytes.
     copy: (i64, Vec<u8>),
+    /// The log offset at which the log began when the queue's first offset was noted.
+    first_noted_at: Option<i64>,
+}
+
+/// Where a queue began and ended at the last clean stop.
+#[derive(Clone, Copy)]
+pub(crate) struct Noted {
+    /// The first offset.
+    pub(crate) min: i64,
+    /// The offset behind the last message.
+    pub(crate) end: i64,
+    /// Where the log began then.
+    pub(crate) log_min: i64,
 }
 
 /// Where a walk over units ended.
@@ -77,6 +90,35 @@ impl Queue {
         self.synced.store(if clean { next * UNIT } else { walk_from }, Ordering::Release);
         self.start.lock().is_damaged = is_damaged;
         Ok(is_damaged.then_some(log_end))
+    }
+
+    /// Opens the file of a queue that has one alone, after a clean stop, and says whether it ends
+    /// where the queue is noted to end; if not, nothing is known. Of tens of thousands of queues
+    /// nearly all are such ones, and this asks the system for little.
+    pub(crate) fn load_noted(&self, noted: Noted) -> Result<bool, Error> {
+        let Noted { min, end, log_min } = noted;
+        let start = self.segments.start_for(min * UNIT);
+        let has_one = min < end && self.segments.start_for(end * UNIT) == start;
+        let Some(segment) = has_one.then(|| self.segments.load_only(start)).transpose()?.flatten()
+        else {
+            return Ok(false);
+        };
+        // The last unit, and the first place that has none.
+        let mut units = [0; 2 * UNIT_LEN];
+        if segment.file.read_at(((end - 1) * UNIT - start) as u64, &mut units).is_err() {
+            return Ok(false);
+        }
+        let (last, behind) = units.split_at(UNIT_LEN);
+        let last = last.first_chunk().and_then(Unit::decode).filter(|last| !last.is_blank());
+        let Some(last) = last.filter(|_| behind.iter().all(|byte| *byte == 0)) else {
+            return Ok(false);
+        };
+        *self.tail.lock() = Tail::at(end, last.log_end());
+        self.min.store(min, Ordering::Release);
+        self.max.store(end, Ordering::Release);
+        self.synced.store(end * UNIT, Ordering::Release);
+        self.start.lock().first_noted_at = Some(log_min);
+        Ok(true)
     }
 
     /// Makes the queue's first files anew, which are missing, and lets it end in memory where it
@@ -303,7 +345,8 @@ impl Queue {
         drop(tail);
         self.synced.fetch_min(at, Ordering::AcqRel);
         self.min.fetch_min(queue_offset, Ordering::AcqRel);
-        self.start.lock().copy = Default::default();
+        let mut start = self.start.lock();
+        (start.copy, start.first_noted_at) = Default::default();
         Ok(true)
     }
 
@@ -323,13 +366,17 @@ impl Queue {
         Unit::decode(bytes.get(at..)?.first_chunk()?)
     }
 
-    /// Ends recovery: what the files hold behind the queue's end is made zeros.
-    pub(crate) fn settle(&self) -> Result<(), Error> {
+    /// Ends recovery: what the files hold behind the queue's end is made zeros, and the queue
+    /// begins where the log does.
+    pub(crate) fn settle(&self, log_min: i64) -> Result<(), Error> {
         let start = std::mem::take(&mut *self.start.lock());
         if start.is_damaged {
             let to = self.write_to()?;
             self.segments.truncate(to)?;
             self.sync()?;
+        }
+        if start.first_noted_at != Some(log_min) {
+            self.expire(log_min)?;
         }
         Ok(())
     }

@@ -48,6 +48,24 @@ impl Disk for OsDisk {
         Ok(Arc::new(OsFile { file, len, space, view: OnceLock::new() }))
     }
 
+    fn open_existing(
+        &self,
+        path: &Path,
+        size: u64,
+        space: Allocation,
+    ) -> io::Result<Option<Arc<dyn File>>> {
+        let file = match fs::OpenOptions::new().read(true).write(true).open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let len = file.metadata()?.len();
+        if len != size {
+            return Ok(None);
+        }
+        let file = OpenFile::new(path.to_owned(), file);
+        Ok(Some(Arc::new(OsFile { file, len, space, view: OnceLock::new() })))
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
         let entries = match fs::read_dir(dir) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

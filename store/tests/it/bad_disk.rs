@@ -25,6 +25,8 @@ struct State {
     changes_left: AtomicU64,
     /// Places that cannot be read.
     unreadable: Mutex<Vec<(PathBuf, Range<u64>)>>,
+    /// What was read, one entry a read.
+    reads: Mutex<Vec<PathBuf>>,
 }
 
 impl State {
@@ -35,6 +37,7 @@ impl State {
     }
 
     fn read(&self, path: &Path, range: Range<u64>) -> io::Result<()> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner).push(path.into());
         let unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
         let is_bad = |(at, bad): &(PathBuf, Range<u64>)| {
             at == path && bad.start < range.end && range.start < bad.end
@@ -49,7 +52,8 @@ impl State {
 impl BadDisk {
     pub(crate) fn new(inner: Arc<dyn Disk>) -> Self {
         let changes_left = AtomicU64::new(u64::MAX);
-        Self { inner, state: Arc::new(State { changes_left, unreadable: Mutex::default() }) }
+        let (unreadable, reads) = Default::default();
+        Self { inner, state: Arc::new(State { changes_left, unreadable, reads }) }
     }
 
     /// Lets `count` more changes of any kind happen.
@@ -60,6 +64,11 @@ impl BadDisk {
     /// Whether it has refused a change, or would refuse the next one.
     pub(crate) fn is_dead(&self) -> bool {
         self.state.changes_left.load(Ordering::SeqCst) == 0
+    }
+
+    /// How often something under `dir` was read.
+    pub(crate) fn reads_under(&self, dir: &Path) -> usize {
+        self.state.reads.lock().unwrap().iter().filter(|path| path.starts_with(dir)).count()
     }
 
     pub(crate) fn make_unreadable(&self, path: &Path, range: Range<u64>) {

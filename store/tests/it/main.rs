@@ -4,6 +4,7 @@
 
 mod bad_disk;
 mod bounds;
+mod clean_start;
 mod crash;
 mod damage;
 mod fence;
