@@ -83,6 +83,11 @@ pub trait Disk: Send + Sync + 'static {
     }
     /// What is in `dir`, sorted by name; nothing when there is no such directory.
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>>;
+    /// Gives a file or directory another name in its directory, durably; nothing has that name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let text = format!("{} cannot be renamed to {}", from.display(), to.display());
+        Err(io::Error::new(io::ErrorKind::Unsupported, text))
+    }
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty directory.

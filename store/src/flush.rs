@@ -229,7 +229,20 @@ impl Store {
             // Nothing was stored since the last clean stop, and the disk has no room for more.
             return Ok(());
         }
-        self.make_durable()?;
+        match self.make_durable() {
+            Err(Error::Full { path }) => {
+                // The log has its room already.
+                self.sync()?;
+                tracing::error!(
+                    unwritten = %path.display(),
+                    "stopped on a full disk: nothing is lost, every message is durable in the \
+                     commit log. What could not be written is made from it by the next start, \
+                     which recovers as after a crash (abort stays); give the disk room before"
+                );
+                return Ok(());
+            }
+            made => made?,
+        };
         let abort = self.abort_path();
         self.disk.remove(&abort).map_err(Error::io("remove", &abort))
     }

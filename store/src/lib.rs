@@ -17,6 +17,7 @@ pub mod disk;
 mod error;
 mod flush;
 mod full;
+mod in_the_way;
 mod index;
 mod index_entries;
 mod index_file;

@@ -406,8 +406,12 @@ impl Recovery<'_> {
             }
         }
         scanned.end = self.keep_durable(scanned.end)?;
-        if let Some(index) = self.index {
-            index.apply(self.checkpoint)?;
+        match self.index.map_or(Ok(()), |index| index.apply(self.checkpoint)) {
+            // The keys wait for the first flush, which refuses messages until there is room.
+            Err(Error::Full { path }) => {
+                tracing::error!(path = %path.display(), "the disk is full, index keys wait");
+            }
+            applied => applied?,
         }
         Ok(scanned)
     }

@@ -2,7 +2,9 @@
 //! until they expire, and no start may make queues from them again, which would stand in the places
 //! of the messages that came after.
 //!
-//! The file `removedtopics` has a line for each: the log offset, a space, the topic.
+//! The file `removedtopics` has a line for each: the log offset, the topic, and the checksum of
+//! what stands before it, with spaces between. A line that is none is left out: a wrong offset
+//! would hide messages.
 
 use crate::Error;
 use crate::disk::Disk;
@@ -12,6 +14,8 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub(crate) const NAME: &str = "removedtopics";
 
 /// The removed topics that the log may still have records of.
 pub(crate) struct RemovedTopics {
@@ -23,15 +27,16 @@ pub(crate) struct RemovedTopics {
 impl RemovedTopics {
     /// Reads the file of the store at `root`. Lines that are none are passed over.
     pub(crate) fn load(disk: Arc<dyn Disk>, root: &Path) -> Self {
-        let path = root.join("removedtopics");
+        let path = root.join(NAME);
         let text = disk.read(&path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let line = |line: &str| {
-            let (end, topic) = line.split_once(' ')?;
-            Some((Str::from(topic.to_owned()), end.parse().ok()?))
-        };
-        let ends = text.lines().filter_map(line).collect();
+        let ends = text.lines().filter_map(parse).collect();
         Self { disk, path, ends: Mutex::new(ends) }
+    }
+
+    /// How many lines of such a file are none.
+    pub(crate) fn junk(bytes: &[u8]) -> usize {
+        String::from_utf8_lossy(bytes).lines().filter(|line| parse(line).is_none()).count()
     }
 
     /// Notes durably that what `topics` have in the log before `log_end` is removed; forgets those
@@ -49,7 +54,7 @@ impl RemovedTopics {
         ends: &mut BTreeMap<Str, i64>,
         noted: BTreeMap<Str, i64>,
     ) -> Result<(), Error> {
-        let text: String = noted.iter().map(|(topic, end)| format!("{end} {topic}\n")).collect();
+        let text: String = noted.iter().map(|(topic, end)| line(topic, *end)).collect();
         let replaced = self.disk.replace(&self.path, text.as_bytes(), None);
         replaced.map_err(Error::io("write", &self.path))?;
         *ends = noted;
@@ -89,5 +94,32 @@ impl RemovedTopics {
             self.disk.sync_all(dir).map_err(Error::io("sync", dir))?;
         }
         Ok(())
+    }
+}
+
+fn line(topic: &str, end: i64) -> String {
+    let line = format!("{end} {topic}");
+    format!("{line} {}\n", crc32fast::hash(line.as_bytes()))
+}
+
+fn parse(line: &str) -> Option<(Str, i64)> {
+    let (checked, sum) = line.rsplit_once(' ')?;
+    let (end, topic) = checked.split_once(' ')?;
+    let is_whole = sum.parse() == Ok(crc32fast::hash(checked.as_bytes()));
+    Some((Str::from(topic.to_owned()), end.parse().ok()?)).filter(|_| is_whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_with_a_flipped_digit_is_none() {
+        let line = line("T-1", 4_711);
+        let line = line.trim_end();
+        assert_eq!(parse(line), Some(("T-1".to_owned().into(), 4_711)));
+        for junk in ["", "4711", "4711 T-1", &line.replace("4711", "4751"), &line[1..]] {
+            assert_eq!(parse(junk), None, "{junk}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::Error;
 use crate::disk::{Allocation, Disk, File, Listed};
+use crate::in_the_way::remove_half_segment;
 use crate::look::{Run, RunFile};
 use parking_lot::{Mutex, RwLock};
 use std::path::{Path, PathBuf};
@@ -63,6 +64,7 @@ impl Segments {
         before_mending: &dyn Fn(),
     ) -> Result<Vec<(i64, i64)>, Error> {
         let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
+        listed.iter().for_each(|file| remove_half_segment(&*self.disk, &self.dir, file));
         let mut listed: Vec<(i64, Listed)> =
             listed.into_iter().filter_map(|file| Some((start_of(&file)?, file))).collect();
         if let Some((_, last)) = listed.pop_if(|(_, last)| last.len == 0) {
@@ -121,6 +123,7 @@ impl Segments {
         before_mending: &dyn Fn() -> Result<(), Error>,
     ) -> Result<Option<i64>, Error> {
         let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
+        listed.iter().for_each(|file| remove_half_segment(&*self.disk, &self.dir, file));
         let listed: Vec<(i64, Listed)> =
             listed.into_iter().filter_map(|file| Some((start_of(&file)?, file))).collect();
         let (mut files, mut mended, mut end) = (Vec::new(), None, None::<i64>);

@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const NAME: &str = "setaside";
+pub(crate) const NAME: &str = "setaside";
 /// More ranges than this are joined with their neighbours: a disk that is worn out all over.
 const RANGES_MAX: usize = 65_536;
 
@@ -53,13 +53,15 @@ impl SetAside {
     /// The ranges in the bytes of such a file, in order; lines that are none are passed over.
     pub fn parse(bytes: &[u8]) -> Vec<Aside> {
         let mut ranges = Vec::new();
-        for line in String::from_utf8_lossy(bytes).lines() {
-            match parse(line) {
-                Some(range) => insert(&mut ranges, range),
-                None => tracing::error!(line, "no range of setaside, left out"),
-            }
+        for line in String::from_utf8_lossy(bytes).lines().filter_map(parse) {
+            insert(&mut ranges, line);
         }
         ranges
+    }
+
+    /// How many lines of such a file are none.
+    pub(crate) fn junk(bytes: &[u8]) -> usize {
+        String::from_utf8_lossy(bytes).lines().filter(|line| parse(line).is_none()).count()
     }
 
     /// All ranges, in order.

@@ -8,6 +8,7 @@ use crate::dirty::Dirty;
 use crate::disk::{Disk, Lock};
 use crate::flush::{FlushTimes, Unflushed};
 use crate::full::Full;
+use crate::in_the_way;
 use crate::index::Index;
 use crate::parts::Parts;
 use crate::queues::Queues;
@@ -89,6 +90,7 @@ impl Store {
         let lock = take_lock(&*disk, root.join("lock"))?;
         let listed = disk.list(&root).map_err(Error::io("list", &root))?;
         let abort = listed.iter().find(|file| file.name == "abort");
+        in_the_way::clear(&*disk, &root)?;
         let parts = Parts::new(disk.clone(), &settings, abort.is_none())?;
         parts.open(watch).inspect_err(|_| parts.leave())?;
         let Parts {

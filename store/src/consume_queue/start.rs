@@ -275,7 +275,11 @@ impl Queue {
         self.extend(if is_impossible { next } else { queue_offset }, is_new)?;
         self.tail.lock().push(unit);
         self.publish(self.commit());
-        self.write_many()?;
+        match self.write_many() {
+            // The units wait, as those of an append do.
+            Err(Error::Full { .. }) => {}
+            written => written?,
+        }
         Ok(Restored::Known)
     }
 
@@ -431,7 +435,10 @@ impl Queue {
     /// Drops the last units as long as they are stale, which is asked with the place of each.
     /// Returns how many.
     pub(crate) fn drop_stale(&self, is_stale: &dyn Fn(i64, &Unit) -> bool) -> Result<i64, Error> {
-        self.write()?;
+        if self.tail.lock().waiting_bytes() > 0 {
+            // The last ones came from the log just now.
+            return Ok(0);
+        }
         let first = self.segments.first().map_or(0, |segment| segment.start / UNIT);
         let (max, mut next) = (self.max(), self.max());
         while next > first {

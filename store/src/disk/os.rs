@@ -95,6 +95,11 @@ impl Disk for OsDisk {
         Ok(all)
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)?;
+        fs::File::open(parent(to))?.sync_all()
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }

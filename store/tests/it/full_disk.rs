@@ -1,5 +1,6 @@
 //! A full disk refuses messages, and that is all it does.
 
+use crate::lines::lines_of;
 use crate::support::*;
 use simulator::SimDisk;
 use std::path::Path;
@@ -115,5 +116,40 @@ fn a_start_on_a_full_disk_reads_refuses_and_goes_on_when_there_is_room() {
         check(&store, &stored);
         store.close().unwrap();
         assert!(disk.read(&abort).is_err());
+    }
+}
+
+/// After a crash the disk is full: what the start found cannot be noted at the stop.
+#[test]
+fn a_stop_on_a_full_disk_after_a_crash_is_no_failure() {
+    for seed in 0..8 {
+        let sim = SimDisk::new(seed);
+        let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+        let settings = small(Path::new("/store"));
+        let store = open(&disk, &settings);
+        let mut stored = Vec::new();
+        append_until_full(&store, NOW, &mut stored, 5 + seed as usize);
+        if seed % 2 == 0 {
+            store.flush(NOW).unwrap();
+            append_until_full(&store, NOW + 1, &mut stored, 7);
+        }
+        drop(store);
+        sim.fill(true);
+        for _ in 0..2 {
+            let store = open(&disk, &settings);
+            // The index may have no room for their keys.
+            for (topic, id) in [("T", 0), ("New", 1)] {
+                assert_eq!(bodies(&store, topic, id), stored);
+            }
+            let (closed, lines) = lines_of(|| store.close());
+            closed.unwrap();
+            assert_eq!(store.fence_reason(), None);
+            assert_eq!(lines.len(), 1, "{lines:#?}");
+            assert!(lines[0].contains("nothing is lost"), "{lines:#?}");
+        }
+        sim.fill(false);
+        let store = open(&disk, &settings);
+        check(&store, &stored);
+        store.close().unwrap();
     }
 }

@@ -10,6 +10,7 @@ mod damage;
 mod fence;
 mod found;
 mod full_disk;
+mod in_the_way;
 mod layout;
 mod lines;
 mod look;

@@ -1,0 +1,136 @@
+//! What stands in a store's directory where something else belongs, and what a broker that died
+//! left half written. Nothing derived or replaceable refuses a start: what is in the way is moved
+//! aside by its name, and never deleted.
+
+use crate::disk::{Disk, Listed};
+use crate::removed_topics::{self, RemovedTopics};
+use crate::{Error, SetAside, set_aside};
+use std::path::{Path, PathBuf};
+
+/// What a name gets that was in the way.
+const SUFFIX: &str = ".in-the-way";
+/// Of files that are written as a whole, before they get their name.
+const HALF: &str = ".tmp";
+/// Directories that can be made anew.
+const DIRS: [&str; 3] = ["consumequeue", "index", "config"];
+/// Files that can be made anew.
+const FILES: [&str; 5] =
+    ["abort", "checkpoint", "queueends", set_aside::NAME, removed_topics::NAME];
+/// No list of ranges or topics is longer.
+const LIST_BYTES_MAX: u64 = 64 << 20;
+
+/// Makes way for the store at `root`, where nobody else works.
+pub(crate) fn clear(disk: &dyn Disk, root: &Path) -> Result<(), Error> {
+    let list = |dir: &Path| disk.list(dir).map_err(Error::io("list", dir));
+    for file in list(root)? {
+        let name = file.name.as_str();
+        let is_wrong = DIRS.contains(&name) && !file.is_dir || FILES.contains(&name) && file.is_dir;
+        let is_list = [set_aside::NAME, removed_topics::NAME].contains(&name);
+        if is_wrong || is_list && file.len > LIST_BYTES_MAX {
+            move_aside(disk, root, &file)?;
+        } else if is_list {
+            keep_garbage(disk, &root.join(name));
+        } else if name.strip_suffix(HALF).is_some_and(|name| FILES.contains(&name)) {
+            remove_half(disk, &root.join(name));
+        }
+    }
+    let config = root.join("config");
+    for file in list(&config)? {
+        if file.name.ends_with(HALF) && !file.is_dir {
+            remove_half(disk, &config.join(&file.name));
+        } else if file.is_dir && is_config(&file.name) {
+            move_aside(disk, &config, &file)?;
+        }
+    }
+    let queues = root.join("consumequeue");
+    let topics = list(&queues)?;
+    // A RocksDB of Java's is another kind of store, which nobody here needs.
+    let is_other = topics.iter().any(|file| !file.is_dir && file.name == "CURRENT");
+    for file in topics.iter().filter(|file| !file.is_dir && !is_other && is_topic(&file.name)) {
+        move_aside(disk, &queues, file)?;
+    }
+    Ok(())
+}
+
+fn is_topic(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"%|_-".contains(&byte))
+}
+
+/// Removes a file of a run that was not finished, as the name of any of them tells.
+pub(crate) fn remove_half_segment(disk: &dyn Disk, dir: &Path, file: &Listed) {
+    let is_half = |name: &str| name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
+    if !file.is_dir && file.name.strip_suffix(HALF).is_some_and(is_half) {
+        remove_half(disk, &dir.join(&file.name));
+    }
+}
+
+fn is_config(name: &str) -> bool {
+    let name = name.strip_suffix(".bak").or_else(|| name.strip_suffix(".changes")).unwrap_or(name);
+    name.ends_with(".json")
+}
+
+/// What was never given its name is nothing; a Java broker would refuse to start with it beside its
+/// files.
+fn remove_half(disk: &dyn Disk, path: &Path) {
+    let path_text = path.display();
+    match disk.remove(path) {
+        Ok(()) => tracing::warn!(path = %path_text, "was left half written, removed"),
+        Err(error) => tracing::warn!(path = %path_text, %error, "cannot be removed"),
+    }
+}
+
+/// Gives a name that is in the way another one.
+fn move_aside(disk: &dyn Disk, dir: &Path, file: &Listed) -> Result<(), Error> {
+    let path = dir.join(&file.name);
+    let aside = free_name(disk, &path)?;
+    disk.rename(&path, &aside).map_err(Error::io("rename", &path))?;
+    tracing::error!(
+        path = %path.display(),
+        to = %aside.display(),
+        is_directory = file.is_dir,
+        "is not what has to stand there, and was moved aside; what is needed is made anew. Remove \
+         it when nobody misses it"
+    );
+    Ok(())
+}
+
+fn free_name(disk: &dyn Disk, path: &Path) -> Result<PathBuf, Error> {
+    let dir = path.parent().unwrap_or(path);
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned() + SUFFIX;
+    let listed = disk.list(dir).map_err(Error::io("list", dir))?;
+    let is_free = |name: &str| listed.iter().all(|file| file.name != name);
+    let mut free = name.clone();
+    for number in 2_u64.. {
+        if is_free(&free) {
+            break;
+        }
+        free = format!("{name}-{number}");
+    }
+    Ok(dir.join(free))
+}
+
+/// Keeps a copy of a list with lines that are none: they are left out, and gone when it is written
+/// the next time.
+fn keep_garbage(disk: &dyn Disk, path: &Path) {
+    let Ok(bytes) = disk.read(path) else { return };
+    let junk = match path.file_name().is_some_and(|name| name == set_aside::NAME) {
+        true => SetAside::junk(&bytes),
+        false => RemovedTopics::junk(&bytes),
+    };
+    if junk == 0 {
+        return;
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned() + SUFFIX;
+    let copy = path.with_file_name(name);
+    if disk.read(&copy).is_ok_and(|known| known == bytes) {
+        return;
+    }
+    let kept = disk.replace(&copy, &bytes, None);
+    tracing::error!(
+        path = %path.display(),
+        copy = %copy.display(),
+        kept = kept.is_ok(),
+        lines = junk,
+        "has lines that are damaged, which are left out"
+    );
+}
