@@ -33,9 +33,9 @@ pub(crate) fn batch(data: &[u8]) {
 
 pub(crate) fn frame(data: &[u8]) {
     let limits = Limits::default();
-    let (mut input, mut scratch) = (BytesMut::from(data), BytesMut::new());
+    let mut input = BytesMut::from(data);
     while let Ok(Some(frame)) = frame::split(&mut input, &limits) {
-        if let Ok(command) = Command::decode(frame, &limits, &mut scratch) {
+        if let Ok(command) = Command::decode(frame, &limits) {
             let mut out = BytesMut::new();
             command.encode(&mut out);
         }

@@ -50,14 +50,14 @@ fn read_sends(bencher: Bencher<'_, '_>, form: Form) {
     let mut one = BytesMut::new();
     request(form).encode(&mut one);
     let stream = one.repeat(FRAMES);
-    let (limits, mut scratch) = (Limits::default(), BytesMut::new());
+    let limits = Limits::default();
     bencher
         .counter(ItemsCount::new(FRAMES))
         .with_inputs(|| BytesMut::from(stream.as_slice()))
         .bench_local_values(|mut input| {
             let mut queues = 0;
             while let Some(frame) = frame::split(&mut input, &limits).expect("our own frame") {
-                let command = Command::decode(frame, &limits, &mut scratch);
+                let command = Command::decode(frame, &limits);
                 let command = command.expect("our own header");
                 let header = SendMessageRequestHeaderV2::read(&command.fields);
                 queues += header.expect("our own fields").queue_id;

@@ -5,6 +5,7 @@
 
 pub mod binary_form;
 pub mod json_form;
+mod scan;
 
 use crate::codes::{LanguageCode, RequestCode, ResponseCode};
 use crate::fields::Fields;
@@ -19,9 +20,6 @@ use std::fmt;
 pub const FLAG_RESPONSE: i32 = 1;
 /// `flag` bit 1: no answer is wanted, not even an error.
 pub const FLAG_ONEWAY: i32 = 2;
-
-/// Room for the fields of many commands.
-const SCRATCH_BYTES: usize = 16 << 10;
 
 /// Why a header with too many fields is no command.
 pub(crate) const TOO_MANY_FIELDS: &str = "too many ext fields";
@@ -125,26 +123,20 @@ impl Command {
         self.head.flag & FLAG_ONEWAY != 0
     }
 
-    /// Reads the command of a whole frame. The text of its fields is cut off `scratch`, which is
-    /// used again when nobody holds what was cut off any more.
+    /// Reads the command of a whole frame. The text of its fields stays where it arrived: nothing
+    /// is copied, and the frame's bytes are kept as long as the command.
     ///
     /// # Errors
     /// When the header is not what its form says: the connection can't be trusted any more.
-    pub fn decode(
-        frame: Frame,
-        limits: &Limits,
-        scratch: &mut BytesMut,
-    ) -> Result<Self, CommandError> {
-        let Frame { form, header, body } = frame;
-        scratch.clear();
-        if scratch.capacity() < header.len() {
-            scratch.reserve(SCRATCH_BYTES.max(header.len()));
-        }
-        let (head, fields) = match form {
-            Form::Json => json_form::decode(&header, limits, scratch)?,
-            Form::Rocketmq => binary_form::decode(&header, limits, scratch)?,
+    pub fn decode(frame: Frame, limits: &Limits) -> Result<Self, CommandError> {
+        let Frame { form, mut header, body } = frame;
+        let (head, spans) = match form {
+            Form::Json => json_form::decode(&mut header, limits)?,
+            Form::Rocketmq => binary_form::decode(&mut header, limits)?,
         };
-        Ok(Self { head, fields, body, form })
+        let text = Str::try_from(header.freeze());
+        let text = text.map_err(|_| CommandError { at: 0, why: "the header is not UTF-8" })?;
+        Ok(Self { head, fields: Fields::arrived(text, spans), body, form })
     }
 
     /// Writes the whole frame.

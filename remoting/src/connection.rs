@@ -146,7 +146,6 @@ struct Buffers {
     input: BytesMut,
     output: Outbox,
     requests: Vec<Command>,
-    scratch: BytesMut,
     /// Whole frames may be left in `input`.
     more: bool,
 }
@@ -158,7 +157,6 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             input: BytesMut::with_capacity(READ_BYTES),
             output: Outbox::default(),
             requests: Vec::new(),
-            scratch: BytesMut::new(),
             more: false,
         };
         // Told on the way out even if serving panics.
@@ -301,7 +299,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                     });
                 }
             };
-            match Command::decode(frame, &self.limits, &mut buffers.scratch) {
+            match Command::decode(frame, &self.limits) {
                 Ok(command) if command.is_response() => self.peer.answered(command),
                 Ok(command) => buffers.requests.push(command),
                 Err(error) => {

@@ -1,34 +1,107 @@
 //! `Fields`: the flat string map (`extFields`) of one command. Typed headers are read from it and
 //! written to it by [`crate::flat`]; it keeps keys that no table knows, in the order of arrival.
 //!
-//! All keys and values lie in one text, one behind the other, so that a header costs one buffer and
-//! not one for each field.
+//! All keys and values lie in one text: that of a command that arrived is the frame's own, that of
+//! one in the making has room for an answer without allocating.
 
 use message::Str;
 use smallvec::SmallVec;
 use std::fmt;
+use std::ops::Range;
 
 /// Fields that need no room of their own: as many as a send has.
 const INLINE: usize = 16;
+/// Bytes of keys and values that need no room of their own: more than the answer to a send has.
+const INLINE_TEXT: usize = 256;
 
 /// The ext fields of one command, in the order in which they arrived or were set.
 #[derive(Clone, Default)]
 pub struct Fields {
     text: Text,
-    /// Where each key ends, and its value behind it.
-    ends: SmallVec<[(u32, u32); INLINE]>,
+    spans: Spans,
 }
 
 /// The text of fields that arrived can be lent; that of fields that are being set can grow.
 #[derive(Clone)]
 enum Text {
     Arrived(Str),
-    Growing(String),
+    Growing(Growing),
+}
+
+/// Text that is being written.
+#[derive(Clone, Debug, Default)]
+pub struct Growing(SmallVec<[u8; INLINE_TEXT]>);
+
+impl Growing {
+    /// Appends a text.
+    pub fn push_str(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// Appends a number in decimal.
+    pub fn push_number(&mut self, number: i64) {
+        self.0.extend_from_slice(Decimal::of(number).as_bytes());
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("nothing but whole texts was pushed")
+    }
 }
 
 impl Default for Text {
     fn default() -> Self {
-        Self::Growing(String::new())
+        Self::Growing(Growing::default())
+    }
+}
+
+/// Where the keys and values of fields lie in their text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spans(SmallVec<[Span; INLINE]>);
+
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    key: (u32, u32),
+    value: (u32, u32),
+}
+
+impl Spans {
+    /// One more pair.
+    pub(crate) fn push(&mut self, key: Range<usize>, value: Range<usize>) {
+        let range = |of: Range<usize>| (of.start as u32, of.end as u32);
+        assert!(value.end <= u32::MAX as usize, "a header is far smaller than 4 GiB");
+        self.0.push(Span { key: range(key), value: range(value) });
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// A number as decimal digits.
+pub(crate) struct Decimal {
+    digits: [u8; 20],
+    from: usize,
+}
+
+impl Decimal {
+    pub(crate) fn of(number: i64) -> Self {
+        let mut text = Self { digits: [b'-'; 20], from: 20 };
+        let mut rest = number.unsigned_abs();
+        loop {
+            text.from -= 1;
+            text.digits[text.from] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        text.from -= usize::from(number < 0);
+        text
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.digits[self.from..]
     }
 }
 
@@ -44,28 +117,23 @@ impl Fields {
     }
 
     /// The same with a value that writes itself.
-    pub fn push_with(&mut self, key: &str, write: impl FnOnce(&mut String)) {
+    pub fn push_with(&mut self, key: &str, write: impl FnOnce(&mut Growing)) {
         if let Text::Arrived(text) = &self.text {
-            self.text = Text::Growing(text.to_string());
+            self.text = Text::Growing(Growing(SmallVec::from_slice(text.as_bytes())));
         }
         let Text::Growing(text) = &mut self.text else {
             unreachable!("an arrived text was made a growing one above");
         };
+        let start = text.0.len();
         text.push_str(key);
-        let key_end = end(text.len());
+        let middle = text.0.len();
         write(text);
-        self.ends.push((key_end, end(text.len())));
+        self.spans.push(start..middle, middle..text.0.len());
     }
 
     /// The value of `key`, as Java's map would hold it: the last one given.
     pub fn get(&self, key: &str) -> Option<&str> {
-        let mut found = None;
-        for (name, value) in self.iter() {
-            if name == key {
-                found = Some(value);
-            }
-        }
-        found
+        self.iter().filter(|(name, _)| *name == key).last().map(|(_, value)| value)
     }
 
     /// A value of these fields as text of its own, which shares the buffer that it arrived in.
@@ -80,59 +148,26 @@ impl Fields {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let text: &str = match &self.text {
             Text::Arrived(text) => text,
-            Text::Growing(text) => text,
+            Text::Growing(text) => text.as_str(),
         };
-        let mut start = 0;
-        self.ends.iter().map(move |(key_end, value_end)| {
-            let key_start = std::mem::replace(&mut start, *value_end as usize);
-            let key_end = *key_end as usize;
-            (&text[key_start..key_end], &text[key_end..*value_end as usize])
-        })
+        let part = |(start, end): (u32, u32)| &text[start as usize..end as usize];
+        self.spans.0.iter().map(move |span| (part(span.key), part(span.value)))
     }
 
     /// How many pairs there are, doubles included.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.spans.len()
     }
 
     /// Whether there is no pair at all.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.spans.0.is_empty()
     }
 
-    /// The fields whose keys and values lie in `text`, each ending where `ends` says.
-    ///
-    /// # Panics
-    /// When an end is not between the characters of the text.
-    pub(crate) fn arrived(text: Str, ends: Ends) -> Self {
-        let mut last = 0;
-        for (key_end, value_end) in &ends.0 {
-            assert!(last <= *key_end && key_end <= value_end, "ends only grow");
-            last = *value_end;
-        }
-        assert_eq!(last as usize, text.len(), "the ends cover the text");
-        Self { text: Text::Arrived(text), ends: ends.0 }
+    /// The fields whose keys and values lie in `text` where `spans` says.
+    pub(crate) fn arrived(text: Str, spans: Spans) -> Self {
+        Self { text: Text::Arrived(text), spans }
     }
-}
-
-/// The ends of fields while they are read.
-#[derive(Debug, Default)]
-pub(crate) struct Ends(SmallVec<[(u32, u32); INLINE]>);
-
-impl Ends {
-    /// One more pair.
-    pub(crate) fn push(&mut self, key_end: usize, value_end: usize) {
-        self.0.push((end(key_end), end(value_end)));
-    }
-
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-fn end(at: usize) -> u32 {
-    u32::try_from(at).expect("a header is far smaller than 4 GiB")
 }
 
 impl PartialEq for Fields {
@@ -169,14 +204,20 @@ mod tests {
 
     #[test]
     fn arrived_fields_lend_their_text_and_can_grow() {
-        let mut ends = Ends::default();
-        ends.push(1, 3);
-        ends.push(4, 4);
-        let mut fields = Fields::arrived("axyb".into(), ends);
+        let mut spans = Spans::default();
+        spans.push(0..1, 2..4);
+        spans.push(5..6, 6..6);
+        let mut fields = Fields::arrived("a xy b".into(), spans);
         let lent = fields.lend(fields.get("a").unwrap());
         fields.push("c", "z");
         assert_eq!(lent, "xy");
         let all: Vec<_> = fields.iter().collect();
         assert_eq!(all, [("a", "xy"), ("b", ""), ("c", "z")]);
+    }
+    #[test]
+    fn numbers_are_written_as_java_writes_them() {
+        for number in [0, 7, -1, 10, 1_234_567_890_123, i64::MAX, i64::MIN] {
+            assert_eq!(Decimal::of(number).as_bytes(), number.to_string().as_bytes());
+        }
     }
 }

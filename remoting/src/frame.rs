@@ -49,8 +49,8 @@ impl Default for Limits {
 pub struct Frame {
     /// How `header` is written.
     pub form: Form,
-    /// The header's bytes.
-    pub header: Bytes,
+    /// The header's bytes, which are read in place.
+    pub header: BytesMut,
     /// The body's bytes; an absent and an empty body are the same on the wire.
     pub body: Bytes,
 }
@@ -142,10 +142,10 @@ pub fn split(input: &mut BytesMut, limits: &Limits) -> Result<Option<Frame>, Fra
     if input.len() < 4 + rest {
         return Ok(None);
     }
-    let mut frame = input.split_to(4 + rest).freeze();
+    let mut frame = input.split_to(4 + rest);
     frame.advance(8);
     let header = frame.split_to(header_bytes);
-    Ok(Some(Frame { form, header, body: frame }))
+    Ok(Some(Frame { form, header, body: frame.freeze() }))
 }
 
 #[cfg(test)]

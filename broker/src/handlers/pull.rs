@@ -16,6 +16,7 @@ use remoting::body::group::SubscriptionGroupConfig;
 use remoting::body::heartbeat::{SUB_ALL, SubscriptionData, TAG};
 use remoting::body::topic::TopicConfig;
 use remoting::codes::{RequestCode, ResponseCode};
+use remoting::headers::base::TopicFields;
 use remoting::headers::pull::{PullMessageRequestHeader, PullMessageResponseHeader};
 use remoting::reply::{Answer, Asker, Refusal, Reply};
 use remoting::router::Call;
@@ -126,6 +127,7 @@ pub fn pull(
         true => header.suspend_timeout_millis.clamp(0, HOLD_LIMIT_MS),
         false => settings.broker.short_polling_time_mills,
     };
+    let header = kept(header, &checked);
     let (topic, queue_id, offset) = (header.topic.clone(), header.queue_id, header.queue_offset);
     let held = HeldPull { asker: call.later(), code, header, tags: checked.tags };
     if broker.holds.hold(&topic, queue_id, call.now_ms + wait_ms, held).is_err() {
@@ -139,6 +141,21 @@ pub fn pull(
         }
     }
     Ok(Reply::Later)
+}
+
+/// The header as it may wait: its texts are lent from the frame, and would keep that all the time.
+fn kept(header: PullMessageRequestHeader, checked: &Checked) -> PullMessageRequestHeader {
+    let copy = |text: Option<Str>| text.map(|text| Str::from(&*text));
+    PullMessageRequestHeader {
+        consumer_group: checked.group.group_name.clone(),
+        topic: checked.topic.topic_name.clone(),
+        subscription: copy(header.subscription),
+        expression_type: copy(header.expression_type),
+        lite_topic: None,
+        proxy_forward_client_id: None,
+        base: TopicFields::default(),
+        ..header
+    }
 }
 
 /// Runs a pull that was held, because its message came or its time is up, and answers it.

@@ -2,65 +2,56 @@
 
 use super::{CommandError, Head, TOO_MANY_FIELDS};
 use crate::codes::LanguageCode;
-use crate::fields::{Ends, Fields};
+use crate::fields::{Fields, Spans};
 use crate::frame::Limits;
 use bytes::{BufMut, BytesMut};
-use message::Str;
+use std::ops::Range;
 
-/// Reads a header. `scratch` gives the room for the text of its fields.
+/// Reads a header, whose fields' texts then lie where the spans say; blanks take the place of the
+/// numbers between them, so that all of it is text.
 ///
 /// # Errors
-/// When a length leads out of the header, or text is not UTF-8.
-pub fn decode(
-    header: &[u8],
-    limits: &Limits,
-    scratch: &mut BytesMut,
-) -> Result<(Head, Fields), CommandError> {
+/// When a length leads out of the header, or the remark is not UTF-8.
+pub(crate) fn decode(header: &mut [u8], limits: &Limits) -> Result<(Head, Spans), CommandError> {
     let mut cursor = Cursor { header, at: 0 };
     let code = i32::from(cursor.i16()?);
     let language = LanguageCode(cursor.u8()?);
     let version = i32::from(cursor.i16()?);
     let opaque = cursor.i32()?;
     let flag = cursor.i32()?;
-    let remark_bytes = cursor.length()?;
-    let remark = match remark_bytes {
-        0 => None,
-        bytes => {
-            let text = std::str::from_utf8(cursor.bytes(bytes)?);
-            Some(text.map_err(|_| cursor.error("the remark is not UTF-8"))?.into())
-        }
+    let remark = cursor.long_text()?;
+    let remark = match std::str::from_utf8(&cursor.header[remark]) {
+        Ok("") => None,
+        Ok(remark) => Some(remark.into()),
+        Err(_) => return Err(cursor.error("the remark is not UTF-8")),
     };
     let total = cursor.length()?;
     let end = cursor.at.saturating_add(total);
-    if end > header.len() {
+    if end > cursor.header.len() {
         return Err(cursor.error("the ext fields are longer than the header"));
     }
-    let mut ends = Ends::default();
+    let mut spans = Spans::default();
     while cursor.at < end {
-        if ends.len() == limits.fields {
+        if spans.len() == limits.fields {
             return Err(cursor.error(TOO_MANY_FIELDS));
         }
         let key_bytes = cursor.i16()?;
         let key_bytes = usize::try_from(key_bytes).map_err(|_| cursor.error("negative length"))?;
-        let key = cursor.bytes(key_bytes)?;
-        let value_bytes = cursor.length()?;
-        let value = cursor.bytes(value_bytes)?;
+        let key = cursor.text(key_bytes)?;
+        let value = cursor.long_text()?;
         // Java reads an empty value as null, which is the same as no field.
-        if value_bytes > 0 {
-            scratch.put_slice(key);
-            let key_end = scratch.len();
-            scratch.put_slice(value);
-            ends.push(key_end, scratch.len());
+        if !value.is_empty() {
+            spans.push(key, value);
         }
     }
-    let text = Str::try_from(scratch.split().freeze());
-    let text = text.map_err(|_| cursor.error("a field is not UTF-8"))?;
-    let fields = Fields::arrived(text, ends);
-    Ok((Head { code, language, version, opaque, flag, remark }, fields))
+    // What may stand behind the fields is nobody's.
+    let rest = cursor.at;
+    cursor.header[rest..].fill(b' ');
+    Ok((Head { code, language, version, opaque, flag, remark }, spans))
 }
 
 /// Writes a header.
-pub fn encode(head: &Head, fields: &Fields, out: &mut BytesMut) {
+pub(crate) fn encode(head: &Head, fields: &Fields, out: &mut BytesMut) {
     // Codes over 32767 lose their high bits here, as they do in Java: this form can't say them.
     out.put_i16(head.code as i16);
     out.put_u8(head.language.0);
@@ -83,20 +74,24 @@ pub fn encode(head: &Head, fields: &Fields, out: &mut BytesMut) {
 }
 
 struct Cursor<'a> {
-    header: &'a [u8],
+    header: &'a mut [u8],
     at: usize,
 }
 
-impl<'a> Cursor<'a> {
+impl Cursor<'_> {
+    #[cold]
     fn error(&self, why: &'static str) -> CommandError {
         CommandError { at: self.at, why }
     }
 
+    /// Takes a number's bytes out, and leaves blanks.
     fn take<const N: usize>(&mut self) -> Result<[u8; N], CommandError> {
-        let bytes = self.header.get(self.at..).and_then(|rest| rest.first_chunk::<N>());
-        let bytes = *bytes.ok_or_else(|| self.error("the header ends too early"))?;
+        let rest = self.header.get_mut(self.at..);
+        let Some(bytes) = rest.and_then(|rest| rest.first_chunk_mut::<N>()) else {
+            return Err(self.error("the header ends too early"));
+        };
         self.at += N;
-        Ok(bytes)
+        Ok(std::mem::replace(bytes, [b' '; N]))
     }
 
     fn u8(&mut self) -> Result<u8, CommandError> {
@@ -116,11 +111,16 @@ impl<'a> Cursor<'a> {
         usize::try_from(length).map_err(|_| self.error("negative length"))
     }
 
-    fn bytes(&mut self, count: usize) -> Result<&'a [u8], CommandError> {
+    /// Where a text of so many bytes lies.
+    fn text(&mut self, count: usize) -> Result<Range<usize>, CommandError> {
         let end = self.at.checked_add(count).filter(|end| *end <= self.header.len());
         let end = end.ok_or_else(|| self.error("a text is longer than the header"))?;
-        let bytes = &self.header[self.at..end];
-        self.at = end;
-        Ok(bytes)
+        Ok(std::mem::replace(&mut self.at, end)..end)
+    }
+
+    /// The same with its length in front.
+    fn long_text(&mut self) -> Result<Range<usize>, CommandError> {
+        let count = self.length()?;
+        self.text(count)
     }
 }

@@ -1,27 +1,26 @@
 //! A header in the JSON form (wire reference, 1.3): one flat object with one flat object inside.
 //!
-//! Read by hand and not through a JSON library: the fields go straight into one text, and the
-//! numbers that C++ clients put into `extFields` become texts. Bodies are [`crate::json`]'s.
+//! Read by hand and not through a JSON library, and in place: a text never gets longer when its
+//! escapes are resolved, so that it stays where it arrived, and blanks fill what is left over. The
+//! numbers that C++ clients put into `extFields` are texts like the others. Bodies are
+//! [`crate::json`]'s.
 
-use super::{CommandError, Head, TOO_MANY_FIELDS};
+use super::{CommandError, Head, TOO_MANY_FIELDS, scan};
 use crate::codes::LanguageCode;
-use crate::fields::{Ends, Fields};
+use crate::fields::{Decimal, Fields, Spans};
 use crate::frame::Limits;
 use bytes::{BufMut, BytesMut};
 use message::Str;
+use std::ops::Range;
 
 /// How deep values that nobody reads may be nested.
 const DEPTH: usize = 8;
 
-/// Reads a header. `scratch` gives the room for the text of its fields.
+/// Reads a header, whose fields' texts then lie where the spans say.
 ///
 /// # Errors
 /// When it is not a JSON object of the known shape; unknown members are passed over.
-pub fn decode(
-    header: &[u8],
-    limits: &Limits,
-    scratch: &mut BytesMut,
-) -> Result<(Head, Fields), CommandError> {
+pub(crate) fn decode(header: &mut [u8], limits: &Limits) -> Result<(Head, Spans), CommandError> {
     let mut reader = Reader { header, at: 0 };
     let mut head = Head {
         code: 0,
@@ -31,50 +30,30 @@ pub fn decode(
         flag: 0,
         remark: None,
     };
-    let mut ends = Ends::default();
-    reader.object(|reader| {
-        match reader.key()? {
+    let mut spans = Spans::default();
+    let mut more = reader.begins(b'{', "an object was expected")?;
+    while more {
+        let key = reader.key()?;
+        match &reader.header[key] {
             b"code" => head.code = reader.integer()?,
             b"version" => head.version = reader.integer()?,
             b"opaque" => head.opaque = reader.integer()?,
             b"flag" => head.flag = reader.integer()?,
-            b"language" => head.language = language(reader.short()?),
+            b"language" => head.language = reader.language()?,
             b"remark" => head.remark = reader.remark()?,
-            b"extFields" if reader.peek() == Some(b'{') => reader.object(|reader| {
-                if ends.len() == limits.fields {
-                    return Err(reader.error(TOO_MANY_FIELDS));
-                }
-                let start = scratch.len();
-                reader.text(scratch)?;
-                let key_end = scratch.len();
-                reader.expect(b':', "':' was expected")?;
-                if reader.value(scratch)? {
-                    ends.push(key_end, scratch.len());
-                } else {
-                    scratch.truncate(start);
-                }
-                Ok(())
-            })?,
+            b"extFields" => reader.fields(limits, &mut spans)?,
             _ => reader.skip(DEPTH)?,
         }
-        Ok(())
-    })?;
-    reader.blanks();
+        more = reader.goes_on(b'}')?;
+    }
     if reader.peek().is_some() {
         return Err(reader.error("something follows the object"));
     }
-    let text = Str::try_from(scratch.split().freeze());
-    let text = text.map_err(|_| reader.error("a field is not UTF-8"))?;
-    Ok((head, Fields::arrived(text, ends)))
-}
-
-fn language(name: &[u8]) -> LanguageCode {
-    let name = std::str::from_utf8(name).unwrap_or_default();
-    LanguageCode::from_name(name).unwrap_or(LanguageCode::OTHER)
+    Ok((head, spans))
 }
 
 /// Writes a header, its members in Java's order.
-pub fn encode(head: &Head, fields: &Fields, out: &mut BytesMut) {
+pub(crate) fn encode(head: &Head, fields: &Fields, out: &mut BytesMut) {
     out.put_slice(b"{\"code\":");
     number(head.code, out);
     if !fields.is_empty() {
@@ -105,28 +84,16 @@ pub fn encode(head: &Head, fields: &Fields, out: &mut BytesMut) {
 }
 
 fn number(value: i32, out: &mut BytesMut) {
-    let mut digits = [0; 11];
-    let mut at = digits.len();
-    let mut rest = value.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if value < 0 {
-        at -= 1;
-        digits[at] = b'-';
-    }
-    out.put_slice(&digits[at..]);
+    out.put_slice(Decimal::of(value.into()).as_bytes());
 }
 
 fn text(text: &str, out: &mut BytesMut) {
+    let any =
+        |eight| scan::below(eight, 0x20) | scan::has(eight, b'"') | scan::has(eight, b'\\') != 0;
+    let is = |byte| matches!(byte, 0..=0x1f | b'"' | b'\\');
     out.put_u8(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, 0..=0x1f | b'"' | b'\\')) {
+    while let Some(at) = scan::find(rest, any, is) {
         out.put_slice(&rest[..at]);
         match rest[at] {
             b'"' => out.put_slice(b"\\\""),
@@ -148,25 +115,24 @@ fn text(text: &str, out: &mut BytesMut) {
 }
 
 struct Reader<'a> {
-    header: &'a [u8],
+    header: &'a mut [u8],
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
+    #[cold]
     fn error(&self, why: &'static str) -> CommandError {
         CommandError { at: self.at, why }
     }
 
-    fn blanks(&mut self) {
-        while matches!(self.header.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-            self.at += 1;
-        }
-    }
-
     /// The next byte that is no blank.
     fn peek(&mut self) -> Option<u8> {
-        self.blanks();
-        self.header.get(self.at).copied()
+        loop {
+            match self.header.get(self.at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                other => return other.copied(),
+            }
+        }
     }
 
     fn expect(&mut self, byte: u8, why: &'static str) -> Result<(), CommandError> {
@@ -177,128 +143,164 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads an object; `member` must read key, colon and value.
-    fn object(
-        &mut self,
-        mut member: impl FnMut(&mut Self) -> Result<(), CommandError>,
-    ) -> Result<(), CommandError> {
-        self.expect(b'{', "an object was expected")?;
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(());
+    /// Passes the opening bracket of an object or array; says whether it has a member.
+    fn begins(&mut self, opening: u8, why: &'static str) -> Result<bool, CommandError> {
+        self.expect(opening, why)?;
+        // Closing brackets follow their opening ones by two.
+        let is_empty = self.peek() == Some(opening + 2);
+        self.at += usize::from(is_empty);
+        Ok(!is_empty)
+    }
+
+    /// Passes what stands behind a member: a comma, or the bracket that ends all; says whether
+    /// another one follows.
+    fn goes_on(&mut self, closing: u8) -> Result<bool, CommandError> {
+        let found = self.peek();
+        if found != Some(b',') && found != Some(closing) {
+            return Err(self.error("',' or the closing bracket was expected"));
         }
-        loop {
-            member(self)?;
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                _ => return Err(self.error("',' or '}' was expected")),
+        self.at += 1;
+        Ok(found == Some(b','))
+    }
+
+    /// The object of the ext fields; what is no object is passed over.
+    fn fields(&mut self, limits: &Limits, spans: &mut Spans) -> Result<(), CommandError> {
+        if self.peek() != Some(b'{') {
+            return self.skip(DEPTH);
+        }
+        let mut more = self.begins(b'{', "an object was expected")?;
+        while more {
+            if spans.len() == limits.fields {
+                return Err(self.error(TOO_MANY_FIELDS));
             }
+            let key = self.text()?;
+            self.expect(b':', "':' was expected")?;
+            if let Some(value) = self.value()? {
+                spans.push(key, value);
+            }
+            more = self.goes_on(b'}')?;
         }
+        Ok(())
     }
 
     /// A key as it is written, and the colon behind it. Keys that we know have no escapes.
-    fn key(&mut self) -> Result<&'a [u8], CommandError> {
+    fn key(&mut self) -> Result<Range<usize>, CommandError> {
         let key = self.quoted()?;
         self.expect(b':', "':' was expected")?;
         Ok(key)
     }
 
+    /// Moves to the next quote or backslash, and gives it.
+    fn to_mark(&mut self) -> Result<u8, CommandError> {
+        let any = |eight| scan::has(eight, b'"') | scan::has(eight, b'\\') != 0;
+        let is = |byte| matches!(byte, b'"' | b'\\');
+        let rest = self.header.get(self.at..).unwrap_or_default();
+        let Some(run) = scan::find(rest, any, is) else {
+            return Err(self.error("a text does not end"));
+        };
+        self.at += run;
+        Ok(self.header[self.at])
+    }
+
     /// A text in quotes as it is written, its escapes unresolved.
-    fn quoted(&mut self) -> Result<&'a [u8], CommandError> {
+    fn quoted(&mut self) -> Result<Range<usize>, CommandError> {
         self.expect(b'"', "a text in quotes was expected")?;
         let start = self.at;
-        loop {
-            match self.header.get(self.at) {
-                Some(b'"') => break,
-                Some(b'\\') => self.at += 2,
-                Some(_) => self.at += 1,
-                None => return Err(self.error("a text does not end")),
-            }
+        while self.to_mark()? == b'\\' {
+            self.at += 2;
         }
-        let text = &self.header[start..self.at];
         self.at += 1;
-        Ok(text)
+        Ok(start..self.at - 1)
     }
 
     /// A number, boolean or null as it is written; empty when there is something else.
-    fn bare(&mut self) -> &'a [u8] {
-        self.blanks();
+    fn bare(&mut self) -> Range<usize> {
+        self.peek();
         let start = self.at;
         let is_bare =
             |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
         while self.header.get(self.at).is_some_and(is_bare) {
             self.at += 1;
         }
-        &self.header[start..self.at]
+        start..self.at
     }
 
     /// A short text without escapes, or a bare value.
-    fn short(&mut self) -> Result<&'a [u8], CommandError> {
+    fn short(&mut self) -> Result<Range<usize>, CommandError> {
         if self.peek() == Some(b'"') { self.quoted() } else { Ok(self.bare()) }
     }
 
-    /// Adds a text, number or boolean as text to `out`; gives false, and adds nothing, for null.
-    fn value(&mut self, out: &mut BytesMut) -> Result<bool, CommandError> {
+    /// A text, number or boolean as text; nothing for null.
+    fn value(&mut self) -> Result<Option<Range<usize>>, CommandError> {
         if self.peek() == Some(b'"') {
-            return self.text(out).map(|()| true);
+            return self.text().map(Some);
         }
-        match self.bare() {
+        let bare = self.bare();
+        match &self.header[bare.clone()] {
             b"" => Err(self.error("a text, number or boolean was expected")),
-            b"null" => Ok(false),
-            bare => {
-                out.put_slice(bare);
-                Ok(true)
-            }
+            b"null" => Ok(None),
+            _ => Ok(Some(bare)),
         }
     }
 
     fn integer(&mut self) -> Result<i32, CommandError> {
-        let text = std::str::from_utf8(self.short()?).unwrap_or_default();
+        let written = self.short()?;
+        let text = std::str::from_utf8(&self.header[written]).unwrap_or_default();
         text.parse().map_err(|_| self.error("a 32-bit number was expected"))
+    }
+
+    fn language(&mut self) -> Result<LanguageCode, CommandError> {
+        let written = self.short()?;
+        let name = std::str::from_utf8(&self.header[written]).unwrap_or_default();
+        Ok(LanguageCode::from_name(name).unwrap_or(LanguageCode::OTHER))
     }
 
     /// A remark; an empty one is none.
     fn remark(&mut self) -> Result<Option<Str>, CommandError> {
-        let mut out = BytesMut::new();
-        if !self.value(&mut out)? || out.is_empty() {
+        let Some(remark) = self.value()?.filter(|remark| !remark.is_empty()) else {
             return Ok(None);
-        }
-        let remark = Str::try_from(out.freeze());
-        remark.map(Some).map_err(|_| self.error("the remark is not UTF-8"))
+        };
+        let remark = std::str::from_utf8(&self.header[remark]);
+        remark.map(|remark| Some(remark.into())).map_err(|_| self.error("no UTF-8"))
     }
 
-    /// Adds a text in quotes to `out`, its escapes resolved.
-    fn text(&mut self, out: &mut BytesMut) -> Result<(), CommandError> {
+    /// A text in quotes, its escapes resolved.
+    fn text(&mut self) -> Result<Range<usize>, CommandError> {
         self.expect(b'"', "a text in quotes was expected")?;
+        let start = self.at;
+        let mut end = start;
         loop {
-            let rest = &self.header[self.at..];
-            let stop = memchr::memchr2(b'"', b'\\', rest);
-            let stop = stop.ok_or_else(|| self.error("a text does not end"))?;
-            out.put_slice(&rest[..stop]);
-            self.at += stop + 1;
-            if rest[stop] == b'"' {
-                return Ok(());
+            let run = self.at;
+            let mark = self.to_mark()?;
+            if end != run {
+                self.header.copy_within(run..self.at, end);
             }
-            let escape = self.header.get(self.at).copied();
-            self.at += 1;
-            match escape {
-                Some(plain @ (b'"' | b'\\' | b'/' | b'\'')) => out.put_u8(plain),
-                Some(b'b') => out.put_u8(8),
-                Some(b'f') => out.put_u8(12),
-                Some(b'n') => out.put_u8(b'\n'),
-                Some(b'r') => out.put_u8(b'\r'),
-                Some(b't') => out.put_u8(b'\t'),
-                Some(b'u') => {
-                    let character = self.unicode()?;
-                    out.put_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-                }
-                _ => return Err(self.error("an unknown escape")),
+            end += self.at - run;
+            if mark == b'"' {
+                break;
             }
+            let character = self.escape()?;
+            end += character.encode_utf8(&mut self.header[end..]).len();
         }
+        self.header[end..self.at].fill(b' ');
+        self.at += 1;
+        Ok(start..end)
+    }
+
+    /// The character that the escape here stands for; it is shorter than what was written.
+    fn escape(&mut self) -> Result<char, CommandError> {
+        let kind = self.header.get(self.at + 1).copied();
+        self.at += 2;
+        Ok(match kind {
+            Some(plain @ (b'"' | b'\\' | b'/' | b'\'')) => char::from(plain),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => self.unicode()?,
+            _ => return Err(self.error("an unknown escape")),
+        })
     }
 
     /// The character of a `\u` escape, with its second half where there is one.
@@ -336,27 +338,16 @@ impl<'a> Reader<'a> {
             return Err(self.error("nested too deep"));
         }
         match self.peek() {
-            Some(b'{') => self.object(|reader| {
-                reader.key()?;
-                reader.skip(depth - 1)
-            }),
-            Some(b'[') => {
-                self.at += 1;
-                if self.peek() == Some(b']') {
-                    self.at += 1;
-                    return Ok(());
-                }
-                loop {
-                    self.skip(depth - 1)?;
-                    match self.peek() {
-                        Some(b',') => self.at += 1,
-                        Some(b']') => {
-                            self.at += 1;
-                            return Ok(());
-                        }
-                        _ => return Err(self.error("',' or ']' was expected")),
+            Some(bracket @ (b'{' | b'[')) => {
+                let mut more = self.begins(bracket, "a value was expected")?;
+                while more {
+                    if bracket == b'{' {
+                        self.key()?;
                     }
+                    self.skip(depth - 1)?;
+                    more = self.goes_on(bracket + 2)?;
                 }
+                Ok(())
             }
             Some(b'"') => self.quoted().map(drop),
             _ if self.bare().is_empty() => Err(self.error("a value was expected")),

@@ -18,7 +18,7 @@ fn through_the_wire(command: &Command) -> Command {
     command.encode(&mut bytes);
     let frame = frame::split(&mut bytes, &Limits::default()).unwrap().unwrap();
     assert!(bytes.is_empty());
-    Command::decode(frame, &Limits::default(), &mut BytesMut::new()).unwrap()
+    Command::decode(frame, &Limits::default()).unwrap()
 }
 
 #[test]
@@ -34,7 +34,10 @@ fn a_command_survives_both_forms() {
 }
 
 fn json(header: &str) -> Result<(Head, Fields), CommandError> {
-    json_form::decode(header.as_bytes(), &Limits::default(), &mut BytesMut::new())
+    let (form, body) = (Form::Json, Bytes::new());
+    let frame = Frame { form, header: BytesMut::from(header), body };
+    let command = Command::decode(frame, &Limits::default())?;
+    Ok((command.head, command.fields))
 }
 
 #[test]
@@ -89,8 +92,8 @@ fn no_header_bytes_panic() {
         sample(form).encode(&mut bytes);
         let frame = frame::split(&mut bytes, &Limits::default()).unwrap().unwrap();
         let decode = |header: Vec<u8>| {
-            let frame = Frame { form, header: header.into(), body: Bytes::new() };
-            let _ = Command::decode(frame, &Limits::default(), &mut BytesMut::new());
+            let frame = Frame { form, header: BytesMut::from(&header[..]), body: Bytes::new() };
+            let _ = Command::decode(frame, &Limits::default());
         };
         for end in 0..frame.header.len() {
             decode(frame.header[..end].to_vec());

@@ -1,10 +1,9 @@
 //! The values of fields: the four Java types and one enum, bare or as an `Option`.
 
 use message::Str;
-use std::fmt::Write;
 
 use super::{Found, Kind};
-use crate::fields::Fields;
+use crate::fields::{Fields, Growing};
 
 /// A value that fits one field of the flat map.
 pub trait Field: Sized {
@@ -13,15 +12,15 @@ pub trait Field: Sized {
     /// The value that Java reads from `text`, or none if it is no such value.
     fn parse(text: Found<'_>) -> Option<Self>;
     /// The text that Java writes.
-    fn print(&self, out: &mut String);
+    fn print(&self, out: &mut Growing);
 }
 
 impl Field for Str {
     const KIND: Kind = Kind::Text;
     fn parse(text: Found<'_>) -> Option<Self> {
-        Some(text.fields.lend(text.value))
+        Some(text.to_text())
     }
-    fn print(&self, out: &mut String) {
+    fn print(&self, out: &mut Growing) {
         out.push_str(self);
     }
 }
@@ -31,8 +30,8 @@ impl Field for i32 {
     fn parse(text: Found<'_>) -> Option<Self> {
         text.value.parse().ok()
     }
-    fn print(&self, out: &mut String) {
-        write!(out, "{self}").expect("a String takes every write");
+    fn print(&self, out: &mut Growing) {
+        out.push_number((*self).into());
     }
 }
 
@@ -41,8 +40,8 @@ impl Field for i64 {
     fn parse(text: Found<'_>) -> Option<Self> {
         text.value.parse().ok()
     }
-    fn print(&self, out: &mut String) {
-        write!(out, "{self}").expect("a String takes every write");
+    fn print(&self, out: &mut Growing) {
+        out.push_number(*self);
     }
 }
 
@@ -52,7 +51,7 @@ impl Field for bool {
     fn parse(text: Found<'_>) -> Option<Self> {
         Some(text.value.eq_ignore_ascii_case("true"))
     }
-    fn print(&self, out: &mut String) {
+    fn print(&self, out: &mut Growing) {
         out.push_str(if *self { "true" } else { "false" });
     }
 }
@@ -73,7 +72,7 @@ impl Field for Boundary {
     fn parse(text: Found<'_>) -> Option<Self> {
         Some(if text.value.eq_ignore_ascii_case("upper") { Self::Upper } else { Self::Lower })
     }
-    fn print(&self, out: &mut String) {
+    fn print(&self, out: &mut Growing) {
         out.push_str(match self {
             Self::Lower => "LOWER",
             Self::Upper => "UPPER",

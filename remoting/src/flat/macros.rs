@@ -36,12 +36,13 @@ macro_rules! key {
 
 /// Declares header structs, one row for each field. A bare type is required, an `Option` may be
 /// absent, `= value` is what an absent field means; `: Base` embeds inherited fields as `base`;
-/// `strict = true` refuses a number that does not parse even where it might be absent.
+/// `strict = true` refuses a number that does not parse even where it might be absent, and
+/// `lent = true` copies no text out of the frame.
 #[macro_export]
 macro_rules! headers {
     ($(
         $(#[$meta:meta])*
-        $name:ident $(: $base:ident)? $(, strict = $strict:literal)? {
+        $name:ident $(: $base:ident)? $(, strict = $strict:literal)? $(, lent = $lent:literal)? {
             $($(#[$doc:meta])* $field:ident $(as $key:literal)?: $type:ty $(= $default:expr)?),*
             $(,)?
         }
@@ -79,6 +80,7 @@ macro_rules! headers {
                     $crate::first!($(Some(stringify!($default)),)? None),
                 )),*];
                 $(const STRICT: bool = $strict;)?
+                $(const LENT: bool = $lent;)?
                 $(const BASE: &'static [FieldSpec] = <$base as Header>::FIELDS;)?
 
                 fn index(key: &str) -> Option<usize> {

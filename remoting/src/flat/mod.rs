@@ -77,6 +77,7 @@ impl FieldSpec {
     /// # Errors
     /// If a required field is absent, and if a number does not parse where that matters (see the
     /// module's text).
+    #[inline]
     pub fn take<T: Slot>(
         &self,
         header: &'static str,
@@ -84,11 +85,20 @@ impl FieldSpec {
         found: Option<Found<'_>>,
         default: Option<T>,
     ) -> Result<T, HeaderError> {
-        let bad = match found.map(|text| (text, T::parse(text))) {
-            Some((_, Some(value))) => return Ok(value),
-            Some((text, None)) => Some(text),
-            None => None,
-        };
+        match found.and_then(T::parse) {
+            Some(value) => Ok(value),
+            None => self.without(header, strict, found, default),
+        }
+    }
+
+    /// The value where no text, or none that parses, was found.
+    fn without<T: Slot>(
+        &self,
+        header: &'static str,
+        strict: bool,
+        bad: Option<Found<'_>>,
+        default: Option<T>,
+    ) -> Result<T, HeaderError> {
         match (bad, default.or_else(T::absent)) {
             (None, Some(value)) => Ok(value),
             (Some(_), Some(value)) if !strict => Ok(value),
@@ -147,13 +157,23 @@ impl fmt::Display for HeaderError {
 
 impl std::error::Error for HeaderError {}
 
-/// The text of one field, and the fields that can lend it.
+/// The text of one field.
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'a> {
-    /// All fields of the command.
-    pub fields: &'a Fields,
+    /// The fields that lend it; nobody, where the header keeps copies.
+    lender: Option<&'a Fields>,
     /// The value.
     pub value: &'a str,
+}
+
+impl Found<'_> {
+    /// The value as text of its own.
+    pub fn to_text(self) -> Str {
+        match self.lender {
+            Some(fields) => fields.lend(self.value),
+            None => self.value.into(),
+        }
+    }
 }
 
 /// A typed header: what [`crate::headers!`] makes of a table.
@@ -166,6 +186,9 @@ pub trait Header: Sized {
     const BASE: &'static [FieldSpec] = &[];
     /// Whether a number that does not parse is refused even where it might be absent.
     const STRICT: bool = false;
+    /// Whether its texts are lent from the frame: no copies, but whoever keeps one keeps the room
+    /// of all that was read with it.
+    const LENT: bool = false;
 
     /// The place of `key` in `FIELDS` followed by `BASE`.
     fn index(key: &str) -> Option<usize>;
@@ -184,10 +207,11 @@ pub trait Header: Sized {
     /// # Errors
     /// If a required field is missing or not of its type.
     fn read(fields: &Fields) -> Result<Self, HeaderError> {
+        let lender = Self::LENT.then_some(fields);
         let mut found = [None; MAX_FIELDS];
         for (key, value) in fields.iter() {
             if let Some(at) = Self::index(key) {
-                found[at] = Some(Found { fields, value });
+                found[at] = Some(Found { lender, value });
             }
         }
         Self::gather(&found)

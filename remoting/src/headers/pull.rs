@@ -6,7 +6,7 @@ use super::base::TopicFields;
 
 crate::headers! {
     /// Asks for messages of one queue from an offset on (codes 11 and 361).
-    PullMessageRequestHeader: TopicFields, strict = true {
+    PullMessageRequestHeader: TopicFields, strict = true, lent = true {
         consumer_group: Str,
         topic: Str,
         lite_topic: Option<Str>,

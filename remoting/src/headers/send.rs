@@ -7,7 +7,7 @@ use super::base::TopicFields;
 
 crate::headers! {
     /// Stores the message in the body (codes 10 and 324): the form with long keys.
-    SendMessageRequestHeader: TopicFields {
+    SendMessageRequestHeader: TopicFields, lent = true {
         producer_group: Str,
         topic: Str,
         default_topic: Str,
@@ -23,7 +23,7 @@ crate::headers! {
         max_reconsume_times: Option<i32>,
     }
     /// The same as [`SendMessageRequestHeader`] with one-letter keys (codes 310, 320 and 325).
-    SendMessageRequestHeaderV2: TopicFields, strict = true {
+    SendMessageRequestHeaderV2: TopicFields, strict = true, lent = true {
         producer_group as "a": Str,
         topic as "b": Str,
         default_topic as "c": Str,
