@@ -16,17 +16,31 @@ impl Broker {
             return;
         }
         self.store.append(now_ms, appends);
+        for run in appends.chunk_by(|one, next| one.drafts.topic() == next.drafts.topic()) {
+            self.count(run);
+        }
+        if self.holds.is_empty() && !self.flushes_first() {
+            return;
+        }
         for append in &*appends {
-            let Ok(stored) = &append.outcome else {
-                self.stats.append_failed();
-                continue;
-            };
-            self.stats.appended(stored.count as u64, stored.size.unsigned_abs());
-            let topic = &append.drafts.as_slice()[0].topic;
-            self.stats.sent(topic, stored.count as u64, stored.size.unsigned_abs());
-            if !self.holds.is_empty() || self.flushes_first() {
+            if let Ok(stored) = &append.outcome {
                 self.arrive(append, stored, now_ms);
             }
+        }
+    }
+
+    /// Counts what became of appends to one topic.
+    fn count(&self, appends: &[Append]) {
+        let (mut sends, mut messages, mut bytes) = (0, 0, 0);
+        for stored in appends.iter().filter_map(|append| append.outcome.ok()) {
+            sends += 1;
+            messages += stored.count as u64;
+            bytes += stored.size.unsigned_abs();
+        }
+        self.stats.appends_failed(appends.len() as u64 - sends);
+        if sends > 0 {
+            self.stats.appended(messages, bytes);
+            self.stats.sent(appends[0].drafts.topic(), sends, messages, bytes);
         }
     }
 

@@ -5,17 +5,20 @@
 //! the broker's stamp behind it, and no map is made.
 
 use crate::broker::Broker;
+use bytes::{BufMut, Bytes};
 use message::properties::{self, Properties};
 use message::{Draft, Str, names, property, sys_flag};
 use remoting::codes::ResponseCode;
 use remoting::reply::{Answer, Refusal, Ticket};
+use remoting::room::Room;
+use settings::BrokerSettings;
 use store::{Append, AppendError, Appended};
 
 /// Work that a handler leaves to the shell.
 #[derive(Debug)]
 pub enum Effect {
     /// Store these messages together with those of the other requests of one read, then answer.
-    Append(Box<Pending>),
+    Append(Pending),
 }
 
 /// Messages that wait to be stored, and who waits for that.
@@ -37,7 +40,7 @@ pub struct Sender {
     /// The queue that the answer names; the messages may be parked elsewhere.
     pub queue_id: i32,
     /// Makes the answer.
-    pub then: fn(&Broker, &Self, &[Draft], &Appended) -> Answer,
+    pub then: fn(&Broker, &Room, &Self, &[Draft], &Appended) -> Answer,
 }
 
 /// What a sender is told when its messages are not stored.
@@ -105,7 +108,8 @@ impl Wishes {
             let name = mark(key);
             wishes.rewrite |= seen & name != 0;
             seen |= name;
-            match std::str::from_utf8(key).unwrap_or_default() {
+            let Ok(key) = std::str::from_utf8(key) else { continue };
+            match key {
                 property::UNIQ_KEY => wishes.unique = true,
                 property::WAIT => wishes.wait = !value.eq_ignore_ascii_case(b"false"),
                 property::DELAY => match number(value) {
@@ -148,7 +152,7 @@ fn mark(name: &[u8]) -> u64 {
 }
 
 /// The properties as they are stored: those of the sender, a unique id, and the broker's stamp.
-pub fn stamped(broker: &Broker, sent: &Str, wishes: &Wishes, now_ms: i64) -> Vec<u8> {
+pub fn stamped(broker: &Broker, room: &Room, sent: &str, wishes: &Wishes, now_ms: i64) -> Bytes {
     let stamp = &broker.identity.stamp;
     if wishes.rewrite {
         let mut all = Properties::parse(sent.as_bytes());
@@ -159,18 +163,18 @@ pub fn stamped(broker: &Broker, sent: &Str, wishes: &Wishes, now_ms: i64) -> Vec
         for (key, value) in Properties::parse(stamp).iter() {
             all.set(key, value);
         }
-        return all.encode().into();
+        return all.encode();
     }
-    let mut out = Vec::with_capacity(sent.len() + stamp.len() + 48);
-    out.extend_from_slice(sent.as_bytes());
-    if out.last().is_some_and(|last| *last != properties::PAIR_SEPARATOR) {
-        out.push(properties::PAIR_SEPARATOR);
-    }
-    if !wishes.unique {
-        properties::push_pair(&mut out, property::UNIQ_KEY, &broker.unique_id(now_ms));
-    }
-    out.extend_from_slice(stamp);
-    out
+    room.bytes(|out| {
+        out.extend_from_slice(sent.as_bytes());
+        if out.last().is_some_and(|last| *last != properties::PAIR_SEPARATOR) {
+            out.put_u8(properties::PAIR_SEPARATOR);
+        }
+        if !wishes.unique {
+            properties::push_pair(out, property::UNIQ_KEY, &broker.unique_id(now_ms));
+        }
+        out.extend_from_slice(stamp);
+    })
 }
 
 /// Refuses a message whose time of delivery is to come (Java: `HookUtils.transformTimerMessage`).
@@ -219,7 +223,7 @@ pub fn park(
     draft: &mut Draft,
     delay_level: i32,
     timer: bool,
-    levels: usize,
+    settings: &BrokerSettings,
     now_ms: i64,
 ) -> Result<(), Refusal> {
     if !sys_flag::is_visible(draft.sys_flag) {
@@ -228,6 +232,7 @@ pub fn park(
     if delay_level <= 0 {
         return if timer { not_to_come(&draft.properties, now_ms) } else { Ok(()) };
     }
+    let levels = settings.store.delay_levels_ms().len();
     let level = delay_level.min(i32::try_from(levels).unwrap_or(i32::MAX));
     let mut all = Properties::parse(&draft.properties);
     for key in [property::TIMER_DELAY_SEC, property::TIMER_DELAY_MS, property::TIMER_DELIVER_MS] {
@@ -245,7 +250,6 @@ pub fn park(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
 
     fn draft(properties: &str) -> Draft {
         let host = "127.0.0.1:1".parse().unwrap();
@@ -288,8 +292,9 @@ mod tests {
 
     #[test]
     fn a_delayed_message_is_parked_and_remembers_its_queue() {
+        let settings = BrokerSettings::default();
         let mut parked = draft("DELAY\x0199\x02TIMER_DELAY_MS\x015\x02");
-        park(&mut parked, 99, true, 18, 0).unwrap();
+        park(&mut parked, 99, true, &settings, 0).unwrap();
         assert_eq!((&*parked.topic, parked.queue_id), (names::SCHEDULE_TOPIC, 17));
         let all = Properties::parse(&parked.properties);
         assert_eq!(all.get(property::DELAY), Some("18"));
@@ -300,12 +305,13 @@ mod tests {
 
     #[test]
     fn what_asks_for_nothing_stays_and_what_we_cannot_do_is_refused() {
+        let settings = BrokerSettings::default();
         let mut plain = draft("A\x01b\x02");
-        park(&mut plain, 0, false, 18, 0).unwrap();
+        park(&mut plain, 0, false, &settings, 0).unwrap();
         assert_eq!(plain, draft("A\x01b\x02"));
         let mut half = draft("DELAY\x011\x02");
         half.sys_flag = sys_flag::TRANSACTION_PREPARED;
-        park(&mut half, 1, false, 18, 0).unwrap();
+        park(&mut half, 1, false, &settings, 0).unwrap();
         assert_eq!(&*half.topic, "T");
     }
 
@@ -313,7 +319,7 @@ mod tests {
     fn a_time_to_come_is_refused_for_good_and_one_that_is_past_changes_nothing() {
         let put = |properties: &str| {
             let mut sent = draft(properties);
-            let result = park(&mut sent, 0, true, 18, 1_000);
+            let result = park(&mut sent, 0, true, &BrokerSettings::default(), 1_000);
             assert_eq!(sent, draft(properties));
             result.map_err(|refusal| (refusal.code, refusal.remark.to_string()))
         };

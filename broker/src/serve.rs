@@ -5,12 +5,14 @@ use crate::broker::Broker;
 use crate::flush::Unanswered;
 use crate::put::{Effect, Pending, Sender};
 use crate::table::NOT_ON_FAST_PORT;
+use parking_lot::Mutex;
 use remoting::codes::ResponseCode;
 use remoting::command::Command;
 use remoting::connection::Serve;
 use remoting::outbox::Outbox;
 use remoting::peer::Peer;
 use remoting::reply::{Answer, Asker, Refusal, Reply, Ticket};
+use remoting::room::Room;
 use remoting::router::{Call, Lane, Router};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,12 +31,15 @@ pub(crate) struct Port {
     pub(crate) runtime: Handle,
     pub(crate) blocking: Arc<AtomicUsize>,
     pub(crate) now_ms: fn() -> i64,
+    /// What batches that are done left, as many as were served at the same time.
+    pub(crate) idle: Mutex<Vec<Batch>>,
 }
 
 impl Serve for Port {
     fn serve(&self, peer: &Arc<Peer>, requests: &mut Vec<Command>, out: &mut Outbox) {
         let now_ms = (self.now_ms)();
-        let mut batch = Batch::begun(now_ms);
+        let mut batch = self.idle.lock().pop().unwrap_or_default();
+        batch.begin(now_ms);
         for command in requests.drain(..) {
             let ticket = Ticket::of(&command);
             if self.fast && NOT_ON_FAST_PORT.contains(&command.code()) {
@@ -48,11 +53,11 @@ impl Serve for Port {
                 self.block(peer, command, out);
                 continue;
             }
-            let call = Call { peer, command: &command, now_ms };
+            let call = Call { peer, command: &command, now_ms, room: &batch.room };
             match self.router.run(&self.broker, &call) {
                 Reply::Answer(answer) => self.answer(peer, &ticket, answer, out),
                 Reply::Effect(Effect::Append(pending)) => {
-                    batch.push(*pending);
+                    batch.push(pending);
                 }
                 Reply::Later | Reply::Silent => {}
             }
@@ -60,6 +65,7 @@ impl Serve for Port {
         batch.store(&self.broker, peer, self.now_ms, |ticket, answer| {
             self.answer(peer, ticket, answer, out);
         });
+        self.idle.lock().push(batch);
     }
 
     fn closed(&self, peer: &Arc<Peer>) {
@@ -90,14 +96,15 @@ impl Port {
         let (peer, blocking, now_ms) = (Arc::clone(peer), Arc::clone(&self.blocking), self.now_ms);
         self.runtime.spawn_blocking(move || {
             let begun_ms = now_ms();
-            let call = Call { peer: &peer, command: &command, now_ms: begun_ms };
+            let mut batch = Batch::default();
+            batch.begin(begun_ms);
+            let call = Call { peer: &peer, command: &command, now_ms: begun_ms, room: &batch.room };
             match router.run(&broker, &call) {
                 Reply::Answer(answer) => {
                     broker.saving.answer(Asker::new(&peer, ticket), answer);
                 }
                 Reply::Effect(Effect::Append(pending)) => {
-                    let mut batch = Batch::begun(begun_ms);
-                    batch.push(*pending);
+                    batch.push(pending);
                     batch.store(&broker, &peer, now_ms, |ticket, answer| {
                         broker.saving.answer(Asker::new(&peer, *ticket), answer);
                     });
@@ -109,16 +116,19 @@ impl Port {
     }
 }
 
-/// What the requests of one read want stored.
-struct Batch {
+/// What the requests of one read want stored. The room of one that is done serves another.
+#[derive(Default)]
+pub(crate) struct Batch {
     begun_ms: i64,
     appends: Vec<Append>,
     senders: Vec<Sender>,
+    room: Room,
 }
 
 impl Batch {
-    fn begun(begun_ms: i64) -> Self {
-        Self { begun_ms, appends: Vec::new(), senders: Vec::new() }
+    fn begin(&mut self, begun_ms: i64) {
+        self.begun_ms = begun_ms;
+        self.room.clear();
     }
 
     fn push(&mut self, pending: Pending) {
@@ -128,7 +138,7 @@ impl Batch {
 
     /// Appends all, and answers each sender now or when its messages are durable.
     fn store(
-        mut self,
+        &mut self,
         broker: &Broker,
         peer: &Arc<Peer>,
         now_ms: fn() -> i64,
@@ -150,7 +160,8 @@ impl Batch {
                     continue;
                 }
             };
-            let answer = (sender.then)(broker, sender, append.drafts.as_slice(), stored);
+            let answer =
+                (sender.then)(broker, &self.room, sender, append.drafts.as_slice(), stored);
             if broker.waits_for_flush(sender) {
                 let timeout_ms = i64::from(broker.settings().store.sync_flush_timeout);
                 let asker = Asker::new(peer, sender.ticket);
@@ -163,5 +174,7 @@ impl Batch {
             }
         }
         broker.stats.append_took(answered, took_ms);
+        self.appends.clear();
+        self.senders.clear();
     }
 }

@@ -10,6 +10,7 @@ use crate::readiness::{Gate, Opening};
 use crate::serve::Port;
 use crate::table;
 use message::Str;
+use parking_lot::Mutex;
 use remoting::body::route::TopicRouteData;
 use remoting::client::{Client, Deaf};
 use remoting::codes::ResponseCode;
@@ -241,6 +242,7 @@ impl Ports {
                 runtime: Handle::current(),
                 blocking: Arc::clone(&blocking),
                 now_ms,
+                idle: Mutex::default(),
             });
         }
     }

@@ -171,11 +171,12 @@ impl Stats {
         }
     }
 
-    /// Counts messages that a client sent, or that became visible after a delay.
-    pub fn sent(&self, topic: &str, messages: u64, bytes: u64) {
+    /// Counts messages that clients sent with so many requests, or that became visible after a
+    /// delay.
+    pub fn sent(&self, topic: &str, sends: u64, messages: u64, bytes: u64) {
         let stats = self.topic(topic);
-        stats.puts.add(messages);
-        stats.put_bytes.add(bytes);
+        stats.puts.add_times(messages, sends);
+        stats.put_bytes.add_times(bytes, sends);
         self.totals.puts.add_sum(messages);
         if !stats.is_system {
             self.totals.user_puts.add_sum(messages);
@@ -188,9 +189,9 @@ impl Stats {
         self.totals.append_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Counts an append that failed.
-    pub fn append_failed(&self) {
-        self.totals.append_failures.fetch_add(1, Ordering::Relaxed);
+    /// Counts appends that failed.
+    pub fn appends_failed(&self, appends: u64) {
+        self.totals.append_failures.fetch_add(appends, Ordering::Relaxed);
     }
 
     /// Notes how long clients waited for so many appends: until they were written, and durable if
@@ -428,7 +429,7 @@ mod tests {
     #[test]
     fn statistics_are_found_by_javas_names() {
         let stats = Stats::new(NOW, 0);
-        stats.sent("t", 2, 200);
+        stats.sent("t", 1, 2, 200);
         stats.pulled(&pulled("t", "g"));
         stats.sent_back("t", "g");
         stats.tick(NOW + 1_000);
@@ -457,7 +458,7 @@ mod tests {
     fn rates_follow_the_minute() {
         let stats = Stats::new(NOW, 0);
         for second in 0..=30 {
-            stats.sent("t", 5, 5);
+            stats.sent("t", 1, 5, 5);
             stats.pulled(&pulled("t", "g"));
             stats.tick(NOW + second * 1_000);
         }
@@ -473,13 +474,13 @@ mod tests {
     #[test]
     fn midnight_moves_the_totals_and_system_topics_do_not_count() {
         let stats = Stats::new(NOW, 0);
-        stats.sent("t", 2, 200);
-        stats.sent(names::SCHEDULE_TOPIC, 7, 700);
+        stats.sent("t", 1, 2, 200);
+        stats.sent(names::SCHEDULE_TOPIC, 1, 7, 700);
         let midnight = NOW + 6_400_000;
         stats.tick(midnight - 1_000);
         assert_eq!(stats.shown().puts, Days { yesterday: 0, today: 0, now: 2 });
         stats.tick(midnight);
-        stats.sent("t", 1, 100);
+        stats.sent("t", 1, 1, 100);
         assert_eq!(stats.shown().puts, Days { yesterday: 0, today: 2, now: 3 });
         stats.tick(midnight + DAY_MS);
         assert_eq!(stats.shown().puts, Days { yesterday: 2, today: 3, now: 3 });
@@ -488,7 +489,7 @@ mod tests {
     #[test]
     fn midnight_is_where_the_broker_stands() {
         let stats = Stats::new(NOW, 3_600_000);
-        stats.sent("t", 2, 200);
+        stats.sent("t", 1, 2, 200);
         stats.tick(NOW + 2_800_000 - 1_000);
         assert_eq!(stats.shown().puts.today, 0);
         stats.tick(NOW + 2_800_000);
@@ -501,7 +502,7 @@ mod tests {
         stats.tick(NOW);
         stats.appended(3, 300);
         stats.append_took(1, 2);
-        stats.append_failed();
+        stats.appends_failed(1);
         stats.append_took(1, 40);
         stats.read(3, 5);
         stats.read(0, 1);

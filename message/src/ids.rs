@@ -1,6 +1,7 @@
 //! The two message ids: the broker's, which says where a record lies, and the client's, which is
 //! unique. Both are upper-case hexadecimal text (Java `MessageDecoder`, `MessageClientIDSetter`).
 
+use bytes::BufMut;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const MS_PER_DAY: i64 = 86_400_000;
@@ -23,10 +24,10 @@ impl MessageId {
     }
 
     /// Appends the id's text to `out`.
-    pub fn encode_into(&self, out: &mut Vec<u8>) {
+    pub fn encode_into(&self, out: &mut impl BufMut) {
         push_ip(out, self.store_host.ip());
-        push_hex(out, &u32::from(self.store_host.port()).to_be_bytes());
-        push_hex(out, &self.log_offset.to_be_bytes());
+        push_hex(out, u32::from(self.store_host.port()).to_be_bytes());
+        push_hex(out, self.log_offset.to_be_bytes());
     }
 
     /// Reads an id; `None` when the text is not one.
@@ -59,8 +60,8 @@ impl UniqueIds {
     pub fn new(ip: IpAddr, pid: u16, salt: u32, utc_offset_ms: i64) -> Self {
         let mut prefix = Vec::with_capacity(44);
         push_ip(&mut prefix, ip);
-        push_hex(&mut prefix, &pid.to_be_bytes());
-        push_hex(&mut prefix, &salt.to_be_bytes());
+        push_hex(&mut prefix, pid.to_be_bytes());
+        push_hex(&mut prefix, salt.to_be_bytes());
         Self { prefix, utc_offset_ms }
     }
 
@@ -69,8 +70,8 @@ impl UniqueIds {
         let since = now - month_start(now, self.utc_offset_ms);
         let mut out = Vec::with_capacity(56);
         out.extend_from_slice(&self.prefix);
-        push_hex(&mut out, &(since as u32).to_be_bytes());
-        push_hex(&mut out, &counter.to_be_bytes());
+        push_hex(&mut out, (since as u32).to_be_bytes());
+        push_hex(&mut out, counter.to_be_bytes());
         String::from_utf8(out).expect("hexadecimal digits are ASCII")
     }
 }
@@ -124,19 +125,17 @@ fn split_ipv6(bytes: &[u8]) -> Option<(IpAddr, &[u8])> {
     Some((Ipv6Addr::from(*ip).into(), rest))
 }
 
-fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
+fn push_ip(out: &mut impl BufMut, ip: IpAddr) {
     match ip {
-        IpAddr::V4(ip) => push_hex(out, &ip.octets()),
-        IpAddr::V6(ip) => push_hex(out, &ip.octets()),
+        IpAddr::V4(ip) => push_hex(out, ip.octets()),
+        IpAddr::V6(ip) => push_hex(out, ip.octets()),
     }
 }
 
-fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+fn push_hex<const N: usize>(out: &mut impl BufMut, bytes: [u8; N]) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)]);
-        out.push(DIGITS[usize::from(byte & 15)]);
-    }
+    let text = bytes.map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    out.put_slice(text.as_flattened());
 }
 
 fn unhex<'a>(text: &str, out: &'a mut [u8; 28]) -> Option<&'a [u8]> {

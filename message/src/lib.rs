@@ -9,6 +9,7 @@ pub mod names;
 pub mod properties;
 pub mod property;
 pub mod record;
+pub mod scan;
 pub mod sys_flag;
 
 pub use draft::{Draft, DraftError, Placement};

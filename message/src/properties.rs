@@ -6,8 +6,8 @@
 //! `\u{1}`, and of equal keys the last one wins. The last separator may be missing (4.9.1 to
 //! 5.1.4).
 
-use crate::Str;
-use bytes::Bytes;
+use crate::{Str, scan};
+use bytes::{BufMut, Bytes};
 
 /// Stands between a key and its value.
 pub const NAME_VALUE_SEPARATOR: u8 = 1;
@@ -18,10 +18,23 @@ pub const MAX_ENCODED_LEN: usize = i16::MAX as usize;
 
 /// The pairs of an encoded string in order, as bytes; nothing that Java would ignore.
 pub fn pairs(encoded: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    encoded.split(|byte| *byte == PAIR_SEPARATOR).filter_map(|chunk| {
-        let at = chunk.iter().position(|byte| *byte == NAME_VALUE_SEPARATOR)?;
+    chunks(encoded).filter_map(|chunk| {
+        let at = scan::find_byte(chunk, NAME_VALUE_SEPARATOR)?;
         let (key, value) = (&chunk[..at], &chunk[at + 1..]);
         (!key.is_empty() && !value.is_empty()).then_some((key, value))
+    })
+}
+
+/// What stands between the separators of pairs.
+fn chunks(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = scan::find_byte(rest, PAIR_SEPARATOR).unwrap_or(rest.len());
+        let chunk = &rest[..end];
+        rest = rest.get(end + 1..).unwrap_or_default();
+        Some(chunk)
     })
 }
 
@@ -112,11 +125,11 @@ impl<K: Into<Str>, V: Into<Str>> FromIterator<(K, V)> for Properties {
 }
 
 /// Appends one pair to an encoded string, which must be empty or end with a separator.
-pub fn push_pair(out: &mut Vec<u8>, key: &str, value: &str) {
-    out.extend_from_slice(key.as_bytes());
-    out.push(NAME_VALUE_SEPARATOR);
-    out.extend_from_slice(value.as_bytes());
-    out.push(PAIR_SEPARATOR);
+pub fn push_pair(out: &mut impl BufMut, key: &str, value: &str) {
+    out.put_slice(key.as_bytes());
+    out.put_u8(NAME_VALUE_SEPARATOR);
+    out.put_slice(value.as_bytes());
+    out.put_u8(PAIR_SEPARATOR);
 }
 
 fn text(bytes: &[u8]) -> Str {

@@ -13,6 +13,7 @@ use remoting::headers::ha::NotifyMinBrokerIdChangeRequestHeader;
 use remoting::outbox::Outbox;
 use remoting::peer::Peer;
 use remoting::reply::{Answer, Asker, Refusal, Reply, Ticket};
+use remoting::room::Room;
 use remoting::router::{Call, Lane, Router};
 use remoting::server::{self, Options};
 use settings::NamesrvSettings;
@@ -120,7 +121,8 @@ struct Core {
 
 impl Core {
     fn run(&self, peer: &Arc<Peer>, command: &Command) -> Reply<Told> {
-        self.router.run(&self.namesrv, &Call { peer, command, now_ms: now_ms() })
+        self.router
+            .run(&self.namesrv, &Call { peer, command, now_ms: now_ms(), room: &Room::default() })
     }
 }
 

@@ -5,7 +5,6 @@
 
 pub mod binary_form;
 pub mod json_form;
-mod scan;
 
 use crate::codes::{LanguageCode, RequestCode, ResponseCode};
 use crate::fields::Fields;

@@ -23,6 +23,7 @@ pub struct Fields {
 
 /// The text of fields that arrived can be lent; that of fields that are being set can grow.
 #[derive(Clone)]
+#[allow(clippy::large_enum_variant, reason = "a box would cost an allocation for each answer")]
 enum Text {
     Arrived(Str),
     Growing(Growing),
@@ -102,6 +103,28 @@ impl Decimal {
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.digits[self.from..]
+    }
+
+    /// The number that decimal digits, with or without a sign, say.
+    pub(crate) fn parse(text: &[u8]) -> Option<i64> {
+        let (is_negative, digits) = match text {
+            [b'-', digits @ ..] => (true, digits),
+            [b'+', digits @ ..] => (false, digits),
+            digits => (false, digits),
+        };
+        if digits.is_empty() {
+            return None;
+        }
+        // Counted downwards, for there is one negative number more.
+        let mut number = 0_i64;
+        for byte in digits {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return None;
+            }
+            number = number.checked_mul(10)?.checked_sub(digit.into())?;
+        }
+        if is_negative { Some(number) } else { number.checked_neg() }
     }
 }
 
@@ -217,7 +240,15 @@ mod tests {
     #[test]
     fn numbers_are_written_as_java_writes_them() {
         for number in [0, 7, -1, 10, 1_234_567_890_123, i64::MAX, i64::MIN] {
-            assert_eq!(Decimal::of(number).as_bytes(), number.to_string().as_bytes());
+            let text = number.to_string();
+            assert_eq!(Decimal::of(number).as_bytes(), text.as_bytes());
+            assert_eq!(Decimal::parse(text.as_bytes()), Some(number));
+        }
+        assert_eq!(Decimal::parse(b"+7"), Some(7));
+        for wrong in
+            ["", "-", "+", "1x", " 1", "--1", "9223372036854775808", "-9223372036854775809"]
+        {
+            assert_eq!(Decimal::parse(wrong.as_bytes()), None, "{wrong:?}");
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod json;
 pub mod outbox;
 pub mod peer;
 pub mod reply;
+pub mod room;
 pub mod router;
 pub mod server;
 pub mod version;

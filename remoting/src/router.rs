@@ -8,7 +8,7 @@ use crate::command::Command;
 use crate::flat::Header;
 use crate::peer::Peer;
 use crate::reply::{Answer, Asker, Refusal, Reply, Ticket};
-use std::collections::HashMap;
+use crate::room::Room;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub struct Call<'a> {
     pub command: &'a Command,
     /// The time, in milliseconds since 1970.
     pub now_ms: i64,
+    /// Room for what the handler makes.
+    pub room: &'a Room,
 }
 
 impl Call<'_> {
@@ -44,18 +46,25 @@ type Run<S, E> = Box<dyn Fn(&S, &Call<'_>) -> Result<Reply<E>, Refusal> + Send +
 
 /// The request table of one server. `S` is its state, `E` the work that it leaves to its shell.
 pub struct Router<S, E = Infallible> {
-    routes: HashMap<i32, (Lane, Run<S, E>)>,
+    /// By request code, in order.
+    routes: Vec<Route<S, E>>,
+}
+
+struct Route<S, E> {
+    code: RequestCode,
+    lane: Lane,
+    run: Run<S, E>,
 }
 
 impl<S, E> std::fmt::Debug for Router<S, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.routes.keys()).finish()
+        f.debug_set().entries(self.routes.iter().map(|route| route.code)).finish()
     }
 }
 
 impl<S: 'static, E: 'static> Default for Router<S, E> {
     fn default() -> Self {
-        Self { routes: HashMap::new() }
+        Self { routes: Vec::new() }
     }
 }
 
@@ -77,30 +86,36 @@ impl<S: 'static, E: 'static> Router<S, E> {
             })?;
             handler(state, call, header).map(Into::into)
         });
-        let twice = self.routes.insert(code.0, (lane, run));
-        assert!(twice.is_none(), "{code:?} stands in the request table twice");
+        let Err(at) = self.place(code) else {
+            panic!("{code:?} stands in the request table twice");
+        };
+        self.routes.insert(at, Route { code, lane, run });
         self
     }
 
     /// Where the handler of this request runs; unknown requests are refused inline.
     pub fn lane(&self, code: RequestCode) -> Lane {
-        self.routes.get(&code.0).map_or(Lane::Inline, |(lane, _)| *lane)
+        self.place(code).map_or(Lane::Inline, |at| self.routes[at].lane)
     }
 
     /// Every request code that has a handler.
     pub fn codes(&self) -> impl Iterator<Item = RequestCode> {
-        self.routes.keys().map(|code| RequestCode(*code))
+        self.routes.iter().map(|route| route.code)
+    }
+
+    fn place(&self, code: RequestCode) -> Result<usize, usize> {
+        self.routes.binary_search_by_key(&code, |route| route.code)
     }
 
     /// Runs the handler of a request; whatever goes wrong becomes an answer.
     pub fn run(&self, state: &S, call: &Call<'_>) -> Reply<E> {
         let code = call.command.code();
-        let Some((_, run)) = self.routes.get(&code.0) else {
+        let Ok(at) = self.place(code) else {
             let remark = format!(" request type {} not supported", code.0);
             let refusal = Refusal::new(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark);
             return Reply::Answer(refusal.into());
         };
-        match catch_unwind(AssertUnwindSafe(|| run(state, call))) {
+        match catch_unwind(AssertUnwindSafe(|| (self.routes[at].run)(state, call))) {
             Ok(Ok(reply)) => reply,
             Ok(Err(refusal)) => Reply::Answer(Answer::from(refusal)),
             Err(_) => {

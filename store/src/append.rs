@@ -36,6 +36,11 @@ impl Drafts {
         }
     }
 
+    /// The topic of all of them; empty where there is none.
+    pub fn topic(&self) -> &str {
+        self.as_slice().first().map_or("", |first| &first.topic)
+    }
+
     fn as_mut_slice(&mut self) -> &mut [Draft] {
         match self {
             Self::One(draft) => std::slice::from_mut(draft),

@@ -4,6 +4,11 @@
 use crate::Settings;
 use message::{hash, names, properties, property, sys_flag};
 
+const TAGS: &[u8] = property::TAGS.as_bytes();
+const DELAY: &[u8] = property::DELAY.as_bytes();
+const UNIQ_KEY: &[u8] = property::UNIQ_KEY.as_bytes();
+const KEYS: &[u8] = property::KEYS.as_bytes();
+
 /// What the properties of a message say to the queue and the index.
 pub(crate) struct Marks<'a> {
     tags: Option<&'a str>,
@@ -17,12 +22,11 @@ impl<'a> Marks<'a> {
     pub(crate) fn read(encoded: &'a [u8]) -> Self {
         let mut marks = Self { tags: None, delay: None, unique_key: None, keys: None };
         for (key, value) in properties::pairs(encoded) {
-            let Ok(key) = std::str::from_utf8(key) else { continue };
             let mark = match key {
-                property::TAGS => &mut marks.tags,
-                property::DELAY => &mut marks.delay,
-                property::UNIQ_KEY => &mut marks.unique_key,
-                property::KEYS => &mut marks.keys,
+                TAGS => &mut marks.tags,
+                DELAY => &mut marks.delay,
+                UNIQ_KEY => &mut marks.unique_key,
+                KEYS => &mut marks.keys,
                 _ => continue,
             };
             *mark = std::str::from_utf8(value).ok();

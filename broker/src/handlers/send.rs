@@ -8,6 +8,7 @@ use crate::broker::Broker;
 use crate::put::{self, Effect, Pending, Sender, Wishes};
 use crate::topics::{self, PERM_WRITE, Wanted};
 use crate::transactions;
+use bytes::BufMut;
 use message::{Draft, Str, batch, ids::MessageId, names, properties, property, sys_flag};
 use remoting::body::topic::{TopicConfig, TopicFilterType};
 use remoting::codes::ResponseCode;
@@ -15,6 +16,7 @@ use remoting::headers::send::{
     SendMessageRequestHeader, SendMessageRequestHeaderV2, SendMessageResponseHeader,
 };
 use remoting::reply::{Answer, Refusal, Reply, Ticket};
+use remoting::room::Room;
 use remoting::router::Call;
 use remoting::version::Version;
 use settings::BrokerSettings;
@@ -37,7 +39,7 @@ pub fn send(
     };
     // Java's clients read these two from every answer to a send, errors included.
     Ok(match prepared {
-        Ok(pending) => Reply::Effect(Effect::Append(Box::new(pending))),
+        Ok(pending) => Reply::Effect(Effect::Append(pending)),
         Err(refusal) => Reply::Answer(stamped(broker, refusal.into())),
     })
 }
@@ -75,7 +77,7 @@ fn prepare(
     let settings = broker.settings();
     let topic = check(broker, &settings, call, &header)?;
     let queue_id = queue(broker, &topic, header.queue_id);
-    let sent = header.properties.clone().unwrap_or_default();
+    let sent = header.properties.as_deref().unwrap_or_default();
     let mut wishes = Wishes::of(sent.as_bytes());
     // Clients before 4.6.1 send a committed one to its retry topic as they got it.
     let is_again = header.reconsume_times.unwrap_or(0) > 0 && wishes.delay_level > 0;
@@ -89,7 +91,7 @@ fn prepare(
     let mut draft = draft(broker, call, &header);
     draft.queue_id = queue_id;
     draft.sys_flag = flags(header.sys_flag, &topic);
-    draft.properties = put::stamped(broker, &sent, &wishes, call.now_ms).into();
+    draft.properties = put::stamped(broker, call.room, sent, &wishes, call.now_ms);
     if names::is_retry(&header.topic) {
         retry(broker, call, &header, &mut draft, &mut wishes)?;
     }
@@ -99,13 +101,7 @@ fn prepare(
         // Its commit waits.
         wishes.delay_level = 0;
     }
-    put::park(
-        &mut draft,
-        wishes.delay_level,
-        wishes.timer,
-        settings.store.delay_levels_ms().len(),
-        call.now_ms,
-    )?;
+    put::park(&mut draft, wishes.delay_level, wishes.timer, &settings, call.now_ms)?;
     check_size(&settings, call, &draft)?;
     let ticket = Ticket::of(call.command);
     let sender = Sender { ticket, wait: wishes.wait, queue_id: answer_queue_id, then: answer };
@@ -322,26 +318,36 @@ fn retry(
 }
 
 /// The answer to a send whose messages are stored.
-fn answer(broker: &Broker, sender: &Sender, drafts: &[Draft], stored: &Appended) -> Answer {
+fn answer(
+    broker: &Broker,
+    room: &Room,
+    sender: &Sender,
+    drafts: &[Draft],
+    stored: &Appended,
+) -> Answer {
     let store_host = broker.identity.store_host;
     let mut log_offset = stored.log_offset;
-    let mut msg_id = String::new();
-    for draft in drafts {
-        if !msg_id.is_empty() {
-            msg_id.push(',');
+    let msg_id = room.text(|out| {
+        for (at, draft) in drafts.iter().enumerate() {
+            if at > 0 {
+                out.put_u8(b',');
+            }
+            MessageId { store_host, log_offset }.encode_into(out);
+            log_offset += draft.encoded_len() as i64;
         }
-        msg_id.push_str(&MessageId { store_host, log_offset }.encode());
-        log_offset += draft.encoded_len() as i64;
-    }
+    });
     assert_eq!(log_offset, stored.log_end(), "the records lie side by side");
     // Of a batch Java names no transaction: its own properties stand in no record.
-    let alone =
-        (drafts.len() == 1).then(|| properties::find(&drafts[0].properties, property::UNIQ_KEY));
+    let transaction_id = match drafts {
+        [alone] => properties::find(&alone.properties, property::UNIQ_KEY)
+            .and_then(|id| Str::try_from(alone.properties.slice_ref(id.as_bytes())).ok()),
+        _ => None,
+    };
     let header = SendMessageResponseHeader {
-        msg_id: msg_id.into(),
+        msg_id,
         queue_id: sender.queue_id,
         queue_offset: stored.queue_offset,
-        transaction_id: alone.flatten().map(Str::from),
+        transaction_id,
         ..SendMessageResponseHeader::default()
     };
     stamped(broker, Answer::header(&header))

@@ -69,8 +69,7 @@ pub fn send_back(
     let mut all = Properties::parse(&draft.properties);
     all.set(property::DELAY, delay_level.to_string());
     draft.properties = all.encode();
-    let levels = settings.store.delay_levels_ms().len();
-    put::park(&mut draft, delay_level, false, levels, call.now_ms)?;
+    put::park(&mut draft, delay_level, false, &settings, call.now_ms)?;
     draft.check().map_err(|error| {
         Refusal::new(ResponseCode::SYSTEM_ERROR, format!("MESSAGE_ILLEGAL: {error}"))
     })?;
@@ -79,9 +78,9 @@ pub fn send_back(
         ticket: Ticket::of(call.command),
         wait: false,
         queue_id: draft.queue_id,
-        then: |_, _, _, _| Answer::success(),
+        then: |_, _, _, _, _| Answer::success(),
     };
-    Ok(Reply::Effect(Effect::Append(Box::new(Pending { append: Append::one(draft), sender }))))
+    Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))
 }
 
 /// Finds or makes the topic that the message goes to.

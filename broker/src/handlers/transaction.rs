@@ -67,8 +67,7 @@ fn is_late(broker: &Broker, call: &Call<'_>, half: &Record<'_>, all: &Properties
 fn commit(broker: &Broker, call: &Call<'_>, draft: Option<Draft>) -> Result<(), Refusal> {
     let mut draft = draft.ok_or_else(|| failed("the half message does not name its topic"))?;
     let wishes = Wishes::of(&draft.properties);
-    let levels = broker.settings().store.delay_levels_ms().len();
-    put::park(&mut draft, wishes.delay_level, wishes.timer, levels, call.now_ms)?;
+    put::park(&mut draft, wishes.delay_level, wishes.timer, &broker.settings(), call.now_ms)?;
     let mut appends = [Append::one(draft)];
     broker.append(&mut appends, call.now_ms);
     let outcome = appends[0].outcome;

@@ -68,8 +68,13 @@ pub struct Counter {
 impl Counter {
     /// Counts one event of this size.
     pub fn add(&self, amount: u64) {
+        self.add_times(amount, 1);
+    }
+
+    /// Counts several events of this size together.
+    pub fn add_times(&self, amount: u64, times: u64) {
         self.sum.fetch_add(amount, Ordering::Relaxed);
-        self.times.fetch_add(1, Ordering::Relaxed);
+        self.times.fetch_add(times, Ordering::Relaxed);
     }
 
     /// Counts without counting how often, as Java does for the broker's totals.

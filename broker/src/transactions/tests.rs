@@ -11,6 +11,7 @@ use remoting::command::Command;
 use remoting::headers::transaction::EndTransactionRequestHeader;
 use remoting::peer::Peer;
 use remoting::reply::{Refusal, Reply};
+use remoting::room::Room;
 use remoting::router::Call;
 use settings::BrokerSettings;
 use std::net::SocketAddr;
@@ -138,7 +139,8 @@ impl World {
         let address: SocketAddr = "127.0.0.1:7".parse().unwrap();
         let peer = Arc::new(Peer::new(address, address).0);
         let command = Command::request(RequestCode::END_TRANSACTION);
-        let call = Call { peer: &peer, command: &command, now_ms: self.now_ms };
+        let room = Room::default();
+        let call = Call { peer: &peer, command: &command, now_ms: self.now_ms, room: &room };
         let header = EndTransactionRequestHeader {
             producer_group: group.into(),
             tran_state_table_offset: queue_offset,

@@ -5,12 +5,12 @@
 //! numbers that C++ clients put into `extFields` are texts like the others. Bodies are
 //! [`crate::json`]'s.
 
-use super::{CommandError, Head, TOO_MANY_FIELDS, scan};
+use super::{CommandError, Head, TOO_MANY_FIELDS};
 use crate::codes::LanguageCode;
 use crate::fields::{Decimal, Fields, Spans};
 use crate::frame::Limits;
 use bytes::{BufMut, BytesMut};
-use message::Str;
+use message::{Str, scan};
 use std::ops::Range;
 
 /// How deep values that nobody reads may be nested.
@@ -54,46 +54,61 @@ pub(crate) fn decode(header: &mut [u8], limits: &Limits) -> Result<(Head, Spans)
 
 /// Writes a header, its members in Java's order.
 pub(crate) fn encode(head: &Head, fields: &Fields, out: &mut BytesMut) {
-    out.put_slice(b"{\"code\":");
-    number(head.code, out);
+    member(b"{\"code\":", head.code, out);
     if !fields.is_empty() {
         out.put_slice(b",\"extFields\":{");
         for (at, (key, value)) in fields.iter().enumerate() {
             if at > 0 {
                 out.put_u8(b',');
             }
-            text(key, out);
-            out.put_u8(b':');
-            text(value, out);
+            pair(key, value, out);
         }
         out.put_u8(b'}');
     }
-    out.put_slice(b",\"flag\":");
-    number(head.flag, out);
+    member(b",\"flag\":", head.flag, out);
     out.put_slice(b",\"language\":\"");
     out.put_slice(head.language.name().unwrap_or("OTHER").as_bytes());
-    out.put_slice(b"\",\"opaque\":");
-    number(head.opaque, out);
+    member(b"\",\"opaque\":", head.opaque, out);
     if let Some(remark) = &head.remark {
         out.put_slice(b",\"remark\":");
         text(remark, out);
     }
-    out.put_slice(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
-    number(head.version, out);
+    member(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":", head.version, out);
     out.put_u8(b'}');
 }
 
-fn number(value: i32, out: &mut BytesMut) {
-    out.put_slice(Decimal::of(value.into()).as_bytes());
+fn member(before: &[u8], number: i32, out: &mut BytesMut) {
+    out.put_slice(before);
+    out.put_slice(Decimal::of(number.into()).as_bytes());
+}
+
+/// A key and its value. Nearly none needs an escape: then there is room for all of it at once, full
+/// of quotes already.
+fn pair(key: &str, value: &str, out: &mut BytesMut) {
+    if [key, value].iter().any(|text| next_escape(text.as_bytes()).is_some()) {
+        text(key, out);
+        out.put_u8(b':');
+        return text(value, out);
+    }
+    let (start, colon) = (out.len(), key.len() + 2);
+    out.resize(start + colon + value.len() + 3, b'"');
+    let room = &mut out[start..];
+    room[1..=key.len()].copy_from_slice(key.as_bytes());
+    room[colon] = b':';
+    room[colon + 2..][..value.len()].copy_from_slice(value.as_bytes());
+}
+
+/// Where a byte stands that must be escaped.
+fn next_escape(text: &[u8]) -> Option<usize> {
+    let any =
+        |eight| scan::below(eight, 0x20) | scan::has(eight, b'"') | scan::has(eight, b'\\') != 0;
+    scan::find(text, any, |byte| matches!(byte, 0..=0x1f | b'"' | b'\\'))
 }
 
 fn text(text: &str, out: &mut BytesMut) {
-    let any =
-        |eight| scan::below(eight, 0x20) | scan::has(eight, b'"') | scan::has(eight, b'\\') != 0;
-    let is = |byte| matches!(byte, 0..=0x1f | b'"' | b'\\');
     out.put_u8(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = scan::find(rest, any, is) {
+    while let Some(at) = next_escape(rest) {
         out.put_slice(&rest[..at]);
         match rest[at] {
             b'"' => out.put_slice(b"\\\""),
@@ -191,22 +206,23 @@ impl Reader<'_> {
     }
 
     /// Moves to the next quote or backslash, and gives it.
-    fn to_mark(&mut self) -> Result<u8, CommandError> {
-        let any = |eight| scan::has(eight, b'"') | scan::has(eight, b'\\') != 0;
-        let is = |byte| matches!(byte, b'"' | b'\\');
-        let rest = self.header.get(self.at..).unwrap_or_default();
-        let Some(run) = scan::find(rest, any, is) else {
-            return Err(self.error("a text does not end"));
-        };
-        self.at += run;
-        Ok(self.header[self.at])
+    fn go_to_mark(&mut self) -> Result<u8, CommandError> {
+        let mut at = self.at;
+        while let Some(byte) = self.header.get(at) {
+            if matches!(byte, b'"' | b'\\') {
+                self.at = at;
+                return Ok(*byte);
+            }
+            at += 1;
+        }
+        Err(self.error("a text does not end"))
     }
 
     /// A text in quotes as it is written, its escapes unresolved.
     fn quoted(&mut self) -> Result<Range<usize>, CommandError> {
         self.expect(b'"', "a text in quotes was expected")?;
         let start = self.at;
-        while self.to_mark()? == b'\\' {
+        while self.go_to_mark()? == b'\\' {
             self.at += 2;
         }
         self.at += 1;
@@ -245,8 +261,8 @@ impl Reader<'_> {
 
     fn integer(&mut self) -> Result<i32, CommandError> {
         let written = self.short()?;
-        let text = std::str::from_utf8(&self.header[written]).unwrap_or_default();
-        text.parse().map_err(|_| self.error("a 32-bit number was expected"))
+        let number = Decimal::parse(&self.header[written]).map(i32::try_from);
+        number.and_then(Result::ok).ok_or_else(|| self.error("a 32-bit number was expected"))
     }
 
     fn language(&mut self) -> Result<LanguageCode, CommandError> {
@@ -271,7 +287,7 @@ impl Reader<'_> {
         let mut end = start;
         loop {
             let run = self.at;
-            let mark = self.to_mark()?;
+            let mark = self.go_to_mark()?;
             if end != run {
                 self.header.copy_within(run..self.at, end);
             }
@@ -282,7 +298,9 @@ impl Reader<'_> {
             let character = self.escape()?;
             end += character.encode_utf8(&mut self.header[end..]).len();
         }
-        self.header[end..self.at].fill(b' ');
+        if end != self.at {
+            self.header[end..self.at].fill(b' ');
+        }
         self.at += 1;
         Ok(start..end)
     }

@@ -3,7 +3,7 @@
 use message::Str;
 
 use super::{Found, Kind};
-use crate::fields::{Fields, Growing};
+use crate::fields::{Decimal, Fields, Growing};
 
 /// A value that fits one field of the flat map.
 pub trait Field: Sized {
@@ -28,7 +28,7 @@ impl Field for Str {
 impl Field for i32 {
     const KIND: Kind = Kind::Int;
     fn parse(text: Found<'_>) -> Option<Self> {
-        text.value.parse().ok()
+        Self::try_from(Decimal::parse(text.value.as_bytes())?).ok()
     }
     fn print(&self, out: &mut Growing) {
         out.push_number((*self).into());
@@ -38,7 +38,7 @@ impl Field for i32 {
 impl Field for i64 {
     const KIND: Kind = Kind::Long;
     fn parse(text: Found<'_>) -> Option<Self> {
-        text.value.parse().ok()
+        Decimal::parse(text.value.as_bytes())
     }
     fn print(&self, out: &mut Growing) {
         out.push_number(*self);
