@@ -5,7 +5,7 @@ use crate::handlers::admin::{
     clients, config, groups, offsets, progress, queues, relay, reset, runtime, topics,
 };
 use crate::handlers::{
-    assignment, client, lock, offset, pull, query, send, send_back, transaction,
+    assignment, client, lock, offset, pull, query, reply, send, send_back, transaction,
 };
 use crate::put::Effect;
 use remoting::codes::RequestCode as Code;
@@ -26,6 +26,8 @@ fn of_clients(router: Router<Broker, Effect>) -> Router<Broker, Effect> {
         .on(Code::SEND_MESSAGE,               Lane::Inline,   send::send)
         .on(Code::SEND_MESSAGE_V2,            Lane::Inline,   send::send_v2)
         .on(Code::SEND_BATCH_MESSAGE,         Lane::Inline,   send::send_v2)
+        .on(Code::SEND_REPLY_MESSAGE,         Lane::Inline,   reply::reply)
+        .on(Code::SEND_REPLY_MESSAGE_V2,      Lane::Inline,   reply::reply_v2)
         .on(Code::CONSUMER_SEND_MSG_BACK,     Lane::Blocking, send_back::send_back)
         .on(Code::END_TRANSACTION,            Lane::Blocking, transaction::end)
         .on(Code::PULL_MESSAGE,               Lane::Inline,   pull::pull)

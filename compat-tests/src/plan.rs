@@ -45,6 +45,9 @@ pub const TOGETHER: &[&str] = &[
     "transaction-rollback",
     "transaction-checked",
     "transaction-other",
+    "request-reply",
+    "request-late",
+    "request-gone",
 ];
 
 /// Scenarios during which a server goes and comes back: one at a time, all clients in the same.
@@ -104,4 +107,5 @@ pub const MIXED: &[&str] = &[
     "query-by-key",
     "no-permission",
     "transaction-checked",
+    "request-reply",
 ];

@@ -50,6 +50,8 @@ settings! {
         trace_on: bool = true;
         /// Region that clients are told in answers to sends.
         region_id: String = "DefaultRegion";
+        /// Whether replies to request messages are stored, besides being carried to who asked.
+        store_reply_message_enable: bool = true, live;
         /// Whether half messages are refused.
         reject_transaction_message: bool = false, live;
         /// How often a producer is asked about a half message before it is given up.

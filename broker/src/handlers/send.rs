@@ -61,7 +61,7 @@ pub fn recall(broker: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refusal> 
     Ok(answer.with_field(property::MSG_REGION, broker.settings().broker.region_id.as_str()))
 }
 
-fn stamped(broker: &Broker, answer: Answer) -> Answer {
+pub(super) fn stamped(broker: &Broker, answer: Answer) -> Answer {
     let settings = broker.settings();
     answer
         .with_field(property::MSG_REGION, settings.broker.region_id.as_str())
@@ -164,7 +164,7 @@ fn prepare_batch(
     Ok(Pending { append: Append::batch(drafts), sender })
 }
 
-fn draft(broker: &Broker, call: &Call<'_>, header: &SendMessageRequestHeader) -> Draft {
+pub(super) fn draft(broker: &Broker, call: &Call<'_>, header: &SendMessageRequestHeader) -> Draft {
     Draft {
         topic: header.topic.clone(),
         queue_id: header.queue_id,
@@ -186,7 +186,7 @@ fn flags(sent: i32, topic: &TopicConfig) -> i32 {
 }
 
 /// The asked queue, or any when the sender leaves it to us.
-fn queue(broker: &Broker, topic: &TopicConfig, asked: i32) -> i32 {
+pub(super) fn queue(broker: &Broker, topic: &TopicConfig, asked: i32) -> i32 {
     if asked >= 0 { asked } else { broker.any(topic.write_queue_nums) }
 }
 
@@ -210,7 +210,7 @@ fn check_size(settings: &BrokerSettings, call: &Call<'_>, draft: &Draft) -> Resu
 }
 
 /// Who may send what where; the topic is made if it may be.
-fn check(
+pub(super) fn check(
     broker: &Broker,
     settings: &BrokerSettings,
     call: &Call<'_>,

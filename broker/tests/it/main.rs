@@ -7,5 +7,6 @@ mod full;
 mod membership;
 mod offsets;
 mod recovery;
+mod replies;
 mod saved;
 mod support;

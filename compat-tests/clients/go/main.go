@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/apache/rocketmq-client-go/v2/primitive"
 	"github.com/apache/rocketmq-client-go/v2/rlog"
 )
 
@@ -39,6 +40,10 @@ var scenarios = map[string]scenario{
 	"group-of-three":     groupOfThree,
 	"orderly":            orderly,
 	"broadcast":          broadcast,
+
+	"transaction-commit":   func(k *kit) { ended(k, primitive.CommitMessageState, 1) },
+	"transaction-rollback": func(k *kit) { ended(k, primitive.RollbackMessageState, 0) },
+	"transaction-checked":  checkedLater,
 
 	"pull":        pull,
 	"pull-held":   held,

@@ -205,9 +205,6 @@ unread! {
         accepted "members are always told at once" {
             boolean: realTimeNotifyConsumerChange = true;
         }
-        accepted "request-reply keeps nothing on disk in this version" {
-            boolean: storeReplyMessageEnable = true;
-        }
         accepted "producers are always listed and system groups always exist" {
             boolean: enableRegisterProducer = true, enableCreateSysGroup = true;
         }
