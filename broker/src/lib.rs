@@ -8,6 +8,7 @@ pub mod attributes;
 pub mod broker;
 pub mod carried;
 pub mod clients;
+pub mod config_texts;
 pub mod delay;
 pub mod files;
 pub mod flow;

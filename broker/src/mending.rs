@@ -90,6 +90,17 @@ pub(crate) fn check_offsets(offsets: &Offsets, store: &Store, origin: ConfigOrig
         ConfigOrigin::Damaged => true,
         ConfigOrigin::Missing => store.max_log_offset() > 0,
     };
+    if let Some(before) = offsets.lost_before() {
+        if before <= store.min_log_offset() {
+            offsets.set_lost(None);
+        } else {
+            tracing::warn!(
+                before,
+                "where groups were was lost at an earlier start: none that has committed nothing \
+                 since is sent to the start of a queue with messages before that log offset"
+            );
+        }
+    }
     if is_lost {
         tracing::error!(
             "neither consumerOffset.json nor its .bak can be used: where groups were is lost. None \
@@ -98,7 +109,7 @@ pub(crate) fn check_offsets(offsets: &Offsets, store: &Store, origin: ConfigOrig
              starting them, restore the file, or set the groups to a time: mqadmin \
              resetOffsetByTime"
         );
-        offsets.set_lost();
+        offsets.set_lost(Some(store.max_log_offset().max(1)));
     }
     let moved = offsets.keep_within(|topic, queue_id| {
         let ends = (store.min_offset(topic, queue_id), store.max_offset(topic, queue_id));

@@ -12,7 +12,7 @@ use remoting::body::data_version::DataVersion;
 use remoting::json::BodyError;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// A new data version after this many commits (Java: `consumerOffsetUpdateVersionStep`).
 const COMMITS_A_VERSION: u64 = 500;
@@ -29,7 +29,8 @@ pub struct Offsets {
     /// Commits that no data version counts yet.
     commits: AtomicU64,
     changes: AtomicU64,
-    lost: AtomicBool,
+    /// 0 when nothing is.
+    lost_at: AtomicI64,
 }
 
 /// A committed offset that was moved to where its queue has messages.
@@ -69,6 +70,9 @@ struct File {
     group_topic_map: BTreeMap<String, BTreeSet<String>>,
     offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
     pull_offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
+    /// Rockhopper's own; see [`Offsets::set_lost`]. Java passes over it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost_before_log_offset: Option<i64>,
 }
 
 impl Offsets {
@@ -279,15 +283,18 @@ impl Offsets {
         with.map(|(group, _)| group.to_string()).collect()
     }
 
-    /// Notes that what groups had committed is lost: that there is nothing of a group does not say
-    /// that it is a new one.
-    pub fn set_lost(&self) {
-        self.lost.store(true, Ordering::Relaxed);
+    /// Notes that what groups had committed is lost for all messages before this log offset, or for
+    /// none: that there is nothing of a group does not say that it is a new one.
+    pub fn set_lost(&self, before: Option<i64>) {
+        let before = before.unwrap_or(0);
+        if self.lost_at.swap(before, Ordering::Relaxed) != before {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    /// Whether what groups had committed is lost.
-    pub fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Relaxed)
+    /// The log offset before which it is lost what groups had committed.
+    pub fn lost_before(&self) -> Option<i64> {
+        Some(self.lost_at.load(Ordering::Relaxed)).filter(|before| *before > 0)
     }
 
     /// Grows with every change that the file should hold.
@@ -309,7 +316,8 @@ impl Offsets {
 
     /// The text of `config/consumerOffset.json`.
     pub fn to_json(&self, now: i64) -> String {
-        files::text(&self.to_file(now))
+        let lost_before_log_offset = self.lost_before();
+        files::text(&File { lost_before_log_offset, ..self.to_file(now) })
     }
 
     /// The same as a body (code 43).
@@ -354,6 +362,7 @@ impl Offsets {
         }
         *self.groups.write() = loaded;
         *self.version.lock() = file.data_version;
+        self.lost_at.store(file.lost_before_log_offset.unwrap_or(0).max(0), Ordering::Relaxed);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use crate::assignment::RequestModes;
 use crate::broker::{Broker, Identity, Outside};
 use crate::carried::Carried;
 use crate::clients::Clients;
+use crate::config_texts::has_mark;
 use crate::delay::Delays;
 use crate::groups::Groups;
 use crate::mending;
@@ -63,16 +64,16 @@ impl Broker {
         let topics = Topics::new(&own_topics(&settings), now);
         let (groups, offsets) = (Groups::new(now), Offsets::default());
         let files = store.config();
-        // Every broker has topics and groups of its own: a file without any is damaged.
-        let load = |text: &str| text.contains("topicName") && topics.load(text).is_ok();
+        let load = |text: &str| has_mark("topics.json", text) && topics.load(text).is_ok();
         let (saved_topics, from) =
             saved(files, "topics.json", load, |change| topics.replay(change));
         mending::make_topics(&topics, &store, from, now);
-        let load = |text: &str| text.contains("groupName") && groups.load(text).is_ok();
+        let load =
+            |text: &str| has_mark("subscriptionGroup.json", text) && groups.load(text).is_ok();
         let (saved_groups, groups_from) =
             saved(files, "subscriptionGroup.json", load, |change| groups.replay(change));
         let (_, from) = files.load_from("consumerOffset.json", |text| {
-            text.contains("offsetTable").then(|| offsets.load(text).ok())?
+            has_mark("consumerOffset.json", text).then(|| offsets.load(text).ok())?
         });
         let offsets_saved = offsets.changes();
         mending::make_groups(&groups, &offsets, &store, groups_from, now);
@@ -110,7 +111,7 @@ impl Broker {
             saved_offsets,
         };
         broker.save_tables(now);
-        if !has_offsets && !broker.offsets.is_lost() {
+        if !has_offsets || broker.offsets.changes() != offsets_saved {
             broker.save("consumerOffset.json", &broker.offsets.to_json(now));
         }
         Ok(broker)
@@ -175,7 +176,7 @@ fn saved(
 /// How far delayed messages were delivered.
 fn load_delays(files: &ConfigFiles, store: &Store) -> Option<Delays> {
     let (delays, _) = files.load_from("delayOffset.json", |text| {
-        text.contains("offsetTable").then(|| Delays::load(text).ok())?
+        has_mark("delayOffset.json", text).then(|| Delays::load(text).ok())?
     });
     let ids = store.queue_ids(names::SCHEDULE_TOPIC);
     if delays.is_none() && ids.iter().any(|id| store.max_offset(names::SCHEDULE_TOPIC, *id) > 0) {

@@ -12,7 +12,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use serde::Serialize;
-use serde::de::IgnoredAny;
 use settings::BrokerSettings;
 use store::OsDisk;
 use store::look::Target;
@@ -84,14 +83,11 @@ fn looking<T>(
 ) -> anyhow::Result<T> {
     let settings = settings_of(directory)?;
     let bar = bar::Bar::new();
-    let parse = |_: &str, text: &str| {
-        let parsed = remoting::json::from_body::<IgnoredAny>(text.as_bytes());
-        parsed.map(drop).map_err(|error| error.to_string().replace("the body is no", "no"))
-    };
     let done = work(&store::look::Look {
         disk: &OsDisk,
         settings: &settings,
-        parse: &parse,
+        parse: &broker::config_texts::check,
+        needed: &broker::config_texts::NEEDED,
         watch: &|progress| bar.tell(progress),
     });
     bar.end();

@@ -40,6 +40,8 @@ pub struct Look<'a> {
     pub settings: &'a Settings,
     /// Says why the text of a configuration file is none, by the file's name.
     pub parse: &'a dyn Fn(&str, &str) -> Result<(), String>,
+    /// Configuration files that a broker with messages has.
+    pub needed: &'a [&'a str],
     /// Told how far the work has come.
     pub watch: &'a dyn Fn(Progress),
 }

@@ -33,7 +33,11 @@ pub fn query(
     if header.set_zero_if_not_found == Some(false) {
         return not_found("Not found, do not set to zero, maybe this group boot first");
     }
-    if broker.offsets.is_lost() {
+    let is_older = |before: i64| {
+        broker.store.unit(topic, queue_id, 0).is_none_or(|first| first.log_offset < before)
+            && broker.store.max_offset(topic, queue_id) > 0
+    };
+    if broker.offsets.lost_before().is_some_and(is_older) {
         // It was somewhere, and most likely not at the start.
         return not_found(
             "Not found, the offsets of this group were lost with consumerOffset.json",

@@ -38,9 +38,13 @@ async fn commit(client: &Caller, group: &'static str, at: i64) {
 
 /// Where the group goes on; -1 when it has to know by itself.
 async fn query(client: &Caller, group: &'static str) -> i64 {
+    query_of(client, group, "T").await
+}
+
+async fn query_of(client: &Caller, group: &'static str, topic: &'static str) -> i64 {
     let header = QueryConsumerOffsetRequestHeader {
         consumer_group: group.into(),
-        topic: "T".into(),
+        topic: topic.into(),
         queue_id: 1,
         ..Default::default()
     };
@@ -139,6 +143,14 @@ async fn a_damaged_offset_file_falls_back_and_never_to_zero() {
         assert_eq!(query(&client, "new").await, -1, "{how}: nobody knows that it is new");
         commit(&client, "g", 2).await;
         assert_eq!(query(&client, "g").await, 2, "{how}");
+        send(&client, "Later", 1).await;
+        drop(client);
+        world.restart().await;
+        let client = world.client();
+        assert_eq!(query(&client, "g").await, 2, "{how}");
+        assert_eq!(query(&client, "new").await, -1, "{how}: nor after a restart");
+        let later = query_of(&client, "new", "Later").await;
+        assert_eq!(later, 0, "{how}: what came after the loss nobody had consumed");
     }
 }
 

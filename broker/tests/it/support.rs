@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -24,6 +25,8 @@ pub(crate) const WAIT: Duration = Duration::from_secs(10);
 pub(crate) struct World {
     running: Running,
     dir: PathBuf,
+    /// Its own, so that the end of a test can wait for the broker's.
+    runtime: Option<Runtime>,
 }
 
 impl World {
@@ -40,8 +43,9 @@ impl World {
         let dir = std::env::temp_dir().join(name);
         let mut options = options(&dir);
         change(&mut options.settings);
-        let running = start(options).await.unwrap();
-        Self { running, dir }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let running = runtime.spawn(start(options)).await.unwrap().unwrap();
+        Self { running, dir, runtime: Some(runtime) }
     }
 
     /// A client with a connection of its own, which answers nothing that it is asked.
@@ -69,14 +73,24 @@ impl World {
         self.running.stop();
         self.running.stopped().await.unwrap();
         what(&self.dir);
-        self.running = start(options(&self.dir)).await.unwrap();
+        let runtime = self.runtime.as_ref().unwrap();
+        self.running = runtime.spawn(start(options(&self.dir))).await.unwrap().unwrap();
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
         self.running.stop();
-        let _ = std::fs::remove_dir_all(&self.dir);
+        let (running, runtime) = (&mut self.running, self.runtime.take().unwrap());
+        // Nobody may wait on a thread of a runtime.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _ = runtime.block_on(running.stopped());
+                drop(runtime);
+            });
+        });
+        let removed = std::fs::remove_dir_all(&self.dir);
+        assert!(removed.is_ok() || std::thread::panicking(), "{removed:?}");
     }
 }
 

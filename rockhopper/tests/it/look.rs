@@ -44,7 +44,9 @@ fn made(name: &str) -> (String, String) {
         store.append(NOW + number, &mut list);
         assert!(list[0].outcome.is_ok());
     }
-    store.config().save("topics.json", "{\"Orders\":{0:1}}").expect("saved");
+    let topics = "{\"topicConfigTable\":{\"Orders\":{\"topicName\":\"Orders\"}}}";
+    store.config().save("topics.json", topics).expect("saved");
+    store.config().save("consumerOffset.json", "{\"offsetTable\":{}}").expect("saved");
     store.close().expect("it closes");
     let conf = dir.join("broker.conf");
     std::fs::write(&conf, CONF).expect("written");
@@ -98,6 +100,28 @@ fn damage_is_named_with_its_place_and_a_way_out() {
     let output = run(&["store", "dump", &root, "-c", &conf, "--offset", "0"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).contains("body checksum is"));
+}
+
+/// What a broker passes over for its `.bak`, or misses, is no sound file.
+#[test]
+fn configuration_files_are_judged_as_the_broker_does() {
+    let (root, conf) = made("look-config");
+    let config = Path::new(&root).join("config");
+    let verify = || run(&["store", "verify", &root, "-c", &conf]);
+    let good = std::fs::read(config.join("topics.json")).expect("read");
+    let files =
+        [("topics.json", "{}"), ("consumerOffset.json", "{\"offsetTable\":{\"T@g\":{0:\"x\"}}}")];
+    for (name, damaged) in files {
+        std::fs::write(config.join(name), damaged).expect("written");
+        let output = verify();
+        assert_eq!(output.status.code(), Some(1), "{name}: {damaged}");
+        assert!(text(&output.stdout).contains(name));
+    }
+    std::fs::write(config.join("topics.json"), good).expect("written");
+    std::fs::remove_file(config.join("consumerOffset.json")).expect("removed");
+    let output = verify();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("the file is not there, nor is its .bak"));
 }
 
 #[test]

@@ -13,12 +13,15 @@ use crate::checkpoint::{Fields, Mark, OWN_MAGIC, SIZE};
 use crate::index_file::Shape;
 use crate::marks::Marks;
 use crate::progress::Step as Work;
+use crate::recover::looks_torn;
 use crate::{Error, Unit};
 use memchr::memmem;
 use message::record::Record;
 use message::{record, sys_flag};
 use serde::Serialize;
 
+/// So often what looks damaged beside a running broker is read again.
+pub(super) const READ_AGAIN: usize = 8;
 /// Bytes of the log that are read at once.
 pub(super) const CHUNK: usize = 4 << 20;
 
@@ -168,7 +171,17 @@ impl Look<'_> {
     fn read_checkpoint(&self, damage: &mut Tally) -> Result<Option<Fields>, Error> {
         let path = self.path("checkpoint");
         let mut bytes = Box::new([0; SIZE]);
-        let there = peek(self.disk, &path, 0, &mut bytes[..])?;
+        let mut there = peek(self.disk, &path, 0, &mut bytes[..])?;
+        // A broker may be writing it: what is damaged is so each time.
+        for _ in 0..READ_AGAIN {
+            let fields = Fields(bytes);
+            let is_whole = there == SIZE && fields.get(Mark::OwnSeal) == fields.seal();
+            bytes = fields.0;
+            if is_whole || !self.is_unclean()? {
+                break;
+            }
+            there = peek(self.disk, &path, 0, &mut bytes[..])?;
+        }
         if there != 0 && there < SIZE {
             damage.add(Kind::Checkpoint, Place::at(&path, there as u64), || {
                 format!("the file has {there} bytes, expected {SIZE}")
@@ -244,6 +257,7 @@ impl Check<'_> {
     fn record(&mut self) -> Result<(), Error> {
         let Some(record) = self.walk.record() else { return Ok(()) };
         let (log_offset, len) = (record.log_offset, record.total_size());
+        let is_torn = looks_torn(&record);
         let log_end = log_offset + len as i64;
         let stored = record.store_timestamp;
         let settled = self.settled.covers(log_end, stored);
@@ -253,7 +267,8 @@ impl Check<'_> {
         let start = log_offset - log_offset % self.look.settings.commit_log_file_bytes as i64;
         let place = Place { at: (log_offset - start).unsigned_abs(), ..Place::default() };
         let place = place.log(log_offset);
-        let (why, is_v2) = (wrong_field(&record), record.magic == record::MAGIC_V2);
+        let why = wrong_field(&record).filter(|_| settled);
+        let is_v2 = record.magic == record::MAGIC_V2;
         if is_visible {
             let tags_code = marks.tags_code(self.look.settings, record.topic, stored);
             let size = i32::try_from(len).unwrap_or(i32::MAX);
@@ -263,11 +278,16 @@ impl Check<'_> {
                 queue_offset: record.queue_offset,
                 unit: Unit { log_offset, size, tags_code },
                 settled,
+                // What is being written may have been read in part.
+                is_torn: is_torn || !settled,
                 place: place.clone(),
             })?;
             self.counts.visible_end = log_end;
         }
-        if let Some(index) = &mut self.index {
+        if is_torn && settled {
+            self.queues.unknown.gaps.push((log_offset, log_end));
+        }
+        if let Some(index) = self.index.as_mut().filter(|_| !is_torn) {
             let mut hashes: Vec<i32> = marks.index_hashes(record.topic, record.sys_flag).collect();
             let tags = marks.has_tags().then(|| hashes.pop()).flatten();
             let unknown = &self.queues.unknown;
@@ -483,6 +503,17 @@ impl Check<'_> {
                 self.damage.add(Kind::Config, Place::at(&dir.join(&file.name), 0), || why);
             }
         }
+        let is_old = self.settled == Settled::All || self.foreign().is_none();
+        for name in self.look.needed.iter().filter(|_| is_old && self.counts.records > 0) {
+            if listed.iter().all(|file| file.name != *name) && !self.look.has_config(name)? {
+                let backup = format!("{name}.bak");
+                let has_backup = listed.iter().any(|file| file.name == backup);
+                let what = if has_backup { "only its .bak is there" } else { "nor is its .bak" };
+                self.damage.add(Kind::Config, Place::at(&dir.join(name), 0), || {
+                    format!("the file is not there, {what}")
+                });
+            }
+        }
         Ok(read)
     }
 
@@ -565,6 +596,13 @@ impl Check<'_> {
 
 /// What is wrong with a record whose lengths and body are right.
 fn wrong_field(record: &Record<'_>) -> Option<String> {
+    if looks_torn(record) {
+        let (topic, id, offset) = (record.topic, record.queue_id, record.queue_offset);
+        return Some(format!(
+            "of the properties of message {offset} of topic {topic} queue {id} a whole sector is \
+             zeros: it was lost, with keys, tags or others that stood there"
+        ));
+    }
     if record::has_property_crc(record.properties)
         && record::verify_property_crc(record.raw) == Some(false)
     {

@@ -122,6 +122,9 @@ impl<'a> IndexWalk<'a> {
                     let what = "where no record begins";
                     self.leads_to(place, format!("entry {number} leads to {what}"));
                 }
+            } else if !record.settled {
+                // What is being written may have been read in part.
+                found |= at.map_or(0, |at| 1 << at.min(63));
             } else if at.is_none() && record.tags != Some(entry.hash) {
                 let what = "a record without its key";
                 self.leads_to(place, format!("entry {number} leads to {what}"));
@@ -285,7 +288,8 @@ impl<'a> IndexWalk<'a> {
         let backwards = header.count > 1
             && (header.begin_time > header.end_time || header.begin_offset > header.end_offset);
         let sound = header.begin_offset >= 0 && header.used_slots >= 0 && !full && !backwards;
-        if !sound || header.used_slots >= header.count.max(1) {
+        // Java counts the slot before the entry.
+        if !sound || header.used_slots >= header.count.max(1) && !self.live {
             self.damage.add(Kind::IndexFile, Place::at(&path, 0), || {
                 format!("the header cannot be: {header:?}")
             });

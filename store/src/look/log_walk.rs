@@ -177,6 +177,8 @@ impl<'a> LogWalk<'a> {
             to = Some(end);
         }
         Ok(match to {
+            // What stands behind was written later: so was what begins here by now.
+            Some(_) if self.is_there_now(start, end) => return self.step(),
             Some(to) => {
                 self.at = to;
                 Step::Gap(Gap { from, to, cause: Cause::Damaged, why })
@@ -186,6 +188,15 @@ impl<'a> LogWalk<'a> {
                 Step::End { garbage: (!zeros).then_some(why) }
             }
         })
+    }
+
+    /// Whether a record or blank begins here that was not there when it was read before.
+    fn is_there_now(&mut self, start: i64, end: i64) -> bool {
+        self.window.open(self.run.path(start));
+        self.window.forget();
+        let at = (self.at - start).unsigned_abs();
+        let now = found(&mut self.window, at, self.at, (end - start).unsigned_abs());
+        matches!(now, Ok(Found::Record(_) | Found::Blank))
     }
 
     /// Where the next whole record or blank of the file begins.

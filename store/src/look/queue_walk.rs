@@ -27,6 +27,8 @@ pub(super) struct Expected<'a> {
     pub(super) unit: Unit,
     /// Whether the unit must be there by now.
     pub(super) settled: bool,
+    /// Its tags may be lost: the unit still has them.
+    pub(super) is_torn: bool,
     /// The record, for messages.
     pub(super) place: Place,
 }
@@ -225,10 +227,14 @@ impl Queue {
         }
         let found = match self.unit(offset, reader)? {
             Some(unit) => Some(unit),
-            None => {
-                self.buffer.clear();
-                self.unit(offset, reader)?
+            None => self.unit_again(offset, reader)?,
+        };
+        // It may have been written in part when it was read.
+        let found = match found {
+            Some(unit) if unit != record.unit && !record.settled => {
+                self.unit_again(offset, reader)?
             }
+            found => found,
         };
         let place = |queue: &Self| {
             let (path, at) = queue.place(offset);
@@ -245,6 +251,9 @@ impl Queue {
         }
         match found {
             Some(unit) if unit == record.unit => self.units += 1,
+            Some(unit) if record.is_torn && is_ours(unit) && unit.size == record.unit.size => {
+                self.units += 1;
+            }
             Some(unit) if !unit.is_blank() => {
                 let expected = record.unit;
                 self.damage.add(Kind::UnitWrong, place(self), || differs(&unit, &expected));
@@ -260,6 +269,12 @@ impl Queue {
             self.next += 1;
         }
         Ok(())
+    }
+
+    /// The unit as it is now.
+    fn unit_again(&mut self, offset: i64, reader: Reader<'_>) -> Result<Option<Unit>, Error> {
+        self.buffer.clear();
+        self.unit(offset, reader)
     }
 
     /// Passes over what stands before the record's unit and belongs to nobody.

@@ -1,7 +1,7 @@
 //! What is in a store's directory, from names, lengths, heads and ends of files alone: quick on a
 //! store of any size.
 
-use super::check::CHUNK;
+use super::check::{CHUNK, READ_AGAIN};
 use super::files::{self, Run};
 use super::log_walk::{LogWalk, Step};
 use super::queue_walk::{self, peek};
@@ -325,20 +325,44 @@ impl Look<'_> {
         if len > CONFIG_MAX {
             return Ok(Some(format!("{len} bytes are too many")));
         }
-        if len == 0 {
-            return Ok(Some("the file is empty".into()));
+        // A broker may be writing it: what is damaged is so each time.
+        let tries = if self.is_unclean()? { READ_AGAIN } else { 0 };
+        let mut why = self.text_error(name, plain);
+        for _ in 0..tries {
+            if why.is_none() {
+                break;
+            }
+            why = self.text_error(name, plain);
         }
+        Ok(why)
+    }
+
+    fn text_error(&self, name: &str, plain: &str) -> Option<String> {
         let path = self.path("config").join(name);
         let bytes = match self.disk.read(&path) {
             // Replaced meanwhile.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Ok(Some(error.to_string())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+            Err(error) => return Some(error.to_string()),
             Ok(bytes) => bytes,
         };
-        Ok(match std::str::from_utf8(&bytes) {
+        match std::str::from_utf8(&bytes) {
+            _ if bytes.is_empty() => Some("the file is empty".into()),
             Err(error) => Some(format!("no UTF-8: {error}")),
             Ok(text) => (self.parse)(plain, text).err(),
-        })
+        }
+    }
+
+    /// Whether a configuration file is there: a broker that replaces it may take it away for a
+    /// moment.
+    pub(super) fn has_config(&self, name: &str) -> Result<bool, Error> {
+        let dir = self.path("config");
+        for _ in 0..READ_AGAIN {
+            let listed = self.disk.list(&dir).map_err(Error::io("list", &dir))?;
+            if listed.iter().any(|file| file.name == name) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The bytes of a configuration file; none when it cannot be read.

@@ -15,7 +15,7 @@ pub(crate) fn parse(_: &str, text: &str) -> Result<(), String> {
 }
 
 fn check(settings: &Settings) -> Checked {
-    let look = Look { disk: &OsDisk, settings, parse: &parse, watch: &|_| {} };
+    let look = Look { disk: &OsDisk, settings, parse: &parse, needed: &[], watch: &|_| {} };
     look.check().unwrap()
 }
 
@@ -69,7 +69,8 @@ fn a_sound_store_is_sound_and_stays_as_it_is() {
     assert_eq!((found.records, found.units, found.queues), (300, 300, 4));
     assert_eq!(found.index_entries, 900);
     assert_eq!(found.notes, [] as [String; 0]);
-    let look = Look { disk: &OsDisk, settings: &settings, parse: &parse, watch: &|_| {} };
+    let look =
+        Look { disk: &OsDisk, settings: &settings, parse: &parse, needed: &[], watch: &|_| {} };
     let survey = look.survey().unwrap();
     assert_eq!((survey.log.from, survey.log.to), (0, found.log_to));
     let last = NOW + 29_900;
@@ -355,7 +356,8 @@ fn files_that_come_while_it_is_looked_are_no_damage() {
             more(200);
         }
     };
-    let look = Look { disk: &OsDisk, settings: &settings, parse: &parse, watch: &watch };
+    let look =
+        Look { disk: &OsDisk, settings: &settings, parse: &parse, needed: &[], watch: &watch };
     let found = look.check().unwrap();
     assert!(begun.get() && found.sound, "{found:#?}");
     assert!(found.records >= 200 && found.records < 400, "the walk has an end");
@@ -390,7 +392,8 @@ fn a_topic_that_was_deleted_and_made_again_is_sound() {
 fn a_directory_without_a_store_is_an_error() {
     let dir = TempDir::new();
     let settings = small(dir.path());
-    let look = Look { disk: &OsDisk, settings: &settings, parse: &parse, watch: &|_| {} };
+    let look =
+        Look { disk: &OsDisk, settings: &settings, parse: &parse, needed: &[], watch: &|_| {} };
     let error = look.check().unwrap_err().to_string();
     assert!(error.contains("there is no store"), "{error}");
 }

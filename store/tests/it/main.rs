@@ -23,4 +23,5 @@ mod round_trip;
 mod scrub;
 mod support;
 mod takeover;
+mod verify;
 mod zeros;

@@ -9,7 +9,7 @@ use store::{Disk, OsDisk, Settings};
 const FILE: u64 = 16 << 10;
 
 fn preflight(settings: &Settings, target: Target) -> Preflight {
-    let look = Look { disk: &OsDisk, settings, parse: &parse, watch: &|_| {} };
+    let look = Look { disk: &OsDisk, settings, parse: &parse, needed: &[], watch: &|_| {} };
     look.preflight(target).unwrap()
 }
 
@@ -52,7 +52,7 @@ fn java_cuts_what_its_recovery_reads_and_rockhopper_does_not() {
 }
 
 fn preflight_end(settings: &Settings) -> u64 {
-    let look = Look { disk: &OsDisk, settings, parse: &parse, watch: &|_| {} };
+    let look = Look { disk: &OsDisk, settings, parse: &parse, needed: &[], watch: &|_| {} };
     look.check().unwrap().log_to.unsigned_abs()
 }
 

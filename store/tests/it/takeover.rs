@@ -94,7 +94,7 @@ fn new_bodies(count: usize, len: usize) -> Vec<String> {
 
 fn check(disk: &Arc<dyn Disk>) -> Checked {
     let (settings, parse) = (settings(), &crate::look::parse);
-    Look { disk: &**disk, settings: &settings, parse, watch: &|_| {} }.check().unwrap()
+    Look { disk: &**disk, settings: &settings, parse, needed: &[], watch: &|_| {} }.check().unwrap()
 }
 
 /// What Java did not cut is no left-over.
