@@ -5,6 +5,7 @@ use crate::assignment::RequestModes;
 use crate::carried::Carried;
 use crate::clients::{Changed, Clients};
 use crate::delay::Delays;
+use crate::filters::Filters;
 use crate::flush::Unflushed;
 use crate::groups::Groups;
 use crate::handlers::pull::HeldPull;
@@ -113,6 +114,8 @@ pub struct Broker {
     pub clients: Clients,
     /// Subscriptions that came with pulls.
     pub carried: Carried,
+    /// What groups want of topics, in SQL92.
+    pub filters: Filters,
     /// Queues locked by ordered consumers.
     pub locks: Locks,
     /// How groups are to fetch topics.

@@ -1,6 +1,6 @@
 //! The JSON text of the files under `config`, as Java writes it: its members and their order are
 //! those of the bodies on the wire, laid out over lines. Not here: where the files are and how they
-//! are replaced (the store).
+//! are replaced (the store). Numbers in a list stay on one line, as Java's `int[]` do.
 
 use serde::Serialize;
 
@@ -29,6 +29,11 @@ fn lay_out(compact: &str) -> String {
                 out.push(c);
                 if let Some(end) = chars.next_if(|next| matches!(next, '}' | ']')) {
                     out.push(end);
+                } else if c == '[' && chars.peek().is_some_and(|c| matches!(c, '0'..='9' | '-')) {
+                    while let Some(number) = chars.next_if(|next| *next != ']') {
+                        out.push(number);
+                    }
+                    out.extend(chars.next());
                 } else {
                     depth += 1;
                     line(&mut out, depth);
@@ -58,9 +63,9 @@ mod tests {
 
     #[test]
     fn only_what_stands_outside_of_strings_is_moved() {
-        let compact = r#"{"a{\"":{0:1,1:[]},"b":["x,y","\\"],"c":{}}"#;
+        let compact = r#"{"a{\"":{0:1,1:[]},"b":["x,y","\\"],"c":{},"d":[1,-2]}"#;
         let expected = "{\n\t\"a{\\\"\":{\n\t\t0:1,\n\t\t1:[]\n\t},\n\t\"b\":[\n\t\t\"x,y\",\n\t\t\
-                        \"\\\\\"\n\t],\n\t\"c\":{}\n}";
+                        \"\\\\\"\n\t],\n\t\"c\":{},\n\t\"d\":[1,-2]\n}";
         assert_eq!(lay_out(compact), expected);
     }
 }

@@ -3,6 +3,7 @@
 use crate::broker::Broker;
 use crate::flush::{Arrival, Unanswered};
 use crate::handlers::pull;
+use crate::hold::Seen;
 use crate::put::{self, Sender};
 use message::{hash, properties, property};
 use std::time::Duration;
@@ -50,6 +51,7 @@ impl Broker {
     }
 
     fn arrive(&self, append: &Append, stored: &Appended, now_ms: i64) {
+        let filters = self.settings().broker.enable_property_filter;
         for (draft, queue_offset) in append.drafts.as_slice().iter().zip(stored.queue_offset..) {
             let tag = properties::find(&draft.properties, property::TAGS);
             let arrival = Arrival {
@@ -57,6 +59,7 @@ impl Broker {
                 queue_id: draft.queue_id,
                 queue_offset,
                 tags_code: tag.map_or(0, |tag| i64::from(hash::java_hash(tag))),
+                properties: filters.then(|| draft.properties.clone()),
             };
             if self.flushes_first() {
                 self.unflushed.0.lock().arrive(stored.log_end(), arrival);
@@ -70,8 +73,9 @@ impl Broker {
     }
 
     fn arrived(&self, arrival: &Arrival, now_ms: i64) {
-        let Arrival { topic, queue_id, queue_offset, tags_code } = arrival;
-        for held in self.holds.arrived(topic, *queue_id, *queue_offset, Some(*tags_code)) {
+        let Arrival { topic, queue_id, queue_offset, tags_code, properties } = arrival;
+        let message = Seen { tags_code: *tags_code, properties: properties.as_deref() };
+        for held in self.holds.arrived(topic, *queue_id, *queue_offset, Some(message)) {
             pull::resume(self, held, now_ms);
         }
     }

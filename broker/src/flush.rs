@@ -1,6 +1,7 @@
 //! What waits for the flush of `SYNC_FLUSH`: answers to senders, and messages that consumers must
 //! not see before (Java: `GroupCommitService`). One flush serves all that came before it.
 
+use bytes::Bytes;
 use message::Str;
 use remoting::codes::ResponseCode;
 use remoting::reply::{Answer, Asker};
@@ -17,6 +18,8 @@ pub struct Arrival {
     pub queue_offset: i64,
     /// The hash of its tag.
     pub tags_code: i64,
+    /// Its encoded properties, if a consumer may look at them.
+    pub properties: Option<Bytes>,
 }
 
 /// An answer that waits.
@@ -127,7 +130,7 @@ mod tests {
     }
 
     fn arrival(queue_offset: i64) -> Arrival {
-        Arrival { topic: "t".into(), queue_id: 0, queue_offset, tags_code: 0 }
+        Arrival { topic: "t".into(), queue_id: 0, queue_offset, tags_code: 0, properties: None }
     }
 
     #[test]

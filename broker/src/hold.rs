@@ -4,6 +4,7 @@
 //! once; nothing is scanned. What is done with a pull that was taken out is
 //! [`crate::handlers::pull`]'s business, and so is answering; time is an argument.
 
+use crate::selection::Selection;
 use message::Str;
 use parking_lot::Mutex;
 use std::collections::hash_map::Entry;
@@ -19,8 +20,22 @@ pub trait Waiting {
     fn offset(&self) -> i64;
     /// The tags codes that it wants, by their low 32 bits as Java compares them; `None` wants all.
     fn codes(&self) -> Option<&[i32]>;
+    /// Who decides by a message's properties whether it is waited for; `None` wants any that has
+    /// one of the codes.
+    fn judge(&self) -> Option<Selection> {
+        None
+    }
     /// The connection that it came over.
     fn peer_id(&self) -> u64;
+}
+
+/// What is known of a message that came.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The hash of its tag.
+    pub tags_code: i64,
+    /// Its encoded properties; without them whoever would judge by them is taken out.
+    pub properties: Option<&'a [u8]>,
 }
 
 /// Held pulls, by topic and queue.
@@ -92,14 +107,14 @@ impl<W: Waiting> Holds<W> {
         Ok(())
     }
 
-    /// Takes out those that a message at `offset` with `tags_code` was waited for by; `None` as the
-    /// tags code takes out all that wait for this offset or an earlier one.
+    /// Takes out those that a message at `offset` was waited for by; `None` takes out all that wait
+    /// for this offset or an earlier one.
     pub fn arrived(
         &self,
         topic: &str,
         queue_id: i32,
         offset: i64,
-        tags_code: Option<i64>,
+        message: Option<Seen<'_>>,
     ) -> Vec<W> {
         if self.is_empty() {
             return Vec::new();
@@ -109,14 +124,29 @@ impl<W: Waiting> Holds<W> {
             return Vec::new();
         };
         let mut ids: Vec<u64> = queue.all.iter().copied().collect();
-        match tags_code {
-            Some(code) => ids.extend(queue.by_code.get(&(code as i32)).into_iter().flatten()),
+        match message {
+            Some(Seen { tags_code, .. }) => {
+                ids.extend(queue.by_code.get(&(tags_code as i32)).into_iter().flatten());
+            }
             None => ids.extend(queue.by_code.values().flatten()),
         }
         ids.sort_unstable();
         ids.dedup();
         ids.retain(|id| table.held.get(id).is_some_and(|held| offset >= held.waiting.offset()));
-        self.take(&mut table, ids)
+        let Some(properties) = message.and_then(|message| message.properties) else {
+            return self.take(&mut table, ids);
+        };
+        let judges: Vec<(u64, Selection)> =
+            ids.iter().filter_map(|id| Some((*id, table.held.get(id)?.waiting.judge()?))).collect();
+        if judges.is_empty() {
+            return self.take(&mut table, ids);
+        }
+        // Judging takes its time: the others need not wait for it.
+        drop(table);
+        let unwanted = judges.into_iter().filter(|(_, judge)| !judge.wants_properties(properties));
+        let unwanted: HashSet<u64> = unwanted.map(|(id, _)| id).collect();
+        ids.retain(|id| !unwanted.contains(id));
+        self.take(&mut self.table.lock(), ids)
     }
 
     /// Takes out those whose time is up.
@@ -219,6 +249,10 @@ mod tests {
         }
     }
 
+    fn seen(tags_code: i64) -> Option<Seen<'static>> {
+        Some(Seen { tags_code, properties: None })
+    }
+
     fn holds() -> Holds<At> {
         let holds = Holds::default();
         for (queue_id, deadline_ms, at) in
@@ -232,10 +266,10 @@ mod tests {
     #[test]
     fn a_message_takes_out_who_waited_for_it() {
         let holds = holds();
-        assert_eq!(holds.arrived("t", 0, 4, Some(1)), []);
-        assert_eq!(holds.arrived("t", 0, 5, Some(2)), []);
-        assert_eq!(holds.arrived("u", 0, 9, Some(1)), []);
-        assert_eq!(holds.arrived("t", 0, 5, Some(1)), [At(5, [1])]);
+        assert_eq!(holds.arrived("t", 0, 4, seen(1)), []);
+        assert_eq!(holds.arrived("t", 0, 5, seen(2)), []);
+        assert_eq!(holds.arrived("u", 0, 9, seen(1)), []);
+        assert_eq!(holds.arrived("t", 0, 5, seen(1)), [At(5, [1])]);
         assert_eq!(holds.arrived("t", 1, 8, None), [At(5, [1])]);
         assert_eq!(holds.len(), 1);
         assert_eq!(holds.drain(), [At(6, [1])]);
@@ -257,8 +291,45 @@ mod tests {
         holds.hold(&"t".into(), 0, 90, At(7, [0])).unwrap();
         holds.forget(1);
         assert_eq!(holds.len(), 1);
-        assert_eq!(holds.arrived("t", 0, 7, Some(99)), [At(7, [0])]);
+        assert_eq!(holds.arrived("t", 0, 7, seen(99)), [At(7, [0])]);
         let table = holds.table.lock();
         assert!(table.peers.is_empty() && table.queues.is_empty() && table.deadlines.is_empty());
+    }
+
+    /// Waits for messages of which an expression is true.
+    struct Judging(Selection);
+
+    impl Waiting for Judging {
+        fn offset(&self) -> i64 {
+            5
+        }
+        fn codes(&self) -> Option<&[i32]> {
+            None
+        }
+        fn judge(&self) -> Option<Selection> {
+            Some(self.0.clone())
+        }
+        fn peer_id(&self) -> u64 {
+            1
+        }
+    }
+
+    #[test]
+    fn an_expression_leaves_who_does_not_want_the_message() {
+        let holds = Holds::default();
+        for source in ["a = 1", "a = 2"] {
+            let expression = filter::Expression::compile(source).unwrap().into();
+            let waiting = Judging(Selection::Expression(expression));
+            assert!(holds.hold(&"t".into(), 0, 100, waiting).is_ok());
+        }
+        let arrived = |offset, properties| {
+            let message = Seen { tags_code: 0, properties };
+            holds.arrived("t", 0, offset, Some(message)).len()
+        };
+        assert_eq!(arrived(5, Some(&b"a\x013\x02"[..])), 0);
+        assert_eq!(arrived(4, Some(&b"a\x011\x02"[..])), 0);
+        assert_eq!(arrived(5, Some(&b"a\x011\x02"[..])), 1);
+        assert_eq!(arrived(5, None), 1, "nothing is known of it");
+        assert!(holds.is_empty());
     }
 }

@@ -6,6 +6,7 @@ use crate::carried::Carried;
 use crate::clients::Clients;
 use crate::config_texts::has_mark;
 use crate::delay::Delays;
+use crate::filters::{self, Filters};
 use crate::groups::Groups;
 use crate::mending;
 use crate::offsets::Offsets;
@@ -13,6 +14,7 @@ use crate::order::Locks;
 use crate::saved::Saved;
 use crate::stats::Stats;
 use crate::topics::{Own, Topics};
+use filter::Bloom;
 use message::ids::UniqueIds;
 use message::{names, properties, property};
 use parking_lot::{Mutex, RwLock};
@@ -80,8 +82,7 @@ impl Broker {
         mending::check_offsets(&offsets, &store, from);
         let has_offsets = from != ConfigOrigin::Missing;
         let delays = load_delays(files, &store);
-        let request_modes = RequestModes::default();
-        files.load("messageRequestMode.json", |text| request_modes.load(text).ok());
+        let request_modes = load_request_modes(files);
         let ip = identity.store_host.ip();
         let pid = u16::try_from(surroundings.pid & 0xffff).unwrap_or(0);
         let saved_offsets = AtomicU64::new(offsets_saved);
@@ -92,6 +93,7 @@ impl Broker {
             offsets,
             clients: Clients::default(),
             carried: Carried::default(),
+            filters: load_filters(store.config(), &settings, now)?,
             locks: Locks::default(),
             request_modes,
             holds: Default::default(),
@@ -134,9 +136,10 @@ impl Broker {
         }
     }
 
-    /// What is looked after every ten seconds: silent clients.
+    /// What is looked after every ten seconds: silent clients, and the filters of groups.
     pub fn slow_tick(&self, now_ms: i64) {
         let settings = self.settings();
+        self.save_filters(now_ms);
         self.carried.expire(settings.broker.subscription_expired_timeout, now_ms);
         let expired = self.clients.expire(settings.broker.channel_expired_timeout, now_ms);
         for peer in expired.close {
@@ -145,12 +148,22 @@ impl Broker {
         self.notify_changed(expired.changed);
     }
 
+    fn save_filters(&self, now_ms: i64) {
+        let keep_ms = self.settings().broker.filter_data_clean_time_span;
+        let is_there = |group: &str| self.clients.consumers(group).is_some();
+        let text = self.filters.tick(is_there, keep_ms, now_ms);
+        if text.is_some_and(|text| !self.save(filters::FILE, &text)) {
+            self.filters.set_changed();
+        }
+    }
+
     /// Ends: everything saved and durable, `abort` removed.
     ///
     /// # Errors
     /// When the store could not be closed cleanly.
     pub fn close(&self, now_ms: i64) -> Result<(), String> {
         self.save_changed(now_ms);
+        self.save_filters(now_ms);
         self.save_due(i64::MAX);
         self.store.close().map_err(|error| error.to_string())
     }
@@ -186,6 +199,27 @@ fn load_delays(files: &ConfigFiles, store: &Store) -> Option<Delays> {
         );
     }
     delays
+}
+
+/// How groups are to fetch.
+fn load_request_modes(files: &ConfigFiles) -> RequestModes {
+    let modes = RequestModes::default();
+    files.load("messageRequestMode.json", |text| modes.load(text).ok());
+    modes
+}
+
+/// The SQL92 filters that groups had.
+fn load_filters(
+    files: &ConfigFiles,
+    settings: &BrokerSettings,
+    now: i64,
+) -> Result<Filters, String> {
+    let broker = &settings.broker;
+    let bloom =
+        Bloom::new(broker.max_error_rate_of_bloom_filter, broker.expect_consumer_num_use_filter);
+    let filters = Filters::new(bloom.map_err(|error| error.to_string())?);
+    files.load(filters::FILE, |text| filters.load(text, now).ok());
+    Ok(filters)
 }
 
 fn own_topics(settings: &BrokerSettings) -> Own {

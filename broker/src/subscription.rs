@@ -1,7 +1,9 @@
-//! A subscription from its expression (Java: `FilterAPI.build`).
+//! A subscription from its expression (Java: `FilterAPI.build`), and which kinds are taken.
 
 use message::{Str, hash};
 use remoting::body::heartbeat::{SUB_ALL, SubscriptionData, TAG};
+use remoting::codes::ResponseCode;
+use remoting::reply::Refusal;
 
 /// Between the tags of an expression.
 const OR: &str = "||";
@@ -29,6 +31,22 @@ pub fn build(topic: &Str, expression: &str, kind: &str) -> Option<SubscriptionDa
     }
     let code_set = tags_set.iter().map(|tag| hash::java_hash(tag)).collect();
     Some(SubscriptionData { sub_string: Some(expression.into()), tags_set, code_set, ..base })
+}
+
+/// Whether filters of this kind are taken at all: those by tags, and in SQL92 where it is switched
+/// on (`enablePropertyFilter`).
+///
+/// # Errors
+/// The refusal of the others.
+pub fn check_kind(kind: Option<&str>, is_class: bool, sql: bool) -> Result<(), Refusal> {
+    let kind = kind.unwrap_or_default();
+    let refused = match () {
+        () if is_class => "a class: filter by tags, or in SQL92",
+        () if kind.is_empty() || kind == TAG || sql => return Ok(()),
+        () => kind,
+    };
+    let remark = format!("The broker does not support consumer to filter message by {refused}");
+    Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Which scenarios there are and how they may be run.
 
 /// What the broker of clients and mqadmin is started with: half messages are checked soon, and
-/// given up soon.
-pub const SETTINGS: &str = "transactionTimeOut=2000\ntransactionCheckInterval=1000\n\
-                            transactionCheckMax=3\ntransactionOpBatchInterval=100\n";
+/// given up soon; filters in SQL92 are allowed.
+pub const SETTINGS: &str = "enablePropertyFilter=true\ntransactionTimeOut=2000\n\
+                            transactionCheckInterval=1000\ntransactionCheckMax=3\n\
+                            transactionOpBatchInterval=100\n";
 
 /// Scenarios that share a cluster with others at the same time, the slowest first.
 pub const TOGETHER: &[&str] = &[
@@ -27,6 +28,12 @@ pub const TOGETHER: &[&str] = &[
     "compressed-zstd",
     "topic-auto-create",
     "tags",
+    "sql-push",
+    "sql-pull",
+    "sql-pull-held",
+    "sql-lite-pull",
+    "sql-retry",
+    "sql-refused",
     "broadcast",
     "delay-level-1",
     "pull",

@@ -81,6 +81,17 @@ settings! {
         server_load_balancer_enable: bool = true, live;
         /// A connection without a heartbeat for this long is taken out of its groups (ms).
         channel_expired_timeout: i64 = 120_000 => 1_000..=i64::MAX;
+        /// Whether consumers may filter messages in SQL92.
+        enable_property_filter: bool = false, live;
+        /// Whether a retried message is filtered by what its group wants of the topic it came from.
+        filter_support_retry: bool = false, live;
+        /// Groups with SQL92 filters that a topic is expected to have; with the next key it shapes
+        /// what `consumerFilter.json` keeps of each group.
+        expect_consumer_num_use_filter: i32 = 32 => 1..=1_000_000;
+        /// How many of a hundred messages may seem wanted by a group that does not want them.
+        max_error_rate_of_bloom_filter: i32 = 20 => 1..=99;
+        /// How long the SQL92 filter of a group without members is kept (ms).
+        filter_data_clean_time_span: i64 = 86_400_000 => 0..=i64::MAX, live;
         /// How long operators are shown a subscription that came with a pull (ms).
         subscription_expired_timeout: i64 = 600_000 => 0..=i64::MAX;
 

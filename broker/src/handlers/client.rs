@@ -6,6 +6,7 @@ use crate::broker::Broker;
 use crate::clients::{Client, Habit, Membership};
 use crate::put::Effect;
 use crate::topics::{self, UNIT_SUB};
+use crate::{filters, subscription};
 use message::{Str, names};
 use remoting::body::client::GetConsumerListByGroupResponseBody;
 use remoting::body::heartbeat::{
@@ -44,6 +45,9 @@ pub fn heartbeat(
         let Some(group) = broker.group(&consumer.group_name, call.now_ms) else { continue };
         new_topic |= ensure_retry_topic(broker, &consumer, group.retry_queue_nums, call.now_ms);
         let subscriptions = std::mem::take(&mut consumer.subscription_data_set);
+        if !(is_v2 && data.without_sub) {
+            broker.filters.register(&consumer.group_name, &subscriptions, call.now_ms);
+        }
         let membership = Membership {
             group: &consumer.group_name,
             habit: habit(&consumer),
@@ -104,19 +108,26 @@ pub fn consumer_ids(
 
 /// Code 46: whether a consumer's filter would be understood. Filters by tags always are, and so is
 /// no filter at all.
-pub fn check_filter(_: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+pub fn check_filter(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
     if call.command.body.is_empty() {
         return Ok(Answer::success());
     }
     let asked: CheckClientRequestBody = body(call)?;
-    let kind = asked.subscription_data.and_then(|asked| asked.expression_type);
-    match kind {
-        Some(kind) if !kind.is_empty() && kind != TAG => {
-            let remark =
-                format!("The broker does not support consumer to filter message by {kind}");
-            Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark))
+    let Some(wanted) = asked.subscription_data else { return Ok(Answer::success()) };
+    let (kind, sql) = (wanted.expression_type.as_deref(), broker.settings());
+    let sql = sql.broker.enable_property_filter;
+    subscription::check_kind(kind, wanted.class_filter_mode, sql)?;
+    let kind = kind.unwrap_or_default();
+    if kind.is_empty() || kind == TAG {
+        return Ok(Answer::success());
+    }
+    let source = wanted.sub_string.as_deref().unwrap_or_default();
+    match filters::compile(kind, source) {
+        Ok(_) => Ok(Answer::success()),
+        Err(error) => {
+            let remark = format!("the filter is no expression: {error}");
+            Err(Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark))
         }
-        _ => Ok(Answer::success()),
     }
 }
 

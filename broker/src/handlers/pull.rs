@@ -8,12 +8,13 @@
 use crate::broker::Broker;
 use crate::hold::Waiting;
 use crate::put::Effect;
+use crate::selection::Selection;
 use crate::stats::Pulled;
 use crate::subscription;
 use crate::topics::PERM_READ;
-use message::{Str, record};
+use message::{Str, names, record};
 use remoting::body::group::SubscriptionGroupConfig;
-use remoting::body::heartbeat::{SUB_ALL, SubscriptionData, TAG};
+use remoting::body::heartbeat::{SubscriptionData, TAG};
 use remoting::body::topic::TopicConfig;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::headers::base::TopicFields;
@@ -22,7 +23,7 @@ use remoting::reply::{Answer, Asker, Refusal, Reply};
 use remoting::router::Call;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use store::{Filter, Limits, Position, ReadStatus};
+use store::{Limits, Position, ReadStatus};
 
 /// `sysFlag` of a pull: `commitOffset` counts.
 const COMMIT: i32 = 1;
@@ -30,6 +31,8 @@ const COMMIT: i32 = 1;
 const SUSPEND: i32 = 2;
 /// `sysFlag` of a pull: it carries its subscription.
 const SUBSCRIPTION: i32 = 4;
+/// `sysFlag` of a pull: a class filters.
+const CLASS_FILTER: i32 = 8;
 /// The longest that a pull is held, whatever the client asks for, in milliseconds.
 const HOLD_LIMIT_MS: i64 = 600_000;
 
@@ -49,7 +52,7 @@ pub struct HeldPull {
     asker: Asker,
     code: RequestCode,
     header: PullMessageRequestHeader,
-    tags: Tags,
+    selection: Selection,
 }
 
 impl Waiting for HeldPull {
@@ -58,10 +61,14 @@ impl Waiting for HeldPull {
     }
 
     fn codes(&self) -> Option<&[i32]> {
-        match &self.tags {
-            Tags::All => None,
-            Tags::Codes(codes) => Some(codes),
+        match &self.selection {
+            Selection::Tags(codes) => Some(codes),
+            _ => None,
         }
+    }
+
+    fn judge(&self) -> Option<Selection> {
+        self.selection.needs_properties().then(|| self.selection.clone())
     }
 
     fn peer_id(&self) -> u64 {
@@ -69,41 +76,11 @@ impl Waiting for HeldPull {
     }
 }
 
-/// Which tags a subscription wants, by hash; the client looks at the tags themselves.
-#[derive(Clone, Debug)]
-enum Tags {
-    All,
-    Codes(Vec<i32>),
-}
-
-impl Tags {
-    fn of(subscription: &SubscriptionData) -> Self {
-        if subscription.sub_string.as_deref() == Some(SUB_ALL) {
-            return Self::All;
-        }
-        Self::Codes(subscription.code_set.iter().copied().collect())
-    }
-
-    fn wants(&self, tags_code: i64) -> bool {
-        match self {
-            Self::All => true,
-            // Java compares the low 32 bits.
-            Self::Codes(codes) => codes.contains(&(tags_code as i32)),
-        }
-    }
-}
-
-impl Filter for Tags {
-    fn wants_tags_code(&self, tags_code: i64) -> bool {
-        self.wants(tags_code)
-    }
-}
-
 /// What a pull may read, once it was checked.
 struct Checked {
     group: Arc<SubscriptionGroupConfig>,
     topic: Arc<TopicConfig>,
-    tags: Tags,
+    selection: Selection,
 }
 
 /// Codes 11 and 361.
@@ -129,7 +106,7 @@ pub fn pull(
     };
     let header = kept(header, &checked);
     let (topic, queue_id, offset) = (header.topic.clone(), header.queue_id, header.queue_offset);
-    let held = HeldPull { asker: call.later(), code, header, tags: checked.tags };
+    let held = HeldPull { asker: call.later(), code, header, selection: checked.selection };
     if broker.holds.hold(&topic, queue_id, call.now_ms + wait_ms, held).is_err() {
         return Ok(Reply::Answer(answer));
     }
@@ -214,7 +191,7 @@ fn read(
     let read = broker.store.read(
         Position { topic, queue_id, offset: header.queue_offset },
         limits,
-        &checked.tags,
+        &checked.selection,
     );
     broker.offsets.commit_pull(group, topic, queue_id, read.next_offset);
     let found = read.messages.len() as u64;
@@ -337,33 +314,60 @@ fn check(
         );
         return Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
     }
-    let subscription = match header.sys_flag & SUBSCRIPTION {
+    let (subscription, selection) = match header.sys_flag & SUBSCRIPTION {
         0 => registered(broker, header, &group)?,
         _ => carried(broker, header, now_ms)?,
     };
-    let kind = subscription.expression_type.as_deref().unwrap_or(TAG);
-    if !kind.is_empty() && kind != TAG {
-        let remark = format!("The broker does not support consumer to filter message by {kind}");
-        return Err(refuse(ResponseCode::SYSTEM_ERROR, remark));
-    }
-    Ok(Checked { group, topic, tags: Tags::of(&subscription) })
+    let is_class = subscription.class_filter_mode || header.sys_flag & CLASS_FILTER != 0;
+    let (kind, sql) =
+        (subscription.expression_type.as_deref(), settings.broker.enable_property_filter);
+    subscription::check_kind(kind, is_class, sql).map_err(|refusal| Box::new(refusal.into()))?;
+    Ok(Checked { group, topic, selection })
 }
 
-/// The subscription that came with the pull.
+/// A subscription, and what it selects.
+type Selected = (Arc<SubscriptionData>, Selection);
+
+/// The subscription that came with the pull. In Java an expression that is none lets every message
+/// pass here.
 fn carried(
     broker: &Broker,
     header: &PullMessageRequestHeader,
     now_ms: i64,
-) -> Result<Arc<SubscriptionData>, Box<Answer>> {
+) -> Result<Selected, Box<Answer>> {
     let (group, topic) = (&header.consumer_group, &header.topic);
     let text = header.subscription.as_deref().unwrap_or_default();
-    let built = match header.expression_type.as_deref().unwrap_or_default() {
-        "" | TAG => broker.carried.learn(group, topic, text, now_ms),
-        kind => subscription::build(topic, text, kind).map(Arc::new),
-    };
-    built.ok_or_else(|| {
+    let kind = header.expression_type.as_deref().unwrap_or_default();
+    let no_subscription = || {
         refuse(ResponseCode::SUBSCRIPTION_PARSE_FAILED, "parse the consumer's subscription failed")
-    })
+    };
+    if kind.is_empty() || kind == TAG {
+        let subscription =
+            broker.carried.learn(group, topic, text, now_ms).ok_or_else(no_subscription)?;
+        let selection = Selection::of_tags(&subscription);
+        return Ok((subscription, selection));
+    }
+    let built = subscription::build(topic, text, kind).ok_or_else(no_subscription)?;
+    let compiled = || broker.filters.compiled(kind, text);
+    let selection = match retried(broker, header) {
+        Some(retried) => retried,
+        // It is refused next.
+        None if !broker.settings().broker.enable_property_filter => Selection::All,
+        None => Selection::Expression(compiled().map_err(|error| {
+            let remark = format!("parse the consumer's subscription failed: {error}");
+            refuse(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark)
+        })?),
+    };
+    Ok((Arc::new(built), selection))
+}
+
+/// Where retried messages are filtered by the topics that they came from.
+fn retried(broker: &Broker, header: &PullMessageRequestHeader) -> Option<Selection> {
+    if !names::is_retry(&header.topic) || !broker.settings().broker.filter_support_retry {
+        return None;
+    }
+    let group = names::group_of(&header.topic).unwrap_or_default();
+    Some(Selection::Retried(Arc::new(broker.filters.of_group(group))))
 }
 
 /// The subscription that the group's heartbeats brought.
@@ -371,7 +375,7 @@ fn registered(
     broker: &Broker,
     header: &PullMessageRequestHeader,
     config: &SubscriptionGroupConfig,
-) -> Result<Arc<SubscriptionData>, Box<Answer>> {
+) -> Result<Selected, Box<Answer>> {
     let (name, topic) = (&header.consumer_group, &header.topic);
     let Some(consumers) = broker.clients.consumers(name) else {
         let remark = "the consumer's group info not exist";
@@ -393,5 +397,19 @@ fn registered(
         let remark = "the consumer's subscription not latest";
         return Err(refuse(ResponseCode::SUBSCRIPTION_NOT_LATEST, remark));
     }
-    Ok(subscription)
+    let kind = subscription.expression_type.as_deref().unwrap_or_default();
+    if kind.is_empty() || kind == TAG {
+        let selection = Selection::of_tags(&subscription);
+        return Ok((subscription, selection));
+    }
+    let Some(known) = broker.filters.find(name, topic) else {
+        let remark = "The broker's consumer filter data is not exist!Your expression may be wrong!";
+        return Err(refuse(ResponseCode::FILTER_DATA_NOT_EXIST, remark));
+    };
+    if known.version() < header.sub_version {
+        let remark = "the consumer's consumer filter data not latest";
+        return Err(refuse(ResponseCode::FILTER_DATA_NOT_LATEST, remark));
+    }
+    let selection = retried(broker, header).unwrap_or(Selection::Expression(known.expression));
+    Ok((subscription, selection))
 }

@@ -33,6 +33,9 @@ var scenarios = map[string]scenario{
 	"compressed-zlib":   compressed,
 
 	"tags":               tags,
+	"sql-push":           sqlPush,
+	"sql-pull-held":      sqlHeld,
+	"sql-refused":        sqlRefused,
 	"delay-level-1":      func(k *kit) { delayed(k, 1, time.Second) },
 	"delay-level-3":      func(k *kit) { delayed(k, 3, 10*time.Second) },
 	"retry-then-dlq":     retried,

@@ -27,8 +27,8 @@ unread! {
             boolean: useSingleRocksDBForAllConfigs = false;
             text: configManagerVersion = "v1";
         }
-        refused "SQL92 filters are not in this version, and a consumer would get every message" {
-            boolean: enablePropertyFilter = false, enableCalcFilterBitMap = false;
+        refused "extended consume queues are not in this version, which would hold the bits" {
+            boolean: enableCalcFilterBitMap = false;
         }
         refused "messages with a time of delivery are not in this version, so none can be \
             recalled" {
@@ -170,11 +170,6 @@ unread! {
                 syncBrokerMetadataPeriod = 5000, checkSyncStateSetPeriod = 5000,
                 syncControllerMetadataPeriod = 10000, controllerHeartBeatTimeoutMills = 10000;
             text: controllerAddr = "";
-        }
-        accepted "SQL92 filters are not in this version: there is nothing to tune" {
-            boolean: filterSupportRetry = false;
-            int: expectConsumerNumUseFilter = 32, maxErrorRateOfBloomFilter = 20;
-            long: filterDataCleanTimeSpan = 86400000;
         }
         accepted "the list of name servers is not looked up" {
             int: updateNameServerAddrPeriod = 120000;

@@ -44,8 +44,11 @@ pub fn query(
     if let Some(group) = header.consumer_group.as_deref() {
         let known = broker.subscription(group, topic);
         body.filter_data = Some(match known {
-            // What Java prints of a group that has no filter but its tags.
-            Some(_) => "null".into(),
+            // What Java prints of a group that has no filter but its tags is a null.
+            Some(_) => {
+                let filter = broker.filters.find(group, topic);
+                filter.map_or_else(|| "null".into(), |filter| filter.to_json().into())
+            }
             None => format!("{group}@{topic} is not online!").into(),
         });
         body.subscription_data = known;
