@@ -34,6 +34,9 @@ const SMALL: &str = "mappedFileSizeCommitLog=524288\nmaxMessageSize=400000\n";
 const LISTEN: &str = "bindAddress=::\n";
 const SIXTH: &str = "brokerIP1=::1\n";
 const SEALED: &str = "enabledAppendPropCRC=true\n";
+const STOPPED: &str = "store after a stop";
+const KILLED: &str = "store after kill -9";
+const HALVES_ROW: &str = "undecided transactions, there and back and there";
 const PREPARED: i32 = 4;
 const COMMIT: &str = "8";
 const ROLLBACK: &str = "12";
@@ -43,6 +46,7 @@ const ROLLBACK: &str = "12";
 /// # Errors
 /// A name server or a client does not start; what a broker does wrong is in the report.
 pub fn run(places: &Places, make: Make, only: &str, report: &mut Report) -> Result<()> {
+    run_halves(places, make, only, report);
     let releases = [Release::V550, Release::V533, Release::V498];
     let wanted = |release: &Release| name(*release, make).contains(only);
     let releases: Vec<Release> = releases.into_iter().filter(wanted).collect();
@@ -56,12 +60,64 @@ pub fn run(places: &Places, make: Make, only: &str, report: &mut Report) -> Resu
         (stopped.join(), killed)
     });
     let stopped = stopped.map_err(|_| anyhow!("the part with clean stops panicked"))?;
-    for (name, rows) in [("store after a stop", stopped?), ("store after kill -9", killed?)] {
+    for (name, rows) in [(STOPPED, stopped?), (KILLED, killed?)] {
         for (row, found, ms) in rows {
             report.add_check(name, &row, found, ms);
         }
     }
     Ok(())
+}
+
+/// The same with transactions that nobody decided about.
+fn run_halves(places: &Places, make: Make, only: &str, report: &mut Report) {
+    for (column, crash) in [(STOPPED, false), (KILLED, true)] {
+        if HALVES_ROW.contains(only) {
+            let since = Instant::now();
+            let found = halves(places, make, crash).map_err(|error| format!("{error:#}"));
+            let ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+            say(&format!("{HALVES_ROW}, {column}: {ms} ms, {found:?}"));
+            report.add_check(column, HALVES_ROW, found, ms);
+        }
+    }
+}
+
+/// What a half message and its check take in the play with undecided ones.
+const HALVES: &str = "transactionTimeOut=2000\ntransactionCheckInterval=1000\n\
+                      transactionCheckMax=1000\ntransactionOpBatchInterval=100\n\
+                      flushConsumerOffsetInterval=500\n";
+
+/// Each broker decides with a stock producer about the half messages that the other left, some of
+/// them checked before, and leaves some of its own.
+fn halves(places: &Places, make: Make, crash: bool) -> Result<String> {
+    let stock = Make::Java(Release::V550);
+    let directory = places.fresh(if crash { "halves-killed" } else { "halves-stopped" })?;
+    let mut cluster = Cluster::prepare(places, make, stock, &directory)?;
+    cluster.broker.set(HALVES);
+    let mut crew = Crew::start(places, &[Kind::Java(Release::V550)], &cluster)?;
+    let mut notes = Vec::new();
+    for (leg, now) in [stock, make, stock, make].into_iter().enumerate() {
+        cluster.broker.become_another(places, now)?;
+        cluster.broker.start()?;
+        let mut orders = vec![("halves-write", leg)];
+        if leg > 0 {
+            orders.insert(0, ("halves-read", leg - 1));
+        }
+        for (scenario, of) in orders {
+            let prefix = format!("halves-{crash}-{of}");
+            let outcome = crew.run_one(scenario, &prefix, &mut cluster)?;
+            let verdict = outcome.verdict;
+            ensure!(verdict == Verdict::Pass, "leg {leg}, {now}: {scenario}: {verdict:?}");
+            notes.push(outcome.notes);
+        }
+        if crash {
+            cluster.broker.kill();
+        } else {
+            cluster.broker.stop()?;
+        }
+    }
+    cluster.namesrv.stop()?;
+    notes.retain(|note| !note.is_empty());
+    Ok(notes.join(", "))
 }
 
 type Row = (String, Result<String, String>, u64);

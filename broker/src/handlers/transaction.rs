@@ -57,11 +57,15 @@ pub fn end(
     Err(failed("the end of the transaction was not stored"))
 }
 
-/// Whether it was committed long ago: what the check has passed is remembered for a while only.
+/// Whether it was committed before: what the check has passed is remembered for a while only, and
+/// a stock broker that is killed may leave two copies that do not know of each other.
 fn is_late(broker: &Broker, call: &Call<'_>, half: &Record<'_>, all: &Properties) -> bool {
     let topic = names::TRANS_HALF_TOPIC;
     let checked = broker.offsets.query(transactions::GROUP, topic, QUEUE).unwrap_or(0);
-    half.queue_offset < checked && transactions::is_committed(broker, half, all, call.now_ms)
+    let is_copy = all.contains(property::TRANSACTION_CHECK_TIMES)
+        || all.contains(property::TRANSACTION_PREPARED_QUEUE_OFFSET);
+    (is_copy || half.queue_offset < checked)
+        && transactions::is_committed(broker, half, all, call.now_ms)
 }
 
 fn commit(broker: &Broker, call: &Call<'_>, draft: Option<Draft>) -> Result<(), Refusal> {
