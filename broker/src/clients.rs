@@ -6,6 +6,7 @@
 //! changes a consumer group gets back whom to tell ([`Changed`]). Not here: configurations of
 //! groups ([`crate::groups`]), and sending anything.
 
+use contradiction::Wants;
 use message::Str;
 use parking_lot::RwLock;
 use remoting::body::heartbeat::{ConsumeFromWhere, ConsumeType, MessageModel, SubscriptionData};
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+mod contradiction;
 mod lists;
 
 /// A producer that says nothing for this long is taken out, ms (Java: `CHANNEL_EXPIRED_TIMEOUT`).
@@ -126,6 +128,8 @@ struct Groups {
 struct Member<P> {
     client: Client<P>,
     seen_ms: i64,
+    /// What it said last that it wants of the group's topics.
+    wants: Wants,
 }
 
 #[derive(Debug)]
@@ -133,6 +137,7 @@ struct Group<P> {
     members: BTreeMap<u64, Member<P>>,
     consumers: Arc<Consumers>,
     fingerprint: Option<i32>,
+    contradiction: Option<Arc<contradiction::Contradiction>>,
 }
 
 impl<P> Default for Clients<P> {
@@ -180,7 +185,11 @@ impl<P: Clone> Clients<P> {
         }
         let before = known.fingerprint.replace(membership.fingerprint);
         let moved = before.is_some_and(|before| before != membership.fingerprint);
+        let wants = membership.subscriptions.as_deref().map(Wants::of);
         let mut changed = renew(&mut known.members, client, now);
+        if known.hear(client.peer_id, wants) || changed {
+            known.look_for_contradictions(group);
+        }
         let mut wants_subscriptions = membership.fingerprint == 0 || moved;
         match membership.subscriptions {
             Some(subscriptions) => changed |= known.subscribe(subscriptions),
@@ -330,6 +339,7 @@ impl<P: Clone> State<P> {
             self.consumers.remove(group);
             return None;
         }
+        known.look_for_contradictions(group);
         known.changed(&group.into())
     }
 
@@ -355,11 +365,20 @@ impl Consumers {
 
 impl<P> Default for Group<P> {
     fn default() -> Self {
-        Self { members: BTreeMap::new(), consumers: Arc::default(), fingerprint: None }
+        let members = BTreeMap::new();
+        Self { members, consumers: Arc::default(), fingerprint: None, contradiction: None }
     }
 }
 
 impl<P: Clone> Group<P> {
+    /// Notes what a member wants; whether that is new.
+    fn hear(&mut self, peer_id: u64, said: Option<Wants>) -> bool {
+        let member = self.members.get_mut(&peer_id).zip(said);
+        member.is_some_and(|(member, said)| {
+            std::mem::replace(&mut member.wants, said) != member.wants
+        })
+    }
+
     /// Takes newer subscriptions over and drops those of other topics; whether the set of topics
     /// changed. A member that subscribes to other topics than the rest pulls the group to and fro,
     /// as in Java.
@@ -406,8 +425,13 @@ fn join(groups: &mut HashSet<Str>, group: &Str) -> bool {
 
 /// Puts a client in or renews it; whether it is new.
 fn renew<P: Clone>(members: &mut BTreeMap<u64, Member<P>>, client: &Client<P>, now: i64) -> bool {
-    let member = Member { client: client.clone(), seen_ms: now };
-    members.insert(client.peer_id, member).is_none()
+    let mut is_new = false;
+    let member = members.entry(client.peer_id).or_insert_with(|| {
+        is_new = true;
+        Member { client: client.clone(), seen_ms: now, wants: Wants::default() }
+    });
+    (member.client, member.seen_ms) = (client.clone(), now);
+    is_new
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use check::Round;
 use finished::{Finished, OffsetSet};
 use message::{Draft, Entry, Properties, Record, Str, names, property, record, sys_flag};
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use store::Append;
 
 /// The group whose offsets say how far the rounds came.
@@ -27,6 +28,8 @@ const OP_TAG: &str = "d";
 #[derive(Debug, Default)]
 pub struct Transactions {
     state: Mutex<State>,
+    asked: AtomicU64,
+    discarded: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +85,11 @@ impl Transactions {
             state.ended.insert(offset);
         });
         true
+    }
+
+    /// How often a producer was asked, and how many half messages were given up.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.asked.load(Ordering::Relaxed), self.discarded.load(Ordering::Relaxed))
     }
 
     /// It was not finished after all.

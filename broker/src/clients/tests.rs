@@ -187,3 +187,37 @@ fn a_consumer_group_is_listed_with_what_it_wants() {
     assert_eq!(&*connection.connection_set[0].client_id, "a");
     assert!(clients.consumer_connection("h").is_none());
 }
+
+#[test]
+fn members_that_want_different_messages_are_found_and_so_is_their_peace() {
+    let clients = Peers::default();
+    let want = |id, peer, tags: &[&'static str]| {
+        let subscription = SubscriptionData {
+            topic: Str::from_static("t"),
+            tags_set: tags.iter().map(|tag| Str::from_static(tag)).collect(),
+            sub_string: Some(tags.join("||").into()),
+            ..SubscriptionData::default()
+        };
+        let retry = SubscriptionData { topic: "%RETRY%g".into(), ..Default::default() };
+        let membership = Membership {
+            group: &Str::from_static("g"),
+            habit: habit(MessageModel::Clustering),
+            subscriptions: Some(vec![subscription, retry]),
+            fingerprint: 0,
+        };
+        clients.register_consumer(membership, &client(id, peer), true, 0);
+        clients.contradiction("g").map(|found| found.to_string())
+    };
+    assert_eq!(want("a", 1, &["x", "y"]), None);
+    // The same in another order is no contradiction.
+    assert_eq!(want("b", 2, &["y", "x"]), None);
+    let told = want("b", 2, &["x"]).unwrap();
+    assert!(told.contains("a wants \"x || y\" of t, b wants \"x\" of t"), "{told}");
+    assert_eq!(clients.contradicting_groups(), ["g"]);
+    beat(&clients, "c", 3, &[("u", 1)], 0);
+    clients.closed(2);
+    let told = clients.contradiction("g").unwrap().to_string();
+    assert!(told.contains("c wants nothing of t"), "{told}");
+    clients.unregister_consumer("g", 3, true);
+    assert_eq!((clients.contradiction("g"), clients.contradicting_groups().len()), (None, 0));
+}

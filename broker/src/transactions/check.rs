@@ -20,10 +20,13 @@ use remoting::command::Command;
 use remoting::headers::base::RpcFields;
 use remoting::headers::transaction::CheckTransactionStateRequestHeader;
 use settings::BrokerSettings;
+use std::sync::atomic::Ordering;
 use store::{Append, AppendError, Appended, Unit};
 
 /// Half messages that one step puts back, asks for or gives up: what bounds its writes.
 const MOVES: usize = 128;
+/// Those of them that are stored with one hold of the append lock: how long a send may wait for it.
+const AT_ONCE: usize = 16;
 /// Half messages that one step looks at.
 const LOOKS: usize = 8_192;
 /// Op messages that one step reads.
@@ -162,13 +165,20 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
         moves.push(Move { at, ask });
         at += 1;
     }
-    broker.append(&mut appends, now_ms);
+    for some in appends.chunks_mut(AT_ONCE) {
+        broker.append(some, now_ms);
+    }
     for (step, append) in moves.iter().zip(&appends) {
         match (&append.outcome, &step.ask) {
             (Ok(stored), Some(client)) => {
                 ask(broker, client, &append.drafts.as_slice()[0], stored);
             }
-            (Ok(_), None) => {}
+            (Ok(_), None) => {
+                let topic = &append.drafts.as_slice()[0].topic;
+                let is_given_up = **topic == *names::TRANS_CHECK_MAX_TIME_TOPIC;
+                let discarded = &broker.transactions.discarded;
+                discarded.fetch_add(u64::from(is_given_up), Ordering::Relaxed);
+            }
             (Err(AppendError::DiskFull | AppendError::Fenced | AppendError::Closed), _) => {
                 // It stays where it is until there is room.
                 (at, has_stopped) = (step.at, true);
@@ -290,11 +300,12 @@ impl Look<'_> {
 
     fn discard(&self, half: &Record<'_>, stored: &Bytes, all: Properties) -> Verdict {
         let wanted = topics::simple(names::TRANS_CHECK_MAX_TIME_TOPIC, 1);
-        let Some(found) = self.broker.topics.create_on_send_back(wanted, self.now_ms) else {
+        let broker = self.broker;
+        let Some(found) = broker.topics.create_on_send_back(wanted, self.now_ms) else {
             return Verdict::Back(again(half, stored, all));
         };
         if found.changed {
-            self.broker.topics_changed(None);
+            broker.topics_changed(None);
         }
         let unique = all.get(property::UNIQ_KEY).unwrap_or_default();
         let topic = all.get(property::REAL_TOPIC).unwrap_or_default();
@@ -341,4 +352,5 @@ fn ask(broker: &Broker, client: &Client, half: &Draft, stored: &Appended) {
     shown.encode(placement, &mut body);
     let command = Command::request(RequestCode::CHECK_TRANSACTION_STATE).with_header(&header);
     client.peer.send(&command.with_body(body).oneway());
+    broker.transactions.asked.fetch_add(1, Ordering::Relaxed);
 }

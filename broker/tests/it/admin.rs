@@ -227,7 +227,8 @@ const RUNTIME_KEYS: &str = "EndTransactionQueueSize EndTransactionThreadPoolQueu
     bootTimestamp brokerActive brokerVersionDesc commitLogDirCapacity commitLogDiskRatio \
     commitLogMaxOffset commitLogMinOffset consumeQueueDiskRatio dispatchBehindBytes \
     dispatchMaxBuffer earliestMessageTimeStamp getFoundTps getMessageEntireTimeMax getMissTps \
-    getTotalTps getTransferedTps getTransferredTps litePullThreadPoolQueueCapacity \
+    getTotalTps getTransferedTps getTransferredTps halfMessageChecksSent halfMessagesDiscarded \
+    halfMessagesNotPassed litePullThreadPoolQueueCapacity \
     litePullThreadPoolQueueHeadWaitTimeMills litePullThreadPoolQueueSize \
     msgGetTotalTodayMorning msgGetTotalTodayNow msgGetTotalYesterdayMorning \
     msgPutTotalTodayMorning msgPutTotalTodayNow msgPutTotalYesterdayMorning \

@@ -21,7 +21,11 @@ pub fn consumers(
         let remark = format!("the consumer group[{group}] not online");
         Refusal::new(ResponseCode::CONSUMER_NOT_ONLINE, remark)
     })?;
-    Ok(json(&known))
+    let answer = json(&known);
+    Ok(match broker.clients.contradiction(group) {
+        Some(found) => answer.with_remark(found.to_string()),
+        None => answer,
+    })
 }
 
 /// Code 204: the members of a producer group.

@@ -4,7 +4,7 @@
 
 use super::{failed, json};
 use crate::broker::Broker;
-use crate::readiness;
+use crate::{readiness, transactions};
 use message::{Str, names};
 use remoting::body::controller::HARuntimeInfo;
 use remoting::body::table::KVTable;
@@ -33,6 +33,7 @@ pub fn info(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal>
     add_store(broker, &mut table);
     add_delays(broker, &mut table);
     add_queues(&mut table);
+    add_groups(broker, &mut table);
     let identity = &broker.identity;
     table.put("bootTimestamp", identity.boot_ms);
     table.put("runtime", run_time(call.now_ms - identity.boot_ms));
@@ -139,6 +140,21 @@ fn add_delays(broker: &Broker, table: &mut Table) {
     }
     for key in ["timerEnqueueTps", "timerDequeueTps"] {
         table.put(key, "0.0");
+    }
+}
+
+/// Keys of our own: half messages, and groups that lose messages to themselves.
+fn add_groups(broker: &Broker, table: &mut Table) {
+    let (half, group) = (names::TRANS_HALF_TOPIC, transactions::GROUP);
+    let end = broker.store.max_offset(half, transactions::QUEUE);
+    let at = broker.offsets.query(group, half, transactions::QUEUE).unwrap_or(0);
+    let (asked, discarded) = broker.transactions.counts();
+    table.put("halfMessagesNotPassed", (end - at).max(0));
+    table.put("halfMessageChecksSent", asked);
+    table.put("halfMessagesDiscarded", discarded);
+    let contradicting = broker.clients.contradicting_groups();
+    if !contradicting.is_empty() {
+        table.put("contradictingGroups", contradicting.join(" "));
     }
 }
 

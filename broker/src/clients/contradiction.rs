@@ -1,0 +1,97 @@
+//! Members of one group that want different messages: each then gets queues whose messages the
+//! others filter by their own wish, and messages are passed over for good. Java says nothing; here
+//! it is found at the heartbeat, told in the log, and shown to operators (203, 28).
+
+use super::{Clients, Group, Member};
+use message::{Str, names};
+use remoting::body::heartbeat::SubscriptionData;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Groups that are named at most, to keep an answer short.
+const NAMED: usize = 20;
+
+/// What a member wants: an expression for each topic, whatever the order of its tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wants(BTreeMap<Str, String>);
+
+impl Wants {
+    /// What a heartbeat says. A group's retry topic is everybody's.
+    pub(super) fn of(said: &[SubscriptionData]) -> Self {
+        let said = said.iter().filter(|said| !names::is_retry(&said.topic));
+        Self(said.map(|said| (said.topic.clone(), expression(said))).collect())
+    }
+}
+
+fn expression(said: &SubscriptionData) -> String {
+    if said.tags_set.is_empty() {
+        return said.sub_string.as_deref().unwrap_or_default().to_owned();
+    }
+    let tags: Vec<&str> = said.tags_set.iter().map(|tag| &**tag).collect();
+    tags.join(" || ")
+}
+
+/// Two members of a group that want different messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contradiction {
+    topic: Str,
+    members: [(Str, Option<String>); 2],
+}
+
+impl fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "subscriptions contradict each other: ")?;
+        for (place, (id, wants)) in self.members.iter().enumerate() {
+            let and = if place > 0 { ", " } else { "" };
+            match wants {
+                Some(wants) => write!(f, "{and}{id} wants {wants:?} of {}", self.topic)?,
+                None => write!(f, "{and}{id} wants nothing of {}", self.topic)?,
+            }
+        }
+        write!(f, "; messages that only one of them wants are lost to the group")
+    }
+}
+
+/// The first contradiction among members; those that want nothing yet contradict nobody.
+fn find<P>(members: &BTreeMap<u64, Member<P>>) -> Option<Contradiction> {
+    let mut all = members.values().filter(|member| !member.wants.0.is_empty());
+    let first = all.next()?;
+    let other = all.find(|other| other.wants != first.wants)?;
+    let (left, right) = (&first.wants.0, &other.wants.0);
+    let topic = left.keys().chain(right.keys()).find(|t| left.get(*t) != right.get(*t))?;
+    let told = |member: &Member<P>| (member.client.id.clone(), member.wants.0.get(topic).cloned());
+    Some(Contradiction { topic: topic.clone(), members: [told(first), told(other)] })
+}
+
+impl<P> Group<P> {
+    /// Looks again, as a member came, went or changed its mind; tells the log what is new.
+    pub(super) fn look_for_contradictions(&mut self, name: &str) {
+        let found = find(&self.members).map(Arc::new);
+        if found == self.contradiction {
+            return;
+        }
+        match &found {
+            Some(found) => tracing::warn!(group = name, "{found}"),
+            None => tracing::info!(group = name, "subscriptions agree again"),
+        }
+        self.contradiction = found;
+    }
+}
+
+impl<P: Clone> Clients<P> {
+    /// What the members of a group contradict each other in.
+    pub fn contradiction(&self, group: &str) -> Option<Arc<Contradiction>> {
+        self.state.read().consumers.get(group)?.contradiction.clone()
+    }
+
+    /// The groups whose members contradict each other, the first few by name.
+    pub fn contradicting_groups(&self) -> Vec<Str> {
+        let state = self.state.read();
+        let with = state.consumers.iter().filter(|(_, group)| group.contradiction.is_some());
+        let mut names: Vec<Str> = with.map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        names.truncate(NAMED);
+        names
+    }
+}
