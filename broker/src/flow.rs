@@ -1,7 +1,7 @@
 //! What happens around an append: waiting for the flush, and telling the consumers that wait.
 
 use crate::broker::Broker;
-use crate::flush::{Arrival, Unanswered};
+use crate::flush::{Arrival, Unanswered, Unflushed};
 use crate::handlers::pull;
 use crate::hold::Seen;
 use crate::put::{self, Sender};
@@ -67,7 +67,11 @@ impl Broker {
                 self.arrived(&arrival, now_ms);
             }
         }
-        if self.flushes_first() {
+        self.wake_flusher_for_enough(&self.unflushed.0.lock());
+    }
+
+    fn wake_flusher_for_enough(&self, unflushed: &Unflushed) {
+        if self.flushes_first() && unflushed.is_enough() {
             self.unflushed.1.notify_one();
         }
     }
@@ -100,7 +104,7 @@ impl Broker {
             return;
         }
         unflushed.wait(log_end, unanswered);
-        self.unflushed.1.notify_one();
+        self.wake_flusher_for_enough(&unflushed);
     }
 
     /// The store failed: whoever waits for a flush is refused, and so is everybody who comes now.
@@ -121,15 +125,30 @@ impl Broker {
         !unflushed.is_empty()
     }
 
+    /// Waits until `count` answers wait for a flush together, or for so long.
+    pub fn gather_unflushed(&self, count: usize, time: Duration) {
+        let (unflushed, rung) = &self.unflushed;
+        let mut unflushed = unflushed.lock();
+        unflushed.wanted = count;
+        rung.wait_while_for(&mut unflushed, |unflushed| !unflushed.is_enough(), time);
+        unflushed.wanted = 0;
+    }
+
     /// Wakes the flusher, because the broker stops.
     pub fn wake_flusher(&self) {
         self.unflushed.0.lock().stopping = true;
         self.unflushed.1.notify_all();
     }
 
-    /// The log is durable up to here: answers what waited for that, and tells consumers.
-    pub fn flushed(&self, flushed_to: i64, now_ms: i64) {
-        let (arrivals, answers) = self.unflushed.0.lock().flushed(flushed_to);
+    /// The log is durable up to here: answers what waited for that, tells consumers, and gives how
+    /// many had an answer to wait for, those included that wait on.
+    pub fn flushed(&self, flushed_to: i64, now_ms: i64) -> usize {
+        let (arrivals, answers, waiting) = {
+            let mut unflushed = self.unflushed.0.lock();
+            let (arrivals, answers) = unflushed.flushed(flushed_to);
+            (arrivals, answers, unflushed.waiting())
+        };
+        let all = answers.len() + waiting;
         for Unanswered { asker, answer, begun_ms, .. } in answers {
             self.stats.append_took(1, now_ms - begun_ms);
             asker.answer(answer);
@@ -137,6 +156,7 @@ impl Broker {
         for arrival in arrivals {
             self.arrived(&arrival, now_ms);
         }
+        all
     }
 
     /// Answers the pulls that wait at this queue: something about it is new, though no message.

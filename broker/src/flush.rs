@@ -40,6 +40,8 @@ pub struct Unanswered {
 pub struct Unflushed {
     arrivals: VecDeque<(i64, Arrival)>,
     answers: VecDeque<(i64, Unanswered)>,
+    /// So many answers the flusher waits for to come together; 0 when anything is worth a flush.
+    pub wanted: usize,
     /// The broker stops: nobody sleeps on this any more.
     pub stopping: bool,
     /// The store failed: nothing becomes durable any more.
@@ -60,6 +62,20 @@ impl Unflushed {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.arrivals.is_empty() && self.answers.is_empty()
+    }
+
+    /// How many answers wait.
+    pub fn waiting(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// Whether the flusher has what it waits for.
+    pub fn is_enough(&self) -> bool {
+        let is_there = match self.wanted {
+            0 => !self.is_empty(),
+            wanted => self.answers.len() >= wanted,
+        };
+        is_there || self.stopping
     }
 
     /// Takes out what is durable now.

@@ -24,6 +24,8 @@ const MEASURE_MS: i64 = 1_000;
 /// How often offsets of consumers are saved at least, however long `flushConsumerOffsetInterval`:
 /// what is consumed twice after a crash.
 const OFFSETS_MS: i64 = 250;
+/// How long the flusher waits at most for messages that could be made durable together.
+const GATHER: Duration = Duration::from_millis(1);
 /// How long the flusher sleeps at most without being woken, so that a shorter time that is set
 /// meanwhile counts soon.
 const FLUSH_WAIT_MS: i64 = 1_000;
@@ -90,14 +92,25 @@ pub(crate) fn join(threads: Threads) -> Option<String> {
 }
 
 /// Makes the log durable as soon as somebody waits for it, and everything when its time has come.
+///
+/// Where several waited at the last sync, their next messages are under way: it is waited for as
+/// many as then, though not longer than that sync took. A sender who is alone waits for nobody.
+#[allow(clippy::disallowed_methods, reason = "the shell owns the clock")]
 fn flush(broker: &Broker, bell: &Bell) -> Option<String> {
     let mut due_ms = now_ms();
+    let (mut together, mut took) = (0, Duration::ZERO);
     loop {
         let wait_ms = (due_ms - now_ms()).clamp(0, FLUSH_WAIT_MS);
         let waited_for = broker.wait_unflushed(Duration::from_millis(wait_ms.unsigned_abs()));
         let mut flushed = Ok(());
         if waited_for {
-            flushed = broker.store.sync().map(|to| broker.flushed(to, now_ms()));
+            if together > 1 {
+                broker.gather_unflushed(together, took.min(GATHER));
+            }
+            let begun = Instant::now();
+            let synced = broker.store.sync();
+            took = begun.elapsed();
+            flushed = synced.map(|to| together = broker.flushed(to, now_ms()));
         }
         let now = now_ms();
         if flushed.is_ok() && now >= due_ms {

@@ -40,8 +40,8 @@ impl Serve for Port {
         let now_ms = (self.now_ms)();
         let mut batch = self.idle.lock().pop().unwrap_or_default();
         batch.begin(now_ms);
-        for command in requests.drain(..) {
-            let ticket = Ticket::of(&command);
+        for command in &*requests {
+            let ticket = Ticket::of(command);
             if self.fast && NOT_ON_FAST_PORT.contains(&command.code()) {
                 let code = command.code().0;
                 let remark = format!(" request type {code} not supported on this port");
@@ -50,10 +50,10 @@ impl Serve for Port {
                 continue;
             }
             if self.router.lane(command.code()) == Lane::Blocking {
-                self.block(peer, command, out);
+                self.block(peer, command.clone(), out);
                 continue;
             }
-            let call = Call { peer, command: &command, now_ms, room: &batch.room };
+            let call = Call { peer, command, now_ms, room: &batch.room };
             match self.router.run(&self.broker, &call) {
                 Reply::Answer(answer) => self.answer(peer, &ticket, answer, out),
                 Reply::Effect(Effect::Append(pending)) => {
@@ -66,6 +66,7 @@ impl Serve for Port {
             self.answer(peer, ticket, answer, out);
         });
         self.idle.lock().push(batch);
+        requests.clear();
     }
 
     fn closed(&self, peer: &Arc<Peer>) {

@@ -40,8 +40,12 @@ fn chunks(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The value of `key`, or `None` when it is missing, empty or not UTF-8.
 pub fn find<'a>(encoded: &'a [u8], key: &str) -> Option<&'a str> {
-    let found = pairs(encoded).filter(|(name, _)| *name == key.as_bytes()).last();
-    found.and_then(|(_, value)| std::str::from_utf8(value).ok())
+    let value = |chunk: &'a [u8]| {
+        let value = chunk.strip_prefix(key.as_bytes())?.strip_prefix(&[NAME_VALUE_SEPARATOR])?;
+        (!key.is_empty() && !value.is_empty()).then_some(value)
+    };
+    let found = chunks(encoded).filter_map(value).last();
+    found.and_then(|value| std::str::from_utf8(value).ok())
 }
 
 /// An editable list of properties that keeps the order in which they were set.

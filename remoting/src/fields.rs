@@ -167,6 +167,14 @@ impl Fields {
         }
     }
 
+    /// The bytes that hold all keys and values, and may hold others.
+    pub(crate) fn all_text(&self) -> &[u8] {
+        match &self.text {
+            Text::Arrived(text) => text.as_bytes(),
+            Text::Growing(text) => &text.0,
+        }
+    }
+
     /// All pairs.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let text: &str = match &self.text {

@@ -45,16 +45,19 @@ pub struct Answer {
 
 impl Answer {
     /// An answer with nothing but its code.
+    #[inline]
     pub fn code(code: ResponseCode) -> Self {
         Self { code, remark: None, fields: Fields::new(), body: Vec::new() }
     }
 
     /// SUCCESS, and nothing else.
+    #[inline]
     pub fn success() -> Self {
         Self::code(ResponseCode::SUCCESS)
     }
 
     /// SUCCESS with header fields.
+    #[inline]
     pub fn header(header: &impl Header) -> Self {
         Self::success().with_header(header)
     }
@@ -65,12 +68,14 @@ impl Answer {
     }
 
     /// The same with these header fields behind those that are there.
+    #[inline]
     pub fn with_header(mut self, header: &impl Header) -> Self {
         header.write(&mut self.fields);
         self
     }
 
     /// The same with one more field.
+    #[inline]
     pub fn with_field(mut self, key: &str, value: impl AsRef<str>) -> Self {
         self.fields.push(key, value);
         self

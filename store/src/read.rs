@@ -170,6 +170,7 @@ impl Store {
         let mut last_log_offset = log_end;
         let mut skip_to = i64::MIN;
         let mut units = [0; UNITS_AT_ONCE * UNIT_LEN];
+        read.messages.reserve(limits.max_messages.min(UNITS_AT_ONCE));
         'all: while read.next_offset < last {
             let wanted = ((last - read.next_offset) as usize).min(UNITS_AT_ONCE);
             let some = queue.read(read.next_offset, &mut units[..wanted * UNIT_LEN]);

@@ -61,11 +61,11 @@ pub fn recall(broker: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refusal> 
     Ok(answer.with_field(property::MSG_REGION, broker.settings().broker.region_id.as_str()))
 }
 
-pub(super) fn stamped(broker: &Broker, answer: Answer) -> Answer {
+pub(super) fn stamped(broker: &Broker, mut answer: Answer) -> Answer {
     let settings = broker.settings();
+    answer.fields.push(property::MSG_REGION, settings.broker.region_id.as_str());
+    answer.fields.push(property::TRACE_ON, if settings.broker.trace_on { "true" } else { "false" });
     answer
-        .with_field(property::MSG_REGION, settings.broker.region_id.as_str())
-        .with_field(property::TRACE_ON, if settings.broker.trace_on { "true" } else { "false" })
 }
 
 /// One message.

@@ -23,7 +23,7 @@ pub(crate) const WAIT: Duration = Duration::from_secs(10);
 
 /// A running broker.
 pub(crate) struct World {
-    running: Running,
+    pub(crate) running: Running,
     dir: PathBuf,
     /// Its own, so that the end of a test can wait for the broker's.
     runtime: Option<Runtime>,

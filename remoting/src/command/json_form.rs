@@ -57,11 +57,13 @@ pub(crate) fn encode(head: &Head, fields: &Fields, out: &mut BytesMut) {
     member(b"{\"code\":", head.code, out);
     if !fields.is_empty() {
         out.put_slice(b",\"extFields\":{");
+        // Nearly none needs an escape.
+        let write = if next_escape(fields.all_text()).is_some() { escaped_pair } else { pair };
         for (at, (key, value)) in fields.iter().enumerate() {
             if at > 0 {
                 out.put_u8(b',');
             }
-            pair(key, value, out);
+            write(key, value, out);
         }
         out.put_u8(b'}');
     }
@@ -82,14 +84,14 @@ fn member(before: &[u8], number: i32, out: &mut BytesMut) {
     out.put_slice(Decimal::of(number.into()).as_bytes());
 }
 
-/// A key and its value. Nearly none needs an escape: then there is room for all of it at once, full
-/// of quotes already.
+fn escaped_pair(key: &str, value: &str, out: &mut BytesMut) {
+    text(key, out);
+    out.put_u8(b':');
+    text(value, out);
+}
+
+/// A key and its value without anything to escape: room for both at once, full of quotes already.
 fn pair(key: &str, value: &str, out: &mut BytesMut) {
-    if [key, value].iter().any(|text| next_escape(text.as_bytes()).is_some()) {
-        text(key, out);
-        out.put_u8(b':');
-        return text(value, out);
-    }
     let (start, colon) = (out.len(), key.len() + 2);
     out.resize(start + colon + value.len() + 3, b'"');
     let room = &mut out[start..];
@@ -207,15 +209,13 @@ impl Reader<'_> {
 
     /// Moves to the next quote or backslash, and gives it.
     fn go_to_mark(&mut self) -> Result<u8, CommandError> {
-        let mut at = self.at;
-        while let Some(byte) = self.header.get(at) {
-            if matches!(byte, b'"' | b'\\') {
-                self.at = at;
-                return Ok(*byte);
-            }
-            at += 1;
-        }
-        Err(self.error("a text does not end"))
+        let rest = self.header.get(self.at..).unwrap_or_default();
+        let Some(run) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) else {
+            return Err(self.error("a text does not end"));
+        };
+        let mark = rest[run];
+        self.at += run;
+        Ok(mark)
     }
 
     /// A text in quotes as it is written, its escapes unresolved.
