@@ -16,9 +16,13 @@ use store::{Append, AppendError, Appended};
 
 /// Work that a handler leaves to the shell.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are the large one, without a box")]
 pub enum Effect {
     /// Store these messages together with those of the other requests of one read, then answer.
     Append(Pending),
+    /// Run the same request again on [`Lane::Blocking`](remoting::router::Lane::Blocking): it
+    /// turned out to need the disk. Nothing of it is done yet.
+    Block,
 }
 
 /// Messages that wait to be stored, and who waits for that.

@@ -53,12 +53,14 @@ impl Serve for Port {
                 self.block(peer, command.clone(), out);
                 continue;
             }
-            let call = Call { peer, command, now_ms, room: &batch.room };
+            let lane = Lane::Inline;
+            let call = Call { peer, command, now_ms, lane, room: &batch.room };
             match self.router.run(&self.broker, &call) {
                 Reply::Answer(answer) => self.answer(peer, &ticket, answer, out),
                 Reply::Effect(Effect::Append(pending)) => {
                     batch.push(pending);
                 }
+                Reply::Effect(Effect::Block) => self.block(peer, command.clone(), out),
                 Reply::Later | Reply::Silent => {}
             }
         }
@@ -99,7 +101,13 @@ impl Port {
             let begun_ms = now_ms();
             let mut batch = Batch::default();
             batch.begin(begun_ms);
-            let call = Call { peer: &peer, command: &command, now_ms: begun_ms, room: &batch.room };
+            let call = Call {
+                peer: &peer,
+                command: &command,
+                now_ms: begun_ms,
+                lane: Lane::Blocking,
+                room: &batch.room,
+            };
             match router.run(&broker, &call) {
                 Reply::Answer(answer) => {
                     broker.saving.answer(Asker::new(&peer, ticket), answer);
@@ -110,6 +118,7 @@ impl Port {
                         broker.saving.answer(Asker::new(&peer, *ticket), answer);
                     });
                 }
+                Reply::Effect(Effect::Block) => unreachable!("here a handler may wait"),
                 Reply::Later | Reply::Silent => {}
             }
             blocking.fetch_sub(1, Ordering::Relaxed);

@@ -121,8 +121,9 @@ struct Core {
 
 impl Core {
     fn run(&self, peer: &Arc<Peer>, command: &Command) -> Reply<Told> {
-        self.router
-            .run(&self.namesrv, &Call { peer, command, now_ms: now_ms(), room: &Room::default() })
+        let (lane, room) = (self.router.lane(command.code()), Room::default());
+        let call = Call { peer, command, now_ms: now_ms(), lane, room: &room };
+        self.router.run(&self.namesrv, &call)
     }
 }
 

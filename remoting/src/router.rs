@@ -31,6 +31,8 @@ pub struct Call<'a> {
     pub command: &'a Command,
     /// The time, in milliseconds since 1970.
     pub now_ms: i64,
+    /// Where the handler runs now; on [`Lane::Inline`] it must not wait.
+    pub lane: Lane,
     /// Room for what the handler makes.
     pub room: &'a Room,
 }

@@ -4,7 +4,8 @@
 use crate::consume_queue::Unit;
 use crate::disk::{Allocation, Disk};
 use crate::log_reader::record_len;
-use crate::segments::{Segment, Segments};
+use crate::reach::{Reach, Wait};
+use crate::segments::Segments;
 use crate::{Error, FlushMode, Settings};
 use bytes::Bytes;
 use message::record::{self, Entry};
@@ -13,6 +14,9 @@ use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+
+/// What was written last stays in memory, whatever else is read meanwhile; so many bytes of it.
+const RECENT_BYTES: i64 = 256 << 20;
 
 /// The commit log. Offsets are bytes from the beginning of all time.
 pub(crate) struct CommitLog {
@@ -24,8 +28,8 @@ pub(crate) struct CommitLog {
     newest_time: AtomicI64,
     /// Where the log ended when it was opened.
     opened_at: AtomicI64,
-    /// The bytes behind the log's end that count as being in memory.
-    hot_bytes: i64,
+    /// The bytes before the log's end that the system has not dropped from memory yet.
+    recent_bytes: i64,
     /// Held while a sync runs, so that one sync answers all who came before it. Why one failed:
     /// those who waited meanwhile must not try again.
     syncing: Mutex<Option<String>>,
@@ -42,7 +46,7 @@ impl CommitLog {
             flushed_to: AtomicI64::new(0),
             newest_time: AtomicI64::new(0),
             opened_at: AtomicI64::new(i64::MAX),
-            hot_bytes: settings.hot_bytes(),
+            recent_bytes: settings.hot_bytes().min(RECENT_BYTES),
             syncing: Mutex::default(),
         }
     }
@@ -93,14 +97,21 @@ impl CommitLog {
         self.segments.start_for(offset).saturating_add(self.segments.file_bytes())
     }
 
-    /// Lends readable bytes of one file.
+    /// Readable bytes of one file.
     pub(crate) fn slice(&self, offset: i64, len: usize) -> Option<Bytes> {
-        self.lend(offset, len).unwrap_or(None)
+        self.lend(offset, len, &mut Reach::new(Wait::ForDisk)).unwrap_or(None)
     }
 
     /// As [`Self::slice`], but a read that may succeed the next time is an error: then nobody knows
-    /// what is there.
-    pub(crate) fn lend(&self, offset: i64, len: usize) -> io::Result<Option<Bytes>> {
+    /// what is there. What is recent is lent where it lies; everything else is copied, for to look
+    /// at it there would hold up the thread until the disk has it, and a bad sector would be a
+    /// signal that ends the process.
+    pub(crate) fn lend(
+        &self,
+        offset: i64,
+        len: usize,
+        reach: &mut Reach,
+    ) -> io::Result<Option<Bytes>> {
         let end = i64::try_from(len).ok().and_then(|len| offset.checked_add(len));
         let Some(end) = end.filter(|end| offset >= 0 && *end <= self.readable_to()) else {
             return Ok(None);
@@ -108,30 +119,28 @@ impl CommitLog {
         let segment = self.segments.find(offset).filter(|segment| end <= segment.end());
         let Some(segment) = segment else { return Ok(None) };
         let at = (offset - segment.start) as u64;
-        let lent = self.make_resident(&segment, at, len, offset);
-        let lent = lent.and_then(|()| segment.file.slice(at..at + len as u64)).inspect_err(|error| {
-            let path = self.segments.path(segment.start);
-            let path = path.display();
-            tracing::error!(%path, offset, len, %error, "a record cannot be read; check the disk");
+        let lent = match self.is_recent(offset) {
+            true => segment.file.slice(at..at + len as u64),
+            false => {
+                let last = segment.end().min(self.readable_to());
+                reach.copy((&*segment.file, at), (offset, len), last)
+            }
+        };
+        let lent = lent.inspect_err(|error| {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                let path = self.segments.path(segment.start);
+                let path = path.display();
+                let what = "a record cannot be read; check the disk";
+                tracing::error!(%path, offset, len, %error, "{what}");
+            }
         });
         unless_lasting(lent.map(Some), None)
     }
 
-    /// Reads bytes that may have to come from the disk, before a mapping of them is lent: a bad
-    /// sector is an error here, and a signal that ends the process there. What this process wrote a
-    /// short while ago is in memory.
-    fn make_resident(&self, segment: &Segment, at: u64, len: usize, log: i64) -> io::Result<()> {
-        const CHUNK: usize = 64 << 10;
-        let is_hot = self.written_to() - log <= self.hot_bytes;
-        if log >= self.opened_at.load(Ordering::Acquire) && is_hot {
-            return Ok(());
-        }
-        let mut bytes = [0; CHUNK];
-        for from in (0..len).step_by(CHUNK) {
-            let part = &mut bytes[..CHUNK.min(len - from)];
-            segment.file.read_at(at + from as u64, part)?;
-        }
-        Ok(())
+    /// Whether this process wrote the record at `offset` so short a while ago that it is in memory.
+    pub(crate) fn is_recent(&self, offset: i64) -> bool {
+        offset >= self.opened_at.load(Ordering::Acquire)
+            && self.written_to() - offset <= self.recent_bytes
     }
 
     /// Lends the record that begins at `offset`.

@@ -9,6 +9,7 @@ use crate::Error;
 use crate::commit_log::is_lasting;
 use crate::disk::{Allocation, Disk};
 use crate::queue_tail::{Pushed, Tail};
+use crate::reach::Wait;
 use crate::segments::Segments;
 use parking_lot::Mutex;
 use start::Start;
@@ -171,16 +172,25 @@ impl Queue {
 
     /// Copies readable units from `offset` on into `out` and says how many: at least one when
     /// `offset` is readable. `None` when their file is missing.
-    pub(crate) fn read(&self, offset: i64, out: &mut [u8]) -> Result<Option<usize>, Error> {
+    pub(crate) fn read(
+        &self,
+        offset: i64,
+        out: &mut [u8],
+        wait: Wait,
+    ) -> Result<Option<usize>, Error> {
         if !(0..self.max()).contains(&offset) {
             return Ok(Some(0));
         }
         let units = (out.len() as i64 / UNIT).min(self.max() - offset);
-        self.read_any(offset, &mut out[..(units * UNIT) as usize])
+        self.read_as(offset, &mut out[..(units * UNIT) as usize], wait)
     }
 
     /// As [`Self::read`], readable or not.
     fn read_any(&self, offset: i64, out: &mut [u8]) -> Result<Option<usize>, Error> {
+        self.read_as(offset, out, Wait::ForDisk)
+    }
+
+    fn read_as(&self, offset: i64, out: &mut [u8], wait: Wait) -> Result<Option<usize>, Error> {
         let written = {
             let tail = self.tail.lock();
             match tail.copy(offset, out) {
@@ -192,7 +202,7 @@ impl Queue {
         let len = (out.len() as i64).min(segment.end().min(written * UNIT) - offset * UNIT);
         let at = (offset * UNIT - segment.start) as u64;
         let (out, path) = (&mut out[..len as usize], self.segments.path(segment.start));
-        match segment.file.read_at(at, out) {
+        match wait.read(&*segment.file, at, out) {
             Err(error) if is_lasting(&error) => {
                 tracing::error!(path = %path.display(), %error, "queue units cannot be read");
                 // No units: whoever reads them makes them anew from the log.
@@ -214,7 +224,7 @@ impl Queue {
             return Ok(None);
         }
         let mut bytes = [0; UNIT_LEN];
-        let read = self.read(offset, &mut bytes)?;
+        let read = self.read(offset, &mut bytes, Wait::ForDisk)?;
         Ok(read.filter(|units| *units == 1).and_then(|_| Unit::decode(&bytes)))
     }
 

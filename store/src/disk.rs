@@ -136,6 +136,11 @@ pub trait File: Send + Sync {
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()>;
     /// Copies bytes that may still change.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+    /// As [`Self::read_at`], as long as nobody has to wait for the medium: says whether all was in
+    /// memory, and nothing of `out` counts otherwise.
+    fn read_cached(&self, offset: u64, out: &mut [u8]) -> io::Result<bool> {
+        self.read_at(offset, out).map(|()| true)
+    }
     /// Lends bytes that will never be written again; they stay readable when the file is removed.
     fn slice(&self, range: Range<u64>) -> io::Result<Bytes>;
     /// Whether every byte of the range is zero; fast where nothing was ever written.

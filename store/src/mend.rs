@@ -6,6 +6,7 @@ use crate::commit_log::{is_lasting, is_record_of};
 use crate::consume_queue::{Queue, Unit};
 use crate::log_reader::LogReader;
 use crate::losses::is_told;
+use crate::reach::{Reach, Wait};
 use crate::{Aside, Error, Store};
 use bytes::Bytes;
 use message::record::{self, Entry};
@@ -27,7 +28,8 @@ pub(crate) enum Led {
     Gone,
     /// Nothing that can be read.
     Nothing,
-    /// The system does not let it be read now: too many open files, no memory.
+    /// The system does not let it be read now: too many open files, no memory. Or the reader does
+    /// not wait.
     Later,
 }
 
@@ -61,21 +63,21 @@ impl Store {
         &self,
         queue: &Queue,
         name: QueueName<'_>,
-        place: i64,
-        unit: &Unit,
+        at: (i64, &Unit),
+        reach: &mut Reach,
     ) -> Led {
-        self.follow_now(queue, name, place, unit).unwrap_or(Led::Later)
+        self.follow_now(queue, name, at, reach).unwrap_or(Led::Later)
     }
 
     fn follow_now(
         &self,
         queue: &Queue,
         name: QueueName<'_>,
-        place: i64,
-        unit: &Unit,
+        (place, unit): (i64, &Unit),
+        reach: &mut Reach,
     ) -> Result<Led, NotNow> {
         let size = usize::try_from(unit.size).unwrap_or(0);
-        let record = self.log.lend(unit.log_offset, size)?;
+        let record = self.log.lend(unit.log_offset, size, reach)?;
         if let Some(record) = record.filter(|bytes| is_record_of(bytes, unit, name, Some(place))) {
             let is_aside = self.aside.overlaps(unit.log_offset, unit.log_end());
             let is_lost = is_aside && !is_whole(&record);
@@ -84,11 +86,15 @@ impl Store {
         if unit.log_offset < self.log.min() {
             return Ok(Led::Gone);
         }
+        if reach.wait == Wait::Never {
+            // What is wrong here is looked into where there is time for it.
+            return Err(NotNow);
+        }
         if self.aside.overlaps(unit.log_offset, unit.log_end()) {
             return Ok(self.skip());
         }
         if self.is_moved(queue, name, place, unit)?
-            && let Some(record) = self.log.lend(unit.log_offset, size)?
+            && let Some(record) = self.log.lend(unit.log_offset, size, reach)?
         {
             return Ok(Led::Record(record));
         }
@@ -110,7 +116,8 @@ impl Store {
         unit: &Unit,
     ) -> Result<bool, NotNow> {
         let by = |place: i64, unit: &Unit| {
-            let bytes = self.log.lend(unit.log_offset, usize::try_from(unit.size).unwrap_or(0))?;
+            let size = usize::try_from(unit.size).unwrap_or(0);
+            let bytes = self.log.lend(unit.log_offset, size, &mut Reach::new(Wait::ForDisk))?;
             let Some(bytes) = bytes else { return Ok(None) };
             let Ok(Entry::Message(record)) = record::decode(&bytes, false) else { return Ok(None) };
             let is_own = is_record_of(&bytes, unit, name, None);
@@ -157,7 +164,9 @@ impl Store {
                     );
                 }
                 let size = usize::try_from(unit.size).unwrap_or(0);
-                Ok(self.log.lend(unit.log_offset, size)?.map_or(Led::Nothing, Led::Record))
+                let mut reach = Reach::new(Wait::ForDisk);
+                let record = self.log.lend(unit.log_offset, size, &mut reach)?;
+                Ok(record.map_or(Led::Nothing, Led::Record))
             }
             Sought::Damaged => Ok(self.set_record_aside(name, place, unit)),
             Sought::NotThere => {

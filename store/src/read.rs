@@ -3,6 +3,7 @@
 
 use crate::consume_queue::{Queue, UNIT_LEN, Unit};
 use crate::mend::{Led, QueueName, is_whole};
+use crate::reach::{Reach, Wait};
 use crate::{Settings, Store};
 use bytes::Bytes;
 
@@ -31,12 +32,14 @@ pub struct Limits {
     pub max_messages: usize,
     /// Bytes of all records together.
     pub max_bytes: usize,
+    /// Whether it may take as long as the disk does.
+    pub wait: Wait,
 }
 
 impl Limits {
-    /// At most `max_messages`, and no bytes limit of the caller.
+    /// At most `max_messages`, no bytes limit of the caller, and time.
     pub fn messages(max_messages: usize) -> Self {
-        Self { max_messages, max_bytes: READ_BYTES_MAX }
+        Self { max_messages, max_bytes: READ_BYTES_MAX, wait: Wait::ForDisk }
     }
 }
 
@@ -80,6 +83,8 @@ pub enum ReadStatus {
     NoMatchedLogicQueue,
     /// The queue is empty.
     NoMessageInQueue,
+    /// Nothing is known: it is not in memory, and the reader does not wait ([`Wait::Never`]).
+    NotInMemory,
 }
 
 /// The answer to a read.
@@ -169,24 +174,18 @@ impl Store {
         let log_end = self.log.written_to();
         let mut last_log_offset = log_end;
         let mut skip_to = i64::MIN;
-        let mut units = [0; UNITS_AT_ONCE * UNIT_LEN];
+        let (mut reach, mut units) = (Reach::new(limits.wait), [0; UNITS_AT_ONCE * UNIT_LEN]);
         read.messages.reserve(limits.max_messages.min(UNITS_AT_ONCE));
         'all: while read.next_offset < last {
             let wanted = ((last - read.next_offset) as usize).min(UNITS_AT_ONCE);
-            let some = queue.read(read.next_offset, &mut units[..wanted * UNIT_LEN]);
-            let Ok(some) = some.inspect_err(|error| cannot_read(read, error)) else { break };
-            let Some(some) = some.filter(|some| *some > 0) else {
-                if read.messages.is_empty() {
-                    read.status = ReadStatus::OffsetFoundNull;
-                    read.next_offset = queue.next_file(read.next_offset);
-                }
-                break;
-            };
-            for bytes in &units.as_chunks::<UNIT_LEN>().0[..some] {
+            let some = next_units(queue, read, limits.wait, &mut units[..wanted * UNIT_LEN]);
+            let Some(some) = some else { break };
+            let units = &units.as_chunks::<UNIT_LEN>().0[..some];
+            for (at, bytes) in units.iter().enumerate() {
                 let unit = Unit::decode(bytes).unwrap_or(Unit::NONE);
                 let hot = log_end - unit.log_offset <= settings.hot_bytes();
-                let limits = most(&settings, hot, (limits.max_messages, max_bytes));
-                if is_full(read, &unit, limits) {
+                let most = most(&settings, hot, (limits.max_messages, max_bytes));
+                if is_full(read, &unit, most) {
                     break 'all;
                 }
                 last_log_offset = unit.log_offset.min(log_end);
@@ -197,12 +196,16 @@ impl Store {
                 if unit != Unit::NONE && !filter.wants_tags_code(unit.tags_code) {
                     continue;
                 }
-                let record = match self.follow(queue, name, read.next_offset - 1, &unit) {
+                if !self.log.is_recent(unit.log_offset) {
+                    reach.plan(&units[at..]);
+                }
+                let place = (read.next_offset - 1, &unit);
+                let record = match self.follow(queue, name, place, &mut reach) {
                     Led::Record(record) => record,
                     Led::Nothing => continue,
                     Led::Later => {
                         read.next_offset -= 1;
-                        cannot_read(read, &"the commit log cannot be read now");
+                        cannot_read(read, limits.wait, &"the commit log cannot be read now");
                         break 'all;
                     }
                     Led::Gone => {
@@ -249,13 +252,15 @@ impl Store {
         let mut bytes = [0; UNITS_AT_ONCE * UNIT_LEN];
         while (all.len() as i64) < count {
             let wanted = (count as usize - all.len()).min(UNITS_AT_ONCE);
-            let read = queue.read(from + all.len() as i64, &mut bytes[..wanted * UNIT_LEN]);
+            let (at, out) = (from + all.len() as i64, &mut bytes[..wanted * UNIT_LEN]);
+            let read = queue.read(at, out, Wait::ForDisk);
             let Some(read) = read.ok().flatten().filter(|read| *read > 0) else { break };
             for bytes in &bytes.as_chunks::<UNIT_LEN>().0[..read] {
                 let place = from + all.len() as i64;
                 all.push(Unit::decode(bytes).unwrap_or_else(|| {
                     // Mends it, or makes it blank.
-                    self.follow(&queue, (topic, queue_id), place, &Unit::NONE);
+                    let mut reach = Reach::new(Wait::ForDisk);
+                    self.follow(&queue, (topic, queue_id), (place, &Unit::NONE), &mut reach);
                     queue.unit(place).unwrap_or(Unit::BLANK)
                 }));
             }
@@ -325,9 +330,29 @@ impl Store {
     }
 }
 
+/// Copies units from `read.next_offset` on and says how many, at least one; none where the read
+/// ends.
+fn next_units(queue: &Queue, read: &mut Read, wait: Wait, out: &mut [u8]) -> Option<usize> {
+    let some = queue.read(read.next_offset, out, wait);
+    let some = some.inspect_err(|error| cannot_read(read, wait, error)).ok()?;
+    let some = some.filter(|some| *some > 0);
+    if some.is_none() && read.messages.is_empty() {
+        read.status = ReadStatus::OffsetFoundNull;
+        read.next_offset = queue.next_file(read.next_offset);
+    }
+    some
+}
+
 /// The disk does not answer: what was found so far is given, and nothing is passed over. With
-/// nothing found the reader is to try again where it was.
-fn cannot_read(read: &mut Read, why: &dyn std::fmt::Display) {
+/// nothing found the reader is to try again where it was. One that does not wait for the disk is to
+/// come again with more patience.
+fn cannot_read(read: &mut Read, wait: Wait, why: &dyn std::fmt::Display) {
+    if wait == Wait::Never {
+        if read.messages.is_empty() {
+            read.status = ReadStatus::NotInMemory;
+        }
+        return;
+    }
     tracing::error!(offset = read.next_offset, %why, "messages cannot be read");
     if read.messages.is_empty() {
         read.status = ReadStatus::MessageWasRemoving;

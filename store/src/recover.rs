@@ -211,6 +211,7 @@ impl Recovery<'_> {
             tracing::warn!(%topic, "there is no commit log: the topic's queues are removed");
             self.queues.remove(&topic)?;
         }
+        self.log.start_at(0, 0);
         match self.index {
             Some(index) => index.truncate(0),
             None => Ok(()),

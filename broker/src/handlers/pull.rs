@@ -3,7 +3,7 @@
 //!
 //! A body is lent from the commit log and not copied. A pull that finds nothing becomes a
 //! [`HeldPull`]; the append that it waits for runs it once more, and then it is answered whatever
-//! it finds.
+//! it finds. One that would have to wait for the disk runs again beside the connection.
 
 use crate::broker::Broker;
 use crate::hold::Waiting;
@@ -20,10 +20,10 @@ use remoting::codes::{RequestCode, ResponseCode};
 use remoting::headers::base::TopicFields;
 use remoting::headers::pull::{PullMessageRequestHeader, PullMessageResponseHeader};
 use remoting::reply::{Answer, Asker, Refusal, Reply};
-use remoting::router::Call;
+use remoting::router::{Call, Lane};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use store::{Limits, Position, ReadStatus};
+use store::{Limits, Position, ReadStatus, Wait};
 
 /// `sysFlag` of a pull: `commitOffset` counts.
 const COMMIT: i32 = 1;
@@ -94,7 +94,13 @@ pub fn pull(
         Ok(checked) => checked,
         Err(answer) => return Ok(Reply::Answer(*answer)),
     };
-    let answer = attempt(broker, &header, &checked, true, call.now_ms);
+    let wait = match call.lane {
+        Lane::Inline => Wait::Never,
+        Lane::Blocking => Wait::ForDisk,
+    };
+    let Some(answer) = attempt(broker, &header, &checked, (true, wait), call.now_ms) else {
+        return Ok(Reply::Effect(Effect::Block));
+    };
     let may_wait = header.sys_flag & SUSPEND != 0;
     if answer.code != ResponseCode::PULL_NOT_FOUND || !may_wait {
         return Ok(Reply::Answer(answer));
@@ -139,20 +145,21 @@ fn kept(header: PullMessageRequestHeader, checked: &Checked) -> PullMessageReque
 pub fn resume(broker: &Broker, held: HeldPull, now_ms: i64) {
     let remote = held.asker.peer().remote;
     let answer = match check(broker, held.code, remote, &held.header, now_ms) {
-        Ok(checked) => attempt(broker, &held.header, &checked, false, now_ms),
-        Err(answer) => *answer,
+        Ok(checked) => attempt(broker, &held.header, &checked, (false, Wait::ForDisk), now_ms),
+        Err(answer) => Some(*answer),
     };
-    held.asker.answer(answer);
+    held.asker.answer(answer.expect("who waits gets an answer"));
 }
 
-/// Reads once.
+/// Reads once. Nothing is done, and there is no answer, when the disk would have to be waited for
+/// and that is not allowed.
 fn attempt(
     broker: &Broker,
     header: &PullMessageRequestHeader,
     checked: &Checked,
-    first: bool,
+    (first, wait): (bool, Wait),
     now_ms: i64,
-) -> Answer {
+) -> Option<Answer> {
     let (group, topic, queue_id) = (&header.consumer_group, &header.topic, header.queue_id);
     let reset = broker.offsets.take_reset(group, topic, queue_id);
     let reset = reset.filter(|_| broker.settings().broker.use_server_side_reset_offset);
@@ -165,25 +172,24 @@ fn attempt(
             let code = ResponseCode::PULL_OFFSET_MOVED;
             answer(checked, (code, "OFFSET_RESET"), offset, ends)
         }
-        None => read(broker, header, checked, now_ms),
+        None => read(broker, header, checked, wait, now_ms)?,
     };
     if first && header.sys_flag & COMMIT != 0 {
         broker.offsets.commit(group, topic, queue_id, header.commit_offset);
     }
-    answer
+    Some(answer)
 }
 
 fn read(
     broker: &Broker,
     header: &PullMessageRequestHeader,
     checked: &Checked,
+    wait: Wait,
     now_ms: i64,
-) -> Answer {
+) -> Option<Answer> {
     let (group, topic, queue_id) = (&header.consumer_group, &header.topic, header.queue_id);
-    let limits = Limits {
-        max_messages: usize::try_from(header.max_msg_nums).unwrap_or(0),
-        ..Limits::messages(0)
-    };
+    let max_messages = usize::try_from(header.max_msg_nums).unwrap_or(0);
+    let limits = Limits { wait, ..Limits::messages(max_messages) };
     let limits = match header.max_msg_bytes.and_then(|bytes| usize::try_from(bytes).ok()) {
         Some(max_bytes) => Limits { max_bytes, ..limits },
         None => limits,
@@ -193,6 +199,9 @@ fn read(
         limits,
         &checked.selection,
     );
+    if read.status == ReadStatus::NotInMemory {
+        return None;
+    }
     broker.offsets.commit_pull(group, topic, queue_id, read.next_offset);
     let found = read.messages.len() as u64;
     broker.stats.read(found, 0);
@@ -217,7 +226,7 @@ fn read(
     let ends = (read.min_offset, read.max_offset);
     let mut answer = answer(checked, outcome, read.next_offset, ends);
     answer.body = read.messages;
-    answer
+    Some(answer)
 }
 
 /// The response code of a status, and the status as Java names it.
@@ -234,6 +243,7 @@ fn outcome(status: ReadStatus, asked: i64) -> (ResponseCode, &'static str) {
         ReadStatus::MessageWasRemoving => {
             (ResponseCode::PULL_RETRY_IMMEDIATELY, "MESSAGE_WAS_REMOVING")
         }
+        ReadStatus::NotInMemory => (ResponseCode::PULL_RETRY_IMMEDIATELY, "NOT_IN_MEMORY"),
         ReadStatus::OffsetFoundNull => (ResponseCode::PULL_NOT_FOUND, "OFFSET_FOUND_NULL"),
         ReadStatus::OffsetOverflowOne => (ResponseCode::PULL_NOT_FOUND, "OFFSET_OVERFLOW_ONE"),
         ReadStatus::OffsetOverflowBadly => {
@@ -413,3 +423,7 @@ fn registered(
     let selection = retried(broker, header).unwrap_or(Selection::Expression(known.expression));
     Ok((subscription, selection))
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the tests own their directory")]
+mod tests;

@@ -12,7 +12,7 @@ use remoting::headers::transaction::EndTransactionRequestHeader;
 use remoting::peer::Peer;
 use remoting::reply::{Refusal, Reply};
 use remoting::room::Room;
-use remoting::router::Call;
+use remoting::router::{Call, Lane};
 use settings::BrokerSettings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -139,8 +139,9 @@ impl World {
         let address: SocketAddr = "127.0.0.1:7".parse().unwrap();
         let peer = Arc::new(Peer::new(address, address).0);
         let command = Command::request(RequestCode::END_TRANSACTION);
-        let room = Room::default();
-        let call = Call { peer: &peer, command: &command, now_ms: self.now_ms, room: &room };
+        let (room, lane) = (Room::default(), Lane::Blocking);
+        let now_ms = self.now_ms;
+        let call = Call { peer: &peer, command: &command, now_ms, lane, room: &room };
         let header = EndTransactionRequestHeader {
             producer_group: group.into(),
             tran_state_table_offset: queue_offset,

@@ -324,6 +324,18 @@ impl File for OsFile {
         read
     }
 
+    fn read_cached(&self, offset: u64, mut out: &mut [u8]) -> io::Result<bool> {
+        self.check(&(offset..offset.saturating_add(out.len() as u64)))?;
+        let (file, end) = (self.file.get()?, offset + out.len() as u64);
+        while !out.is_empty() {
+            match super::peek::cached(&file, end - out.len() as u64, out)? {
+                None | Some(0) => return Ok(false),
+                Some(len) => out = &mut out[len..],
+            }
+        }
+        Ok(true)
+    }
+
     fn slice(&self, range: Range<u64>) -> io::Result<Bytes> {
         self.check(&range)?;
         Ok(self.view()?.slice(range.start as usize..range.end as usize))

@@ -20,15 +20,12 @@ pub(super) fn peek(file: &File, offset: u64, out: &mut [u8]) -> io::Result<usize
     while done < out.len() {
         let at = offset + done as u64;
         let rest = &mut out[done..];
-        let now = match preadv2(file, &mut [IoSliceMut::new(rest)], at, ReadWriteFlags::NOWAIT) {
-            Ok(cached) => cached,
-            Err(Errno::INTR) => continue,
-            // Not in memory, or a file system that cannot tell.
-            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+        let now = match cached(file, at, rest)? {
+            Some(len) => len,
+            None => {
                 let len = rest.len().min(COLD);
                 cold(file, at, &mut rest[..len])?
             }
-            Err(error) => return Err(error.into()),
         };
         if now == 0 {
             break;
@@ -36,6 +33,19 @@ pub(super) fn peek(file: &File, offset: u64, out: &mut [u8]) -> io::Result<usize
         done += now;
     }
     Ok(done)
+}
+
+/// Copies from `at` on what is in memory and says how many bytes that were; `None` when the first
+/// is not there, or the file system cannot tell.
+pub(super) fn cached(file: &File, at: u64, out: &mut [u8]) -> io::Result<Option<usize>> {
+    loop {
+        match preadv2(file, &mut [IoSliceMut::new(out)], at, ReadWriteFlags::NOWAIT) {
+            Ok(len) => return Ok(Some(len)),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn cold(file: &File, at: u64, out: &mut [u8]) -> io::Result<usize> {

@@ -25,6 +25,8 @@ struct State {
     changes_left: AtomicU64,
     /// Places that cannot be read.
     unreadable: Mutex<Vec<(PathBuf, Range<u64>)>>,
+    /// Places that are not in memory.
+    cold: Mutex<Vec<(PathBuf, Range<u64>)>>,
     /// What was read, one entry a read.
     reads: Mutex<Vec<PathBuf>>,
 }
@@ -38,22 +40,24 @@ impl State {
 
     fn read(&self, path: &Path, range: Range<u64>) -> io::Result<()> {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner).push(path.into());
-        let unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_bad = |(at, bad): &(PathBuf, Range<u64>)| {
-            at == path && bad.start < range.end && range.start < bad.end
-        };
-        if unreadable.iter().any(is_bad) {
+        if touches(&self.unreadable, path, &range) {
             return Err(io::Error::from_raw_os_error(EIO));
         }
         Ok(())
     }
 }
 
+fn touches(places: &Mutex<Vec<(PathBuf, Range<u64>)>>, path: &Path, range: &Range<u64>) -> bool {
+    let places = places.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut here = places.iter().filter(|(at, _)| at == path);
+    here.any(|(_, place)| place.start < range.end && range.start < place.end)
+}
+
 impl BadDisk {
     pub(crate) fn new(inner: Arc<dyn Disk>) -> Self {
         let changes_left = AtomicU64::new(u64::MAX);
-        let (unreadable, reads) = Default::default();
-        Self { inner, state: Arc::new(State { changes_left, unreadable, reads }) }
+        let (unreadable, cold, reads) = Default::default();
+        Self { inner, state: Arc::new(State { changes_left, unreadable, cold, reads }) }
     }
 
     /// Lets `count` more changes of any kind happen.
@@ -64,6 +68,10 @@ impl BadDisk {
     /// Whether it has refused a change, or would refuse the next one.
     pub(crate) fn is_dead(&self) -> bool {
         self.state.changes_left.load(Ordering::SeqCst) == 0
+    }
+
+    pub(crate) fn make_cold(&self, path: &Path, range: Range<u64>) {
+        self.state.cold.lock().unwrap().push((path.into(), range));
     }
 
     /// How often something under `dir` was read.
@@ -133,6 +141,12 @@ impl File for BadFile {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.state.read(&self.path, offset..offset + out.len() as u64)?;
         self.inner.read_at(offset, out)
+    }
+    fn read_cached(&self, offset: u64, out: &mut [u8]) -> io::Result<bool> {
+        if touches(&self.state.cold, &self.path, &(offset..offset + out.len() as u64)) {
+            return Ok(false);
+        }
+        self.read_at(offset, out).map(|()| true)
     }
     fn slice(&self, range: Range<u64>) -> io::Result<Bytes> {
         // A mapping is lent without looking; whoever reads a bad place of it is killed.

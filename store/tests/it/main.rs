@@ -5,6 +5,7 @@
 mod bad_disk;
 mod bounds;
 mod clean_start;
+mod cold;
 mod crash;
 mod damage;
 mod fence;

@@ -103,7 +103,7 @@ fn reads_answer_as_java() {
         check(59, ReadStatus::Found, 60);
         check(60, ReadStatus::OffsetOverflowOne, 60);
         check(61, ReadStatus::OffsetOverflowBadly, 60);
-        let limits = Limits { max_messages: 32, max_bytes: 1 };
+        let limits = Limits { max_bytes: 1, ..Limits::messages(32) };
         let position = Position { topic: "T", queue_id: 0, offset: 7 };
         let found = store.read(position, limits, &store::Everything);
         assert_eq!((found.messages.len(), found.next_offset), (1, 8));

@@ -1,0 +1,123 @@
+//! How one read gets from record to record: whether it waits for the disk, and what it has copied
+//! already. What was written a short while ago is lent where it lies and none of this is needed.
+
+use crate::consume_queue::{UNIT_LEN, Unit};
+use crate::disk::File;
+use bytes::Bytes;
+use std::io::{self, ErrorKind};
+
+/// The most that is copied at once for the sake of records to come.
+const AHEAD_MAX: i64 = 64 << 10;
+/// Of what is copied at once the reader's own records are at least this part: it stays in memory as
+/// long as one of them.
+const OWN_PART: i64 = 6;
+
+/// Whether a reader waits for what is not in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// It has to give up: others wait for the thread it is on.
+    Never,
+    /// It may take as long as the disk does.
+    ForDisk,
+}
+
+impl Wait {
+    /// Copies bytes of a file; [`ErrorKind::WouldBlock`] where that takes more patience.
+    pub(crate) fn read(self, file: &dyn File, at: u64, out: &mut [u8]) -> io::Result<()> {
+        match self {
+            Self::ForDisk => file.read_at(at, out),
+            Self::Never if file.read_cached(at, out)? => Ok(()),
+            Self::Never => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+/// What a read keeps from one record to the next.
+pub(crate) struct Reach {
+    pub(crate) wait: Wait,
+    /// Bytes of the log, and where they begin.
+    copied: (i64, Bytes),
+    /// Bytes from the next record on that are worth copying together.
+    ahead: i64,
+}
+
+impl Reach {
+    /// Nothing is copied yet.
+    pub(crate) fn new(wait: Wait) -> Self {
+        Self { wait, copied: (0, Bytes::new()), ahead: 0 }
+    }
+
+    /// Looks how far the records of `units` lie so close together that one copy serves them.
+    pub(crate) fn plan(&mut self, units: &[[u8; UNIT_LEN]]) {
+        let mut units = units.iter().map_while(Unit::decode).take_while(|unit| !unit.is_blank());
+        let Some(first) = units.next() else { return };
+        if self.copied(first.log_offset, first.size as usize).is_some() {
+            return;
+        }
+        let (mut end, mut own) = (first.log_end(), i64::from(first.size));
+        for unit in units {
+            own += i64::from(unit.size);
+            let span = unit.log_end() - first.log_offset;
+            if unit.log_offset < end || span > AHEAD_MAX || own * OWN_PART < span {
+                break;
+            }
+            end = unit.log_end();
+        }
+        self.ahead = end - first.log_offset;
+    }
+
+    /// Copies `len` bytes of the log at `offset`, which are in `file` at `at`, and what was planned
+    /// behind them as long as it is not beyond `end`.
+    pub(crate) fn copy(
+        &mut self,
+        (file, at): (&dyn File, u64),
+        (offset, len): (i64, usize),
+        end: i64,
+    ) -> io::Result<Bytes> {
+        if let Some(bytes) = self.copied(offset, len) {
+            return Ok(bytes);
+        }
+        let read = |len: usize| {
+            let mut bytes = vec![0; len];
+            self.wait.read(file, at, &mut bytes).map(|()| Bytes::from(bytes))
+        };
+        let many = usize::try_from(std::mem::take(&mut self.ahead).min(end - offset)).unwrap_or(0);
+        let bytes = match many > len {
+            // What lies behind may be damaged, or not in memory.
+            true => read(many).or_else(|_| read(len))?,
+            false => read(len)?,
+        };
+        self.copied = (offset, bytes.clone());
+        Ok(bytes.slice(..len))
+    }
+
+    fn copied(&self, offset: i64, len: usize) -> Option<Bytes> {
+        let (from, bytes) = &self.copied;
+        let at = usize::try_from(offset - from).ok()?;
+        let end = at.checked_add(len).filter(|end| *end <= bytes.len())?;
+        Some(bytes.slice(at..end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(places: &[(i64, i32)]) -> i64 {
+        let unit = |&(log_offset, size): &(i64, i32)| Unit { log_offset, size, tags_code: 0 };
+        let units: Vec<_> = places.iter().map(|place| unit(place).encode()).collect();
+        let mut reach = Reach::new(Wait::Never);
+        reach.plan(&units);
+        reach.ahead
+    }
+
+    #[test]
+    fn neighbours_are_copied_together_and_strangers_are_not() {
+        assert_eq!(planned(&[(0, 100), (400, 100), (800, 100)]), 900);
+        assert_eq!(planned(&[(0, 100), (400, 100), (9_000, 100)]), 500, "too much between them");
+        assert_eq!(planned(&[(500, 100), (0, 100)]), 100, "not in the order of the log");
+        assert_eq!(planned(&[(0, 100), (100, i32::MAX), (200, 100)]), 100, "a blank place");
+        assert_eq!(planned(&[(0, 40_000), (40_000, 40_000)]), 40_000, "too much at once");
+        assert_eq!(planned(&[]), 0);
+    }
+}
