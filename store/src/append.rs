@@ -200,6 +200,12 @@ impl Store {
             return;
         }
         let mut writer = self.writer.lock();
+        if let Some(bytes) = self.needs_room(&writer, appends) {
+            // A burst was faster than the flush that makes room ahead.
+            drop(writer);
+            self.make_room_now(bytes);
+            writer = self.writer.lock();
+        }
         for append in appends.iter_mut() {
             // After a failure nothing may follow: what was staged with it is forgotten.
             append.outcome = match self.is_fenced() {
@@ -222,6 +228,22 @@ impl Store {
         {
             self.fence(&error);
         }
+    }
+
+    /// The bytes of the files that the appends reach into, when a bound has no room for the first
+    /// one, though old ones may be removed for it.
+    fn needs_room(&self, writer: &Writer, appends: &[Append]) -> Option<u64> {
+        let left = writer.segment.as_ref().map_or(0, |segment| segment.end() - writer.end());
+        let drafts = appends.iter().flat_map(|append| append.drafts.as_slice());
+        let bytes: usize = drafts.map(|draft| draft.encoded_len() + BLANK_LEN).sum();
+        let lacking = bytes as i64 - (left - BLANK_LEN as i64);
+        if lacking <= 0 || !self.live().delete_forcibly {
+            return None;
+        }
+        let segments = &self.log.segments;
+        let is_full = !segments.is_ready(segments.next_start()) && self.next_file_bound().is_some();
+        let lacking = lacking.unsigned_abs();
+        is_full.then(|| lacking.next_multiple_of(segments.file_bytes().unsigned_abs()))
     }
 
     /// Encodes messages into the writer's buffer.

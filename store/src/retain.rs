@@ -68,6 +68,17 @@ impl Store {
         Ok(())
     }
 
+    /// Makes room for the next `bytes` of log files now, for an append that would be refused else. What is removed
+    /// must be durable first, with its queue units and index entries.
+    pub(crate) fn make_room_now(&self, bytes: u64) {
+        if self.first_removable().is_none() && self.make_checkpoint().is_err() {
+            return;
+        }
+        if let Err(error) = self.remove_for(bytes) {
+            tracing::warn!(%error, "old commit log files cannot be removed");
+        }
+    }
+
     /// Lets the next rounds remove expired files whatever the hour (Java
     /// `executeDeleteFilesManually`).
     pub fn delete_expired_soon(&self) {

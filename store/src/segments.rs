@@ -271,9 +271,14 @@ impl Segments {
     pub(crate) fn make_spare(&self) -> Result<(), Error> {
         let mut spare = self.spare.lock();
         if spare.is_none() {
-            *spare = Some(self.open(self.last().map_or(0, |last| last.end()))?);
+            *spare = Some(self.open(self.next_start())?);
         }
         Ok(())
+    }
+
+    /// Where the file after the last one begins, or the first one.
+    pub(crate) fn next_start(&self) -> i64 {
+        self.last().map_or(0, |last| last.end())
     }
 
     /// Whether the file behind the written ones is made already.

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use store::disk::{Allocation, File, Listed, Lock, Space};
-use store::{Append, AppendError, Bound, Disk, Settings, Store};
+use store::{Append, AppendError, Bound, Disk, FlushMode, Settings, Store};
 
 const HOUR: i64 = 3_600_000;
 const FILE: u64 = 16 << 10;
@@ -79,6 +79,26 @@ fn fill(store: &Store, files: u64) -> Result<(), AppendError> {
         store.flush(NOW).unwrap();
     }
     Ok(())
+}
+
+/// All that the store may hold, and more, comes between two flushes.
+#[test]
+fn a_burst_of_all_room_removes_the_oldest_and_is_not_refused() {
+    for flush_mode in [FlushMode::Async, FlushMode::Sync] {
+        let (_disk, store) = open_measured(|s| {
+            (s.store_bytes_max, s.flush_mode) = (6 * FILE, flush_mode);
+        });
+        store.flush(NOW).unwrap();
+        for number in 0..200 {
+            try_append(&store, &format!("{number:x<1500}")).unwrap();
+        }
+        store.sync().unwrap();
+        assert!(store.store_bytes() <= 6 * FILE, "{}", store.store_bytes());
+        let kept = bodies(&store, "T", 0);
+        assert!(kept.len() >= 10, "{} are left", kept.len());
+        assert!(kept.last().unwrap().starts_with("199x"));
+        assert_eq!((store.refusal(), store.fence_reason()), (None, None));
+    }
 }
 
 fn open_measured(change: impl FnOnce(&mut Settings)) -> (Arc<Measured>, Store) {
