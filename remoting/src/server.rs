@@ -5,7 +5,7 @@ use crate::frame::Limits;
 use crate::peer::Peer;
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -47,12 +47,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the port.
+    /// Binds the port; on `0.0.0.0` for IPv6 too, as a JVM does.
     ///
     /// # Errors
     /// When the address can't be bound.
     pub async fn bind(address: SocketAddr, options: Options) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        let listener = match address.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
+            true => bind_all(address.port()).await?,
+            false => TcpListener::bind(address).await?,
+        };
         Ok(Self { listener, options, counters: Arc::default() })
     }
 
@@ -122,6 +125,20 @@ impl Server {
 }
 
 type TcpConnection = Connection<tokio::net::tcp::OwnedReadHalf, tokio::net::tcp::OwnedWriteHalf>;
+
+/// A socket for IPv4 and IPv6, or for IPv4 alone on a system that has no IPv6, or keeps the two
+/// apart (`net.ipv6.bindv6only`).
+async fn bind_all(port: u16) -> io::Result<TcpListener> {
+    let fourth = |port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
+    let both = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+        Ok(both) => both,
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+        Err(_) => return fourth(port).await,
+    };
+    // A port that can be had once more was bound for IPv6 alone.
+    let port = both.local_addr()?.port();
+    Ok(fourth(port).await.unwrap_or(both))
+}
 
 /// An IPv4 address as itself: a socket on `::` shows it as an IPv6 one.
 fn plain(address: SocketAddr) -> SocketAddr {

@@ -68,8 +68,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes room for the next `bytes` of log files now, for an append that would be refused else. What is removed
-    /// must be durable first, with its queue units and index entries.
+    /// Makes room for the next `bytes` of log files now, for an append that would be refused else.
+    /// What is removed must be durable first, with its queue units and index entries.
     pub(crate) fn make_room_now(&self, bytes: u64) {
         if self.first_removable().is_none() && self.make_checkpoint().is_err() {
             return;

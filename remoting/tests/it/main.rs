@@ -71,6 +71,18 @@ async fn start(options: Options) -> Running {
     Running { address, echo, counters, stop, task }
 }
 
+/// As a JVM: a client finds it whichever address it has.
+#[tokio::test]
+async fn all_addresses_are_those_of_ipv6_too() {
+    let server = Server::bind("0.0.0.0:0".parse().unwrap(), Options::default()).await.unwrap();
+    let port = server.address().unwrap().port();
+    TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let has_sixth = std::net::TcpListener::bind("[::1]:0").is_ok();
+    assert_eq!(TcpStream::connect(("::1", port)).await.is_ok(), has_sixth);
+    let again = Server::bind(([0; 4], port).into(), Options::default()).await;
+    assert_eq!(again.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+}
+
 async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let waited = async {
         while !done() {

@@ -164,9 +164,15 @@ impl Disk for OsDisk {
         // which the second one does.
         fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).map_err(held)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(held)?;
+        // Nor does a lock on a file hold when somebody removes it and another one is made. Some
+        // network file systems lock no directories.
+        let dir = fs::File::open(parent(path))?;
+        if let Err(error @ Errno::AGAIN) = flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+            return Err(held(error));
+        }
         file.write_all(content)?;
         file.sync_all()?;
-        Ok(Box::new(OsLock { _file: file }))
+        Ok(Box::new(OsLock { _file: file, _dir: dir }))
     }
 }
 
@@ -180,6 +186,7 @@ fn held(error: Errno) -> io::Error {
 /// The locks end with the file descriptor.
 struct OsLock {
     _file: fs::File,
+    _dir: fs::File,
 }
 
 impl Lock for OsLock {}

@@ -5,7 +5,7 @@ use message::{Properties, property};
 use simulator::SimDisk;
 use std::path::Path;
 use std::sync::Arc;
-use store::{Append, Disk, Error, Settings, Store};
+use store::{Append, Disk, Error, OsDisk, Settings, Store};
 
 const ROOT: &str = "/store";
 
@@ -196,4 +196,19 @@ fn a_start_that_is_refused_leaves_a_clean_stop_clean() {
         assert!(Store::open(disk.clone(), wrong).is_err());
         assert!(disk.read(&abort).is_ok(), "it was in use before");
     });
+}
+
+#[test]
+fn a_removed_lock_lets_nobody_in() {
+    let dir = TempDir::new();
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let store = open(&disk, &small(dir.path()));
+    for _ in 0..2 {
+        let second = Store::open(disk.clone(), small(dir.path()));
+        assert!(matches!(second, Err(Error::Locked { .. })));
+        let _ = std::fs::remove_file(dir.path().join("lock"));
+    }
+    store.close().unwrap();
+    drop(store);
+    open(&disk, &small(dir.path()));
 }
