@@ -33,7 +33,9 @@ pub fn run(places: &Places, make: Make, only: &str, report: &mut Report) -> Resu
     for (number, (names, broker)) in pairs.into_iter().enumerate() {
         let column = format!("names {names}, broker {broker}");
         let mut cluster =
-            Cluster::start(places, names, broker, &places.fresh(&format!("mixed-{number}"))?)?;
+            Cluster::prepare(places, names, broker, &places.fresh(&format!("mixed-{number}"))?)?;
+        cluster.broker.set(plan::SETTINGS);
+        cluster.broker.start()?;
         if names != broker && !scenarios.is_empty() {
             let mut crew = Crew::start(places, &[Kind::Java(Release::V550)], &cluster)?;
             let mut part = Report::default();

@@ -1,6 +1,6 @@
 //! Which scenarios there are and how they may be run.
 
-/// What the broker of clients and mqadmin is started with: half messages are checked soon, and
+/// What a broker of clients and mqadmin is started with: half messages are checked soon, and
 /// given up soon; filters in SQL92 are allowed.
 pub const SETTINGS: &str = "enablePropertyFilter=true\ntransactionTimeOut=2000\n\
                             transactionCheckInterval=1000\ntransactionCheckMax=3\n\

@@ -8,6 +8,7 @@ use remoting::body::table::KVTable;
 use remoting::body::topic::TopicStatsTable;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
+use remoting::headers::client::UnregisterClientRequestHeader;
 use remoting::headers::client::{
     ConsumeMessageDirectlyResultRequestHeader, GetConsumerRunningInfoRequestHeader,
 };
@@ -174,6 +175,41 @@ async fn a_deleted_group_forgets_its_offsets_in_the_words_of_old_and_new_tools()
     let answer = get(&client, RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG).await;
     let groups: SubscriptionGroupWrapper = from_body(&answer.body).unwrap();
     assert!(!groups.subscription_group_table.contains_key(GROUP));
+}
+
+#[tokio::test]
+async fn a_retry_topic_goes_with_its_group_unless_it_holds_something() {
+    let world = World::start().await;
+    let (client, member) = (world.client(), world.client());
+    let retry = format!("%RETRY%{GROUP}");
+    let delete = async || {
+        let header =
+            DeleteSubscriptionGroupRequestHeader { group_name: GROUP.into(), ..Default::default() };
+        let answer = client.call(RequestCode::DELETE_SUBSCRIPTIONGROUP, &header).await;
+        assert_eq!(said(&answer), SUCCESS);
+        let header =
+            GetTopicConfigRequestHeader { topic: retry.as_str().into(), ..Default::default() };
+        client.call(RequestCode::GET_TOPIC_CONFIG, &header).await.response_code()
+    };
+    join(&member).await;
+    // Its member would miss it.
+    assert_eq!(delete().await, ResponseCode::SUCCESS);
+    let leave =
+        UnregisterClientRequestHeader { consumer_group: Some(GROUP.into()), ..Default::default() };
+    member.call(RequestCode::UNREGISTER_CLIENT, &leave).await;
+    assert_eq!(delete().await, ResponseCode::TOPIC_NOT_EXIST);
+
+    join(&member).await;
+    member.call(RequestCode::UNREGISTER_CLIENT, &leave).await;
+    let header = SendMessageRequestHeader {
+        producer_group: "p".into(),
+        topic: retry.as_str().into(),
+        default_topic: "TBW102".into(),
+        ..Default::default()
+    };
+    let message = Command::request(RequestCode::SEND_MESSAGE).with_header(&header).with_body("x");
+    assert_eq!(said(&client.ask(message).await), SUCCESS);
+    assert_eq!(delete().await, ResponseCode::SUCCESS);
 }
 
 /// The least that a tool may send of a group.

@@ -1,6 +1,6 @@
 //! Consumer groups for operators: create, change, delete, list, forbid.
 
-use super::topics::{Page, asks_for_all, read};
+use super::topics::{self, Page, asks_for_all, read};
 use super::{body, failed, invalid, json};
 use crate::broker::Broker;
 use message::names;
@@ -87,7 +87,27 @@ pub fn delete(
         broker.offsets.remove_group(group);
     }
     broker.stats.forget_group(group);
+    let unused = unused_topics(broker, group);
+    if !unused.is_empty() {
+        topics::remove(broker, call, &unused)?;
+    }
     Ok(Answer::success())
+}
+
+/// The retry and dead-letter topics of a group that has no members, as far as they hold nothing.
+/// What they hold is for the operator to delete: mqadmin does it when it is given a cluster.
+fn unused_topics(broker: &Broker, group: &str) -> Vec<String> {
+    if broker.clients.consumers(group).is_some() {
+        return Vec::new();
+    }
+    let is_empty = |topic: &String| {
+        let store = &broker.store;
+        let queues = store.queue_ids(topic);
+        queues.iter().all(|id| store.min_offset(topic, *id) >= store.max_offset(topic, *id))
+    };
+    let mut all = vec![names::retry_topic(group), names::dlq_topic(group)];
+    all.retain(|topic| broker.topics.contains(topic) && is_empty(topic));
+    all
 }
 
 /// Code 353: forbids or allows a group to read a topic, and says which it is.

@@ -132,16 +132,21 @@ pub fn delete(
         };
         all.extend(groups.iter().flat_map(retry).filter(|topic| broker.topics.contains(topic)));
     }
+    remove(broker, call, &all)?;
+    Ok(Answer::success())
+}
+
+/// Deletes topics with all that is known of them.
+pub(super) fn remove(broker: &Broker, call: &Call<'_>, all: &[String]) -> Result<(), Refusal> {
     tracing::info!(topics = ?all, by = %call.peer.remote, "topics deleted");
-    for topic in &all {
+    for topic in all {
         broker.topics.delete(topic, call.now_ms);
         broker.offsets.remove_topic(topic);
         broker.stats.forget_topic(topic);
     }
     let deleted = broker.store.delete_topics(all.iter().map(String::as_str));
     broker.topics_changed(None);
-    deleted.map_err(|error| failed(error.to_string()))?;
-    Ok(Answer::success())
+    deleted.map(drop).map_err(|error| failed(error.to_string()))
 }
 
 /// Code 21: all topics, or one page of them.
