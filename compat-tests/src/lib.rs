@@ -16,6 +16,7 @@ pub mod loose_json;
 pub mod mixed;
 pub mod places;
 pub mod plan;
+pub mod preflights;
 pub mod process;
 pub mod raw;
 pub mod records;

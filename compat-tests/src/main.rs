@@ -11,7 +11,7 @@ use compat_tests::places::Places;
 use compat_tests::report::Report;
 use compat_tests::runs::Crew;
 use compat_tests::server::Make;
-use compat_tests::{appends, cuts, differ, faults, hand_over, mixed, plan, say};
+use compat_tests::{appends, cuts, differ, faults, hand_over, mixed, plan, preflights, say};
 
 /// How many scenarios each client works on at a time.
 const ABREAST: usize = 4;
@@ -165,6 +165,7 @@ fn suites(options: &Options, places: &Places, report: &mut Report) -> Result<()>
     if options.has(Suite::Store) {
         hand_over::run(places, make, &options.only, report)?;
         cuts::run(places, make, &options.only, report)?;
+        preflights::run(places, make, &options.only, report)?;
     }
     Ok(())
 }

@@ -1,0 +1,192 @@
+//! What `rockhopper store preflight` tells of a directory, and what the stock broker then does with
+//! it: whether it starts, and how many messages it loses.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::jars::Release;
+use crate::places::Places;
+use crate::raw::{Letter, Raw};
+use crate::report::Report;
+use crate::server::Make;
+
+const TOPIC: &str = "preflight";
+/// Messages, and which of them is damaged.
+const SENT: usize = 40;
+const DAMAGED: usize = 25;
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Where the body of a record with IPv4 hosts begins.
+const BODY: u64 = 88;
+const SMALLER: &str = "mappedFileSizeCommitLog=33554432\n";
+
+/// A directory as the target finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Case {
+    /// After a clean stop of ours.
+    Clean,
+    /// After a kill.
+    Killed,
+    /// With a setting that does not fit its files.
+    WrongSize,
+    /// With a record that was damaged since.
+    Damaged,
+    /// With a record that ours has set aside.
+    SetAside,
+}
+
+/// Asks about each case before each release gets it.
+///
+/// # Errors
+/// A name server does not start; what does not come true is in the report.
+pub fn run(places: &Places, make: Make, only: &str, report: &mut Report) -> Result<()> {
+    let releases = [Release::V550, Release::V533, Release::V498];
+    // Side by side: each waits most of the time.
+    let columns = std::thread::scope(|scope| {
+        let running =
+            releases.map(|release| scope.spawn(move || column(places, make, release, only)));
+        running.map(std::thread::ScopedJoinHandle::join)
+    });
+    for rows in columns {
+        let rows = rows.map_err(|_| anyhow!("a column panicked"))?;
+        for (row, found, ms) in rows? {
+            report.add_check("preflight", &row, found, ms);
+        }
+    }
+    Ok(())
+}
+
+type Row = (String, Result<String, String>, u64);
+
+/// All cases for one release.
+fn column(places: &Places, make: Make, release: Release, only: &str) -> Result<Vec<Row>> {
+    use Case::{Clean, Damaged, Killed, SetAside, WrongSize};
+    let mut rows = Vec::new();
+    for case in [Clean, Killed, WrongSize, Damaged, SetAside] {
+        let row = format!("{case:?} -> {}", Make::Java(release));
+        if !format!("preflight {row}").contains(only) {
+            continue;
+        }
+        let since = Instant::now();
+        let directory = places.fresh(&row.replace(' ', "-"))?;
+        let found = one(places, &directory, make, (release, case));
+        let ms = u64::try_from(since.elapsed().as_millis())?;
+        rows.push((row, found.map_err(|error| format!("{error:#}")), ms));
+    }
+    Ok(rows)
+}
+
+fn one(
+    places: &Places,
+    directory: &Path,
+    make: Make,
+    (release, case): (Release, Case),
+) -> Result<String> {
+    let mut cluster = Cluster::prepare(places, make, make, directory)?;
+    cluster.broker.start()?;
+    let raw = &mut Raw::open(cluster.broker.address())?;
+    let mut offsets = Vec::new();
+    for number in 0..SENT {
+        let letter = Letter::new(TOPIC, &format!("UNIQ_KEY^u{number}~"), format!("{number:04}"));
+        let answer = raw.send(&letter, false)?;
+        let id = answer.fields["msgId"].as_str().context("no id")?;
+        offsets.push(u64::from_str_radix(&id[id.len() - 16..], 16)?);
+    }
+    raw.await_end((TOPIC, 0), i64::try_from(SENT)?, PATIENCE)?;
+    match case {
+        Case::Killed => cluster.broker.kill(),
+        _ => cluster.broker.stop()?,
+    }
+    let store = cluster.broker.store();
+    if matches!(case, Case::Damaged | Case::SetAside) {
+        let log = store.join("commitlog/00000000000000000000");
+        File::options().write(true).open(log)?.write_all_at(b"!", offsets[DAMAGED] + BODY)?;
+    }
+    if case == Case::SetAside {
+        // Only a start after a crash reads what was durable once.
+        std::fs::write(store.join("abort"), "in use, being mended")?;
+        cluster.broker.start()?;
+        cluster.broker.stop()?;
+    }
+    let settings = if case == Case::WrongSize { SMALLER } else { "" };
+    let told = ask(places, &store, release, settings)?;
+    cluster.broker.become_another(places, Make::Java(release))?;
+    cluster.broker.set(settings);
+    let seen = start(&mut cluster);
+    if seen.is_ok() {
+        cluster.broker.stop()?;
+    }
+    cluster.namesrv.stop()?;
+    match (&told, &seen) {
+        (Told::Refuses, Err(_)) => Ok("told: it does not start".into()),
+        (Told::Loses(lost), Ok(there)) => {
+            // Those behind the damage are counted; it costs one itself, whoever starts.
+            let gone = SENT - there;
+            ensure!(gone == lost + 1, "told: {lost} lost, seen: {there} of {SENT} left");
+            Ok(format!("told: {lost} are lost"))
+        }
+        (Told::Safe, Ok(there)) => {
+            ensure!(*there == SENT, "told: safe, seen: {there} of {SENT}");
+            Ok("told: safe".into())
+        }
+        _ => Err(anyhow!("told: {told:?}, seen: {seen:?}")),
+    }
+}
+
+/// Starts the broker and counts the messages that it has.
+fn start(cluster: &mut Cluster) -> Result<usize> {
+    cluster.broker.start()?;
+    let raw = &mut Raw::open(cluster.broker.address())?;
+    let there = raw.pull(TOPIC, 0, 0)?.len();
+    // What comes next goes on behind them.
+    let answer = raw.send(&Letter::new(TOPIC, "", "next"), false)?;
+    let place = answer.fields["queueOffset"].as_str().context("no offset")?;
+    ensure!(place == there.to_string(), "{there} messages, the next one gets {place}");
+    Ok(there)
+}
+
+#[derive(Debug)]
+enum Told {
+    Safe,
+    Refuses,
+    Loses(usize),
+}
+
+/// What preflight says of a directory.
+fn ask(places: &Places, store: &Path, release: Release, settings: &str) -> Result<Told> {
+    let target = match release {
+        Release::V550 => "java-5.5",
+        Release::V533 => "java-5.3",
+        Release::V498 => "java-4.9",
+    };
+    let mut command = Command::new(places.binaries.join("rockhopper"));
+    command.args(["store", "preflight"]).arg(store).args(["--to", target, "--json"]);
+    for setting in settings.lines() {
+        command.args(["--set", setting]);
+    }
+    let output = command.output()?;
+    let json: Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    let verdicts = json["verdicts"].as_array().context("no verdicts")?;
+    let of = |effect: &str| {
+        let found = verdicts.iter().find(|verdict| verdict["effect"] == effect);
+        found.and_then(|verdict| verdict["what"].as_str())
+    };
+    ensure!(json["safe"].as_bool() == Some(output.status.success()), "{json}");
+    if of("refuses").is_some() {
+        return Ok(Told::Refuses);
+    }
+    let Some(what) = of("loses") else {
+        ensure!(output.status.success(), "{json}");
+        return Ok(Told::Safe);
+    };
+    let words: Vec<&str> = what.split(' ').collect();
+    let at = words.iter().position(|word| word.starts_with("messages")).context("no count")?;
+    Ok(Told::Loses(words[at - 1].parse().with_context(|| what.to_owned())?))
+}
