@@ -1,10 +1,10 @@
 //! Which scenarios there are and how they may be run.
 
 /// What a broker of clients and mqadmin is started with: half messages are checked soon, and
-/// given up soon; filters in SQL92 are allowed.
-pub const SETTINGS: &str = "enablePropertyFilter=true\ntransactionTimeOut=2000\n\
-                            transactionCheckInterval=1000\ntransactionCheckMax=3\n\
-                            transactionOpBatchInterval=100\n";
+/// given up soon; filters in SQL92 are allowed; there is a topic for traces.
+pub const SETTINGS: &str = "transactionTimeOut=2000\ntransactionCheckInterval=1000\n\
+                            transactionCheckMax=3\ntransactionOpBatchInterval=100\n\
+                            enablePropertyFilter=true\ntraceTopicEnable=true\n";
 
 /// Scenarios that share a cluster with others at the same time, the slowest first.
 pub const TOGETHER: &[&str] = &[
@@ -90,6 +90,12 @@ pub const MQADMIN: &[&str] = &[
     "producerConnection",
     "resetOffsetByTime",
     "skipAccumulatedMessage",
+    "resetOffsetByOffset",
+    "resetOffsetOnline",
+    "resetOffsetByTimeOld",
+    "getConsumerStatus",
+    "cloneGroupOffset",
+    "queryCq",
     "sendMessage",
     "consumeMessage",
     "printMsg",
@@ -97,6 +103,9 @@ pub const MQADMIN: &[&str] = &[
     "queryMsgByUniqueKey",
     "queryMsgByKey",
     "queryMsgByOffset",
+    "consumeMessageDirectly",
+    "messageTrack",
+    "queryMsgTraceById",
 ];
 
 /// What clients do where one server is ours and the other the stock one.

@@ -103,7 +103,11 @@ final class Kit implements AutoCloseable {
 
     /** A push consumer that begins at the first message and is not started yet. */
     DefaultMQPushConsumer push(String group, String topic, String tags) throws Exception {
-        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(group);
+        return push(new DefaultMQPushConsumer(group), topic, tags);
+    }
+
+    DefaultMQPushConsumer push(DefaultMQPushConsumer consumer, String topic, String tags)
+            throws Exception {
         configure(consumer);
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.setConsumeThreadMin(4);

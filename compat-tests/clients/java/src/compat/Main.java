@@ -37,6 +37,7 @@ public final class Main {
         Faults.register(scenarios);
         Commands.register(scenarios);
         MessageCommands.register(scenarios);
+        Rewinds.register(scenarios);
         Transactions.register(scenarios);
         Requests.register(scenarios);
 
