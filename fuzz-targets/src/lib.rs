@@ -3,6 +3,7 @@
 
 mod config;
 mod files;
+mod filters;
 mod wire;
 
 /// A function that takes any bytes, and inputs that it takes as they are.
@@ -24,6 +25,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "batch", run: wire::batch, examples: wire::batches, tries: 20_000 },
     Target { name: "frame", run: wire::frame, examples: wire::frames, tries: 20_000 },
     Target { name: "config", run: config::run, examples: config::examples, tries: 5_000 },
+    Target { name: "filter", run: filters::run, examples: filters::examples, tries: 20_000 },
     Target { name: "commit_log", run: files::log, examples: files::logs, tries: 150 },
     Target { name: "consume_queue", run: files::queue, examples: files::queues, tries: 150 },
     Target { name: "index", run: files::index, examples: files::indexes, tries: 150 },
