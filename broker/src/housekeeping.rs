@@ -28,7 +28,7 @@ const OFFSETS_MS: i64 = 250;
 const GATHER: Duration = Duration::from_millis(1);
 /// How long the flusher sleeps at most without being woken, so that a shorter time that is set
 /// meanwhile counts soon.
-const FLUSH_WAIT_MS: i64 = 1_000;
+const FLUSH_WAIT: Duration = Duration::from_secs(1);
 
 /// How long the check of half messages rests at most, so that a shorter interval that is set
 /// meanwhile counts soon.
@@ -91,17 +91,17 @@ pub(crate) fn join(threads: Threads) -> Option<String> {
     reasons.into_iter().flatten().next()
 }
 
-/// Makes the log durable as soon as somebody waits for it, and everything when its time has come.
+/// Makes the log durable as soon as somebody waits for it, and everything when its time has come. A
+/// clock that is set back does not put that off.
 ///
 /// Where several waited at the last sync, their next messages are under way: it is waited for as
 /// many as then, though not longer than that sync took. A sender who is alone waits for nobody.
 #[allow(clippy::disallowed_methods, reason = "the shell owns the clock")]
 fn flush(broker: &Broker, bell: &Bell) -> Option<String> {
-    let mut due_ms = now_ms();
+    let mut due = Instant::now();
     let (mut together, mut took) = (0, Duration::ZERO);
     loop {
-        let wait_ms = (due_ms - now_ms()).clamp(0, FLUSH_WAIT_MS);
-        let waited_for = broker.wait_unflushed(Duration::from_millis(wait_ms.unsigned_abs()));
+        let waited_for = broker.wait_unflushed(due.duration_since(Instant::now()).min(FLUSH_WAIT));
         let mut flushed = Ok(());
         if waited_for {
             if together > 1 {
@@ -112,9 +112,11 @@ fn flush(broker: &Broker, bell: &Bell) -> Option<String> {
             took = begun.elapsed();
             flushed = synced.map(|to| together = broker.flushed(to, now_ms()));
         }
-        let now = now_ms();
-        if flushed.is_ok() && now >= due_ms {
-            flushed = broker.store.flush(now).map(|next_ms| due_ms = next_ms);
+        if flushed.is_ok() && Instant::now() >= due {
+            let now = now_ms();
+            flushed = broker.store.flush(now).map(|next_ms| {
+                due = Instant::now() + Duration::from_millis((next_ms - now).max(0).unsigned_abs());
+            });
         }
         if let Err(error) = flushed {
             tracing::error!(%error, "the store failed and is closed to messages; the broker stops");
@@ -149,7 +151,7 @@ fn tick(broker: &Broker, bell: &Bell) -> Option<String> {
         broker.expire(now);
         broker.stats.tick(now);
         let next = delay::deliver(broker, now);
-        if now - slow_ms >= SLOW_TICK_MS {
+        if is_due(now, slow_ms, SLOW_TICK_MS) {
             slow_ms = now;
             broker.slow_tick(now);
         }
@@ -165,6 +167,11 @@ fn tick(broker: &Broker, bell: &Bell) -> Option<String> {
     }
 }
 
+/// Whether so much time has passed since `last`, or the clock was set back since then.
+fn is_due(now: i64, last: i64, interval_ms: i64) -> bool {
+    !(0..interval_ms).contains(&now.saturating_sub(last))
+}
+
 /// When the disks were looked at, in milliseconds since 1970.
 struct Room {
     measured_ms: i64,
@@ -173,11 +180,11 @@ struct Room {
 
 impl Room {
     fn look(&mut self, broker: &Broker, now: i64) -> Result<(), store::Error> {
-        if now - self.retained_ms >= broker.store.settings().retain_interval_ms {
+        if is_due(now, self.retained_ms, broker.store.settings().retain_interval_ms) {
             (self.retained_ms, self.measured_ms) = (now, now);
             return broker.store.retain(now).map(drop);
         }
-        if now - self.measured_ms >= MEASURE_MS {
+        if is_due(now, self.measured_ms, MEASURE_MS) {
             self.measured_ms = now;
             // It is tried again soon, and no message depends on it.
             if let Err(error) = broker.store.measure() {

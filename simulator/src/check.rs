@@ -42,8 +42,6 @@ fn walk_log(world: &mut World<'_>, outage: Outage) -> Verdict<Log> {
     let mut seen = BTreeSet::new();
     let mut at = from;
     let mut file = (i64::MIN, Vec::new());
-    // The time of the last record, and whether there was damage since.
-    let (mut newest, mut behind_damage) = (0, false);
     while at < to {
         let start = at - at % file_bytes;
         if file.0 != start {
@@ -64,21 +62,14 @@ fn walk_log(world: &mut World<'_>, outage: Outage) -> Verdict<Log> {
                 if !seen.insert(id) {
                     return Err(format!("no phantom: message {id} is there twice, at {at} too"));
                 }
-                // What the clock set back is not told from left-overs.
-                let is_stale = behind_damage && record.store_time < newest;
-                if !is_stale {
-                    (newest, behind_damage) = (record.store_time, false);
-                }
-                let message = &mut world.model.messages[id];
-                message.is_torn |= is_stale && outage.power && at > world.model.durable_to;
-                if message.is_torn {
+                if world.model.messages[id].is_torn {
                     world.model.lose_torn(id, &record);
                 } else {
                     log.insert(record.log_offset, (id, record));
                 }
             }
             Entry::Blank => at = start + file_bytes,
-            _ if world.has_damage => (at, behind_damage) = (at + 1, true),
+            _ if world.has_damage => at += 1,
             other => return Err(format!("log: no record at {at} of {from}..{to}: {other:?}")),
         }
     }
@@ -498,51 +489,5 @@ pub(crate) fn written(world: &mut World<'_>, id: usize, log_offset: i64) -> Verd
             Ok(record)
         }
         _ => Err(format!("acknowledged is written: no message {id} at {log_offset}")),
-    }
-}
-
-/// After damage: a record whose body matches its checksum has a body that was sent, and every
-/// question has an answer.
-pub(crate) fn damaged(world: &mut World<'_>) -> Verdict {
-    let topics = world.store().topics();
-    for (topic, queue_id) in topics
-        .iter()
-        .flat_map(|topic| world.store().queue_ids(topic).into_iter().map(move |id| (topic, id)))
-    {
-        let mut offset = world.store().min_offset(topic, queue_id);
-        for _ in 0..2_000 {
-            let position = Position { topic, queue_id, offset };
-            let read = world.store().read(position, Limits::messages(32), &Everything);
-            for bytes in &read.messages {
-                if let Entry::Record(record) = decode::entry(bytes)
-                    && world.model.id_of(&record).is_none()
-                {
-                    return Err(format!("no other body: {topic}/{queue_id} near {offset}"));
-                }
-            }
-            if read.next_offset <= offset {
-                break;
-            }
-            offset = read.next_offset;
-        }
-        for key in ["key-1", "shared-3"] {
-            world.store().query(topic, key, 64, (0, i64::MAX));
-        }
-    }
-    Ok(())
-}
-
-/// A message that was stored after damage outlives a kill.
-pub(crate) fn kept(world: &mut World<'_>, id: usize, offset: i64) -> Verdict {
-    let (topic, queue_id) = world.model.messages[id].place;
-    let topic = world.plan.topics[topic].clone();
-    let position = Position { topic: &topic, queue_id, offset };
-    let read = world.store().read(position, Limits::messages(1), &Everything);
-    let first = read.messages.first().map(|bytes| decode::entry(bytes));
-    match first {
-        Some(Entry::Record(record)) if world.model.id_of(&record) == Some(id) => Ok(()),
-        other => {
-            Err(format!("a kill loses nothing: {topic} {offset}: {:?} {other:?}", read.status))
-        }
     }
 }

@@ -223,12 +223,14 @@ impl SimDisk {
         self.0.lock().changes
     }
 
-    /// The process ends without a word; the machine goes on, so memory keeps what was written, but
-    /// for what a failed sync forgot.
+    /// The process ends without a word; the machine goes on, so memory keeps what was written. What
+    /// a failed sync forgot is given back or stays: the next process may read what is nowhere else.
     pub fn kill(&self) {
         let mut state = self.0.lock();
         state.start_again();
-        state.nodes.values_mut().for_each(|node| node.image.evict());
+        if state.random.one_in(2) {
+            state.nodes.values_mut().for_each(|node| node.image.evict());
+        }
     }
 
     /// Power loss that takes sectors by a coin, and names.
@@ -550,7 +552,7 @@ impl SimFile {
     fn image<'a>(&self, state: &'a mut State) -> io::Result<&'a mut Image> {
         let (now, same) = (state.clock, self.starts == state.starts);
         let node = state.nodes.get_mut(&self.node).filter(|_| same).ok_or_else(broken)?;
-        node.modified = node.modified.max(now);
+        node.modified = now;
         Ok(&mut node.image)
     }
 

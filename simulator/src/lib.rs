@@ -5,6 +5,7 @@
 mod check;
 mod decode;
 mod disk;
+mod flips;
 mod model;
 mod plan;
 mod random;

@@ -8,8 +8,6 @@ use store::{FlushMode, Settings};
 
 /// What the store lies under.
 pub(crate) const ROOT: &str = "/store";
-/// Until what flips find is mended.
-const FLIPS: bool = false;
 /// Where the clock begins, ms since the epoch.
 pub(crate) const BEGIN: i64 = 1_700_000_000_000;
 
@@ -125,8 +123,8 @@ impl Plan {
             die_in_recovery: random.one_in(2),
             read_faults: random.one_in(3),
             write_faults: random.one_in(2),
-            flips: random.one_in(6) && FLIPS,
-            clock_steps: random.one_in(6),
+            flips: random.one_in(5),
+            clock_steps: random.one_in(4),
             slow_one_in: random.pick(&[0, 0, 50]),
             names_in_order: !random.one_in(3),
             settings,

@@ -1,6 +1,7 @@
 //! One run: a store, its disk, the model beside it, and what happens to them, all from one seed.
 
 use crate::check::{self, Verdict};
+use crate::flips;
 use crate::model::{At, Kind, Model, Place, State};
 use crate::plan::{BEGIN, End, Plan, ROOT, Step};
 use crate::{Op, Random, SimDisk};
@@ -32,11 +33,14 @@ pub(crate) struct World<'a> {
     pub(crate) has_damage: bool,
     random: Random,
     store: Option<Store>,
+    /// What the clock says.
     now: i64,
+    /// How much time has passed, ms, whatever the clock said meanwhile.
+    passed: i64,
     outage: Outage,
     /// Something was told to fail: errors are no wonder.
     armed: bool,
-    /// When what was stored in this life, ms, and where it ended in the log.
+    /// When what was stored in this life, as in `passed`, and where it ended in the log.
     stored: Vec<(i64, i64)>,
     say: &'a dyn Fn(std::fmt::Arguments<'_>),
 }
@@ -63,6 +67,7 @@ impl<'a> World<'a> {
             random,
             store: None,
             now: BEGIN,
+            passed: 0,
             outage: Outage::default(),
             armed: false,
             stored: Vec::new(),
@@ -108,13 +113,24 @@ impl<'a> World<'a> {
         self.disk.is_dead() || self.store().fence_reason().is_some()
     }
 
-    fn tick(&mut self) {
-        self.now = self.now.max(self.disk.clock());
+    /// Lets time pass, and what slow operations took.
+    fn tick(&mut self, ms: i64) {
+        let ms = ms + (self.disk.clock() - self.now).max(0);
+        self.now += ms;
+        self.passed += ms;
         self.disk.set_clock(self.now);
     }
 
+    /// Somebody sets the clock. What waits for its time may wait anew.
+    fn set_clock(&mut self, step_ms: i64) {
+        self.tick(0);
+        self.now += step_ms;
+        self.disk.set_clock(self.now);
+        self.stored.iter_mut().for_each(|(time, _)| *time = self.passed);
+    }
+
     fn open(&mut self) -> Result<(), store::Error> {
-        self.tick();
+        self.tick(0);
         let opened = Store::open(Arc::new(self.disk.clone()), self.plan.settings.clone());
         self.store = Some(opened?);
         Ok(())
@@ -158,16 +174,17 @@ impl<'a> World<'a> {
     fn end_process(&mut self, power: bool) {
         self.store = None;
         self.outage.is_one = true;
-        self.outage.power |= power || self.disk.has_forgotten();
+        let had_forgotten = self.disk.has_forgotten();
         self.disk.heal();
         if power {
             let loss = self.random.pick(&self.plan.losses);
             say!(self, "power loss: {loss:?}");
             self.disk.lose(loss);
         } else {
-            say!(self, "killed");
             self.disk.kill();
+            say!(self, "killed");
         }
+        self.outage.power |= power || had_forgotten && !self.disk.has_forgotten();
     }
 
     fn end(&mut self) -> Verdict {
@@ -198,7 +215,7 @@ impl<'a> World<'a> {
 
     /// A clean stop; after it not even power loss takes anything.
     fn close(&mut self) -> Verdict {
-        self.tick();
+        self.tick(0);
         let closed = self.store().close();
         say!(self, "close: {closed:?}");
         match closed {
@@ -217,8 +234,8 @@ impl<'a> World<'a> {
     }
 
     fn step(&mut self) -> Verdict {
-        self.now += self.random.below(1_200) as i64;
-        self.tick();
+        let ms = self.random.below(1_200) as i64;
+        self.tick(ms);
         let step = self.plan.step(&mut self.random);
         match step {
             Step::Append => self.append()?,
@@ -301,7 +318,7 @@ impl<'a> World<'a> {
 
     /// Offsets are dense, and follow each other in a batch.
     fn note_stored(&mut self, ids: &[usize], appended: &store::Appended) -> Verdict {
-        self.stored.push((self.now, appended.log_end()));
+        self.stored.push((self.passed, appended.log_end()));
         let mut log_offset = appended.log_offset;
         for (index, id) in ids.iter().enumerate() {
             let (place, is_half) =
@@ -381,12 +398,12 @@ impl<'a> World<'a> {
     /// What was stored ten seconds ago is durable, and all when four pages wait.
     fn is_durable_soon(&mut self, before: i64) -> Verdict {
         let settings = &self.plan.settings;
-        let old = self.now - settings.flush_log_thorough_interval_ms;
+        let old = self.passed - settings.flush_log_thorough_interval_ms;
         let stored = self.stored.iter().take_while(|(time, _)| *time <= old).last();
         let old_end = stored.map_or(0, |(_, end)| *end);
         let flushed_to = self.store().flushed_to();
         let many = before - flushed_to >= settings.flush_log_least_pages * 4096;
-        if !self.plan.clock_steps && (old_end > flushed_to || many) {
+        if old_end > flushed_to || many {
             return Err(format!("ASYNC_FLUSH is durable soon: {flushed_to}, not {old_end}"));
         }
         Ok(())
@@ -421,13 +438,14 @@ impl<'a> World<'a> {
     }
 
     fn wait(&mut self) {
-        self.now += match self.random.below(6) {
-            0 => 80 * HOUR_MS,
-            1 | 2 => 11_000,
-            3 if self.plan.clock_steps => -(self.random.below(HOUR_MS as u64) as i64),
-            _ => self.random.below(5_000) as i64,
-        };
-        self.disk.set_clock(self.now);
+        let step = self.random.below(HOUR_MS as u64) as i64;
+        match self.random.below(6) {
+            0 => self.tick(80 * HOUR_MS),
+            1 | 2 => self.tick(11_000),
+            3 if self.plan.clock_steps => self.set_clock(-step),
+            4 if self.plan.clock_steps => self.set_clock(step),
+            _ => self.tick(step % 5_000),
+        }
         say!(self, "it is {}", self.now);
     }
 
@@ -538,7 +556,7 @@ impl<'a> World<'a> {
         self.disk.fill(true);
         say!(self, "the disk is full");
         for _ in 0..self.random.below(5) {
-            self.now += 500;
+            self.tick(500);
             self.append()?;
             if self.is_over() {
                 return Ok(());
@@ -550,7 +568,7 @@ impl<'a> World<'a> {
         }
         self.disk.fill(false);
         say!(self, "the disk has room");
-        self.now += 500;
+        self.tick(500);
         self.flush()?;
         // What `retain` saw of the ratios is looked at again every second.
         let measured = self.store().measure();
@@ -573,9 +591,12 @@ impl<'a> World<'a> {
         self.armed = true;
     }
 
-    /// Bits flip on the medium: what is served is whole, or not taken for whole; nothing panics,
-    /// and the store goes on.
+    /// Bits flip on the medium: that costs the messages that they hit and no others, and the store
+    /// goes on.
     fn flips(&mut self) -> Verdict {
+        // What a failed sync forgot may go with any kill.
+        self.sync()?;
+        let mut hits = flips::Hits::default();
         for _ in 0..3 {
             if self.random.one_in(2) {
                 let closed = self.store().close();
@@ -584,20 +605,28 @@ impl<'a> World<'a> {
             self.store = None;
             self.disk.kill();
             for _ in 0..=self.random.below(3) {
-                say!(self, "a bit flips: {:?}", self.disk.flip());
+                let flipped = self.disk.flip();
+                say!(self, "a bit flips: {flipped:?}");
+                flipped.iter().for_each(|(path, at)| hits.note(&self.model, path, *at));
             }
             self.open().map_err(|error| format!("damage never refuses a start: {error}"))?;
-            check::damaged(self)?;
+            flips::cost_their_messages_alone(self, &hits)?;
+            if hits.mended() {
+                return Ok(());
+            }
             let place = self.place();
             let (id, draft) = self.draft(place, false);
             let mut list = [Append::one(draft)];
             self.store().append(self.now, &mut list);
             say!(self, "append {id}: {:?}", list[0].outcome);
             let appended = list[0].outcome.map_err(|error| format!("sends are taken: {error}"))?;
+            let (log_offset, log_end) = (appended.log_offset, appended.log_end());
+            let queue_offset = appended.queue_offset;
+            self.model.store(id, At { log_offset, log_end, queue_offset });
             self.store = None;
             self.disk.kill();
             self.open().map_err(|error| format!("a start never refuses: {error}"))?;
-            check::kept(self, id, appended.queue_offset)?;
+            flips::cost_their_messages_alone(self, &hits)?;
         }
         Ok(())
     }

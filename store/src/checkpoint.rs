@@ -134,6 +134,19 @@ impl Checkpoint {
             self.set(mark, time);
         }
         self.set(Mark::QueuesTo, end);
+        self.set_own(end, file_bytes);
+    }
+
+    /// Makes the mark ours, where another broker's was, or none: log, queues and index are durable
+    /// up to log offset `end`, and what is behind that is ours.
+    pub(crate) fn take_over(&self, end: i64, file_bytes: i64) {
+        let (log_time, queue_time) = (self.get(Mark::LogTime), self.get(Mark::QueueTime));
+        self.set(Mark::OwnLogTime, log_time);
+        self.set(Mark::OwnQueueTime, queue_time);
+        self.set_own(end, file_bytes);
+    }
+
+    fn set_own(&self, end: i64, file_bytes: i64) {
         self.set(Mark::DurableTo, end);
         self.set(Mark::OwnFileBytes, file_bytes);
         self.set(Mark::OwnMagic, OWN_MAGIC);

@@ -3,7 +3,7 @@
 
 use crate::consume_queue::Unit;
 use crate::disk::{Allocation, Disk};
-use crate::log_reader::record_len;
+use crate::log_reader::{PAGE, record_len};
 use crate::reach::{Reach, Wait};
 use crate::segments::Segments;
 use crate::{Error, FlushMode, Settings};
@@ -12,6 +12,7 @@ use message::record::{self, Entry};
 use message::{names, sys_flag};
 use parking_lot::Mutex;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -30,9 +31,18 @@ pub(crate) struct CommitLog {
     opened_at: AtomicI64,
     /// The bytes before the log's end that the system has not dropped from memory yet.
     recent_bytes: i64,
-    /// Held while a sync runs, so that one sync answers all who came before it. Why one failed:
-    /// those who waited meanwhile must not try again.
-    syncing: Mutex<Option<String>>,
+    /// Held while a sync runs, so that one sync answers all who came before it.
+    syncing: Mutex<Syncing>,
+}
+
+#[derive(Default)]
+struct Syncing {
+    /// Why one failed: those who waited meanwhile must not try again.
+    failed: Option<String>,
+    /// Log offsets, from and to, of what was read when the log was opened and is not known to be
+    /// durable. It may be in memory alone: after a sync that failed the system takes it for clean,
+    /// and no other sync writes it. So it is written again.
+    write_again: Option<(i64, i64)>,
 }
 
 impl CommitLog {
@@ -56,6 +66,7 @@ impl CommitLog {
         self.opened_at.store(end, Ordering::Release);
         self.written_to.store(durable, Ordering::Release);
         self.flushed_to.store(durable, Ordering::Release);
+        self.syncing.lock().write_again = (durable < end).then_some((durable, end));
     }
 
     /// The offset behind the last written byte.
@@ -187,6 +198,26 @@ impl CommitLog {
         Ok(is_record_of(&read(len)?, unit, queue, place))
     }
 
+    /// The unit with the one bit changed that makes it lead to the record of a place of a queue,
+    /// when that lies between two log offsets.
+    pub(crate) fn one_bit_off(
+        &self,
+        unit: &Unit,
+        (queue, place): ((&str, i32), i64),
+        within: Range<i64>,
+    ) -> io::Result<Option<Unit>> {
+        let offsets = (0..i64::BITS - 1).map(|bit| (unit.log_offset ^ 1 << bit, unit.size));
+        let sizes = (0..i32::BITS - 1).map(|bit| (unit.log_offset, unit.size ^ 1 << bit));
+        for (log_offset, size) in offsets.chain(sizes) {
+            let near = Unit { log_offset, size, ..*unit };
+            let is_known = log_offset >= within.start && near.log_end() <= within.end;
+            if is_known && self.leads_to_now(&near, queue, Some(place))? {
+                return Ok(Some(near));
+            }
+        }
+        Ok(None)
+    }
+
     /// The store time of the record at `offset`, ms since the epoch.
     pub(crate) fn store_time(&self, offset: i64) -> Option<i64> {
         let head = self.slice(offset, record::FIXED_LEN)?;
@@ -199,18 +230,49 @@ impl CommitLog {
         if self.flushed_to() >= wanted {
             return Ok(self.flushed_to());
         }
-        let mut failed = self.syncing.lock();
+        let mut syncing = self.syncing.lock();
         let (from, to) = (self.flushed_to(), self.written_to());
         if from >= wanted {
             // Somebody's sync, begun after our bytes were written, covered them.
             return Ok(from);
         }
-        if let Some(why) = failed.clone() {
+        if let Some(why) = syncing.failed.clone() {
             return Err(Error::Fenced { why });
         }
-        self.sync_range(from, to).inspect_err(|error| *failed = Some(error.to_string()))?;
+        let again = syncing.write_again.take();
+        let written = again.map_or(Ok(()), |(from, to)| self.write_again(from, to));
+        let synced = written.and_then(|()| self.sync_range(from, to));
+        synced.inspect_err(|error| syncing.failed = Some(error.to_string()))?;
         self.flushed_to.store(to, Ordering::Release);
         Ok(to)
+    }
+
+    /// Writes what is there once more, so that the next sync takes it to the medium.
+    fn write_again(&self, from: i64, to: i64) -> Result<(), Error> {
+        const CHUNK: i64 = 1 << 20;
+        tracing::info!(from, to, "what the log had behind its checkpoint is written again");
+        let (mut bytes, mut at, mut chunk) = (Vec::new(), from, CHUNK);
+        while let Some(segment) = self.segments.find_from(at).filter(|segment| segment.start < to) {
+            at = at.max(segment.start);
+            if at >= to {
+                break;
+            }
+            let end = to.min(segment.end()).min((at / chunk + 1) * chunk);
+            bytes.resize((end - at) as usize, 0);
+            let (place, path) = ((at - segment.start) as u64, self.segments.path(segment.start));
+            let read = segment.file.read_at(place, &mut bytes).map(|()| true);
+            match unless_lasting(read, false).map_err(Error::io("read", &path))? {
+                true => segment.file.write_at(place, &bytes).map_err(Error::io("write", &path))?,
+                false if chunk > PAGE => {
+                    chunk = PAGE;
+                    continue;
+                }
+                // What the medium does not give is not in memory either.
+                false => {}
+            }
+            (at, chunk) = (end, CHUNK);
+        }
+        Ok(())
     }
 
     fn sync_range(&self, from: i64, to: i64) -> Result<(), Error> {

@@ -24,6 +24,8 @@ const UNIT: i64 = UNIT_LEN as i64;
 const BLANK_SIZE: i32 = i32::MAX;
 /// Units of a page of 4 KiB.
 const PAGE_UNITS: usize = 4096 / UNIT_LEN;
+/// Units before the first one that is kept that are looked at.
+const NEAR_UNITS: usize = 16;
 /// Bytes of units that may wait; the append that makes it more writes them itself.
 const WAITING_BYTES_MAX: usize = 1 << 20;
 
@@ -320,9 +322,23 @@ impl Queue {
         // What is no unit is damaged: as old as what follows it.
         let known = self.first_real(from, |unit| *unit == Unit::NONE);
         let stays = self.any_unit(known).is_none_or(|unit| !before(&unit));
-        let min = if stays { from } else { self.partition(known, self.max(), before) };
+        let min = if stays { from } else { self.first_kept(known, before) };
         self.min.store(min, Ordering::Release);
         Ok(removed)
+    }
+
+    /// The first queue offset from `from` on whose unit does not satisfy `before`. A damaged unit
+    /// may make a search by halves end behind units that do not: those before are looked at.
+    fn first_kept(&self, from: i64, before: impl Fn(&Unit) -> bool) -> i64 {
+        let min = self.partition(from, self.max(), &before);
+        let near = from.max(min - NEAR_UNITS as i64);
+        let mut units = [0; NEAR_UNITS * UNIT_LEN];
+        let near_units = &mut units[..(min - near) as usize * UNIT_LEN];
+        let count = self.read_any(near, near_units).ok().flatten().unwrap_or(0);
+        let units = units.as_chunks::<UNIT_LEN>().0[..count].iter();
+        let is_kept = |unit: Unit| !unit.is_blank() && !before(&unit);
+        let kept = units.map(Unit::decode).position(|unit| unit.is_some_and(is_kept));
+        kept.map_or(min, |kept| near + kept as i64)
     }
 
     /// The first queue offset from `from` on whose unit is not to be passed over; what is no unit

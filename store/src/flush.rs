@@ -29,6 +29,11 @@ pub(crate) struct FlushTimes {
     checkpoint_at: i64,
 }
 
+/// Whether so much time has passed since `last`, or the clock was set back since then.
+fn is_due(now: i64, last: i64, interval_ms: i64) -> bool {
+    !(0..interval_ms).contains(&now.saturating_sub(last))
+}
+
 /// A queue's units that readers may see once the log is durable up to `log_end`.
 pub(crate) struct Unflushed {
     log_end: i64,
@@ -93,7 +98,7 @@ impl Store {
         let unsafe_bytes = self.log.written_to() - times.checkpoint_at;
         let thorough =
             settings.flush_log_thorough_interval_ms.min(settings.flush_queues_thorough_interval_ms);
-        if now - times.checkpoint >= thorough || unsafe_bytes >= CHECKPOINT_BYTES {
+        if is_due(now, times.checkpoint, thorough) || unsafe_bytes >= CHECKPOINT_BYTES {
             times.checkpoint_at = self.make_durable()?;
             (times.checkpoint, times.queues) = (now, now);
             return Ok(());
@@ -102,7 +107,7 @@ impl Store {
         if dirty >= settings.flush_log_least_pages * PAGE {
             self.sync()?;
         }
-        if now - times.queues >= settings.flush_queues_interval_ms {
+        if is_due(now, times.queues, settings.flush_queues_interval_ms) {
             times.queues = now;
             self.sync_queues(QUEUE_LEAST_BYTES)?;
         }
@@ -129,8 +134,9 @@ impl Store {
     /// Makes log, queues and index durable up to where they are now, notes it in the checkpoint,
     /// and returns how far that is.
     fn make_durable(&self) -> Result<i64, Error> {
-        let (end, time) = self.whole_to();
+        // In this order: no queue's noted end leads behind the log's.
         let ends = QueueEnds::of(&self.queues, self.log.min());
+        let (end, time) = self.whole_to();
         self.sync()?;
         self.sync_queues(1)?;
         self.put_index_keys()?;

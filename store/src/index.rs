@@ -298,7 +298,8 @@ impl Index {
             if file.overlaps(times) {
                 file.find(hash, times, max, &mut found.log_offsets);
             }
-            if file.header.begin_time < times.0 || found.log_offsets.len() >= max {
+            // The one before it may have later times, when the clock was set back in between.
+            if found.log_offsets.len() >= max {
                 break;
             }
         }

@@ -220,7 +220,9 @@ impl IndexFile {
         if number <= 1 {
             (header.begin_time, header.begin_offset) = (key.store_timestamp, key.log_offset);
         }
-        (header.end_time, header.end_offset) = (key.store_timestamp, key.log_offset);
+        // A clock that was set back does not make the file end before it begins.
+        header.end_time = header.end_time.max(key.store_timestamp);
+        header.end_offset = key.log_offset;
         IndexEntry { hash: key.hash, log_offset: key.log_offset, seconds, previous: 0 }
     }
 
@@ -407,6 +409,7 @@ fn accept(header: &mut Header, slots: &mut [i32], entry: IndexEntry, log_end: i6
     slots[slot] = header.count;
     header.count += 1;
     header.end_offset = entry.log_offset;
-    header.end_time = header.begin_time.saturating_add(i64::from(entry.seconds) * 1_000);
+    let time = header.begin_time.saturating_add(i64::from(entry.seconds) * 1_000);
+    header.end_time = header.end_time.max(time);
     true
 }

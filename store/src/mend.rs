@@ -12,7 +12,8 @@ use bytes::Bytes;
 use message::record::{self, Entry};
 use std::io;
 
-/// The most of the log that is looked through for one unit.
+/// The most of the log that is looked through for one unit; before a queue's first one so much,
+/// from the beginning of a file on.
 const LOOKED_THROUGH_MAX: i64 = 256 << 20;
 /// Neighbours that are asked where to look, on either side.
 const NEIGHBOURS: i64 = 16;
@@ -83,14 +84,15 @@ impl Store {
             let is_lost = is_aside && !is_whole(&record);
             return Ok(if is_lost { self.skip() } else { Led::Record(record) });
         }
-        if unit.log_offset < self.log.min() {
-            return Ok(Led::Gone);
-        }
         if reach.wait == Wait::Never {
             // What is wrong here is looked into where there is time for it.
             return Err(NotNow);
         }
-        if self.aside.overlaps(unit.log_offset, unit.log_end()) {
+        if unit.log_offset < self.log.min() && self.one_bit_off(name, place, unit)?.is_none() {
+            return Ok(Led::Gone);
+        }
+        let is_aside = self.aside.overlaps(unit.log_offset, unit.log_end());
+        if is_aside && self.one_bit_off(name, place, unit)?.is_none() {
             return Ok(self.skip());
         }
         if self.is_moved(queue, name, place, unit)?
@@ -214,7 +216,8 @@ impl Store {
         self.skip()
     }
 
-    /// Looks for the record of a place between those of its neighbours.
+    /// Looks for the record of a place: where the unit leads with one bit changed, else between
+    /// those of its neighbours.
     fn seek(
         &self,
         queue: &Queue,
@@ -223,24 +226,20 @@ impl Store {
         unit: &Unit,
     ) -> Result<Sought, NotNow> {
         let (topic, _) = name;
+        if let Some(unit) = self.one_bit_off(name, place, unit)? {
+            return Ok(Sought::Found(unit));
+        }
         let (before, behind) = (
             self.sound(queue, name, (place - NEIGHBOURS..place).rev())?,
             self.sound(queue, name, place + 1..=place + NEIGHBOURS)?,
         );
-        let from = before.map(|unit| unit.log_end());
-        let mut at = match from {
-            Some(from) => from,
-            // The first message of the queue: at worst at the beginning of its neighbour's file.
-            None => {
-                let known = behind.map_or(unit.log_offset, |unit| unit.log_offset);
-                let known = if known < self.log.readable_to() { known } else { 0 };
-                self.log.segments.start_for(known).max(self.log.min())
-            }
-        };
-        // Before that, a record of the same place belongs to a topic that was removed.
-        at = at.max(self.removed_topics.end_of(topic));
         let end = behind.map_or_else(|| self.log.readable_to(), |unit| unit.log_offset);
-        let end = end.min(at.saturating_add(LOOKED_THROUGH_MAX));
+        // The first message of the queue may be anywhere before the next one.
+        let far = || self.log.segments.start_for((end - LOOKED_THROUGH_MAX).max(self.log.min()));
+        let from = before.map_or_else(far, |unit| unit.log_end());
+        let end = if before.is_some() { end.min(from + LOOKED_THROUGH_MAX) } else { end };
+        // Before that, a record of the same place belongs to a topic that was removed.
+        let mut at = from.max(self.removed_topics.end_of(topic));
         let mut reader = LogReader::default();
         while at < end {
             let Some(segment) = self.log.segments.find_from(at) else { break };
@@ -264,10 +263,21 @@ impl Store {
             match next {
                 Some(next) => at = next,
                 None if at == unit.log_offset => return Ok(Sought::Damaged),
-                None => break,
+                // What is behind the damage is not known.
+                None => return Ok(Sought::Unreadable),
             }
         }
         Ok(Sought::NotThere)
+    }
+
+    fn one_bit_off(
+        &self,
+        name: QueueName<'_>,
+        place: i64,
+        unit: &Unit,
+    ) -> Result<Option<Unit>, NotNow> {
+        let within = self.removed_topics.end_of(name.0)..self.log.readable_to();
+        Ok(self.log.one_bit_off(unit, (name, place), within)?)
     }
 
     /// The first of some places whose unit leads to its record.

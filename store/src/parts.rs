@@ -2,6 +2,7 @@
 
 use crate::checkpoint::{Checkpoint, Mark};
 use crate::commit_log::CommitLog;
+use crate::consume_queue::Queue;
 use crate::disk::Disk;
 use crate::index::Index;
 use crate::log_reader::LogReader;
@@ -19,6 +20,9 @@ use std::sync::Arc;
 /// In the file `abort`: files are being mended, and the log has to be read as a whole by a start
 /// that finds it so.
 const MENDING: &[u8] = b"in use, being mended";
+/// In the file `abort` while a store that another broker wrote last is opened: as [`MENDING`], and
+/// that broker's left-overs may be there.
+const TAKING_OVER: &[u8] = b"in use, being taken over";
 /// In the file `abort` otherwise.
 pub(crate) const IN_USE: &[u8] = b"in use";
 
@@ -33,6 +37,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) lacks_abort: Cell<bool>,
     /// Files were changed: the next start must not take the last stop for a clean one.
     touched: Cell<bool>,
+    /// Another broker may have left old records behind the log's end, until the start is over.
+    is_foreign: Cell<bool>,
     pub(crate) log: CommitLog,
     pub(crate) queues: Queues,
     pub(crate) removed_topics: RemovedTopics,
@@ -56,6 +62,7 @@ impl<'a> Parts<'a> {
             clean,
             lacks_abort: Cell::new(false),
             touched: Cell::new(false),
+            is_foreign: Cell::new(false),
             log: CommitLog::new(disk.clone(), settings),
             queues: Queues::empty(disk.clone(), root.join("consumequeue"), queue_bytes),
             index: settings.index.then(|| Index::new(disk.clone(), settings)),
@@ -68,21 +75,16 @@ impl<'a> Parts<'a> {
 
     /// Opens everything and mends what a crash or a bad disk left.
     pub(crate) fn open(&self, watch: &dyn Fn(Progress)) -> Result<(), Error> {
-        let was_mending = self.disk.read(&self.abort).is_ok_and(|text| text == MENDING);
-        // From here on files are mended: a start that is killed meanwhile was not clean.
-        let text = if was_mending { MENDING } else { IN_USE };
-        self.write_abort(text)?;
         let own_mark = self.checkpoint.durable_to().is_some();
+        let was_mending = self.begin(own_mark)?;
         let noted_bytes = own_mark.then(|| self.checkpoint.get(Mark::OwnFileBytes));
         let gaps = self.log.segments.load_log(noted_bytes, &|| self.touched.set(true))?;
         let before_mending = || self.write_abort(MENDING);
-        let ends = match own_mark {
-            true => QueueEnds::load(&*self.disk, &self.settings.root),
-            // Another broker was here since they were written, and may have removed topics.
-            false => QueueEnds::default(),
-        };
+        let (ends, all_from) = self.noted_ends(own_mark)?;
         let lost_from = self.queues.load(self.clean, &ends, &before_mending)?;
-        self.removed_topics.finish(&self.queues, &|| self.touched.set(true))?;
+        let lost_from = lost_from.map(|from| self.drop_false_ends().unwrap_or(from).min(from));
+        let is_true = |topic: &str, queue: &Queue| self.ends_with_a_record(topic, queue);
+        self.removed_topics.finish(&self.queues, &is_true, &|| self.touched.set(true))?;
         if !own_mark {
             queue_ends::remove(&*self.disk, &self.settings.root)?;
             self.look_at_aside()?;
@@ -95,7 +97,7 @@ impl<'a> Parts<'a> {
             loaded?;
         }
         let mending = was_mending.then_some(0);
-        Recovery {
+        let durable_to = Recovery {
             settings: self.settings,
             log: &self.log,
             queues: &self.queues,
@@ -104,7 +106,8 @@ impl<'a> Parts<'a> {
             checkpoint: &self.checkpoint,
             aside: &self.aside,
             clean: self.clean,
-            lost_from: lost_from.into_iter().chain(short_from).chain(mending).min(),
+            is_foreign: self.is_foreign.get(),
+            lost_from: lost_from.into_iter().chain(short_from).chain(all_from).chain(mending).min(),
             gaps: gaps.into_iter().map(|(from, to)| Gap { from, to }).collect(),
             now: self.now()?,
             watch,
@@ -114,21 +117,100 @@ impl<'a> Parts<'a> {
         .run()?;
         self.removed_topics.cut(self.log.written_to())?;
         let same_log = ends.log_min() == Some(self.log.min());
-        for QueueEnd { topic, id, end, .. } in ends.iter() {
+        for QueueEnd { topic, id, min, end } in ends.iter() {
             let queue = self.queues.open(topic, id);
             if same_log && losses.is_fresh(queue.log_end(), i64::MAX) {
                 losses.aside.note((topic, id), queue.max(), end);
             }
             queue.extend_to(end)?;
+            if same_log {
+                queue.begin_no_later(min);
+            }
         }
         losses.tell(self.log.written_to());
+        if !own_mark {
+            match self.take_over(durable_to) {
+                // With the next checkpoint.
+                Err(Error::Full { .. }) => {}
+                taken => taken?,
+            }
+        }
         self.end_mending()
+    }
+
+    /// Marks the directory as in use. Says whether the start before this one was still mending.
+    fn begin(&self, own_mark: bool) -> Result<bool, Error> {
+        let text = self.disk.read(&self.abort).unwrap_or_default();
+        let was_mending = [MENDING, TAKING_OVER].contains(&&*text);
+        // Java writes its process id there. A checkpoint that died within a write has no mark.
+        let was_ours = if self.clean { own_mark } else { [MENDING, IN_USE].contains(&&*text) };
+        self.is_foreign.set(!was_ours);
+        // From here on files are mended: a start that is killed meanwhile was not clean.
+        self.write_abort(if was_mending { MENDING } else { IN_USE })?;
+        Ok(was_mending)
+    }
+
+    /// Whether a queue's last unit can be believed: one that leads into the log and to no record
+    /// there is damaged.
+    fn ends_with_a_record(&self, topic: &str, queue: &Queue) -> bool {
+        let last = queue.last_unit().filter(|(_, unit)| unit.log_offset >= self.log.min());
+        last.is_none_or(|(_, unit)| self.log.leads_to(&unit, (topic, queue.id), None))
+    }
+
+    /// From here on nothing in the directory is another broker's.
+    fn take_over(&self, durable_to: i64) -> Result<(), Error> {
+        if self.clean {
+            // What was mended before that end is not looked at again.
+            let mut queues = self.queues.all();
+            queues.retain(|queue| queue.unsynced_bytes() > 0);
+            queues.iter().try_for_each(|queue| queue.sync())?;
+            self.index.as_ref().map_or(Ok(()), Index::sync)?;
+        }
+        self.checkpoint.take_over(durable_to, self.log.segments.file_bytes());
+        self.checkpoint.sync()
+    }
+
+    /// Where the queues ended at the last checkpoint, when it is ours, and from where on the log
+    /// has to be read when that is not known any more.
+    fn noted_ends(&self, own_mark: bool) -> Result<(QueueEnds, Option<i64>), Error> {
+        if !own_mark {
+            // Another broker was here since they were written, and may have removed topics.
+            return Ok((QueueEnds::default(), None));
+        }
+        if let Ok(ends) = QueueEnds::load(&*self.disk, &self.settings.root) {
+            return Ok((ends, None));
+        }
+        tracing::error!("the file queueends is damaged: the commit log is read as a whole");
+        self.write_abort(MENDING)?;
+        Ok((QueueEnds::default(), Some(0)))
+    }
+
+    /// Lets damaged queues end, in memory, with a unit that leads to a record. Returns from where
+    /// on the log has what they lack.
+    fn drop_false_ends(&self) -> Option<i64> {
+        let mut lost_from: Option<i64> = None;
+        for topic in self.queues.topics() {
+            for id in self.queues.ids(&topic) {
+                let Some(queue) = self.queues.find(&topic, id) else { continue };
+                if !queue.is_damaged() {
+                    continue;
+                }
+                while let Some((place, unit)) = queue.last_unit()
+                    && !self.log.leads_to(&unit, (&topic, id), None)
+                {
+                    (place..queue.max()).for_each(|_| queue.drop_last());
+                }
+                lost_from = lost_from.into_iter().chain([queue.log_end()]).min();
+            }
+        }
+        lost_from
     }
 
     /// Looks again, and thoroughly, at queues that end before they are known to: they lost units.
     /// Returns the log offset from which on the log may still have these.
     fn reload_short(&self, ends: &QueueEnds, losses: &Losses) -> Result<Option<i64>, Error> {
         let mut lost_from: Option<i64> = None;
+        let durable_to = self.checkpoint.durable_to().unwrap_or(0);
         // What expired since is no loss.
         let same_log = ends.log_min() == Some(self.log.min());
         for QueueEnd { topic, id, min, end: noted } in ends.iter() {
@@ -136,20 +218,27 @@ impl<'a> Parts<'a> {
             let end = queue.as_ref().map_or(0, |queue| queue.max());
             let first = queue.as_ref().map_or(0, |queue| queue.min());
             let lacks_front = same_log && end > 0 && first > min;
-            if end >= noted && !lacks_front {
+            // The last unit was durable then, and led before the log's end.
+            let is_false = |queue: &Queue| queue.max() <= noted && queue.log_end() > durable_to;
+            if end >= noted && !lacks_front && !queue.as_deref().is_some_and(is_false) {
                 continue;
             }
             let is_front = lacks_front && end >= noted;
             let (from, to) = if is_front { (min, first) } else { (end.max(min), noted) };
             losses.short.note((topic, id), from, to);
+            if lost_from.is_none() {
+                self.write_abort(MENDING)?;
+            }
             let from = match &queue {
                 Some(queue) if lacks_front => {
-                    self.write_abort(MENDING)?;
                     queue.begin_at(min)?;
                     0
                 }
                 Some(queue) => {
-                    queue.load(false, &|| self.write_abort(MENDING))?;
+                    queue.load(false, &|| Ok(()))?;
+                    while is_false(queue) {
+                        queue.drop_last();
+                    }
                     queue.log_end()
                 }
                 None => 0,
@@ -177,7 +266,8 @@ impl<'a> Parts<'a> {
 
     /// What was mended becomes durable before the mark goes that would have it done again.
     fn end_mending(&self) -> Result<(), Error> {
-        if self.disk.read(&self.abort).is_ok_and(|text| text == MENDING) {
+        self.is_foreign.set(false);
+        if self.disk.read(&self.abort).is_ok_and(|text| text != IN_USE) {
             self.queues.all().iter().try_for_each(|queue| queue.sync())?;
             self.write_abort(IN_USE)?;
         }
@@ -199,11 +289,12 @@ impl<'a> Parts<'a> {
     /// and one that is not is made before anything is stored.
     fn write_abort(&self, text: &[u8]) -> Result<(), Error> {
         self.touched.set(self.touched.get() || text == MENDING);
+        let text = if self.is_foreign.get() { TAKING_OVER } else { text };
         let written = self.disk.replace(&self.abort, text, None);
         match written.map_err(Error::io("write", &self.abort)) {
             Err(Error::Full { path }) => {
                 let there = self.disk.read(&self.abort).ok();
-                if text != IN_USE && there.as_deref() != Some(text) {
+                if text == MENDING && there.as_deref() != Some(text) {
                     return Err(Error::Full { path });
                 }
                 self.lacks_abort.set(self.clean && there.is_none());

@@ -1,7 +1,7 @@
 //! Where every queue ended when the store was last known to be whole: a file that tells queues
 //! which lost units since from those that never had more, and that keeps the end of a queue whose
-//! last messages have expired. Only a hint: without it, or with one that does not add up, the log
-//! alone says what there is.
+//! last messages have expired. Only a hint: without it the log alone says what there is, and all of
+//! it is read when the file is damaged.
 //!
 //! A line with the log offset up to which the store was whole and the checksum of all that follows,
 //! one with the log's first offset, then a line a queue: end, first offset, queue id, topic.
@@ -14,6 +14,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "queueends";
+
+/// The file is not what was written.
+pub(crate) struct Damaged;
 
 /// The notes, as they stand in the file.
 #[derive(Default)]
@@ -49,8 +52,8 @@ impl QueueEnds {
         disk.replace(&path, text.as_bytes(), None).map_err(Error::io("write", &path))
     }
 
-    /// The notes on the disk; none when there are none or they are damaged.
-    pub(crate) fn load(disk: &dyn Disk, root: &Path) -> Self {
+    /// The notes on the disk, none when there are none; `Err` when they are damaged.
+    pub(crate) fn load(disk: &dyn Disk, root: &Path) -> Result<Self, Damaged> {
         let bytes = disk.read(&path(root)).unwrap_or_default();
         let parse = |text: String| {
             let (head, lines) = text.split_once('\n')?;
@@ -58,12 +61,10 @@ impl QueueEnds {
             let notes = Self { lines: lines.to_owned() };
             (digest.parse() == Ok(notes.digest())).then_some(notes)
         };
-        let is_empty = bytes.is_empty();
-        let notes = String::from_utf8(bytes).ok().and_then(parse);
-        if notes.is_none() && !is_empty {
-            tracing::error!(path = %path(root).display(), "not understood, passed over");
+        if bytes.is_empty() {
+            return Ok(Self::default());
         }
-        notes.unwrap_or_default()
+        String::from_utf8(bytes).ok().and_then(parse).ok_or(Damaged)
     }
 
     /// Where the log began.

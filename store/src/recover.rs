@@ -37,6 +37,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) aside: &'a SetAside,
     /// Whether the last process stopped cleanly.
     pub(crate) clean: bool,
+    /// Another broker may have left old records behind the log's end.
+    pub(crate) is_foreign: bool,
     /// A queue lost units whose records begin at this log offset or behind it.
     pub(crate) lost_from: Option<i64>,
     /// Files of the log lack bytes from these log offsets on: they were shorter or are missing.
@@ -95,8 +97,8 @@ enum Behind {
 }
 
 impl Recovery<'_> {
-    /// Brings log, queues and index to one end.
-    pub(crate) fn run(&self) -> Result<(), Error> {
+    /// Brings log, queues and index to one end. Returns up to where they were durable before.
+    pub(crate) fn run(&self) -> Result<i64, Error> {
         if self.log.segments.last().is_none() {
             return self.without_log();
         }
@@ -118,8 +120,8 @@ impl Recovery<'_> {
         self.finish(start, scanned)
     }
 
-    /// Cuts everything to the end that was found.
-    fn finish(&self, start: i64, scanned: Scanned) -> Result<(), Error> {
+    /// Cuts everything to the end that was found. Returns up to where it was durable.
+    fn finish(&self, start: i64, scanned: Scanned) -> Result<i64, Error> {
         self.touch();
         let end = scanned.end;
         let later_files = self.log.segments.last().is_some_and(|last| last.start > end);
@@ -142,23 +144,28 @@ impl Recovery<'_> {
             None if scanned.records > 0 => scanned.newest_time,
             None => self.checkpoint.get(Mark::LogTime),
         };
-        self.log.start_at(if self.clean { end } else { start.min(end) }, end);
+        let durable = match self.checkpoint.durable_to() {
+            _ if self.clean => end,
+            Some(noted) => noted.min(end),
+            None => start.min(end),
+        };
+        self.log.start_at(durable, end);
         self.log.advance(end, newest);
         if self.settings.flush_mode == FlushMode::Sync {
             // Readers see only what is durable, and everything here was acknowledged.
             self.log.sync()?;
         }
-        Ok(())
+        Ok(durable)
     }
 
     /// Drops what queues have behind the log's end, and says what is lost with it.
     fn end_queues(&self, start: i64, end: i64) -> Result<(), Error> {
-        let (is_foreign, losses) = (self.is_foreign(), self.losses);
+        let (is_foreign, losses) = (self.is_foreign, self.losses);
         let fresh_from = losses.fresh_from();
         for topic in self.queues.topics() {
             for id in self.queues.ids(&topic) {
                 let Some(queue) = self.queues.find(&topic, id) else { continue };
-                let (from, to) = queue.truncate(end)?;
+                let (from, to) = self.cut_queue(&queue, (&topic, id), end)?;
                 let was_cut = is_foreign && self.clean;
                 let dropped = if was_cut { &losses.left_over } else { &losses.behind };
                 dropped.note((&topic, id), from, to);
@@ -173,6 +180,25 @@ impl Recovery<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Drops the units of a queue that lead behind the log's end, but for one that does so because
+    /// a bit of it has changed. Returns from which place on and how far.
+    fn cut_queue(&self, queue: &Queue, name: (&str, i32), end: i64) -> Result<(i64, i64), Error> {
+        let max = queue.max();
+        let within = self.removed_topics.end_of(name.0)..end;
+        while let Some(place) = queue.first_behind(end)? {
+            let unit = queue.raw_unit(place).unwrap_or(Unit::NONE);
+            let meant = self.log.one_bit_off(&unit, (name, place), within.clone());
+            if let Some(unit) = meant.unwrap_or(None)
+                && queue.mend(place, unit)?
+            {
+                self.losses.mended.note(name, place, place + 1);
+            } else {
+                queue.end_at(place)?;
+            }
+        }
+        Ok((queue.max(), max))
     }
 
     /// From where the log has to be read again, when that is before `start`: queues lack units, or
@@ -195,7 +221,7 @@ impl Recovery<'_> {
     }
 
     /// No log: then no queue can lead anywhere. Most likely its directory is not mounted.
-    fn without_log(&self) -> Result<(), Error> {
+    fn without_log(&self) -> Result<i64, Error> {
         let with_units = self.queues.all().iter().filter(|queue| queue.max() > 0).count();
         if with_units > 0 && !self.settings.cut_log_at_damage {
             let why = format!(
@@ -212,10 +238,8 @@ impl Recovery<'_> {
             self.queues.remove(&topic)?;
         }
         self.log.start_at(0, 0);
-        match self.index {
-            Some(index) => index.truncate(0),
-            None => Ok(()),
-        }
+        self.index.map_or(Ok(()), |index| index.truncate(0))?;
+        Ok(0)
     }
 
     /// Drops the last units of a queue that lead into what was scanned, though no record of theirs
@@ -276,8 +300,8 @@ impl Recovery<'_> {
         let last_end = self.log.segments.last().map_or(0, |last| last.end());
         let start = match noted {
             Some(at) if at >= last_end => last_end,
-            Some(at) if self.is_boundary(at) => at,
-            _ => self.last_sound_segment(self.checkpoint.safe_time()),
+            Some(at) => self.boundary_before(at),
+            None => self.last_sound_segment(self.checkpoint.safe_time()),
         };
         self.not_behind_stale_index(self.not_behind_index(start.max(self.log.min())))
     }
@@ -287,11 +311,6 @@ impl Recovery<'_> {
         self.touched.set(true);
     }
 
-    /// Whether the last broker on the directory was another one.
-    fn is_foreign(&self) -> bool {
-        self.checkpoint.durable_to().is_none()
-    }
-
     /// `start`, or where the index ends when that is earlier.
     fn not_behind_index(&self, start: i64) -> i64 {
         let Some(index) = self.index else { return start };
@@ -299,7 +318,7 @@ impl Recovery<'_> {
             Some(to) if to >= start || self.clean && !index.was_damaged() => start,
             Some(to) => self.boundary_before(to).min(start),
             None if index.was_damaged() => self.log.min(),
-            None if self.is_foreign() && start > self.log.min() => {
+            None if self.is_foreign && start > self.log.min() => {
                 tracing::error!("there is no index: it is made anew from the whole log");
                 self.log.min()
             }
@@ -473,7 +492,7 @@ impl Recovery<'_> {
     /// after a clean stop, unless that came soon after the start, the checkpoint has the last
     /// record's time. The log goes back from there and never reaches it again.
     fn is_left_over(&self, record: &Record<'_>, scanned: &Scanned) -> bool {
-        if !self.is_foreign() || scanned.records == 0 {
+        if !self.is_foreign || scanned.records == 0 {
             return false;
         }
         let (newest, stored) = (scanned.newest_time, record.store_timestamp);
@@ -522,7 +541,8 @@ impl Recovery<'_> {
             return Ok(Behind::LeftOvers);
         }
         let watch = |bytes| step.advance(bytes);
-        let mut search = Search::new(self.log, self.queues, scanned.newest_time, &watch);
+        let stale_before = if self.is_foreign { scanned.newest_time } else { i64::MIN };
+        let mut search = Search::new(self.log, self.queues, stale_before, &watch);
         let known = self.aside.end_of(at).filter(|known| search.goes_on_at(*known));
         if let Some(next) = known.or_else(|| search.run(at)) {
             self.set_aside(at, next, why)?;

@@ -3,10 +3,12 @@
 //! of the messages that came after.
 //!
 //! The file `removedtopics` has a line for each: the log offset, the topic, and the checksum of
-//! what stands before it, with spaces between. A line that is none is left out: a wrong offset
-//! would hide messages.
+//! what stands before it, with spaces between. All lines stand there twice, an empty one in
+//! between: a bit that flips changes nothing. A line that is none is left out: a wrong offset would
+//! hide messages.
 
 use crate::Error;
+use crate::consume_queue::Queue;
 use crate::disk::Disk;
 use crate::queues::Queues;
 use message::Str;
@@ -22,21 +24,30 @@ pub(crate) struct RemovedTopics {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     ends: Mutex<BTreeMap<Str, i64>>,
+    /// A line of the file is damaged.
+    is_damaged: bool,
 }
 
 impl RemovedTopics {
-    /// Reads the file of the store at `root`. Lines that are none are passed over.
+    /// Reads the file of the store at `root`. Lines that are damaged are passed over.
     pub(crate) fn load(disk: Arc<dyn Disk>, root: &Path) -> Self {
         let path = root.join(NAME);
         let text = disk.read(&path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let ends = text.lines().filter_map(parse).collect();
-        Self { disk, path, ends: Mutex::new(ends) }
+        let (mut ends, mut is_damaged) = (BTreeMap::new(), false);
+        for text in lines(&text) {
+            match parse(text) {
+                Some((topic, end)) => drop(ends.insert(topic, end)),
+                // Said by [`crate::in_the_way`].
+                None => is_damaged = true,
+            }
+        }
+        Self { disk, path, ends: Mutex::new(ends), is_damaged }
     }
 
     /// How many lines of such a file are none.
     pub(crate) fn junk(bytes: &[u8]) -> usize {
-        String::from_utf8_lossy(bytes).lines().filter(|line| parse(line).is_none()).count()
+        lines(&String::from_utf8_lossy(bytes)).filter(|line| parse(line).is_none()).count()
     }
 
     /// Notes durably that what `topics` have in the log before `log_end` is removed; forgets those
@@ -55,16 +66,17 @@ impl RemovedTopics {
         noted: BTreeMap<Str, i64>,
     ) -> Result<(), Error> {
         let text: String = noted.iter().map(|(topic, end)| line(topic, *end)).collect();
-        let replaced = self.disk.replace(&self.path, text.as_bytes(), None);
+        let twice = format!("{text}\n{text}");
+        let replaced = self.disk.replace(&self.path, twice.as_bytes(), None);
         replaced.map_err(Error::io("write", &self.path))?;
         *ends = noted;
         Ok(())
     }
 
-    /// The log was cut at `log_end`: what is stored from there on is new.
+    /// The log was cut at `log_end`: what is stored from there on is new. Mends the file as well.
     pub(crate) fn cut(&self, log_end: i64) -> Result<(), Error> {
         let mut ends = self.ends.lock();
-        if ends.values().all(|end| *end <= log_end) {
+        if ends.values().all(|end| *end <= log_end) && !self.is_damaged {
             return Ok(());
         }
         let noted = ends.iter().map(|(topic, end)| (topic.clone(), *end.min(&log_end))).collect();
@@ -77,12 +89,18 @@ impl RemovedTopics {
     }
 
     /// Removes what a removal that was cut short left behind; calls `before` first.
-    pub(crate) fn finish(&self, queues: &Queues, before: &dyn Fn()) -> Result<(), Error> {
+    /// `is_true` says whether a queue's last unit can be believed.
+    pub(crate) fn finish(
+        &self,
+        queues: &Queues,
+        is_true: &dyn Fn(&str, &Queue) -> bool,
+        before: &dyn Fn(),
+    ) -> Result<(), Error> {
         let ends = self.ends.lock().clone();
         let mut removed = 0;
         for (topic, end) in ends {
             removed += queues.remove_where(&topic, |queue| {
-                let is_left = (1..=end).contains(&queue.log_end());
+                let is_left = (1..=end).contains(&queue.log_end()) && is_true(&topic, queue);
                 if is_left {
                     before();
                 }
@@ -95,6 +113,10 @@ impl RemovedTopics {
         }
         Ok(())
     }
+}
+
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.is_empty())
 }
 
 fn line(topic: &str, end: i64) -> String {

@@ -5,6 +5,7 @@
 //! its log, and old records among them are whole too, in their places. See [`Search::is_trusted`].
 
 use crate::commit_log::CommitLog;
+use crate::consume_queue::Unit;
 use crate::log_reader::{CHUNK, LogReader, PAGE, record_len};
 use crate::queues::Queues;
 use crate::recover::looks_torn;
@@ -19,8 +20,9 @@ const SKIP_MAX: u32 = 10;
 pub(crate) struct Search<'a> {
     log: &'a CommitLog,
     queues: &'a Queues,
-    /// Store time of the last good record, ms since the epoch.
-    newest_time: i64,
+    /// Store time before which what was stored is a left-over of another broker, ms since the
+    /// epoch.
+    stale_before: i64,
     reader: LogReader,
     probe: LogReader,
     /// Told of bytes that were looked at.
@@ -34,16 +36,18 @@ pub(crate) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// A search behind a record of `newest_time`.
+    /// A search behind damage. Left-overs were stored before `stale_before`; there are none where
+    /// we wrote last, and a clock that was set back makes true records older than those before
+    /// them.
     pub(crate) fn new(
         log: &'a CommitLog,
         queues: &'a Queues,
-        newest_time: i64,
+        stale_before: i64,
         watch: &'a dyn Fn(u64),
     ) -> Self {
         let (reader, probe) = Default::default();
         let (unreadable, nonzero, stale) = (false, false, 0);
-        Self { log, queues, newest_time, reader, probe, watch, unreadable, nonzero, stale }
+        Self { log, queues, stale_before, reader, probe, watch, unreadable, nonzero, stale }
     }
 
     /// Whether the log can go on at `at`, where it did once.
@@ -93,7 +97,7 @@ impl<'a> Search<'a> {
     fn follows(&mut self, segment: &Segment, at: i64) -> bool {
         match self.probe.entry(segment, at, true) {
             Ok(Ok(Entry::Message(record))) => {
-                is_trusted(self.queues, self.newest_time, &record, at).is_ok()
+                is_trusted((self.log, self.queues), self.stale_before, &record, at).is_ok()
             }
             Ok(Ok(Entry::Blank { size })) if i64::from(size) == segment.end() - at => {
                 let later = self.log.segments.find_from(segment.end());
@@ -147,7 +151,7 @@ impl<'a> Search<'a> {
         let Ok(Ok(Entry::Message(record))) = self.probe.entry(segment, at, true) else {
             return false;
         };
-        match is_trusted(self.queues, self.newest_time, &record, at) {
+        match is_trusted((self.log, self.queues), self.stale_before, &record, at) {
             Ok(()) => true,
             Err(Doubt::Stale) => {
                 self.stale += 1;
@@ -166,12 +170,12 @@ enum Doubt {
 }
 
 /// Whether a record behind damage belongs to the log: it stands in its place, all of it is there,
-/// it is not older than the last good record before it, and its queue has no other message in its
-/// place. A former end of the log fails in the last two: everything that stands behind it was
-/// stored before what was appended there since.
+/// it is none that another broker left behind a former end of the log, and its queue has no other
+/// message in its place. A former end of the log fails in the last two: everything that stands
+/// behind it was stored before what was appended there since.
 fn is_trusted(
-    queues: &Queues,
-    newest_time: i64,
+    (log, queues): (&CommitLog, &Queues),
+    stale_before: i64,
     record: &Record<'_>,
     at: i64,
 ) -> Result<(), Doubt> {
@@ -186,8 +190,10 @@ fn is_trusted(
     let queue = sys_flag::is_visible(record.sys_flag)
         .then(|| queues.find(record.topic, record.queue_id))
         .flatten();
-    let has_room = queue.is_none_or(|queue| queue.could_hold(record.queue_offset, at));
-    let is_newer = record.store_timestamp >= newest_time;
+    let is_other =
+        |place: i64, unit: &Unit| log.leads_to(unit, (record.topic, record.queue_id), Some(place));
+    let has_room = queue.is_none_or(|queue| queue.could_hold(record.queue_offset, at, &is_other));
+    let is_newer = record.store_timestamp >= stale_before;
     if has_room && is_newer { Ok(()) } else { Err(Doubt::Stale) }
 }
 

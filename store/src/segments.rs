@@ -318,9 +318,15 @@ impl Segments {
     /// Ends the run at `end`: later files are removed, and in the file that holds `end` everything
     /// from there on is made zeros, durably, so that old bytes can never be taken for new ones.
     pub(crate) fn truncate(&self, end: i64) -> Result<(), Error> {
+        let mut removed = false;
         while let Some(last) = self.last().filter(|last| last.start > end) {
             self.remove(&last)?;
             self.files.write().pop();
+            removed = true;
+        }
+        if removed {
+            // One that came back would pass for what was written in its place since.
+            self.disk.sync_all(&self.dir).map_err(Error::io("sync", &self.dir))?;
         }
         let Some(last) = self.find(end) else { return Ok(()) };
         let path = self.path(last.start);

@@ -133,6 +133,28 @@ impl Queue {
         Ok(())
     }
 
+    /// Whether the files hold more than the queue has in memory.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.start.lock().is_damaged
+    }
+
+    /// The last unit that is not blank, with its place.
+    pub(crate) fn last_unit(&self) -> Option<(i64, Unit)> {
+        let places = (self.first_place()..self.max()).rev().take(PAGE_UNITS);
+        let mut units = places.map(|at| (at, self.raw_unit(at).unwrap_or(Unit::NONE)));
+        units.find(|(_, unit)| !unit.is_blank())
+    }
+
+    /// Lets the queue end, in memory, before its last unit, which cannot be right.
+    pub(crate) fn drop_last(&self) {
+        let first = self.first_place();
+        let next = (self.tail.lock().next() - 1).max(first);
+        *self.tail.lock() = Tail::at(next, self.log_end_at(first, next));
+        self.max.store(next, Ordering::Release);
+        self.synced.fetch_min(next * UNIT, Ordering::AcqRel);
+        self.start.lock().is_damaged = true;
+    }
+
     /// The first place in a file, from `from` to `to`, that holds no unit. Most files end in their
     /// first page.
     fn find_end(&self, from: i64, to: i64) -> Result<i64, Error> {
@@ -208,12 +230,18 @@ impl Queue {
         Ok(true)
     }
 
-    /// Whether a record at `log_offset` may have this queue offset: it is given to no other one.
-    pub(crate) fn could_hold(&self, queue_offset: i64, log_offset: i64) -> bool {
-        queue_offset >= self.tail.lock().next()
-            || self
-                .any_unit(queue_offset)
-                .is_none_or(|unit| unit.is_blank() || unit.log_offset == log_offset)
+    /// Whether a record at `log_offset` may have this queue offset: it is given to no other one. A
+    /// unit of which `is_right` says that it leads to no record of its place has it from damage.
+    pub(crate) fn could_hold(
+        &self,
+        queue_offset: i64,
+        log_offset: i64,
+        is_right: &dyn Fn(i64, &Unit) -> bool,
+    ) -> bool {
+        let is_free = |unit: Unit| {
+            unit.is_blank() || unit.log_offset == log_offset || !is_right(queue_offset, &unit)
+        };
+        queue_offset >= self.tail.lock().next() || self.any_unit(queue_offset).is_none_or(is_free)
     }
 
     /// Takes the unit of a record that recovery found in the log, on a scan that began at log
@@ -315,6 +343,13 @@ impl Queue {
         Ok(())
     }
 
+    /// Makes the queue begin at `min` when it begins behind it: nothing expired since it began
+    /// there, so the units before its beginning lead astray.
+    pub(crate) fn begin_no_later(&self, min: i64) {
+        let first = self.segments.first().map_or(i64::MAX, |segment| segment.start / UNIT);
+        self.min.fetch_min(min.max(first), Ordering::AcqRel);
+    }
+
     /// Compares a record's unit with the one in its place, and writes it over that when that leads
     /// nowhere.
     fn compare(
@@ -385,18 +420,37 @@ impl Queue {
         Ok(())
     }
 
-    /// Drops the units of records that do not end at or before `log_end`. Returns from which place
-    /// on and how far.
-    pub(crate) fn truncate(&self, log_end: i64) -> Result<(i64, i64), Error> {
-        let max = self.max();
+    /// The first of the last units whose records do not end at or before `log_end`; none when the
+    /// last one's does.
+    pub(crate) fn first_behind(&self, log_end: i64) -> Result<Option<i64>, Error> {
         if self.log_end() <= log_end {
-            return Ok((max, max));
+            return Ok(None);
         }
         self.write()?;
-        let first = self.segments.first().map_or(0, |segment| segment.start / UNIT);
-        let next = self.partition(first, max, |unit| unit.log_end() <= log_end);
-        self.end_at(first, next)?;
-        Ok((next, max))
+        let first = self.first_place();
+        // From the end: among the units that stay a damaged one may lead anywhere.
+        let (mut at, mut behind) = (self.max(), None);
+        let mut units = [0; PAGE_UNITS * UNIT_LEN];
+        while at > first {
+            let from = first.max(at - PAGE_UNITS as i64);
+            let count = self.read_any(from, &mut units[..(at - from) as usize * UNIT_LEN])?;
+            let Some(count) = count.filter(|count| *count > 0) else { break };
+            let units = units.as_chunks::<UNIT_LEN>().0[..count].iter().enumerate();
+            for (index, bytes) in units.rev() {
+                match Unit::decode(bytes) {
+                    // The place of a lost message: it belongs to what is before it.
+                    Some(unit) if unit.is_blank() => {}
+                    Some(unit) if unit.log_end() <= log_end => return Ok(behind),
+                    _ => behind = Some(from + index as i64),
+                }
+            }
+            at = from;
+        }
+        Ok(behind)
+    }
+
+    fn first_place(&self) -> i64 {
+        self.segments.first().map_or(0, |segment| segment.start / UNIT)
     }
 
     /// Notes in `lost` the places, from the first one on that leads behind log offset `from`, whose
@@ -439,7 +493,7 @@ impl Queue {
             // The last ones came from the log just now.
             return Ok(0);
         }
-        let first = self.segments.first().map_or(0, |segment| segment.start / UNIT);
+        let first = self.first_place();
         let (max, mut next) = (self.max(), self.max());
         while next > first {
             match self.raw_unit(next - 1) {
@@ -448,13 +502,14 @@ impl Queue {
             }
         }
         if next < max {
-            self.end_at(first, next)?;
+            self.end_at(next)?;
         }
         Ok(max - next)
     }
 
-    /// Lets the queue, whose files begin with the unit `first`, end before the unit `next`.
-    fn end_at(&self, first: i64, next: i64) -> Result<(), Error> {
+    /// Lets the queue end before the unit `next`.
+    pub(crate) fn end_at(&self, next: i64) -> Result<(), Error> {
+        let first = self.first_place();
         self.segments.truncate(next * UNIT)?;
         *self.tail.lock() = Tail::at(next, self.log_end_at(first, next));
         self.max.store(next, Ordering::Release);

@@ -31,7 +31,7 @@ impl<'a> Keys<'a> {
         // After a clean stop the newest record has all its keys.
         let has_all = recovery.clean && !index.is_some_and(Index::was_damaged);
         let indexed_to = index.and_then(Index::indexed_to).map_or(0, |to| to + i64::from(has_all));
-        let compared = index.filter(|_| recovery.is_foreign() && indexed_to > start);
+        let compared = index.filter(|_| recovery.is_foreign && indexed_to > start);
         let entries = compared.map(|index| index.entries_from(start));
         Self { index, indexed_to, entries }
     }
@@ -89,7 +89,7 @@ impl Recovery<'_> {
     /// `start`, or the beginning of an earlier file from which on the index that another broker
     /// left may not have what the log has. The first record with keys of each file tells.
     pub(super) fn not_behind_stale_index(&self, start: i64) -> i64 {
-        let Some(index) = self.index.filter(|_| self.is_foreign()) else { return start };
+        let Some(index) = self.index.filter(|_| self.is_foreign) else { return start };
         let Some(indexed_to) = index.indexed_to() else { return start };
         let segments = self.log.segments.all();
         let mut before = segments.iter().rev().filter(|segment| segment.start <= start);

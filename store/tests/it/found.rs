@@ -5,7 +5,7 @@ use simulator::{Loss, Op, SimDisk};
 use std::path::Path;
 use std::sync::Arc;
 use store::disk::Allocation;
-use store::{Append, AppendError, Disk, ReadStatus, Settings, Store};
+use store::{Append, AppendError, Disk, FlushMode, ReadStatus, Settings, Store};
 
 const ROOT: &str = "/store";
 
@@ -262,5 +262,104 @@ fn a_read_that_fails_shows_no_half_message() {
         read(&store, "T", 0, 0);
         sim.heal();
         assert_eq!(bodies(&store, "T", 0), ["first"], "failing read {fails}");
+    }
+}
+
+/// The log file, and its bytes from `at` on are something else.
+fn scribble(disk: &Arc<dyn Disk>, settings: &Settings, at: i64, bytes: &[u8]) {
+    let path = Path::new(ROOT).join("commitlog/00000000000000000000");
+    let log = disk.open(&path, settings.commit_log_file_bytes, Allocation::Reserved).unwrap();
+    log.write_at(at as u64, bytes).unwrap();
+}
+
+#[test]
+fn what_was_stored_after_the_clock_was_set_back_is_not_cut_behind_damage() {
+    for flushed in [false, true] {
+        let (sim, disk, settings) = new(1);
+        let store = open(&disk, &settings);
+        append(&store, NOW, draft("T", 0, "a"));
+        let damaged = append(&store, NOW, draft("T", 0, "b"));
+        for body in ["c", "d"] {
+            append(&store, NOW - 3_600_000, draft("T", 0, body));
+        }
+        if flushed {
+            store.flush(NOW - 3_600_000).unwrap();
+        }
+        drop(store);
+        sim.kill();
+        scribble(&disk, &settings, damaged.log_offset + 90, &[0xee]);
+        for _ in 0..2 {
+            let store = open(&disk, &settings);
+            let found: Vec<_> = bodies_by_offset(&store, "T", 0).into_values().collect();
+            assert_eq!(found, ["a", "c", "d"], "flushed {flushed}");
+            assert_eq!(store.max_offset("T", 0), 4);
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_puts_no_flush_off() {
+    let (_, disk, settings) = new(1);
+    let store = open(&disk, &settings);
+    append(&store, NOW, draft("T", 0, "a"));
+    store.flush(NOW).unwrap();
+    append(&store, NOW - 3_600_000, draft("T", 0, "b"));
+    store.flush(NOW - 3_600_000).unwrap();
+    assert_eq!(store.flushed_to(), store.max_log_offset());
+}
+
+#[test]
+fn what_a_failed_sync_forgot_is_written_again_by_the_next_process() {
+    let mut seen = 0;
+    for seed in 0..30 {
+        let (sim, disk, settings) = new(seed);
+        let settings = Settings { flush_mode: FlushMode::Sync, ..settings };
+        let store = open(&disk, &settings);
+        append(&store, NOW, draft("T", 0, "kept"));
+        sim.fail(Op::Sync, 0, false);
+        assert!(store.sync().is_err());
+        drop(store);
+        sim.kill();
+        // Memory may have what the medium does not; what is shown here is there for good.
+        let found = bodies(&open(&disk, &settings), "T", 0);
+        sim.lose(Loss::All);
+        assert_eq!(bodies(&open(&disk, &settings), "T", 0), found, "seed {seed}");
+        seen += found.len();
+    }
+    assert!(seen > 0);
+}
+
+#[test]
+fn a_flipped_bit_of_a_unit_costs_no_message_wherever_it_leads() {
+    let path = Path::new(ROOT).join("consumequeue/T/0/00000000000000000000");
+    for (clean, place) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
+        for bit in 0..96 {
+            let (sim, disk, settings) = new(1);
+            let store = open(&disk, &settings);
+            append(&store, NOW, draft("Other", 0, "before"));
+            for body in ["a", "b"] {
+                append(&store, NOW, draft("T", 0, body));
+            }
+            append(&store, NOW, draft("Other", 0, "behind"));
+            store.flush(NOW).unwrap();
+            if clean {
+                store.close().unwrap();
+            }
+            drop(store);
+            sim.kill();
+            let file =
+                disk.open(&path, settings.consume_queue_file_bytes, Allocation::Sparse).unwrap();
+            let (at, mut byte) = (place * 20 + bit / 8, [0]);
+            file.read_at(at, &mut byte).unwrap();
+            file.write_at(at, &[byte[0] ^ 1 << (bit % 8)]).unwrap();
+            for _ in 0..2 {
+                let store = open(&disk, &settings);
+                let what = format!("clean {clean}, unit {place}, bit {bit}");
+                assert_eq!(bodies(&store, "T", 0), ["a", "b"], "{what}");
+                assert_eq!(store.max_offset("T", 0), 2, "{what}");
+                drop(store);
+                sim.kill();
+            }
+        }
     }
 }

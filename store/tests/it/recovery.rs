@@ -189,8 +189,9 @@ fn what_java_left_behind_a_cut_never_comes_back() {
             store.flush(NOW + 60 + later).unwrap();
             let end = store.max_log_offset();
             drop(store);
-            // And what lay behind is there again, as Java would have left it.
+            // And what lay behind is there again, as Java would have left it, with its process id.
             scribble(&disk, end, &old[end as usize..]);
+            disk.replace(Path::new("/store/abort"), b"4711", None).unwrap();
             for _ in 0..2 {
                 let store = open(&disk, &settings());
                 assert_eq!(store.max_log_offset(), end, "{new_size} {later}");

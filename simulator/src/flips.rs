@@ -1,0 +1,129 @@
+//! What bits that flip on the medium may cost: the messages in whose records they are, and no
+//! others. A record has a checksum of its body alone, so one that is hit elsewhere may be served as
+//! it is, be at another place, or in another queue.
+
+use crate::check::Verdict;
+use crate::decode::{self, Entry};
+use crate::model::{Model, Place, State};
+use crate::world::World;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use store::{Everything, Limits, Position, Store};
+
+/// Reads of one queue that find nothing, at most: blank places are passed over in steps.
+const READS_MAX: usize = 2_000;
+
+/// What was hit so far.
+#[derive(Debug, Default)]
+pub(crate) struct Hits {
+    messages: BTreeSet<usize>,
+    /// An entry of the index has no checksum: a key may not be found any more.
+    index: bool,
+    /// The checkpoint's own mark is lost: another broker may have been here, and behind its end
+    /// what is older is a left-over.
+    mark: bool,
+    /// Bits of the file `removedtopics` since it was mended: two may hit both copies of a line.
+    removed_topics: u32,
+}
+
+impl Hits {
+    /// Notes the bit at a byte of a file.
+    pub(crate) fn note(&mut self, model: &Model, path: &Path, at: u64) {
+        let text = path.to_string_lossy();
+        self.index |= text.contains("/index/");
+        self.mark |= text.ends_with("/checkpoint");
+        self.removed_topics += u32::from(text.ends_with("/removedtopics"));
+        let start: Option<i64> = text.split_once("/commitlog/").and_then(|(_, n)| n.parse().ok());
+        let Some(log_offset) = start.map(|start| start + at as i64) else { return };
+        let is_hit = |state: State| match state {
+            State::Stored(at) => (at.log_offset..at.log_end).contains(&log_offset),
+            _ => false,
+        };
+        let messages = model.messages.iter().enumerate();
+        self.messages.extend(messages.filter(|(_, m)| is_hit(m.state)).map(|(id, _)| id));
+    }
+
+    /// A start has mended what it can; says whether more may be lost from here on.
+    pub(crate) fn mended(&mut self) -> bool {
+        std::mem::take(&mut self.removed_topics) > 1
+    }
+
+    /// Whether what is lost besides cannot be known.
+    fn is_too_much(&self, clock_steps: bool) -> bool {
+        self.removed_topics > 1 || self.mark && clock_steps
+    }
+}
+
+/// Every message that was not hit is at its place and found by its key, and no body is served that
+/// nobody sent.
+pub(crate) fn cost_their_messages_alone(world: &World<'_>, hits: &Hits) -> Verdict {
+    if hits.is_too_much(world.plan.clock_steps) {
+        return Ok(());
+    }
+    let mut expected: BTreeMap<Place, BTreeMap<i64, usize>> = BTreeMap::new();
+    for (id, message) in world.model.messages.iter().enumerate() {
+        let State::Stored(at) = message.state else { continue };
+        if message.is_torn || hits.messages.contains(&id) {
+            continue;
+        }
+        if !message.is_half {
+            expected.entry(message.place).or_default().insert(at.queue_offset, id);
+        } else if world.store().message_at(at.log_offset).is_none() {
+            return Err(format!("a flip costs its message alone: half message {id} is gone"));
+        }
+        let topic = &world.plan.topics[message.place.0];
+        let answer = world.store().query(topic, &format!("unique-{id}"), 64, (0, i64::MAX));
+        let mut records = answer.records.iter().map(|bytes| decode::entry(bytes));
+        let is_found = records.any(|entry| match entry {
+            Entry::Record(record) => world.model.id_of(&record) == Some(id),
+            _ => false,
+        });
+        if !is_found && !hits.index && !message.has_expired {
+            return Err(format!("a flip costs its message alone: no key finds {id}"));
+        }
+    }
+    for topic in world.store().topics() {
+        let place = world.plan.topics.iter().position(|known| **known == *topic);
+        for queue_id in world.store().queue_ids(&topic) {
+            let found = read_all(world, world.store(), (&topic, queue_id))?;
+            let Some(topic) = place else { continue };
+            let all = expected.remove(&(topic, queue_id)).unwrap_or_default();
+            let missing: Vec<_> =
+                all.iter().filter(|(offset, id)| found.get(offset) != Some(id)).collect();
+            if !missing.is_empty() {
+                let name = world.name((topic, queue_id));
+                return Err(format!("a flip costs its message alone: {name} lacks {missing:?}"));
+            }
+        }
+    }
+    match expected.is_empty() {
+        true => Ok(()),
+        false => Err(format!("a flip costs its message alone: no queues for {expected:?}")),
+    }
+}
+
+/// The messages that reads of a queue give, by the places that they say.
+fn read_all(
+    world: &World<'_>,
+    store: &Store,
+    (topic, queue_id): (&str, i32),
+) -> Verdict<BTreeMap<i64, usize>> {
+    let mut found = BTreeMap::new();
+    let mut offset = store.min_offset(topic, queue_id);
+    for _ in 0..READS_MAX {
+        let position = Position { topic, queue_id, offset };
+        let read = store.read(position, Limits::messages(32), &Everything);
+        for bytes in &read.messages {
+            let Entry::Record(record) = decode::entry(bytes) else { continue };
+            let Some(id) = world.model.id_of(&record) else {
+                return Err(format!("no other body: {topic}/{queue_id} near {offset}"));
+            };
+            found.insert(record.queue_offset, id);
+        }
+        if read.next_offset <= offset {
+            break;
+        }
+        offset = read.next_offset;
+    }
+    Ok(found)
+}
