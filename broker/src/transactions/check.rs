@@ -19,6 +19,7 @@ use remoting::codes::RequestCode;
 use remoting::command::Command;
 use remoting::headers::base::RpcFields;
 use remoting::headers::transaction::CheckTransactionStateRequestHeader;
+use remoting::peer::Peer;
 use settings::BrokerSettings;
 use std::sync::atomic::Ordering;
 use store::{Append, AppendError, Appended, Unit};
@@ -40,6 +41,8 @@ const IDLE_MS: i64 = 500;
 const QUIET: i64 = 20;
 /// A producer that leaves so much unread is not asked more, bytes.
 const UNREAD_MAX: usize = 4 << 20;
+/// How many of a group's producers are tried for one that reads.
+const PRODUCERS: usize = 3;
 const HOUR_MS: i64 = 3_600_000;
 
 /// One round.
@@ -293,9 +296,9 @@ impl Look<'_> {
     /// One of the group's producers that reads what it is sent.
     fn producer(&self, all: &Properties) -> Option<Client> {
         let group = all.get(property::PRODUCER_GROUP)?;
-        let client = self.broker.clients.any_producer(group)?;
-        let reads = !client.peer.is_closing() && client.peer.buffered() < UNREAD_MAX;
-        reads.then_some(client)
+        let clients = (0..PRODUCERS).map_while(|_| self.broker.clients.any_producer(group));
+        let reads = |peer: &Peer| !peer.is_closing() && peer.buffered() < UNREAD_MAX;
+        clients.into_iter().find(|client| reads(&client.peer))
     }
 
     fn discard(&self, half: &Record<'_>, stored: &Bytes, all: Properties) -> Verdict {

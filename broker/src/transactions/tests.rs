@@ -223,6 +223,19 @@ fn only_a_check_that_went_out_counts_and_after_the_last_it_is_given_up() {
 }
 
 #[test]
+fn a_producer_that_is_leaving_is_passed_over_for_one_that_stays() {
+    let mut world = World::new();
+    let mut stays = world.producer("g");
+    let leaves = world.producer("g");
+    leaves.peer.close();
+    for number in 0..4 {
+        world.half(&format!("n{number}"), "");
+    }
+    world.round();
+    assert_eq!(stays.asked(), 4);
+}
+
+#[test]
 fn without_any_producer_rounds_are_rare() {
     let mut world = World::new();
     world.half("a", "");
