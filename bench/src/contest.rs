@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::contest::jobs::{Flush, JOBS, Job};
+use crate::contest::jobs::{JOBS, Job, Stage};
 use crate::contest::server::{Contestant, Server};
 use crate::outcome::Outcome;
 
@@ -62,15 +62,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let rounds = if options.quick { 1 } else { options.rounds };
     for round in 1..=rounds {
         for &contestant in &options.contestants {
-            for flush in [Flush::Async, Flush::Sync] {
+            for stage in [Stage::Async, Stage::Rolling, Stage::Sync] {
                 let jobs = chosen.iter().copied().filter(|&(_, job)| {
-                    job.flush == flush && (job.on_null || contestant != Contestant::Null)
+                    job.stage == stage && (job.on_null || contestant != Contestant::Null)
                 });
                 let jobs: Vec<_> = jobs.collect();
                 if !jobs.is_empty() {
-                    eprintln!("round {round} of {rounds}: {contestant:?}, {flush:?} flush");
-                    let stage = stage(options, contestant, flush, &jobs, &mut outcomes);
-                    if let Err(error) = stage {
+                    eprintln!("round {round} of {rounds}: {contestant:?}, {stage:?}");
+                    let ran = run_stage(options, contestant, stage, &jobs, &mut outcomes);
+                    if let Err(error) = ran {
                         eprintln!("{contestant:?} failed: {error:#}");
                         failures += 1;
                     }
@@ -94,14 +94,14 @@ fn chosen(names: &[String]) -> Result<Vec<(usize, &'static Job)>> {
 }
 
 /// One contestant's run: started, warmed up, measured, ended.
-fn stage(
+fn run_stage(
     options: &Options,
     contestant: Contestant,
-    flush: Flush,
+    stage: Stage,
     jobs: &[(usize, &'static Job)],
     outcomes: &mut Outcomes,
 ) -> Result<()> {
-    let server = Server::start(options, contestant, flush)?;
+    let server = Server::start(options, contestant, stage)?;
     let target = server.target();
     let facts = server.facts()?;
     jobs::warm_up(&target, options.quick).context("warm up")?;

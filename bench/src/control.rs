@@ -73,6 +73,11 @@ impl Control {
         self.call(17, &fields, b"", accepted).with_context(|| format!("create topic {topic}"))
     }
 
+    /// Has the broker delete expired log files whatever the hour (DELETE_EXPIRED_COMMITLOG, 329).
+    pub(crate) fn delete_expired(&mut self) -> Result<()> {
+        self.call(329, &[], b"", accepted).context("delete expired files")
+    }
+
     /// The smallest and the next offset of a queue (GET_MIN_OFFSET 31, GET_MAX_OFFSET 30).
     pub(crate) fn offsets(&mut self, topic: &str, queue: u32) -> Result<std::ops::Range<i64>> {
         let queue = queue.to_string();

@@ -16,12 +16,14 @@ mod process;
 mod socket;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::load::Target;
 use crate::load::arrive::{self, ArriveLoad};
+use crate::load::pace::{self, PaceLoad};
 use crate::load::pull::{self, PullLoad};
 use crate::load::send::{self, SendLoad};
 
@@ -56,6 +58,13 @@ enum Job {
         #[command(flatten)]
         load: ArriveLoad,
     },
+    /// Sends at a fixed rate beside consumers, replays and expiry; the latency is that of a send.
+    Pace {
+        #[command(flatten)]
+        target: TargetArgs,
+        #[command(flatten)]
+        load: PaceLoad,
+    },
     /// Answers every request with success and does nothing else.
     Null {
         /// Port on 127.0.0.1; 0 lets the system choose.
@@ -74,11 +83,14 @@ struct TargetArgs {
     /// The broker's process, to tell its processor time and memory.
     #[arg(long)]
     pid: Option<u32>,
+    /// The broker's directory, for jobs that drop files from memory.
+    #[arg(long)]
+    store: Option<PathBuf>,
 }
 
 impl TargetArgs {
     fn target(&self) -> Target {
-        Target { broker: self.broker, pid: self.pid }
+        Target { broker: self.broker, pid: self.pid, store: self.store.clone() }
     }
 }
 
@@ -87,6 +99,7 @@ fn main() -> Result<()> {
         Job::Send { target, load } => send::run(&target.target(), &load)?,
         Job::Pull { target, load } => pull::run(&target.target(), &load)?,
         Job::Arrive { target, load } => arrive::run(&target.target(), &load)?,
+        Job::Pace { target, load } => pace::run(&target.target(), &load)?,
         Job::Null { port } => return null::serve(port),
         Job::Contest(options) => return contest::run(&options),
     };

@@ -6,15 +6,18 @@ use crate::contest::server::Facts;
 use crate::frame::Form;
 use crate::load::Target;
 use crate::load::arrive::{self, ArriveLoad};
+use crate::load::pace::{self, PaceLoad};
 use crate::load::pull::{self, PullLoad};
 use crate::load::send::{self, SendLoad};
 use crate::outcome::Outcome;
 
-/// When the broker acknowledges: before or after the disk has the message.
+/// How the broker is set while a job runs; it is started anew for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flush {
+pub(crate) enum Stage {
     /// ASYNC_FLUSH
     Async,
+    /// ASYNC_FLUSH, with log files of 64 MiB that expire as soon as they are full.
+    Rolling,
     /// SYNC_FLUSH
     Sync,
 }
@@ -24,7 +27,7 @@ pub(crate) enum Flush {
 pub(crate) struct Job {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
-    pub(crate) flush: Flush,
+    pub(crate) stage: Stage,
     /// Whether the null server can do it.
     pub(crate) on_null: bool,
     load: Load,
@@ -37,6 +40,7 @@ enum Load {
     Send(SendLoad),
     Pull(PullLoad),
     Arrive(ArriveLoad),
+    Pace(PaceLoad),
 }
 
 const SEND: SendLoad = SendLoad {
@@ -64,13 +68,24 @@ const PULL: PullLoad = PullLoad {
 const ARRIVE: ArriveLoad =
     ArriveLoad { rate: 1000, body: 128, queues: 4, held: 0, form: Form::Json, seconds: 10 };
 
+const PACE: PaceLoad = PaceLoad {
+    rate: 20_000,
+    body: 1 << 10,
+    queues: 4,
+    groups: 0,
+    old_mib: 0,
+    expire: false,
+    form: Form::Json,
+    seconds: 20,
+};
+
 const fn job(name: &'static str, what: &'static str, load: Load) -> Job {
     let on_null = matches!(load, Load::Send(_) | Load::Start | Load::Idle);
-    Job { name, what, flush: Flush::Async, on_null, load }
+    Job { name, what, stage: Stage::Async, on_null, load }
 }
 
 const fn sync(name: &'static str, what: &'static str, load: SendLoad) -> Job {
-    Job { name, what, flush: Flush::Sync, on_null: false, load: Load::Send(load) }
+    Job { name, what, stage: Stage::Sync, on_null: false, load: Load::Send(load) }
 }
 
 /// All jobs, in the order in which they run.
@@ -120,6 +135,24 @@ pub(crate) const JOBS: &[Job] = &[
         "the same, 1,000/s, with 1,000 idle long polls held",
         Load::Arrive(ArriveLoad { held: 1000, ..ARRIVE }),
     ),
+    job("pace", "20,000 sends/s of 1 KiB; latency is that of a send", Load::Pace(PACE)),
+    job(
+        "pace-live",
+        "the same with 4 groups that consume live",
+        Load::Pace(PaceLoad { groups: 4, ..PACE }),
+    ),
+    job(
+        "pace-old",
+        "the same with 4 groups live and one that reads old messages back from the disk",
+        Load::Pace(PaceLoad { groups: 4, old_mib: 2048, ..PACE }),
+    ),
+    Job {
+        name: "pace-roll",
+        what: "as pace, while log files of 64 MiB are filled, expire and are deleted",
+        stage: Stage::Rolling,
+        on_null: false,
+        load: Load::Pace(PaceLoad { expire: true, ..PACE }),
+    },
     sync(
         "sync-one",
         "SYNC_FLUSH, one connection, one at a time, 128 B",
@@ -159,6 +192,9 @@ impl Job {
             }
             Load::Arrive(load) => {
                 arrive::run(target, &ArriveLoad { seconds: (load.seconds / part).max(4), ..load })
+            }
+            Load::Pace(load) => {
+                pace::run(target, &PaceLoad { seconds: (load.seconds / part).max(5), ..load })
             }
         }
     }

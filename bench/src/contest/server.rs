@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::contest::Options;
-use crate::contest::jobs::Flush;
+use crate::contest::jobs::Stage;
 use crate::control::Control;
 use crate::load::{Target, unix_ms};
 use crate::outcome::Outcome;
@@ -63,7 +63,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts it on an empty store and waits until it has accepted a message.
-    pub(crate) fn start(options: &Options, contestant: Contestant, flush: Flush) -> Result<Self> {
+    pub(crate) fn start(options: &Options, contestant: Contestant, stage: Stage) -> Result<Self> {
         let store = options.scratch.join(format!("{contestant:?}").to_lowercase());
         if store.exists() {
             fs::remove_dir_all(&store).with_context(|| format!("empty {}", store.display()))?;
@@ -78,13 +78,13 @@ impl Server {
         let start = Instant::now();
         let children = Vec::new();
         let mut server = Self { children, store, address, start: Duration::ZERO };
-        server.spawn_all(options, contestant, flush)?;
+        server.spawn_all(options, contestant, stage)?;
         server.wait_for_send()?;
         server.start = start.elapsed();
         Ok(server)
     }
 
-    fn spawn_all(&mut self, options: &Options, contestant: Contestant, flush: Flush) -> Result<()> {
+    fn spawn_all(&mut self, options: &Options, contestant: Contestant, stage: Stage) -> Result<()> {
         if contestant == Contestant::Null {
             let mut null = Command::new(std::env::current_exe()?);
             null.args(["null", "--port", &self.address.port().to_string()]);
@@ -93,7 +93,7 @@ impl Server {
         let names = (options.port, self.store.join("namesrv.properties"));
         fs::write(&names.1, format!("listenPort={}\n", names.0))?;
         let broker = self.store.join("broker.properties");
-        fs::write(&broker, self.broker_properties(names.0, flush))?;
+        fs::write(&broker, self.broker_properties(names.0, stage))?;
         let (name_server, broker) = match contestant {
             Contestant::Java => (
                 self.java(options, "512m", "namesrv.NamesrvStartup", &names.1)?,
@@ -108,14 +108,20 @@ impl Server {
         self.spawn(broker, "broker")
     }
 
-    fn broker_properties(&self, name_server_port: u16, flush: Flush) -> String {
+    fn broker_properties(&self, name_server_port: u16, stage: Stage) -> String {
         let store = self.store.join("store");
-        let flush = match flush {
-            Flush::Async => "ASYNC_FLUSH",
-            Flush::Sync => "SYNC_FLUSH",
+        let flush = match stage {
+            Stage::Async | Stage::Rolling => "ASYNC_FLUSH",
+            Stage::Sync => "SYNC_FLUSH",
+        };
+        let files = match stage {
+            Stage::Rolling => {
+                "mappedFileSizeCommitLog=67108864\nfileReservedTime=0\ncleanResourceInterval=1000\n"
+            }
+            Stage::Async | Stage::Sync => "",
         };
         format!(
-            "brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\n\
+            "{files}brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\n\
              brokerRole=ASYNC_MASTER\nflushDiskType={flush}\nautoCreateTopicEnable=true\n\
              brokerIP1=127.0.0.1\nlistenPort={}\nhaListenPort={}\n\
              namesrvAddr=127.0.0.1:{name_server_port}\n\
@@ -182,7 +188,8 @@ impl Server {
 
     /// The broker, for the jobs.
     pub(crate) fn target(&self) -> Target {
-        Target { broker: self.address, pid: self.children.last().map(Child::id) }
+        let pid = self.children.last().map(Child::id);
+        Target { broker: self.address, pid, store: Some(self.store.join("store")) }
     }
 
     /// Waits until it is calm and tells what start and idling cost.

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use crate::control::Control;
 use crate::frame::{self, Answer, Form, OPAQUE_BASE, OPAQUE_COUNT, Template};
 use crate::load::pull::Pull;
-use crate::load::{GRACE, Target, since, unix_ms};
+use crate::load::{GRACE, Target, precise_timers, since, unix_ms};
 use crate::outcome::{Outcome, Tally};
 use crate::socket::Connections;
 
@@ -69,11 +69,6 @@ pub(crate) fn run(target: &Target, load: &ArriveLoad) -> Result<Outcome> {
     let unanswered = total.saturating_sub(run.arrived + run.tally.refusals());
     run.tally.messages = run.arrived;
     Ok(run.tally.finish(Duration::from_nanos(run.last.max(1)), usage, unanswered))
-}
-
-/// The kernel may otherwise wake us 50 us late, which is as long as what we measure.
-fn precise_timers() -> Result<()> {
-    Ok(rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1))?)
 }
 
 /// A held pull: token 0 is the sender, 1 and on are the consumers, then come the idle ones.
