@@ -90,12 +90,12 @@ impl Losses {
         if let Some(lost) = self.behind.words() {
             tracing::error!(
                 log_end,
-                "lost behind the end of the commit log: {lost}. Their queue units are there, their \
-                 records are not: power failed before they were synced (ASYNC_FLUSH promises no \
-                 more), the last files of commitlog are missing, or another broker cut its log. If \
-                 files are missing, stop the broker before it takes new messages, put them back \
-                 and start; else their senders have to send them again. Their queue offsets are \
-                 given to the next messages"
+                "lost behind the end of the commit log: at least {lost}. Their queue units are \
+                 there, their records are not: power failed before they were synced (ASYNC_FLUSH \
+                 promises no more), the last files of commitlog are missing, or another broker cut \
+                 its log. If files are missing, stop the broker before it takes new messages, put \
+                 them back and start; else their senders have to send them again. Their queue \
+                 offsets are given to the next messages"
             );
         }
         if let Some(dropped) = self.left_over.words() {
