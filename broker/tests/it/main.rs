@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests own their directories")]
 
 mod admin;
+mod filters;
 mod full;
 mod membership;
 mod offsets;
