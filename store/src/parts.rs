@@ -141,9 +141,12 @@ impl<'a> Parts<'a> {
     /// Marks the directory as in use. Says whether the start before this one was still mending.
     fn begin(&self, own_mark: bool) -> Result<bool, Error> {
         let text = self.disk.read(&self.abort).unwrap_or_default();
-        let was_mending = [MENDING, TAKING_OVER].contains(&&*text);
-        // Java writes its process id there. A checkpoint that died within a write has no mark.
-        let was_ours = if self.clean { own_mark } else { [MENDING, IN_USE].contains(&&*text) };
+        // Java writes its process id there, or nothing.
+        let is_javas = text.iter().all(u8::is_ascii_digit);
+        // What is damaged may have been any of ours.
+        let was_mending = !is_javas && text != IN_USE;
+        // A checkpoint that died within a write has no mark.
+        let was_ours = if self.clean { own_mark } else { !is_javas && text != TAKING_OVER };
         self.is_foreign.set(!was_ours);
         // From here on files are mended: a start that is killed meanwhile was not clean.
         self.write_abort(if was_mending { MENDING } else { IN_USE })?;

@@ -53,7 +53,7 @@ impl<'a> Search<'a> {
     /// Whether the log can go on at `at`, where it did once.
     pub(crate) fn goes_on_at(&mut self, at: i64) -> bool {
         match self.log.segments.find(at) {
-            None => true,
+            None => self.log.segments.last().is_none_or(|last| at <= last.end()),
             Some(segment) => segment.start == at || self.follows(&segment, at),
         }
     }
