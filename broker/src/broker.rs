@@ -17,8 +17,9 @@ use crate::saving::{Round, Saving};
 use crate::stats::Stats;
 use crate::topics::{self, Topics, Wanted};
 use crate::transactions::Transactions;
-use message::Str;
+use bytes::{BufMut, BytesMut};
 use message::ids::UniqueIds;
+use message::{Str, properties, property};
 use parking_lot::{Condvar, Mutex, RwLock};
 use remoting::body::data_version::DataVersion;
 use remoting::body::group::SubscriptionGroupConfig;
@@ -165,6 +166,15 @@ impl Broker {
     /// A unique message id, for messages whose producer gave none.
     pub fn unique_id(&self, now_ms: i64) -> String {
         self.unique_ids.id(now_ms, self.counter.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Appends the property of such an id to encoded properties.
+    pub fn push_unique_key(&self, out: &mut BytesMut, now_ms: i64) {
+        out.put_slice(property::UNIQ_KEY.as_bytes());
+        out.put_u8(properties::NAME_VALUE_SEPARATOR);
+        let counter = self.counter.fetch_add(1, Ordering::Relaxed);
+        self.unique_ids.encode_into(now_ms, counter, out);
+        out.put_u8(properties::PAIR_SEPARATOR);
     }
 
     /// A number below `count`, for choosing a queue: one after the other.

@@ -175,7 +175,7 @@ pub fn stamped(broker: &Broker, room: &Room, sent: &str, wishes: &Wishes, now_ms
             out.put_u8(properties::PAIR_SEPARATOR);
         }
         if !wishes.unique {
-            properties::push_pair(out, property::UNIQ_KEY, &broker.unique_id(now_ms));
+            broker.push_unique_key(out, now_ms);
         }
         out.extend_from_slice(stamp);
     })

@@ -67,12 +67,17 @@ impl UniqueIds {
 
     /// The id of message number `counter` at `now`, ms since the epoch: 32 or 56 characters.
     pub fn id(&self, now: i64, counter: u16) -> String {
-        let since = now - month_start(now, self.utc_offset_ms);
         let mut out = Vec::with_capacity(56);
-        out.extend_from_slice(&self.prefix);
-        push_hex(&mut out, (since as u32).to_be_bytes());
-        push_hex(&mut out, counter.to_be_bytes());
+        self.encode_into(now, counter, &mut out);
         String::from_utf8(out).expect("hexadecimal digits are ASCII")
+    }
+
+    /// Appends that id to `out`.
+    pub fn encode_into(&self, now: i64, counter: u16, out: &mut impl BufMut) {
+        let since = now - month_start(now, self.utc_offset_ms);
+        out.put_slice(&self.prefix);
+        push_hex(out, (since as u32).to_be_bytes());
+        push_hex(out, counter.to_be_bytes());
     }
 }
 

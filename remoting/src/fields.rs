@@ -29,23 +29,58 @@ enum Text {
     Growing(Growing),
 }
 
-/// Text that is being written.
-#[derive(Clone, Debug, Default)]
-pub struct Growing(SmallVec<[u8; INLINE_TEXT]>);
+/// Text that is being written: what does not fit the room it has goes, with all before it, to room
+/// of its own.
+#[derive(Clone, Debug)]
+pub struct Growing {
+    room: [u8; INLINE_TEXT],
+    used: usize,
+    more: Vec<u8>,
+}
 
 impl Growing {
     /// Appends a text.
     pub fn push_str(&mut self, text: &str) {
-        self.0.extend_from_slice(text.as_bytes());
+        self.push(text.as_bytes());
     }
 
     /// Appends a number in decimal.
     pub fn push_number(&mut self, number: i64) {
-        self.0.extend_from_slice(Decimal::of(number).as_bytes());
+        self.push(Decimal::of(number).as_bytes());
+    }
+
+    #[inline]
+    fn push(&mut self, text: &[u8]) {
+        let end = self.used + text.len();
+        match self.room.get_mut(self.used..end) {
+            Some(room) if self.more.is_empty() => {
+                room.copy_from_slice(text);
+                self.used = end;
+            }
+            _ => self.push_more(text),
+        }
+    }
+
+    #[cold]
+    fn push_more(&mut self, text: &[u8]) {
+        if self.more.is_empty() {
+            self.more.extend_from_slice(&self.room[..self.used]);
+        }
+        self.more.extend_from_slice(text);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        if self.more.is_empty() { &self.room[..self.used] } else { &self.more }
     }
 
     fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("nothing but whole texts was pushed")
+        std::str::from_utf8(self.bytes()).expect("nothing but whole texts was pushed")
+    }
+}
+
+impl Default for Growing {
+    fn default() -> Self {
+        Self { room: [0; INLINE_TEXT], used: 0, more: Vec::new() }
     }
 }
 
@@ -142,16 +177,18 @@ impl Fields {
     /// The same with a value that writes itself.
     pub fn push_with(&mut self, key: &str, write: impl FnOnce(&mut Growing)) {
         if let Text::Arrived(text) = &self.text {
-            self.text = Text::Growing(Growing(SmallVec::from_slice(text.as_bytes())));
+            let mut growing = Growing::default();
+            growing.push_str(text);
+            self.text = Text::Growing(growing);
         }
         let Text::Growing(text) = &mut self.text else {
             unreachable!("an arrived text was made a growing one above");
         };
-        let start = text.0.len();
+        let start = text.bytes().len();
         text.push_str(key);
-        let middle = text.0.len();
+        let middle = text.bytes().len();
         write(text);
-        self.spans.push(start..middle, middle..text.0.len());
+        self.spans.push(start..middle, middle..text.bytes().len());
     }
 
     /// The value of `key`, as Java's map would hold it: the last one given.
@@ -171,7 +208,7 @@ impl Fields {
     pub(crate) fn all_text(&self) -> &[u8] {
         match &self.text {
             Text::Arrived(text) => text.as_bytes(),
-            Text::Growing(text) => &text.0,
+            Text::Growing(text) => text.bytes(),
         }
     }
 
@@ -245,6 +282,17 @@ mod tests {
         let all: Vec<_> = fields.iter().collect();
         assert_eq!(all, [("a", "xy"), ("b", ""), ("c", "z")]);
     }
+    #[test]
+    fn more_text_than_there_is_room_for_finds_other_room() {
+        let mut fields = Fields::new();
+        let long = "x".repeat(INLINE_TEXT);
+        for (key, value) in [("a", "1"), ("long", &long), ("b", "2")] {
+            fields.push(key, value);
+        }
+        let all: Vec<_> = fields.iter().collect();
+        assert_eq!(all, [("a", "1"), ("long", &long[..]), ("b", "2")]);
+    }
+
     #[test]
     fn numbers_are_written_as_java_writes_them() {
         for number in [0, 7, -1, 10, 1_234_567_890_123, i64::MAX, i64::MIN] {

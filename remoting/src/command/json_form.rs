@@ -102,9 +102,8 @@ fn pair(key: &str, value: &str, out: &mut BytesMut) {
 
 /// Where a byte stands that must be escaped.
 fn next_escape(text: &[u8]) -> Option<usize> {
-    let any =
-        |eight| scan::below(eight, 0x20) | scan::has(eight, b'"') | scan::has(eight, b'\\') != 0;
-    scan::find(text, any, |byte| matches!(byte, 0..=0x1f | b'"' | b'\\'))
+    let marks = |eight| scan::below(eight, 0x20) | scan::has(eight, b'"') | scan::has(eight, b'\\');
+    scan::find(text, marks, |byte| matches!(byte, 0..=0x1f | b'"' | b'\\'))
 }
 
 fn text(text: &str, out: &mut BytesMut) {
@@ -210,6 +209,7 @@ impl Reader<'_> {
     /// Moves to the next quote or backslash, and gives it.
     fn go_to_mark(&mut self) -> Result<u8, CommandError> {
         let rest = self.header.get(self.at..).unwrap_or_default();
+        // Byte by byte: most of these texts have a few.
         let Some(run) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) else {
             return Err(self.error("a text does not end"));
         };
