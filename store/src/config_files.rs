@@ -71,6 +71,11 @@ impl ConfigFiles {
         (None, failed)
     }
 
+    /// The text of `name` itself, when it can be read.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        String::from_utf8(self.disk.read(&self.dir.join(name)).ok()?).ok()
+    }
+
     /// Replaces `name`, atomically and durably.
     pub fn save(&self, name: &str, content: &str) -> Result<(), Error> {
         let path = self.dir.join(name);

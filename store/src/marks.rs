@@ -110,7 +110,7 @@ mod tests {
         let hashes = |flag| marks.index_hashes("T", flag).collect::<Vec<_>>();
         let expected = ["T#u", "T#k1", "T#k2", "T#T#a"].map(hash::java_hash);
         assert_eq!(hashes(sys_flag::TRANSACTION_PREPARED), expected);
-        assert_eq!(hashes(sys_flag::TRANSACTION_ROLLBACK), []);
+        assert!(hashes(sys_flag::TRANSACTION_ROLLBACK).is_empty());
         assert_eq!(index_hash(0, "polygenelubricants"), 0, "the number without a positive twin");
     }
 }

@@ -9,9 +9,9 @@ use crate::log_reader::LogReader;
 use crate::losses::Losses;
 use crate::queue_ends::{self, QueueEnd, QueueEnds};
 use crate::queues::Queues;
-use crate::recover::{Gap, Recovery};
+use crate::recover::{Deleted, Gap, Recovery};
 use crate::removed_topics::RemovedTopics;
-use crate::{Error, Progress, SetAside, Settings};
+use crate::{ConfigFiles, Error, Progress, SetAside, Settings};
 use message::record::Entry;
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -23,6 +23,8 @@ const MENDING: &[u8] = b"in use, being mended";
 /// In the file `abort` while a store that another broker wrote last is opened: as [`MENDING`], and
 /// that broker's left-overs may be there.
 const TAKING_OVER: &[u8] = b"in use, being taken over";
+/// As [`TAKING_OVER`], and that broker had stopped cleanly.
+const TAKING_OVER_CLEAN: &[u8] = b"in use, being taken over after a clean stop";
 /// In the file `abort` otherwise.
 pub(crate) const IN_USE: &[u8] = b"in use";
 
@@ -39,6 +41,8 @@ pub(crate) struct Parts<'a> {
     touched: Cell<bool>,
     /// Another broker may have left old records behind the log's end, until the start is over.
     is_foreign: Cell<bool>,
+    /// Another broker was the last one before us, and stopped cleanly.
+    was_left: Cell<bool>,
     pub(crate) log: CommitLog,
     pub(crate) queues: Queues,
     pub(crate) removed_topics: RemovedTopics,
@@ -63,6 +67,7 @@ impl<'a> Parts<'a> {
             lacks_abort: Cell::new(false),
             touched: Cell::new(false),
             is_foreign: Cell::new(false),
+            was_left: Cell::new(false),
             log: CommitLog::new(disk.clone(), settings),
             queues: Queues::empty(disk.clone(), root.join("consumequeue"), queue_bytes),
             index: settings.index.then(|| Index::new(disk.clone(), settings)),
@@ -89,6 +94,9 @@ impl<'a> Parts<'a> {
             queue_ends::remove(&*self.disk, &self.settings.root)?;
             self.look_at_aside()?;
         }
+        let config = ConfigFiles::new(self.disk.clone(), &self.settings.root);
+        let left = || Deleted::after_another(&config, &self.queues, &self.log);
+        let deleted = self.was_left.get().then(left).flatten();
         let losses = Losses::default();
         let short_from = self.reload_short(&ends, &losses)?;
         if let Some(index) = &self.index {
@@ -102,6 +110,7 @@ impl<'a> Parts<'a> {
             log: &self.log,
             queues: &self.queues,
             removed_topics: &self.removed_topics,
+            deleted: deleted.as_ref(),
             index: self.index.as_ref(),
             checkpoint: &self.checkpoint,
             aside: &self.aside,
@@ -146,8 +155,10 @@ impl<'a> Parts<'a> {
         // What is damaged may have been any of ours.
         let was_mending = !is_javas && text != IN_USE;
         // A checkpoint that died within a write has no mark.
-        let was_ours = if self.clean { own_mark } else { !is_javas && text != TAKING_OVER };
+        let was_taking = [TAKING_OVER, TAKING_OVER_CLEAN].contains(&&*text);
+        let was_ours = if self.clean { own_mark } else { !is_javas && !was_taking };
         self.is_foreign.set(!was_ours);
+        self.was_left.set(!was_ours && (self.clean || text == TAKING_OVER_CLEAN));
         // From here on files are mended: a start that is killed meanwhile was not clean.
         self.write_abort(if was_mending { MENDING } else { IN_USE })?;
         Ok(was_mending)
@@ -292,7 +303,11 @@ impl<'a> Parts<'a> {
     /// and one that is not is made before anything is stored.
     fn write_abort(&self, text: &[u8]) -> Result<(), Error> {
         self.touched.set(self.touched.get() || text == MENDING);
-        let text = if self.is_foreign.get() { TAKING_OVER } else { text };
+        let text = match (self.is_foreign.get(), self.was_left.get()) {
+            (true, true) => TAKING_OVER_CLEAN,
+            (true, false) => TAKING_OVER,
+            _ => text,
+        };
         let written = self.disk.replace(&self.abort, text, None);
         match written.map_err(Error::io("write", &self.abort)) {
             Err(Error::Full { path }) => {

@@ -1,8 +1,10 @@
 //! Start-up: where the log really ends, and what the queues and the index lack (docs/disk.md). A
 //! torn tail is cut; damage with whole records behind it is set aside and nothing is lost by it.
 
+mod deleted;
 mod keys;
 
+pub(crate) use self::deleted::Deleted;
 use self::keys::Keys;
 use crate::checkpoint::{Checkpoint, Mark};
 use crate::commit_log::CommitLog;
@@ -32,6 +34,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) log: &'a CommitLog,
     pub(crate) queues: &'a Queues,
     pub(crate) removed_topics: &'a RemovedTopics,
+    /// What tells topics that another broker deleted.
+    pub(crate) deleted: Option<&'a Deleted>,
     pub(crate) index: Option<&'a Index>,
     pub(crate) checkpoint: &'a Checkpoint,
     pub(crate) aside: &'a SetAside,
@@ -629,8 +633,8 @@ impl Recovery<'_> {
         let marks = Marks::read(record.properties);
         let (log_offset, store_timestamp) = (record.log_offset, record.store_timestamp);
         let mut again_from = None;
-        let is_removed = log_offset < self.removed_topics.end_of(record.topic);
-        if sys_flag::is_visible(record.sys_flag) && is_dir_name(record.topic) && !is_removed {
+        let is_shown = sys_flag::is_visible(record.sys_flag) && is_dir_name(record.topic);
+        if is_shown && !self.is_removed(record)? {
             let size = i32::try_from(record.total_size()).expect("decoded from an i32");
             let tags_code = marks.tags_code(self.settings, record.topic, store_timestamp);
             let queue = self.queues.open(record.topic, record.queue_id);
@@ -660,6 +664,15 @@ impl Recovery<'_> {
         }
         keys.take(self, record, &marks)?;
         Ok(again_from)
+    }
+
+    /// Whether a record belongs to a topic that was removed since.
+    fn is_removed(&self, record: &Record<'_>) -> Result<bool, Error> {
+        if record.log_offset < self.removed_topics.end_of(record.topic) {
+            return Ok(true);
+        }
+        let Some(deleted) = self.deleted else { return Ok(false) };
+        deleted.holds(record, (self.log, self.queues), self.removed_topics)
     }
 }
 

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) const NAME: &str = "removedtopics";
 
@@ -24,8 +25,8 @@ pub(crate) struct RemovedTopics {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     ends: Mutex<BTreeMap<Str, i64>>,
-    /// A line of the file is damaged.
-    is_damaged: bool,
+    /// The file says something else: a line of it is damaged, or more is known.
+    is_stale: AtomicBool,
 }
 
 impl RemovedTopics {
@@ -34,15 +35,24 @@ impl RemovedTopics {
         let path = root.join(NAME);
         let text = disk.read(&path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let (mut ends, mut is_damaged) = (BTreeMap::new(), false);
-        for text in lines(&text) {
-            match parse(text) {
-                Some((topic, end)) => drop(ends.insert(topic, end)),
-                // Said by [`crate::in_the_way`].
-                None => is_damaged = true,
-            }
-        }
-        Self { disk, path, ends: Mutex::new(ends), is_damaged }
+        // Said by [`crate::in_the_way`].
+        let is_stale = AtomicBool::new(lines(&text).any(|line| parse(line).is_none()));
+        let ends = lines(&text).filter_map(parse).collect();
+        Self { disk, path, ends: Mutex::new(ends), is_stale }
+    }
+
+    /// What is noted in the bytes of such a file.
+    pub(crate) fn parse(bytes: &[u8]) -> BTreeMap<Str, i64> {
+        lines(&String::from_utf8_lossy(bytes)).filter_map(parse).collect()
+    }
+
+    /// Knows from now on that what a topic has in the log before `log_end` is removed. The file
+    /// says so after [`Self::cut`].
+    pub(crate) fn learn(&self, topic: &str, log_end: i64) {
+        let mut ends = self.ends.lock();
+        let end = ends.entry(Str::from(topic.to_owned())).or_insert(0);
+        *end = log_end.max(*end);
+        self.is_stale.store(true, Ordering::Release);
     }
 
     /// How many lines of such a file are none.
@@ -70,13 +80,15 @@ impl RemovedTopics {
         let replaced = self.disk.replace(&self.path, twice.as_bytes(), None);
         replaced.map_err(Error::io("write", &self.path))?;
         *ends = noted;
+        self.is_stale.store(false, Ordering::Release);
         Ok(())
     }
 
-    /// The log was cut at `log_end`: what is stored from there on is new. Mends the file as well.
+    /// The log was cut at `log_end`: what is stored from there on is new. Brings the file up to
+    /// date.
     pub(crate) fn cut(&self, log_end: i64) -> Result<(), Error> {
         let mut ends = self.ends.lock();
-        if ends.values().all(|end| *end <= log_end) && !self.is_damaged {
+        if ends.values().all(|end| *end <= log_end) && !self.is_stale.load(Ordering::Acquire) {
             return Ok(());
         }
         let noted = ends.iter().map(|(topic, end)| (topic.clone(), *end.min(&log_end))).collect();

@@ -133,6 +133,7 @@ impl Look<'_> {
         let all = queues(self.disk, &self.settings.root)?;
         let mut queues = QueueWalk::new(self.disk, all, self.settings.consume_queue_file_bytes)?;
         queues.unknown.from = log_from;
+        queues.removed = self.removed_topics();
         let known_end = queues.log_end()?;
         let shape =
             Shape { slots: self.settings.index_slots, entries: self.settings.index_entries };
@@ -556,10 +557,14 @@ impl Check<'_> {
     fn remarks(&mut self) {
         if self.queues.pending.count > 0 {
             self.notes.push(format!(
-                "{} records from {} on have no queue unit yet: the broker writes it shortly, or \
-                 the next start",
+                "{} records from {} on have no queue unit yet: a broker that runs writes it \
+                 shortly, else the next start does if their topic was not deleted",
                 self.queues.pending.count, self.queues.pending.first
             ));
+        }
+        for (topic, count) in std::mem::take(&mut self.queues.deleted) {
+            let what = "from before it was deleted: they have no queue and expire with the log";
+            self.notes.push(format!("topic {topic} has {count} records {what}"));
         }
         let topics = std::mem::take(&mut self.queues.without_queues);
         let texts = ["topics.json", "topics.json.changes"];

@@ -10,7 +10,8 @@ use super::files::Run;
 use super::marks::Unsettled;
 use crate::consume_queue::{UNIT_LEN, Unit};
 use crate::{Disk, Error};
-use std::collections::HashMap;
+use message::Str;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 const UNIT: i64 = UNIT_LEN as i64;
@@ -61,7 +62,21 @@ pub(super) struct QueueWalk<'a> {
     pub(super) pending: Unsettled,
     /// Topics that have no queues at all: how many records, and where the first one is.
     pub(super) without_queues: HashMap<String, (u64, i64)>,
+    /// Where the log ended when topics were removed.
+    pub(super) removed: BTreeMap<Str, i64>,
+    /// How many records topics have from before they were deleted.
+    pub(super) deleted: BTreeMap<String, u64>,
+    /// Records for which their topic has no such queue.
+    strays: BTreeMap<String, Strays>,
     pub(super) damage: Tally,
+}
+
+/// Records of one topic that has queues, but not theirs.
+struct Strays {
+    count: u64,
+    first: Place,
+    /// The log offset of the last one.
+    last: i64,
 }
 
 struct Queue {
@@ -74,6 +89,8 @@ struct Queue {
     units: u64,
     /// A file that was looked for in vain.
     missing: Option<i64>,
+    /// The log offset at which the queue began anew.
+    born: Option<i64>,
     /// What is wrong, unless the queue begins anew.
     damage: Tally,
 }
@@ -95,6 +112,9 @@ impl<'a> QueueWalk<'a> {
             total: queues.len() as u64,
             pending: Unsettled::default(),
             without_queues: HashMap::new(),
+            removed: BTreeMap::new(),
+            deleted: BTreeMap::new(),
+            strays: BTreeMap::new(),
             damage: Tally::default(),
         };
         for (topic, id, dir) in queues {
@@ -124,6 +144,11 @@ impl<'a> QueueWalk<'a> {
 
     /// Takes the next record of the log.
     pub(super) fn take(&mut self, record: Expected<'_>) -> Result<(), Error> {
+        let log_offset = record.unit.log_offset;
+        if self.removed.get(record.topic).is_some_and(|end| log_offset < *end) {
+            self.note_deleted(record.topic, 1);
+            return Ok(());
+        }
         let queue = self.topics.get_mut(record.topic).map(|ids| ids.get_mut(&record.queue_id));
         let Some(queue) = queue else {
             if !record.settled {
@@ -136,17 +161,39 @@ impl<'a> QueueWalk<'a> {
             return Ok(());
         };
         let Some(queue) = queue else {
-            if record.settled {
-                self.damage.add(Kind::UnitMissing, record.place, || {
-                    "the topic has no such queue".to_owned()
-                });
+            if !record.settled {
+                self.pending.note(log_offset);
+            } else if let Some(strays) = self.strays.get_mut(record.topic) {
+                (strays.count, strays.last) = (strays.count + 1, log_offset);
             } else {
-                self.pending.note(record.unit.log_offset);
+                let strays = Strays { count: 1, first: record.place, last: log_offset };
+                self.strays.insert(record.topic.to_owned(), strays);
             }
             return Ok(());
         };
         let reader = Reader { disk: self.disk, units_at_once: self.units_at_once };
         queue.take(&record, reader, &self.unknown, &mut self.pending)
+    }
+
+    fn note_deleted(&mut self, topic: &str, count: u64) {
+        match self.deleted.get_mut(topic) {
+            Some(deleted) => *deleted += count,
+            None => drop(self.deleted.insert(topic.to_owned(), count)),
+        }
+    }
+
+    /// Judges the records of a topic for which it has no queue. When a queue of it began anew
+    /// behind them, the topic was deleted and made again, and they are none of its messages.
+    fn judge_strays(&mut self, topic: &str, born: Option<i64>) {
+        let Some(Strays { count, first, last }) = self.strays.remove(topic) else { return };
+        if born.is_some_and(|born| last < born) {
+            self.note_deleted(topic, count);
+            return;
+        }
+        for _ in 0..count {
+            self.damage
+                .add(Kind::UnitMissing, first.clone(), || "the topic has no such queue".to_owned());
+        }
     }
 
     /// Looks at what no record claimed, when the walk through the log is over at `log_end`.
@@ -161,6 +208,8 @@ impl<'a> QueueWalk<'a> {
         for (topic, queues) in topics {
             let mut queues: Vec<_> = queues.into_iter().collect();
             queues.sort_by_key(|(id, _)| *id);
+            let born = queues.iter().filter_map(|(_, queue)| queue.born).min();
+            self.judge_strays(&topic, born);
             for (id, mut queue) in queues {
                 let reader = Reader { disk: self.disk, units_at_once: self.units_at_once };
                 while let Some(unit) = queue.unit(queue.next, reader)? {
@@ -196,6 +245,7 @@ impl Queue {
             buffer: Vec::new(),
             units: 0,
             missing: None,
+            born: None,
             damage: Tally::default(),
         }
     }
@@ -222,8 +272,7 @@ impl Queue {
         }
         if offset == 0 && self.next > 0 {
             // The queue begins a new life; what was said of the old one is void.
-            self.damage = Tally::default();
-            self.next = 0;
+            (self.damage, self.next, self.born) = (Tally::default(), 0, Some(here));
         }
         let found = match self.unit(offset, reader)? {
             Some(unit) => Some(unit),

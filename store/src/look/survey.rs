@@ -9,12 +9,14 @@ use super::{Look, marks::FIELDS};
 use crate::checkpoint::{Fields, Mark, OWN_MAGIC, SIZE};
 use crate::index_file::{HEADER, Header};
 use crate::progress::Step as Work;
+use crate::removed_topics::RemovedTopics;
 use crate::{Disk, Error, SetAside};
-use message::record;
+use message::{Str, record};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Names in a store's root that are known, beside those of directories.
-pub(super) const KNOWN: [&str; 16] = [
+pub(super) const KNOWN: [&str; 17] = [
     "abort",
     "abort.bak",
     "checkpoint",
@@ -25,6 +27,7 @@ pub(super) const KNOWN: [&str; 16] = [
     "config",
     "queueends",
     "setaside",
+    "removedtopics",
     "consumequeue_ext",
     "batchconsumequeue",
     "timerwheel",
@@ -368,6 +371,11 @@ impl Look<'_> {
     /// The bytes of a configuration file; none when it cannot be read.
     pub(super) fn config_text(&self, name: &str) -> Vec<u8> {
         self.disk.read(&self.path("config").join(name)).unwrap_or_default()
+    }
+
+    /// Where the log ended when topics were removed.
+    pub(super) fn removed_topics(&self) -> BTreeMap<Str, i64> {
+        RemovedTopics::parse(&self.disk.read(&self.path("removedtopics")).unwrap_or_default())
     }
 
     /// The ranges that the broker set aside.

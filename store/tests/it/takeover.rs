@@ -257,3 +257,106 @@ fn damage_in_javas_index_is_still_found() {
     drop(store);
     assert!(check(&disk).sound);
 }
+
+const TOPICS: &str = r#"{"topicConfigTable":{"T":{},"Kept":{}}}"#;
+
+fn bodies_of(store: &Store, topic: &str) -> Vec<String> {
+    (0..4).flat_map(|id| bodies(store, topic, id)).collect()
+}
+
+fn queue_dirs(disk: &Arc<dyn Disk>, topic: &str) -> Vec<String> {
+    let dir = Path::new("/store/consumequeue").join(topic);
+    disk.list(&dir).unwrap().into_iter().map(|file| file.name).collect()
+}
+
+/// Takes a topic's queues away, as Java does when it deletes the topic, and as a bad disk does.
+fn remove_queues(disk: &Arc<dyn Disk>, topic: &str, ids: impl IntoIterator<Item = i32>) {
+    for id in ids {
+        let dir = Path::new("/store/consumequeue").join(topic).join(id.to_string());
+        for file in disk.list(&dir).unwrap() {
+            disk.remove(&dir.join(&file.name)).unwrap();
+        }
+        disk.remove_dir(&dir).unwrap();
+    }
+    let topic = Path::new("/store/consumequeue").join(topic);
+    if disk.list(&topic).unwrap().is_empty() {
+        disk.remove_dir(&topic).unwrap();
+    }
+}
+
+/// A store that Java stopped cleanly, with eight messages in the four queues of `T`, which may have
+/// been deleted then, one more in queue 1 of it, and one of `Kept`.
+fn left_by_java(is_deleted: bool, topics: &str) -> Arc<dyn Disk> {
+    let disk = sim();
+    let store = open(&disk, &settings());
+    for at in 0..8 {
+        append(&store, NOW + at, draft("T", at as i32 % 4, "old"));
+    }
+    store.config().save("topics.json", topics).unwrap();
+    if is_deleted {
+        store.delete_topics(["T"]).unwrap();
+    }
+    append(&store, NOW + 10, draft("T", 1, "new"));
+    append(&store, NOW + 11, draft("Kept", 0, "kept"));
+    store.close().unwrap();
+    drop(store);
+    // Java keeps no such file.
+    if is_deleted {
+        disk.remove(Path::new("/store/removedtopics")).unwrap();
+    }
+    write(&disk, CHECKPOINT, 4064, &[0; 8]);
+    disk
+}
+
+/// A topic that Java deleted and made again shows what came after, and no older message; so does
+/// one that is gone; and both stay so when the whole log is read again.
+#[test]
+fn messages_of_topics_that_java_deleted_stay_deleted() {
+    let topics = TOPICS.replace("\"T\":{},", "");
+    for (text, again) in [(TOPICS, true), (&topics, false)] {
+        let disk = left_by_java(true, text);
+        if !again {
+            remove_queues(&disk, "T", [1]);
+        }
+        let expected = if again { vec!["new"] } else { Vec::new() };
+        let found = check(&disk);
+        assert!(found.sound, "{again}: {found:#?}");
+        for round in 0..4 {
+            let store = open(&disk, &settings());
+            assert_eq!(bodies_of(&store, "T"), expected, "{again}, {round}");
+            assert_eq!(bodies_of(&store, "Kept"), ["kept"], "{again}, {round}");
+            assert_eq!(queue_dirs(&disk, "T").len(), usize::from(again), "{again}, {round}");
+            // Killed, or reads the whole log the next time.
+            if round > 0 {
+                store.close().unwrap();
+            }
+            drop(store);
+            if round == 2 {
+                disk.replace(Path::new("/store/abort"), b"in use, being mended", None).unwrap();
+            }
+        }
+        let found = check(&disk);
+        assert!(found.sound, "{again}: {found:#?}");
+    }
+}
+
+/// What was lost looks nearly alike and is made anew: single queues of a topic, all queues of one
+/// that `topics.json` knows, and all queues of the store.
+#[test]
+fn queues_that_java_did_not_delete_are_made_anew() {
+    let all = ["T", "Kept"];
+    let lost: [&[(&str, &[i32])]; 4] = [
+        &[("T", &[0])],
+        &[("T", &[0, 2, 3])],
+        &[("T", &[0, 1, 2, 3])],
+        &[("T", &[0, 1, 2, 3]), ("Kept", &[0])],
+    ];
+    for (case, lost) in lost.into_iter().enumerate() {
+        let topics = if lost.len() == all.len() { r#"{"topicConfigTable":{}}"# } else { TOPICS };
+        let disk = left_by_java(false, topics);
+        lost.iter().for_each(|(topic, ids)| remove_queues(&disk, topic, ids.iter().copied()));
+        let store = open(&disk, &settings());
+        assert_eq!(bodies_of(&store, "T").len(), 9, "{case}");
+        assert_eq!(bodies_of(&store, "Kept"), ["kept"], "{case}");
+    }
+}

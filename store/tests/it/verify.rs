@@ -189,3 +189,29 @@ fn records_that_come_during_the_search_are_no_gap() {
     assert!(found.sound, "{found:#?}");
     assert_eq!((found.records, busy.half.lock().1), (6, 0));
 }
+
+/// Messages from before a topic was deleted have no queues, and that is no damage: also not when it
+/// was made again with others.
+#[test]
+fn a_topic_that_was_deleted_and_made_again_is_sound() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let store = open(&disk, &settings);
+    append(&store, NOW, draft("T", 0, "one"));
+    store.delete_topics(["T"]).unwrap();
+    append(&store, NOW, draft("T", 1, "two"));
+    store.close().unwrap();
+    drop(store);
+    let found = check(&*disk, &settings, &[]);
+    assert!(found.sound, "{found:#?}");
+    assert!(found.notes.iter().any(|note| note.contains("before it was deleted")), "{found:#?}");
+    // A queue that is gone since is still missed.
+    let store = open(&disk, &settings);
+    append(&store, NOW, draft("T", 2, "three"));
+    store.close().unwrap();
+    drop(store);
+    std::fs::remove_dir_all(dir.path().join("consumequeue/T/2")).unwrap();
+    let found = check(&*disk, &settings, &[]);
+    assert_eq!((found.damage[0].kind, found.damage[0].count), (Kind::UnitMissing, 1), "{found:#?}");
+}
