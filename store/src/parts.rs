@@ -132,6 +132,20 @@ impl<'a> Parts<'a> {
         }
         .run()?;
         self.removed_topics.cut(self.log.written_to())?;
+        self.keep_ends(&ends, &losses)?;
+        losses.tell(self.log.written_to());
+        if !own_mark {
+            match self.take_over(durable_to) {
+                // With the next checkpoint.
+                Err(Error::Full { .. }) => {}
+                taken => taken?,
+            }
+        }
+        self.end_mending()
+    }
+
+    /// Lets no queue end before its noted end, nor begin behind its noted beginning.
+    fn keep_ends(&self, ends: &QueueEnds, losses: &Losses) -> Result<(), Error> {
         let same_log = ends.log_min() == Some(self.log.min());
         for QueueEnd { topic, id, min, end } in ends.iter() {
             let queue = self.queues.open(topic, id);
@@ -143,15 +157,7 @@ impl<'a> Parts<'a> {
                 queue.begin_no_later(min);
             }
         }
-        losses.tell(self.log.written_to());
-        if !own_mark {
-            match self.take_over(durable_to) {
-                // With the next checkpoint.
-                Err(Error::Full { .. }) => {}
-                taken => taken?,
-            }
-        }
-        self.end_mending()
+        Ok(())
     }
 
     /// Marks the directory as in use. Says whether the start before this one was still mending.
