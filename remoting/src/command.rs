@@ -133,9 +133,12 @@ impl Command {
             Form::Json => json_form::decode(&mut header, limits)?,
             Form::Rocketmq => binary_form::decode(&mut header, limits)?,
         };
-        let text = Str::try_from(header.freeze());
-        let text = text.map_err(|_| CommandError { at: 0, why: "the header is not UTF-8" })?;
-        Ok(Self { head, fields: Fields::arrived(text, spans), body, form })
+        let header = header.freeze();
+        let fields = match Str::try_from(header.clone()) {
+            Ok(text) => Fields::arrived(text, spans),
+            Err(_) => Fields::garbled(&header, &spans),
+        };
+        Ok(Self { head, fields, body, form })
     }
 
     /// Writes the whole frame.

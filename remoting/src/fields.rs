@@ -236,6 +236,20 @@ impl Fields {
     pub(crate) fn arrived(text: Str, spans: Spans) -> Self {
         Self { text: Text::Arrived(text), spans }
     }
+
+    /// The same of bytes that are not all UTF-8, such as keys in GBK: Java reads U+FFFD for each of
+    /// those that are not.
+    #[cold]
+    pub(crate) fn garbled(bytes: &[u8], spans: &Spans) -> Self {
+        let part = |(start, end): (u32, u32)| {
+            String::from_utf8_lossy(&bytes[start as usize..end as usize])
+        };
+        let mut fields = Self::new();
+        for span in &spans.0 {
+            fields.push(part(span.key), part(span.value));
+        }
+        fields
+    }
 }
 
 impl PartialEq for Fields {

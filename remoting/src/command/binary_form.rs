@@ -11,7 +11,7 @@ use std::ops::Range;
 /// numbers between them, so that all of it is text.
 ///
 /// # Errors
-/// When a length leads out of the header, or the remark is not UTF-8.
+/// When a length leads out of the header.
 pub(crate) fn decode(header: &mut [u8], limits: &Limits) -> Result<(Head, Spans), CommandError> {
     let mut cursor = Cursor { header, at: 0 };
     let code = i32::from(cursor.i16()?);
@@ -20,11 +20,8 @@ pub(crate) fn decode(header: &mut [u8], limits: &Limits) -> Result<(Head, Spans)
     let opaque = cursor.i32()?;
     let flag = cursor.i32()?;
     let remark = cursor.long_text()?;
-    let remark = match std::str::from_utf8(&cursor.header[remark]) {
-        Ok("") => None,
-        Ok(remark) => Some(remark.into()),
-        Err(_) => return Err(cursor.error("the remark is not UTF-8")),
-    };
+    let remark = String::from_utf8_lossy(&cursor.header[remark]);
+    let remark = (!remark.is_empty()).then(|| remark.into_owned().into());
     let total = cursor.length()?;
     let end = cursor.at.saturating_add(total);
     if end > cursor.header.len() {

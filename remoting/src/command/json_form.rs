@@ -276,8 +276,7 @@ impl Reader<'_> {
         let Some(remark) = self.value()?.filter(|remark| !remark.is_empty()) else {
             return Ok(None);
         };
-        let remark = std::str::from_utf8(&self.header[remark]);
-        remark.map(|remark| Some(remark.into())).map_err(|_| self.error("no UTF-8"))
+        Ok(Some(String::from_utf8_lossy(&self.header[remark]).into_owned().into()))
     }
 
     /// A text in quotes, its escapes resolved.
@@ -330,11 +329,16 @@ impl Reader<'_> {
         if self.header.get(self.at..self.at + 2) != Some(b"\\u".as_slice()) {
             return Ok(char::REPLACEMENT_CHARACTER);
         }
+        let behind_first = self.at;
         self.at += 2;
-        let second = self.hex()?;
-        let low = second.wrapping_sub(0xdc00);
-        let character = (low < 0x400).then(|| 0x1_0000 + ((first - 0xd800) << 10) + low);
-        Ok(character.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER))
+        let low = self.hex()?.wrapping_sub(0xdc00);
+        if low >= 0x400 {
+            // No second half: it stands for itself.
+            self.at = behind_first;
+            return Ok(char::REPLACEMENT_CHARACTER);
+        }
+        let character = char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + low);
+        Ok(character.unwrap_or(char::REPLACEMENT_CHARACTER))
     }
 
     fn hex(&mut self) -> Result<u32, CommandError> {

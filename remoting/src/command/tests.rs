@@ -57,6 +57,32 @@ fn what_other_clients_write_is_understood() {
     assert_eq!(fields.get("e").unwrap(), "\u{4e2d}\u{1f600}/\u{1}");
 }
 
+/// Java: `new String(bytes, UTF_8)` in both forms.
+#[test]
+fn bytes_that_are_no_utf8_are_replaced_and_all_else_is_kept() {
+    for form in [Form::Json, Form::Rocketmq] {
+        let mut bytes = BytesMut::new();
+        let mut sent = sample(form);
+        sent.fields.push("KEYS", "@@ key");
+        sent.encode(&mut bytes);
+        let mut frame = frame::split(&mut bytes, &Limits::default()).unwrap().unwrap();
+        let at = frame.header.windows(2).position(|two| two == b"@@").unwrap();
+        frame.header[at..at + 2].copy_from_slice(&[0xd6, 0xd0]);
+        let received = Command::decode(frame, &Limits::default()).unwrap();
+        assert_eq!(received.fields.get("KEYS").unwrap(), "\u{fffd}\u{fffd} key");
+        assert_eq!(received.fields.get("i"), sent.fields.get("i"));
+        assert_eq!(received.head, sent.head);
+    }
+}
+
+#[test]
+fn half_a_surrogate_takes_nothing_with_it() {
+    let (_, fields) =
+        json(r#"{"code":1,"extFields":{"a":"\ud83d\u0057x","b":"\ud83dy"}}"#).unwrap();
+    assert_eq!(fields.get("a").unwrap(), "\u{fffd}Wx");
+    assert_eq!(fields.get("b").unwrap(), "\u{fffd}y");
+}
+
 #[test]
 fn broken_json_headers_are_errors() {
     let deep = format!("{{\"x\":{}", "[".repeat(100_000));
