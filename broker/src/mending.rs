@@ -86,8 +86,9 @@ pub(crate) fn make_groups(
 /// Java broker within ten seconds: without it, a log with messages says that it was lost.
 pub(crate) fn check_offsets(offsets: &Offsets, store: &Store, origin: ConfigOrigin) {
     let is_lost = match origin {
-        ConfigOrigin::File | ConfigOrigin::Backup => false,
-        ConfigOrigin::Damaged => true,
+        ConfigOrigin::File => false,
+        // It is older than the file: a group that committed first since then is not in it.
+        ConfigOrigin::Backup | ConfigOrigin::Damaged => true,
         ConfigOrigin::Missing => store.max_log_offset() > 0,
     };
     if let Some(before) = offsets.lost_before() {
@@ -101,7 +102,15 @@ pub(crate) fn check_offsets(offsets: &Offsets, store: &Store, origin: ConfigOrig
             );
         }
     }
-    if is_lost {
+    if origin == ConfigOrigin::Backup {
+        tracing::error!(
+            "consumerOffset.json cannot be used, its .bak is: what groups committed between the \
+             two is lost. They go on where the .bak has them, and get again what they consumed \
+             since; one that is not in it goes on where its consumers' consumeFromWhere says, and \
+             not from the start. To do: nothing, or restore a newer copy before consumers start"
+        );
+        offsets.set_lost(Some(store.max_log_offset().max(1)));
+    } else if is_lost {
         tracing::error!(
             "neither consumerOffset.json nor its .bak can be used: where groups were is lost. None \
              is sent to the start: each goes on where its consumers' consumeFromWhere says, which \

@@ -136,6 +136,9 @@ async fn a_damaged_offset_file_falls_back_and_never_to_zero() {
         commit(&world.client(), "g", 4).await;
         world.restart_after(|dir| spoil(dir, "consumerOffset.json", how)).await;
         assert_eq!(query(&world.client(), "g").await, 3, "{how}: that of the backup");
+        assert_eq!(query(&world.client(), "new").await, -1, "{how}: it may have come since then");
+        world.restart().await;
+        assert_eq!(query(&world.client(), "new").await, -1, "{how}: nor after a restart");
         commit(&world.client(), "g", 5).await;
         world.restart_after(|dir| spoil_both(dir, "consumerOffset.json", how)).await;
         let client = world.client();
