@@ -14,6 +14,7 @@ use crate::order::Locks;
 use crate::saved::Saved;
 use crate::stats::Stats;
 use crate::topics::{Own, Topics};
+use crate::transactions;
 use filter::Bloom;
 use message::ids::UniqueIds;
 use message::{names, properties, property};
@@ -80,7 +81,6 @@ impl Broker {
         let offsets_saved = offsets.changes();
         mending::make_groups(&groups, &offsets, &store, groups_from, now);
         mending::check_offsets(&offsets, &store, from);
-        let has_offsets = from != ConfigOrigin::Missing;
         let delays = load_delays(files, &store);
         let request_modes = load_request_modes(files);
         let ip = identity.store_host.ip();
@@ -113,10 +113,27 @@ impl Broker {
             saved_offsets,
         };
         broker.save_tables(now);
-        if !has_offsets || broker.offsets.changes() != offsets_saved {
+        if from == ConfigOrigin::Missing || broker.offsets.changes() != offsets_saved {
             broker.save("consumerOffset.json", &broker.offsets.to_json(now));
         }
+        broker.look_back();
         Ok(broker)
+    }
+
+    /// What the store of another life holds and must be known before the first request.
+    fn look_back(&self) {
+        transactions::check::catch_up(self);
+        let timers = names::TIMER_TOPIC;
+        let messages = self.store.max_offset(timers, 0) - self.store.min_offset(timers, 0);
+        if messages > 0 {
+            tracing::warn!(
+                messages,
+                "a Java broker stored messages with a time of delivery of their own: those whose \
+                 time had not come when it stopped are not delivered here, there is no timer in \
+                 this version. They stay on the disk; a Java broker delivers them when it has the \
+                 directory back"
+            );
+        }
     }
 
     /// Saves what changed and can wait: offsets of consumers and of delay levels.

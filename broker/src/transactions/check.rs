@@ -100,6 +100,13 @@ pub fn step(broker: &Broker, now_ms: i64) -> i64 {
     now_ms + STEP_MS
 }
 
+/// Reads all op messages, before the first request: a commit that is sent once more right after a
+/// restart must find that it was done.
+pub(crate) fn catch_up(broker: &Broker) {
+    let mut state = broker.transactions.state.lock();
+    while !read_ops(broker, &mut state) {}
+}
+
 /// Where the group goes on in a queue of the system.
 fn offset(broker: &Broker, topic: &str) -> i64 {
     let (min, max) = (broker.store.min_offset(topic, QUEUE), broker.store.max_offset(topic, QUEUE));

@@ -293,6 +293,16 @@ fn a_second_decision_changes_nothing() {
 }
 
 #[test]
+fn a_second_decision_right_after_a_restart_changes_nothing() {
+    let mut world = World::new();
+    let half = world.half("a", "");
+    world.commit(half);
+    world.restart();
+    world.commit(half);
+    assert_eq!(world.end_of("T", 2), 1);
+}
+
+#[test]
 fn a_decision_must_fit_its_half_message() {
     let mut world = World::new();
     let (queue_offset, log_offset) = world.half("a", "CHECK_IMMUNITY_TIME_IN_SECONDS^10~");
