@@ -69,8 +69,9 @@ async fn queues(cluster: &Cluster, topic: &str) -> anyhow::Result<Vec<Queue>> {
     match (queues.is_empty(), is_new) {
         (false, _) => Ok(queues),
         (true, true) => bail!(
-            "topic {topic} does not exist and no broker creates it by itself; \
-             is a broker registered, and is its autoCreateTopicEnable true?"
+            "topic {topic} is not known to the name server, and no broker that is registered \
+             there creates it by itself: is a broker registered (one that starts may be reading \
+             its store: rockhopper ready), and is its autoCreateTopicEnable true?"
         ),
         (true, false) => bail!("topic {topic} has no queue that may be written"),
     }

@@ -16,7 +16,6 @@ mod dirty;
 pub mod disk;
 mod error;
 mod flush;
-mod front;
 mod full;
 mod in_the_way;
 mod index;

@@ -288,14 +288,10 @@ impl Look<'_> {
             Ok(queue.max > queue.min)
         };
         if matches!(target, Target::Java49 | Target::Rockhopper) && waits(names::TIMER_TOPIC)? {
-            let what = "messages in rmq_sys_wheel_timer: it has no timer, those not delivered yet \
-                        stay there until a 5.x Java broker has the directory again";
+            let what = "messages in rmq_sys_wheel_timer that are not delivered yet, if any are: it \
+                        has no timer, they stay there until a 5.x Java broker has the directory \
+                        again. The queue does not tell which were delivered";
             tell(Effect::Loses, what.into());
-        }
-        if target == Target::Rockhopper && waits(names::TRANS_HALF_TOPIC)? {
-            let what = "half messages in RMQ_SYS_TRANS_HALF_TOPIC: nobody is asked about those \
-                        that are open; they wait until a Java broker has the directory again";
-            tell(Effect::Ignores, what.into());
         }
         Ok(())
     }
