@@ -440,7 +440,10 @@ impl Disk for SimDisk {
             let (name, is_dir) = (name.to_string_lossy().into_owned(), parts.next().is_some());
             let Some(node) = state.nodes.get(node) else { continue };
             let len = if is_dir { 0 } else { node.image.len };
-            all.insert(name.clone(), Listed { name, len, is_dir, modified: node.modified });
+            all.insert(
+                name.clone(),
+                Listed { name, len, is_dir, is_other: false, modified: node.modified },
+            );
         }
         Ok(all.into_values().collect())
     }

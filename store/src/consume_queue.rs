@@ -13,6 +13,7 @@ use crate::reach::Wait;
 use crate::segments::Segments;
 use parking_lot::Mutex;
 use start::Start;
+use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -363,7 +364,8 @@ impl Queue {
         *self.removed.lock() = true;
         self.segments.remove_all()?;
         match disk.remove_dir(self.segments.dir()) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            // What was moved aside there stays.
+            Err(error) if ![NotFound, DirectoryNotEmpty].contains(&error.kind()) => {
                 Err(Error::io("remove", self.segments.dir())(error))
             }
             _ => Ok(()),

@@ -35,8 +35,17 @@ pub struct Listed {
     pub len: u64,
     /// Whether it is a directory.
     pub is_dir: bool,
+    /// Whether it is neither a file nor a directory: a link that leads nowhere, a pipe.
+    pub is_other: bool,
     /// Last modified, ms since the epoch; 0 for a directory.
     pub modified: i64,
+}
+
+impl Listed {
+    /// Whether it is a file.
+    pub fn is_file(&self) -> bool {
+        !self.is_dir && !self.is_other
+    }
 }
 
 /// The file system that holds a path.

@@ -8,7 +8,7 @@ use crate::{Error, SetAside, set_aside};
 use std::path::{Path, PathBuf};
 
 /// What a name gets that was in the way.
-const SUFFIX: &str = ".in-the-way";
+pub(crate) const SUFFIX: &str = ".in-the-way";
 /// Of files that are written as a whole, before they get their name.
 const HALF: &str = ".tmp";
 /// Directories that can be made anew.
@@ -19,15 +19,29 @@ const FILES: [&str; 5] =
 /// No list of ranges or topics is longer.
 const LIST_BYTES_MAX: u64 = 64 << 20;
 
-/// Makes way for the store at `root`, where nobody else works.
+/// What becomes of what was derived.
+const REBUILT: &str = "what is needed is made anew";
+
+/// Makes way for the lock of the store at `root`; nobody can hold what is no file.
+pub(crate) fn clear_lock(disk: &dyn Disk, root: &Path) -> Result<(), Error> {
+    let listed = disk.list(root).map_err(Error::io("list", root))?;
+    let is_wrong = listed.iter().any(|file| file.name == "lock" && !file.is_file());
+    if is_wrong { move_aside(disk, &root.join("lock"), REBUILT) } else { Ok(()) }
+}
+
+/// Makes way for the store at `root`, where nobody else works. Directories of queues and index are
+/// cleared by who opens them.
 pub(crate) fn clear(disk: &dyn Disk, root: &Path) -> Result<(), Error> {
     let list = |dir: &Path| disk.list(dir).map_err(Error::io("list", dir));
     for file in list(root)? {
         let name = file.name.as_str();
-        let is_wrong = DIRS.contains(&name) && !file.is_dir || FILES.contains(&name) && file.is_dir;
+        // What is configured may lie where a link led yesterday.
+        let may_stay = file.is_dir || file.is_other && name == "config";
+        let is_wrong =
+            DIRS.contains(&name) && !may_stay || FILES.contains(&name) && !file.is_file();
         let is_list = [set_aside::NAME, removed_topics::NAME].contains(&name);
         if is_wrong || is_list && file.len > LIST_BYTES_MAX {
-            move_aside(disk, root, &file)?;
+            move_aside(disk, &root.join(name), REBUILT)?;
         } else if is_list {
             keep_garbage(disk, &root.join(name));
         } else if name.strip_suffix(HALF).is_some_and(|name| FILES.contains(&name)) {
@@ -39,7 +53,7 @@ pub(crate) fn clear(disk: &dyn Disk, root: &Path) -> Result<(), Error> {
         if file.name.ends_with(HALF) && !file.is_dir {
             remove_half(disk, &config.join(&file.name));
         } else if file.is_dir && is_config(&file.name) {
-            move_aside(disk, &config, &file)?;
+            move_aside(disk, &config.join(&file.name), REBUILT)?;
         }
     }
     let queues = root.join("consumequeue");
@@ -47,7 +61,7 @@ pub(crate) fn clear(disk: &dyn Disk, root: &Path) -> Result<(), Error> {
     // A RocksDB of Java's is another kind of store, which nobody here needs.
     let is_other = topics.iter().any(|file| !file.is_dir && file.name == "CURRENT");
     for file in topics.iter().filter(|file| !file.is_dir && !is_other && is_topic(&file.name)) {
-        move_aside(disk, &queues, file)?;
+        move_aside(disk, &queues.join(&file.name), REBUILT)?;
     }
     Ok(())
 }
@@ -79,17 +93,15 @@ fn remove_half(disk: &dyn Disk, path: &Path) {
     }
 }
 
-/// Gives a name that is in the way another one.
-fn move_aside(disk: &dyn Disk, dir: &Path, file: &Listed) -> Result<(), Error> {
-    let path = dir.join(&file.name);
-    let aside = free_name(disk, &path)?;
-    disk.rename(&path, &aside).map_err(Error::io("rename", &path))?;
+/// Gives what is in the way another name, and says `what_follows` from that.
+pub(crate) fn move_aside(disk: &dyn Disk, path: &Path, what_follows: &str) -> Result<(), Error> {
+    let aside = free_name(disk, path)?;
+    disk.rename(path, &aside).map_err(Error::io("rename", path))?;
     tracing::error!(
         path = %path.display(),
         to = %aside.display(),
-        is_directory = file.is_dir,
-        "is not what has to stand there, and was moved aside; what is needed is made anew. Remove \
-         it when nobody misses it"
+        "is not what has to stand there, and was moved aside: {what_follows}. Remove it when \
+         nobody misses it"
     );
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 use crate::checkpoint::{Checkpoint, Mark};
 use crate::disk::{Allocation, Disk, Listed};
+use crate::in_the_way::{SUFFIX, move_aside};
 use crate::index_entries::IndexEntries;
 use crate::index_file::{Header, IndexFile, Shape};
 use crate::marks::index_hash;
@@ -76,11 +77,20 @@ impl Index {
         let mut files = self.files.lock();
         let all = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
         let is_name = |listed: &Listed| listed.name.bytes().all(|byte| byte.is_ascii_digit());
-        let (all, strange): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|listed| !listed.is_dir && is_name(listed));
+        let (mut all, strange): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|listed| listed.is_file() && is_name(listed));
         for listed in strange {
             let path = self.dir.join(&listed.name);
-            tracing::warn!(path = %path.display(), "not an index file, passed over");
+            if is_name(&listed) && !listed.is_file() {
+                self.damaged.store(true, Ordering::Release);
+                let what = "its keys, and those of later files, are put anew from the log";
+                move_aside(&*self.disk, &path, what)?;
+                let later = all.extract_if(.., |file| file.name > listed.name);
+                let later: Vec<_> = later.collect();
+                later.iter().rev().try_for_each(|listed| self.remove_file(listed))?;
+            } else if !listed.name.contains(SUFFIX) {
+                tracing::warn!(path = %path.display(), "not an index file, passed over");
+            }
         }
         for (at, listed) in all.iter().enumerate() {
             let is_last = at + 1 == all.len();

@@ -16,6 +16,7 @@ mod dirty;
 pub mod disk;
 mod error;
 mod flush;
+mod front;
 mod full;
 mod in_the_way;
 mod index;

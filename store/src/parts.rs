@@ -4,6 +4,7 @@ use crate::checkpoint::{Checkpoint, Mark};
 use crate::commit_log::CommitLog;
 use crate::consume_queue::Queue;
 use crate::disk::Disk;
+use crate::front;
 use crate::index::Index;
 use crate::log_reader::LogReader;
 use crate::losses::Losses;
@@ -14,6 +15,7 @@ use crate::removed_topics::RemovedTopics;
 use crate::{ConfigFiles, Error, Progress, SetAside, Settings};
 use message::record::Entry;
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -99,6 +101,8 @@ impl<'a> Parts<'a> {
         let deleted = self.was_left.get().then(left).flatten();
         let losses = Losses::default();
         let short_from = self.reload_short(&ends, &losses)?;
+        let front_from = self.begin_at_fronts(&ends, &losses)?;
+        losses.tell_short();
         if let Some(index) = &self.index {
             let loaded = index.load(self.clean, &self.checkpoint);
             self.touched.set(self.touched.get() || index.was_damaged());
@@ -116,7 +120,10 @@ impl<'a> Parts<'a> {
             aside: &self.aside,
             clean: self.clean,
             is_foreign: self.is_foreign.get(),
-            lost_from: lost_from.into_iter().chain(short_from).chain(all_from).chain(mending).min(),
+            lost_from: [lost_from, short_from, front_from, all_from, mending]
+                .into_iter()
+                .flatten()
+                .min(),
             gaps: gaps.into_iter().map(|(from, to)| Gap { from, to }).collect(),
             now: self.now()?,
             watch,
@@ -265,8 +272,25 @@ impl<'a> Parts<'a> {
             };
             lost_from = lost_from.into_iter().chain([from]).min();
         }
-        losses.tell_short();
         Ok(lost_from)
+    }
+
+    /// Lets queues whose first files are gone begin where the log has them. Returns the log offset
+    /// from which on it has what they lack.
+    fn begin_at_fronts(&self, ends: &QueueEnds, losses: &Losses) -> Result<Option<i64>, Error> {
+        let same_log = self.clean && ends.log_min() == Some(self.log.min());
+        let noted = if same_log { ends.noted() } else { HashMap::new() };
+        let is_known = |topic: &str, id: i32| noted.contains_key(&(topic, id));
+        let fronts = front::missing(&self.log, &self.queues, &self.removed_topics, &is_known);
+        if !fronts.is_empty() {
+            self.write_abort(MENDING)?;
+        }
+        for front in &fronts {
+            let Some(lowest) = front.lowest else { continue };
+            losses.short.note((&front.topic, front.queue.id), lowest, front.first);
+            front.queue.begin_at(lowest)?;
+        }
+        Ok((!fronts.is_empty()).then_some(0))
     }
 
     /// Another broker may have cut the log at a range and written over it.

@@ -3,11 +3,13 @@
 use crate::Error;
 use crate::consume_queue::Queue;
 use crate::disk::Disk;
+use crate::in_the_way::move_aside;
 use crate::losses::is_told;
 use crate::queue_ends::QueueEnds;
 use message::Str;
 use parking_lot::RwLock;
 use std::collections::HashMap;
+use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -75,8 +77,16 @@ impl Queues {
         let (mut lost_from, mut damaged) = (None::<i64>, 0);
         let list = |dir: &PathBuf| self.disk.list(dir).map_err(Error::io("list", dir));
         for topic in list(&self.dir)?.iter().filter(|listed| listed.is_dir) {
-            for queue in list(&self.dir.join(&topic.name))?.iter().filter(|listed| listed.is_dir) {
+            let dir = self.dir.join(&topic.name);
+            for queue in list(&dir)? {
                 let Ok(id) = queue.name.parse() else { continue };
+                if !queue.is_dir {
+                    before_mending()?;
+                    let what = "the queue is made anew from the log";
+                    move_aside(&*self.disk, &dir.join(&queue.name), what)?;
+                    lost_from = Some(0);
+                    continue;
+                }
                 let opened = self.open(&topic.name, id);
                 let noted = noted.get(&(topic.name.as_str(), id));
                 if noted.map_or(Ok(false), |noted| opened.load_noted(*noted))? {
@@ -175,7 +185,7 @@ impl Queues {
     fn remove_dir(&self, topic: &str) -> Result<(), Error> {
         let dir = self.dir.join(topic);
         match self.disk.remove_dir(&dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if ![NotFound, DirectoryNotEmpty].contains(&error.kind()) => {
                 Err(Error::io("remove", &dir)(error))
             }
             _ => Ok(()),

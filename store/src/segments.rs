@@ -3,14 +3,22 @@
 
 use crate::Error;
 use crate::disk::{Allocation, Disk, File, Listed};
-use crate::in_the_way::remove_half_segment;
+use crate::in_the_way::{move_aside, remove_half_segment};
 use crate::look::{Run, RunFile};
 use parking_lot::{Mutex, RwLock};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// More files than this are not missing between two that are there: one of them is none.
 const MISSING_MAX: i64 = 64;
+
+/// What becomes of a file of the log that is missing.
+const UNREADABLE: &str = "a file of the commit log belongs there, and the messages of that file \
+                          cannot be read. If it is elsewhere, stop the broker, put it back and \
+                          start";
+/// What becomes of any other file.
+const REBUILT: &str = "the file that belongs there is made anew from the log";
 
 /// One file of a run.
 #[derive(Clone)]
@@ -65,6 +73,10 @@ impl Segments {
     ) -> Result<Vec<(i64, i64)>, Error> {
         let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
         listed.iter().for_each(|file| remove_half_segment(&*self.disk, &self.dir, file));
+        for file in listed.iter().filter(|file| is_in_the_way(file)) {
+            before_mending();
+            move_aside(&*self.disk, &self.dir.join(&file.name), UNREADABLE)?;
+        }
         let mut listed: Vec<(i64, Listed)> =
             listed.into_iter().filter_map(|file| Some((start_of(&file)?, file))).collect();
         if let Some((_, last)) = listed.pop_if(|(_, last)| last.len == 0) {
@@ -124,6 +136,12 @@ impl Segments {
     ) -> Result<Option<i64>, Error> {
         let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
         listed.iter().for_each(|file| remove_half_segment(&*self.disk, &self.dir, file));
+        let mut moved = None;
+        for file in listed.iter().filter(|file| is_in_the_way(file)) {
+            before_mending()?;
+            move_aside(&*self.disk, &self.dir.join(&file.name), REBUILT)?;
+            moved = moved.or_else(|| file.name.parse().ok());
+        }
         let listed: Vec<(i64, Listed)> =
             listed.into_iter().filter_map(|file| Some((start_of(&file)?, file))).collect();
         let (mut files, mut mended, mut end) = (Vec::new(), None, None::<i64>);
@@ -149,7 +167,7 @@ impl Segments {
             end = Some(start + self.file_bytes);
         }
         *self.files.write() = files;
-        Ok(mended)
+        Ok(mended.into_iter().chain(moved).min())
     }
 
     /// Opens the file that begins at `start` as the only one of the run, and says whether it is
@@ -157,7 +175,11 @@ impl Segments {
     pub(crate) fn load_only(&self, start: i64) -> Result<Option<Segment>, Error> {
         let path = self.path(start);
         let file = self.disk.open_existing(&path, self.file_bytes as u64, self.space);
-        let Some(file) = file.map_err(Error::io("open", &path))? else { return Ok(None) };
+        let file = match file {
+            Err(error) if error.kind() == ErrorKind::IsADirectory => None,
+            file => file.map_err(Error::io("open", &path))?,
+        };
+        let Some(file) = file else { return Ok(None) };
         let segment = Segment { start, file };
         *self.files.write() = vec![segment.clone()];
         Ok(Some(segment))
@@ -358,7 +380,17 @@ impl Segments {
 
     fn open(&self, start: i64) -> Result<Segment, Error> {
         let path = self.path(start);
-        let file = self.disk.open(&path, self.file_bytes as u64, self.space);
+        let open = || self.disk.open(&path, self.file_bytes as u64, self.space);
+        let file = match open() {
+            // Only files that are needed are looked for, so that this is not known earlier.
+            Err(error)
+                if [ErrorKind::IsADirectory, ErrorKind::AlreadyExists].contains(&error.kind()) =>
+            {
+                move_aside(&*self.disk, &path, "a new file stands there now")?;
+                open()
+            }
+            file => file,
+        };
         Ok(Segment { start, file: file.map_err(Error::io("open", &path))? })
     }
 
@@ -370,6 +402,14 @@ impl Segments {
 
 /// The offset in a segment's name, when it is one.
 fn start_of(file: &Listed) -> Option<i64> {
-    let digits = file.name.len() == 20 && file.name.bytes().all(|byte| byte.is_ascii_digit());
-    if file.is_dir || !digits { None } else { file.name.parse().ok() }
+    if file.is_file() && is_name(&file.name) { file.name.parse().ok() } else { None }
+}
+
+/// Whether something that is no file has the name of a segment.
+fn is_in_the_way(file: &Listed) -> bool {
+    !file.is_file() && is_name(&file.name)
+}
+
+fn is_name(name: &str) -> bool {
+    name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -87,6 +87,7 @@ impl Store {
     ) -> Result<Self, Error> {
         settings.check()?;
         let root = settings.root.clone();
+        in_the_way::clear_lock(&*disk, &root)?;
         let lock = take_lock(&*disk, root.join("lock"))?;
         let listed = disk.list(&root).map_err(Error::io("list", &root))?;
         let abort = listed.iter().find(|file| file.name == "abort");

@@ -138,6 +138,12 @@ impl Queue {
         self.start.lock().is_damaged
     }
 
+    /// The first place in the files, with its unit.
+    pub(crate) fn first_unit(&self) -> Option<(i64, Unit)> {
+        let first = self.first_place();
+        Some((first, self.raw_unit(first)?))
+    }
+
     /// The last unit that is not blank, with its place.
     pub(crate) fn last_unit(&self) -> Option<(i64, Unit)> {
         let places = (self.first_place()..self.max()).rev().take(PAGE_UNITS);

@@ -77,19 +77,25 @@ impl Disk for OsDisk {
             // A name that is no text is none of the store's.
             let Ok(name) = entry.file_name().into_string() else { continue };
             // There may be tens of thousands of directories, and nobody asks when they changed.
-            if entry.file_type()?.is_dir() {
-                all.push(Listed { name, len: 0, is_dir: true, modified: 0 });
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                all.push(Listed { name, len: 0, is_dir: true, is_other: false, modified: 0 });
                 continue;
             }
             // A symbolic link counts as what it points to: operators move directories that way.
             let meta = match fs::metadata(entry.path()) {
+                Err(_) if kind.is_symlink() => {
+                    all.push(Listed { name, len: 0, is_dir: false, is_other: true, modified: 0 });
+                    continue;
+                }
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 meta => meta?,
             };
             let modified = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
             let len = if meta.is_dir() { 0 } else { meta.len() };
             let modified = i64::try_from(modified.as_millis()).unwrap_or(i64::MAX);
-            all.push(Listed { name, len, is_dir: meta.is_dir(), modified });
+            let is_other = !meta.is_dir() && !meta.is_file();
+            all.push(Listed { name, len, is_dir: meta.is_dir(), is_other, modified });
         }
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(all)

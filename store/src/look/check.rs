@@ -158,6 +158,11 @@ impl Look<'_> {
     fn check_log_files(&self, run: &Run, damage: &mut Tally) {
         let expected = self.settings.commit_log_file_bytes;
         let last = run.files.last().map(|last| last.start);
+        for name in run.strangers.iter().filter(|name| files::is_segment(name)) {
+            damage.add(Kind::LogFile, Place::at(&run.dir.join(name), 0), || {
+                "it is no file, but a directory or a link that leads nowhere".to_owned()
+            });
+        }
         for file in run.files.iter().filter(|file| file.len != expected) {
             if file.len == 0 && Some(file.start) == last {
                 continue;

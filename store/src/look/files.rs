@@ -26,9 +26,8 @@ impl Run {
         let listed = disk.list(dir).map_err(Error::io("list", dir))?;
         let (mut files, mut strangers) = (Vec::new(), Vec::new());
         for file in listed {
-            let digits = file.name.len() == 20 && file.name.bytes().all(|b| b.is_ascii_digit());
             match file.name.parse() {
-                Ok(start) if digits && !file.is_dir => {
+                Ok(start) if is_segment(&file.name) && file.is_file() => {
                     files.push(RunFile { start, len: file.len, modified: file.modified });
                 }
                 _ => strangers.push(file.name),
@@ -49,6 +48,11 @@ impl Run {
     pub(crate) fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.len).sum()
     }
+}
+
+/// Whether a name is one of a file that is named by an offset.
+pub(super) fn is_segment(name: &str) -> bool {
+    name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// All queues of a store: topic, queue id, directory; in order of topics and ids.
@@ -72,6 +76,6 @@ pub(super) fn index(disk: &dyn Disk, root: &Path) -> Result<Vec<(String, u64)>, 
     let dir = root.join("index");
     let listed = disk.list(&dir).map_err(Error::io("list", &dir))?;
     let is_index = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-    let files = listed.into_iter().filter(|file| !file.is_dir && is_index(&file.name));
+    let files = listed.into_iter().filter(|file| file.is_file() && is_index(&file.name));
     Ok(files.map(|file| (file.name, file.len)).collect())
 }

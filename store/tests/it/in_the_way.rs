@@ -4,6 +4,7 @@
 use crate::lines::lines_of;
 use crate::support::*;
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use store::{Disk, OsDisk, Settings, Store};
 
@@ -136,4 +137,93 @@ fn a_start_without_its_log_is_refused_and_changes_nothing() {
     let store = open(&disk, &settings);
     assert!(store.was_clean());
     check(&store);
+}
+
+/// What may stand where a file has to be.
+fn put(path: &Path, what: &str) {
+    match what {
+        "directory" => fs::create_dir(path).unwrap(),
+        "link" => std::os::unix::fs::symlink("/nowhere/at/all", path).unwrap(),
+        _ => fs::write(path, "something").unwrap(),
+    }
+}
+
+#[test]
+fn what_is_in_the_way_of_queues_and_index_is_moved_aside() {
+    let first = "00000000000000000000";
+    for clean in [true, false] {
+        for what in ["directory", "link", "file"] {
+            let dir = TempDir::new();
+            let (disk, settings): (Arc<dyn Disk>, _) = (Arc::new(OsDisk), small(dir.path()));
+            let store = open(&disk, &settings);
+            store.flush(NOW).unwrap();
+            let body = |at: i64| format!("{at:04}");
+            for at in 0..130 {
+                append(&store, NOW + at, draft("T", 0, &body(at)));
+            }
+            store.flush(NOW + 250).unwrap();
+            if clean {
+                store.close().unwrap();
+            }
+            drop(store);
+            let index = dir.path().join("index");
+            let queue = dir.path().join("consumequeue/T/0");
+            let newest = fs::read_dir(&index).unwrap().map(|file| file.unwrap().path()).max();
+            let files = [first, "00000000000000001000", "00000000000000002000"];
+            let files = files.map(|name| queue.join(name));
+            let in_turn = files.into_iter().chain(newest).chain([dir.path().join("lock")]);
+            for path in in_turn.chain([queue.clone()]) {
+                if path == queue {
+                    fs::remove_dir_all(&path).unwrap();
+                } else if what == "file" {
+                    continue;
+                } else {
+                    fs::remove_file(&path).unwrap();
+                }
+                if !(path == queue && what == "directory") {
+                    put(&path, what);
+                }
+                let (store, lines) = lines_of(|| open(&disk, &settings));
+                let all: Vec<_> = (0..130).map(body).collect();
+                let name = path.display();
+                assert_eq!(bodies(&store, "T", 0), all, "{name} {what} {clean}: {lines:#?}");
+                for body in &all {
+                    let found = store.query("T", &format!("key-{body}"), 64, (0, i64::MAX));
+                    assert_eq!(found.records.len(), 1, "{name} {what} {clean}: {body}");
+                }
+                if path != queue || what != "directory" {
+                    let told = lines.iter().filter(|line| line.contains("in-the-way")).count();
+                    assert_eq!(told, 1, "{name} {what} {clean}: {lines:#?}");
+                }
+                if clean {
+                    store.close().unwrap();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_stands_in_place_of_a_log_file_is_told() {
+    for (what, gone) in [("directory", 0), ("link", 0), ("directory", 2), ("link", 1)] {
+        let dir = TempDir::new();
+        let (disk, settings): (Arc<dyn Disk>, _) = (Arc::new(OsDisk), small(dir.path()));
+        let store = open(&disk, &settings);
+        for at in 0..250 {
+            append(&store, NOW + at, draft("T", 0, &format!("{at:04}")));
+        }
+        store.flush(NOW + 250).unwrap();
+        assert!(store.max_log_offset() < 3 << 14 && store.max_log_offset() > 2 << 14);
+        drop(store);
+        let path = dir.path().join(format!("commitlog/{:020}", gone << 14));
+        fs::remove_file(&path).unwrap();
+        put(&path, what);
+        let checked = crate::verify::check(&*disk, &settings, &[]);
+        assert!(checked.damage.iter().any(|damage| damage.why.contains("no file")), "{checked:?}");
+        let (store, lines) = lines_of(|| open(&disk, &settings));
+        let told = lines.iter().filter(|line| line.contains("in-the-way")).count();
+        assert_eq!(told, 1, "{what} {gone}: {lines:#?}");
+        assert_eq!(store.max_offset("T", 0), 250);
+        assert_eq!(append(&store, NOW + 300, draft("T", 0, "next")).queue_offset, 250);
+    }
 }

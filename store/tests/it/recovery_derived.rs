@@ -187,3 +187,43 @@ fn a_queue_whose_messages_expired_keeps_its_end_when_its_files_are_lost() {
         assert_eq!(fill(&store, "Old", 0..1)[0].queue_offset, 30);
     }
 }
+
+/// Nothing is noted of a queue whose messages came after the last checkpoint: the log says that it
+/// lacks its front, and no group is moved over messages that exist.
+#[test]
+fn first_files_that_are_missing_after_a_crash_are_rebuilt() {
+    for gone in 1..4 {
+        let disk = sim();
+        let store = open(&disk, &settings());
+        store.flush(NOW).unwrap();
+        fill(&store, "T", 0..COUNT);
+        store.flush(NOW + 1).unwrap();
+        drop(store);
+        let files = files(&disk, "/store/consumequeue/T/0");
+        assert!(files.len() > gone);
+        files[..gone].iter().for_each(|path| disk.remove(path).unwrap());
+        check(&disk, &format!("the first {gone} files"));
+    }
+}
+
+/// What expired has its records gone from the log: where files begin says nothing then.
+#[test]
+fn a_front_that_expired_is_not_missing() {
+    for clean in [true, false] {
+        let disk = sim();
+        let settings = Settings { disk_used_percent: 10, disk_force_percent: 10, ..settings() };
+        let store = open(&disk, &settings);
+        fill(&store, "T", 0..700);
+        store.flush(NOW + 700).unwrap();
+        store.retain(NOW + 700).unwrap();
+        let min = store.min_offset("T", 0);
+        assert!(min > 50, "{min}");
+        if clean {
+            store.close().unwrap();
+            disk.remove(Path::new("/store/queueends")).unwrap();
+        }
+        drop(store);
+        let store = Store::open(disk.clone(), settings).unwrap();
+        assert_eq!((store.min_offset("T", 0), store.max_offset("T", 0)), (min, 700), "{clean}");
+    }
+}

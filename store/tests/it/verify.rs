@@ -11,7 +11,7 @@ use store::disk::{Allocation, File, Listed, Lock, Space};
 use store::look::{Checked, Kind, Look};
 use store::{Disk, OsDisk, Settings};
 
-fn check(disk: &dyn Disk, settings: &Settings, needed: &[&str]) -> Checked {
+pub(crate) fn check(disk: &dyn Disk, settings: &Settings, needed: &[&str]) -> Checked {
     let parse = &|_: &str, text: &str| match text {
         "whole" => Ok(()),
         other => Err(format!("{other:?} is not whole")),

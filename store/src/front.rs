@@ -1,0 +1,102 @@
+//! Queues whose first files are gone though the log still has their messages. Where nothing is
+//! noted of a queue its files alone say where it begins, and what expired and what was lost look
+//! the same there, but for the log: what expired is gone from it too.
+
+use crate::commit_log::CommitLog;
+use crate::consume_queue::{Queue, Unit};
+use crate::log_reader::LogReader;
+use crate::queues::Queues;
+use crate::removed_topics::RemovedTopics;
+use crate::search::Search;
+use message::Str;
+use message::record::{Entry, FIXED_LEN, Record};
+use message::sys_flag;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A queue that may lack its front.
+pub(crate) struct Front {
+    pub(crate) topic: Str,
+    pub(crate) queue: Arc<Queue>,
+    /// The first queue offset that has a unit.
+    pub(crate) first: i64,
+    unit: Unit,
+    /// The lowest queue offset of the records before that unit's.
+    pub(crate) lowest: Option<i64>,
+}
+
+impl Front {
+    /// Takes a record of the queue that stands before its first unit's. No checksum covers its
+    /// queue offset: it counts when those between have room in the log.
+    fn take(&mut self, record: &Record<'_>) {
+        let lacks = self.first - record.queue_offset;
+        let room = (self.unit.log_offset - record.log_offset) / FIXED_LEN as i64;
+        if record.queue_offset >= 0 && lacks > 0 && lacks <= room {
+            let lowest = self.lowest.unwrap_or(i64::MAX).min(record.queue_offset);
+            self.lowest = Some(lowest);
+        }
+    }
+}
+
+/// The queues whose files begin behind records of theirs. Those that `is_known` names begin where
+/// they are noted to.
+pub(crate) fn missing(
+    log: &CommitLog,
+    queues: &Queues,
+    removed_topics: &RemovedTopics,
+    is_known: &dyn Fn(&str, i32) -> bool,
+) -> Vec<Front> {
+    let mut suspects: HashMap<Str, Vec<Front>> = HashMap::new();
+    for topic in queues.topics() {
+        for id in queues.ids(&topic).into_iter().filter(|id| !is_known(&topic, *id)) {
+            let Some(queue) = queues.find(&topic, id) else { continue };
+            let Some((first, unit)) = queue.first_unit() else { continue };
+            // A queue that begins with blank units was begun there.
+            if first > 0 && !unit.is_blank() && unit.log_offset > log.min() {
+                let front = Front { topic: topic.clone(), queue, first, unit, lowest: None };
+                suspects.entry(topic.clone()).or_default().push(front);
+            }
+        }
+    }
+    let ends = suspects.values().flatten().map(|front| front.unit.log_offset);
+    let Some(end) = ends.max() else { return Vec::new() };
+    read(log, queues, end, |record| {
+        let Some(fronts) = suspects.get_mut(record.topic) else { return };
+        let is_removed = record.log_offset < removed_topics.end_of(record.topic);
+        let is_before = |front: &&mut Front| {
+            front.queue.id == record.queue_id && record.log_offset < front.unit.log_offset
+        };
+        if sys_flag::is_visible(record.sys_flag)
+            && !is_removed
+            && let Some(front) = fronts.iter_mut().find(is_before)
+        {
+            front.take(record);
+        }
+    });
+    let mut found: Vec<_> = suspects.into_values().flatten().collect();
+    found.retain(|front| front.lowest.is_some());
+    found.sort_by(|a, b| (&*a.topic, a.queue.id).cmp(&(&*b.topic, b.queue.id)));
+    found
+}
+
+/// Reads the records of the log before `end`, passing over what is none.
+fn read(log: &CommitLog, queues: &Queues, end: i64, mut take: impl FnMut(&Record<'_>)) {
+    let mut reader = LogReader::default();
+    let mut at = log.min();
+    while at < end
+        && let Some(segment) = log.segments.find_from(at)
+    {
+        at = at.max(segment.start);
+        at = match reader.entry(&segment, at, false) {
+            Ok(Ok(Entry::Message(record))) if record.log_offset == at => {
+                take(&record);
+                at + record.total_size() as i64
+            }
+            Ok(Ok(Entry::Blank { .. })) => segment.end(),
+            _ => match Search::new(log, queues, i64::MIN, &|_| {}).run(at) {
+                Some(next) => next,
+                None => break,
+            },
+        };
+    }
+}
