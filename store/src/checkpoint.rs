@@ -23,6 +23,9 @@ pub(crate) enum Mark {
     Confirmed = 32,
     /// Log offset up to which queue units are durable (Java 5.5.0 on).
     QueuesTo = 40,
+    /// Where the log began, and 1: only what is removed by intent makes it begin later. Not under
+    /// the checksum; it decides nothing but a line.
+    OwnLogMin = 4040,
     /// Checksum of Rockhopper's own mark, all bytes behind this one.
     OwnSeal = 4048,
     /// The bytes of every commit-log file.
@@ -143,7 +146,19 @@ impl Checkpoint {
         let (log_time, queue_time) = (self.get(Mark::LogTime), self.get(Mark::QueueTime));
         self.set(Mark::OwnLogTime, log_time);
         self.set(Mark::OwnQueueTime, queue_time);
+        self.set(Mark::OwnLogMin, 0);
         self.set_own(end, file_bytes);
+    }
+
+    /// Notes that the log begins at `log_min`, or is about to.
+    pub(crate) fn note_log_min(&self, log_min: i64) {
+        self.set(Mark::OwnLogMin, (log_min + 1).max(self.get(Mark::OwnLogMin)));
+    }
+
+    /// Where the log began, when that was noted and no other broker was here since.
+    pub(crate) fn noted_log_min(&self) -> Option<i64> {
+        self.durable_to()?;
+        Some(self.get(Mark::OwnLogMin) - 1).filter(|noted| *noted >= 0)
     }
 
     fn set_own(&self, end: i64, file_bytes: i64) {

@@ -151,6 +151,7 @@ impl Store {
         }
         let file_bytes = self.log.segments.file_bytes();
         self.checkpoint.set_durable(end, time, file_bytes);
+        self.checkpoint.note_log_min(self.log.min());
         self.checkpoint.sync()?;
         Ok(end)
     }

@@ -54,6 +54,8 @@ impl Tally {
 pub(crate) struct Losses {
     /// Queue units that lead behind the end of the log.
     pub(crate) behind: Tally,
+    /// Places of messages before the beginning of the log, in files that nobody removed by intent.
+    pub(crate) before: Tally,
     /// Units that another broker left behind the end of a log that it cut.
     pub(crate) left_over: Tally,
     /// Places of messages in ranges that were set aside now.
@@ -85,6 +87,14 @@ impl Losses {
                  {lost}. Their places stay empty and consumers pass over them. If log files are \
                  missing, or a copy has the range, stop the broker, put the files back and start; \
                  else their senders have to send them again"
+            );
+        }
+        if let Some(lost) = self.before.words() {
+            tracing::error!(
+                "lost before the beginning of the commit log, in first files of commitlog that are \
+                 missing and that this broker did not remove: {lost}. Their offsets are passed \
+                 over. If there is a copy, stop the broker, put the files back and start; else \
+                 their senders have to send them again"
             );
         }
         if let Some(lost) = self.behind.words() {

@@ -103,6 +103,7 @@ impl<'a> Parts<'a> {
         let short_from = self.reload_short(&ends, &losses)?;
         let front_from = self.begin_at_fronts(&ends, &losses)?;
         losses.tell_short();
+        self.count_missing_front(&losses);
         if let Some(index) = &self.index {
             let loaded = index.load(self.clean, &self.checkpoint);
             self.touched.set(self.touched.get() || index.was_damaged());
@@ -158,6 +159,26 @@ impl<'a> Parts<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Counts the messages in first files of the log that are gone though nobody removed them.
+    fn count_missing_front(&self, losses: &Losses) {
+        let log_min = self.log.min();
+        let noted = self.checkpoint.noted_log_min().filter(|noted| *noted < log_min);
+        let Some(noted) = noted else { return };
+        for topic in self.queues.topics() {
+            for id in self.queues.ids(&topic) {
+                let Some(queue) = self.queues.find(&topic, id) else { continue };
+                let (from, to) = queue.places_between(noted, log_min);
+                losses.before.note((&topic, id), from, to);
+            }
+        }
+        tracing::error!(
+            from = noted,
+            to = log_min,
+            "the first files of the commit log are missing, and this broker did not remove them"
+        );
+        self.checkpoint.note_log_min(log_min);
     }
 
     /// Marks the directory as in use. Says whether the start before this one was still mending.

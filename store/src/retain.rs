@@ -105,7 +105,7 @@ impl Store {
             if !is_old(first.start) && !forced || !self.is_safe_without(&first)? {
                 break;
             }
-            self.log.segments.remove_first()?;
+            self.remove_first(&first)?;
             removed.log_files += 1;
         }
         Ok(())
@@ -120,7 +120,7 @@ impl Store {
             && self.bound_hit(self.spaces()?, more).is_some()
             && self.is_safe_without(&first)?
         {
-            self.log.segments.remove_first()?;
+            self.remove_first(&first)?;
             removed.log_files += 1;
         }
         Ok(())
@@ -142,6 +142,21 @@ impl Store {
             self.make_checkpoint()?;
         }
         Ok(covers())
+    }
+
+    /// Removes the log's first file, and notes before that it is meant to go: a start that misses a
+    /// file that is not says so.
+    fn remove_first(&self, first: &Segment) -> Result<(), Error> {
+        self.checkpoint.note_log_min(first.end());
+        match self.checkpoint.sync() {
+            // Room is what this is for.
+            Ok(()) | Err(Error::Full { .. }) => {}
+            Err(error) => {
+                self.fence(&error);
+                return Err(error);
+            }
+        }
+        self.log.segments.remove_first()
     }
 
     /// Removes what of queues and index leads before the log's first offset.

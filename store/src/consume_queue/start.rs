@@ -487,6 +487,14 @@ impl Queue {
         }
     }
 
+    /// The places whose units lead between two log offsets, from and to.
+    pub(crate) fn places_between(&self, from: i64, to: i64) -> (i64, i64) {
+        let (min, max) = (self.min(), self.max());
+        let first = self.partition(min, max, |unit| unit.is_blank() || unit.log_offset < from);
+        let behind = |unit: &Unit| unit.is_blank() || unit.log_offset < to;
+        (first, self.partition(first, max, behind))
+    }
+
     /// Whether the queue has no file and no unit yet.
     pub(crate) fn is_new(&self) -> bool {
         self.tail.lock().next() == 0 && self.segments.last().is_none()

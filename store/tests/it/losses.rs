@@ -5,8 +5,8 @@ use crate::recovery::{FILE, log_path, scribble, settings, sim};
 use crate::support::*;
 use std::path::Path;
 use std::sync::Arc;
-use store::Disk;
 use store::disk::Allocation;
+use store::{Disk, Settings};
 
 /// Lines about what is lost.
 fn lost(lines: &[String]) -> Vec<&String> {
@@ -123,5 +123,41 @@ fn swapped_queues_fill_no_log() {
         });
         assert!(lines.len() < 40, "{} lines", lines.len());
         assert!(unclean || !lines.is_empty());
+    }
+}
+
+/// Not so what the store removed itself, also when it was killed right after.
+#[test]
+fn missing_first_files_of_the_log_are_told_and_expired_ones_are_not() {
+    for (clean, expired) in [(true, false), (false, false), (true, true), (false, true)] {
+        let disk = sim();
+        fill(&disk, 2, 250);
+        let settings = Settings { disk_used_percent: 10, disk_force_percent: 10, ..settings() };
+        let store = open(&disk, &settings);
+        if expired {
+            store.retain(NOW + 300).unwrap();
+            assert!(store.min_log_offset() > 0);
+        }
+        if clean {
+            store.close().unwrap();
+        }
+        drop(store);
+        if !expired {
+            disk.remove(&log_path(0)).unwrap();
+        }
+        let (store, lines) = lines_of(|| open(&disk, &settings));
+        let gone = [0, 1].map(|id| store.min_offset("T", id));
+        assert!(gone[0] > 5, "{gone:?}");
+        let told = lost(&lines);
+        assert_eq!(told.len(), usize::from(!expired), "{clean} {lines:#?}");
+        if let Some(told) = told.first() {
+            let names = format!("messages 0 to {} of topic T queue 0", gone[0] - 1);
+            let count = format!("{} messages: ", gone[0] + gone[1]);
+            assert!(told.contains(&names) && told.contains(&count), "{gone:?} {told:?}");
+        }
+        store.close().unwrap();
+        drop(store);
+        let (_, lines) = lines_of(|| open(&disk, &settings));
+        assert_eq!(lost(&lines).len(), 0, "once is enough: {lines:#?}");
     }
 }
