@@ -3,10 +3,12 @@
 //! query does so first.
 
 use crate::checkpoint::{Checkpoint, Mark};
+use crate::commit_log::CommitLog;
 use crate::disk::{Allocation, Disk, Listed};
 use crate::in_the_way::{SUFFIX, move_aside};
 use crate::index_entries::IndexEntries;
 use crate::index_file::{Header, IndexFile, Shape};
+use crate::index_gaps::first_gap;
 use crate::marks::index_hash;
 use crate::{Error, Settings};
 use message::hash::{java_hash, java_hash_from};
@@ -162,6 +164,27 @@ impl Index {
             return Ok(Loaded::Empty);
         }
         Ok(Loaded::Used(file))
+    }
+
+    /// Removes the files from the first one on that does not go on where the one before it, or the
+    /// log, ends: what is missing there is only derived, and recovery makes it anew.
+    pub(crate) fn drop_behind_gap(&self, log: &CommitLog) -> Result<(), Error> {
+        let mut files = self.files.lock();
+        let spans = files.all.iter().map(|file| (file.header.begin_offset, file.header.end_offset));
+        let Some(at) = first_gap(log, &spans.collect::<Vec<_>>()) else { return Ok(()) };
+        tracing::error!(
+            path = %files.all[at].path.display(),
+            files = files.all.len() - at,
+            "index files are missing before this one, or stand there twice: it and later ones are \
+             made anew from the log"
+        );
+        self.damaged.store(true, Ordering::Release);
+        while files.all.len() > at
+            && let Some(last) = files.all.pop()
+        {
+            self.remove_for_good(&last.path)?;
+        }
+        Ok(())
     }
 
     fn remove_file(&self, listed: &Listed) -> Result<(), Error> {

@@ -22,6 +22,7 @@ mod in_the_way;
 mod index;
 mod index_entries;
 mod index_file;
+mod index_gaps;
 mod log_reader;
 pub mod look;
 mod losses;

@@ -241,8 +241,11 @@ impl Store {
         // Before that, a record of the same place belongs to a topic that was removed.
         let mut at = from.max(self.removed_topics.end_of(topic));
         let mut reader = LogReader::default();
+        // What lies there may come back, as when files are put back.
+        let mut is_gap = self.aside.overlaps(at, end);
         while at < end {
             let Some(segment) = self.log.segments.find_from(at) else { break };
+            is_gap |= segment.start > at;
             at = at.max(segment.start);
             let next = match reader.entry(&segment, at, true) {
                 Err(error) if !is_lasting(&error) => return Err(NotNow),
@@ -267,7 +270,7 @@ impl Store {
                 None => return Ok(Sought::Unreadable),
             }
         }
-        Ok(Sought::NotThere)
+        Ok(if is_gap { Sought::Unreadable } else { Sought::NotThere })
     }
 
     fn one_bit_off(

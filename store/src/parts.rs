@@ -10,9 +10,9 @@ use crate::log_reader::LogReader;
 use crate::losses::Losses;
 use crate::queue_ends::{self, QueueEnd, QueueEnds};
 use crate::queues::Queues;
-use crate::recover::{Deleted, Gap, Recovery};
+use crate::recover::{Deleted, Gap, Recovery, looks_torn};
 use crate::removed_topics::RemovedTopics;
-use crate::{ConfigFiles, Error, Progress, SetAside, Settings};
+use crate::{Aside, ConfigFiles, Error, Progress, SetAside, Settings};
 use message::record::Entry;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -94,8 +94,8 @@ impl<'a> Parts<'a> {
         self.removed_topics.finish(&self.queues, &is_true, &|| self.touched.set(true))?;
         if !own_mark {
             queue_ends::remove(&*self.disk, &self.settings.root)?;
-            self.look_at_aside()?;
         }
+        let (aside_bytes, back_from) = (self.aside.bytes(), self.look_at_aside()?);
         let config = ConfigFiles::new(self.disk.clone(), &self.settings.root);
         let left = || Deleted::after_another(&config, &self.queues, &self.log);
         let deleted = self.was_left.get().then(left).flatten();
@@ -106,6 +106,7 @@ impl<'a> Parts<'a> {
         self.count_missing_front(&losses);
         if let Some(index) = &self.index {
             let loaded = index.load(self.clean, &self.checkpoint);
+            let loaded = loaded.and_then(|()| index.drop_behind_gap(&self.log));
             self.touched.set(self.touched.get() || index.was_damaged());
             loaded?;
         }
@@ -121,7 +122,7 @@ impl<'a> Parts<'a> {
             aside: &self.aside,
             clean: self.clean,
             is_foreign: self.is_foreign.get(),
-            lost_from: [lost_from, short_from, front_from, all_from, mending]
+            lost_from: [lost_from, short_from, front_from, all_from, mending, back_from]
                 .into_iter()
                 .flatten()
                 .min(),
@@ -135,6 +136,9 @@ impl<'a> Parts<'a> {
         self.removed_topics.cut(self.log.written_to())?;
         self.keep_ends(&ends, &losses)?;
         losses.tell(self.log.written_to());
+        if back_from.is_some() {
+            self.tell_back(aside_bytes);
+        }
         if !own_mark {
             match self.take_over(durable_to) {
                 // With the next checkpoint.
@@ -314,19 +318,36 @@ impl<'a> Parts<'a> {
         Ok((!fronts.is_empty()).then_some(0))
     }
 
-    /// Another broker may have cut the log at a range and written over it.
-    fn look_at_aside(&self) -> Result<(), Error> {
-        for range in self.aside.ranges() {
-            let Some(segment) = self.log.segments.find(range.from) else { continue };
-            if let Ok(Ok(Entry::Message(record))) =
-                LogReader::default().entry(&segment, range.from, true)
-                && record.log_offset == range.from
-            {
-                tracing::warn!(range.from, range.to, "was set aside, holds records again");
-                self.aside.remove(range.from, range.to)?;
-            }
+    /// What was set aside may hold records again: files were put back, or another broker cut the
+    /// log there and wrote over it. Returns from where on the log is to be read again for that;
+    /// each record that is found then is no longer set aside.
+    fn look_at_aside(&self) -> Result<Option<i64>, Error> {
+        let is_back = |range: &Aside| {
+            let Some(segment) = self.log.segments.find(range.from) else { return false };
+            let mut reader = LogReader::default();
+            let Ok(Ok(Entry::Message(record))) = reader.entry(&segment, range.from, true) else {
+                return false;
+            };
+            record.log_offset == range.from && !looks_torn(&record)
+        };
+        let from = self.aside.ranges().into_iter().find(is_back).map(|range| range.from);
+        if from.is_some() {
+            self.write_abort(MENDING)?;
         }
-        Ok(())
+        Ok(from)
+    }
+
+    /// Says that what was set aside is there again.
+    fn tell_back(&self, before: u64) {
+        let left = self.aside.bytes();
+        if left < before {
+            tracing::warn!(
+                bytes = before - left,
+                still_set_aside = left,
+                "ranges of the commit log that were set aside hold records again: their messages \
+                 are back in their queues"
+            );
+        }
     }
 
     /// What was mended becomes durable before the mark goes that would have it done again.

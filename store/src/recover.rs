@@ -410,7 +410,7 @@ impl Recovery<'_> {
                     scanned.last = at;
                     self.aside.remove(at, end)?;
                 }
-                Found::Blank => scanned.end = segment.end(),
+                Found::Blank => scanned.end = self.pass_blank(at, &segment)?,
                 Found::Zeros if self.settings.cut_log_at_damage => break,
                 Found::Zeros => match self.pass_over(&scanned, "zeros", &step)? {
                     Behind::Nothing => break,
@@ -438,6 +438,12 @@ impl Recovery<'_> {
             applied => applied?,
         }
         Ok(scanned)
+    }
+
+    /// The rest of a file is known to be unused.
+    fn pass_blank(&self, at: i64, segment: &Segment) -> Result<i64, Error> {
+        self.aside.remove(at, segment.end())?;
+        Ok(segment.end())
     }
 
     /// What begins at the scan's end; a record is given to its queue and to the index.

@@ -1,7 +1,7 @@
 //! What the store writes to its log while a test runs.
 
 use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -9,13 +9,17 @@ use tracing::{Event, Level, Metadata, Subscriber};
 /// Runs `body` and returns its result with the warnings and errors that were logged meanwhile, each
 /// with its level and fields.
 pub(crate) fn lines_of<T>(body: impl FnOnce() -> T) -> (T, Vec<String>) {
+    // Else a line that tests without a subscriber reach first, at that moment, is off for all.
+    static ALWAYS_ON: Once = Once::new();
+    ALWAYS_ON.call_once(|| tracing::subscriber::set_global_default(Lines(None)).unwrap());
     let lines = Arc::new(Mutex::new(Vec::new()));
-    let done = tracing::subscriber::with_default(Lines(lines.clone()), body);
+    let done = tracing::subscriber::with_default(Lines(Some(lines.clone())), body);
     let lines = std::mem::take(&mut *lines.lock().unwrap());
     (done, lines)
 }
 
-struct Lines(Arc<Mutex<Vec<String>>>);
+/// Keeps what is logged, or nothing of it.
+struct Lines(Option<Arc<Mutex<Vec<String>>>>);
 
 struct Line(String);
 
@@ -41,7 +45,9 @@ impl Subscriber for Lines {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(event.metadata().level().to_string());
         event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
+        if let Some(lines) = &self.0 {
+            lines.lock().unwrap().push(line.0);
+        }
     }
 
     fn enter(&self, _: &Id) {}

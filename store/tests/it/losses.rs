@@ -161,3 +161,48 @@ fn missing_first_files_of_the_log_are_told_and_expired_ones_are_not() {
         assert_eq!(lost(&lines).len(), 0, "once is enough: {lines:#?}");
     }
 }
+
+/// Files that are put back, as the line of the start without them advises, are taken: also when
+/// queues were made anew meanwhile, or a start of a broker that was killed found them.
+#[test]
+fn log_files_that_are_put_back_are_no_longer_set_aside() {
+    for (queues_too, clean) in [(false, true), (true, true), (false, false), (true, false)] {
+        let what = format!("queues lost: {queues_too}, clean: {clean}");
+        let disk = sim();
+        fill(&disk, 2, 250);
+        let file = log_path(FILE as i64);
+        let bytes = disk.read(&file).unwrap();
+        disk.remove(&file).unwrap();
+        if queues_too {
+            for id in [0, 1] {
+                let dir = format!("/store/consumequeue/T/{id}");
+                let dir = Path::new(&dir);
+                for file in disk.list(dir).unwrap() {
+                    disk.remove(&dir.join(&file.name)).unwrap();
+                }
+            }
+        }
+        let store = open(&disk, &settings());
+        let ranges = store.set_aside().ranges();
+        assert_eq!(ranges.len(), 1, "{what}: {ranges:?}");
+        assert!(bodies_by_offset(&store, "T", 0).len() < 250, "{what}");
+        append(&store, NOW + 900, draft("T", 0, "later"));
+        if clean {
+            store.close().unwrap();
+        } else {
+            store.flush(NOW + 60_000).unwrap();
+        }
+        drop(store);
+        disk.replace(&file, &bytes, None).unwrap();
+        let (store, lines) = lines_of(|| open(&disk, &settings()));
+        assert_eq!(store.set_aside().ranges(), [], "{what}");
+        let back = lines.iter().filter(|line| line.contains("hold records again")).count();
+        assert_eq!(back, 1, "{what}: {lines:#?}");
+        assert_eq!(bodies_by_offset(&store, "T", 0).len(), 251, "{what}");
+        assert_eq!(bodies_by_offset(&store, "T", 1).len(), 250, "{what}");
+        store.close().unwrap();
+        drop(store);
+        let (_, lines) = lines_of(|| open(&disk, &settings()));
+        assert!(lines.iter().all(|line| !line.contains("hold records again")), "{lines:#?}");
+    }
+}
