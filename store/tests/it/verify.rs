@@ -215,3 +215,29 @@ fn a_topic_that_was_deleted_and_made_again_is_sound() {
     let found = check(&*disk, &settings, &[]);
     assert_eq!((found.damage[0].kind, found.damage[0].count), (Kind::UnitMissing, 1), "{found:#?}");
 }
+
+/// Whatever became of the last file, also of what no checkpoint knows: the queues know of more.
+#[test]
+fn a_last_log_file_of_zeros_or_junk_is_damage() {
+    for clean in [true, false] {
+        for junk in [0, 0x5a] {
+            let dir = TempDir::new();
+            let (disk, settings): (Arc<dyn Disk>, _) = (Arc::new(OsDisk), small(dir.path()));
+            let store = open(&disk, &settings);
+            store.flush(NOW).unwrap();
+            (0..250).for_each(|at| drop(append(&store, NOW, draft("T", 0, &format!("{at:04}")))));
+            store.flush(NOW + 1).unwrap();
+            let start = store.max_log_offset() >> 14 << 14;
+            if clean {
+                store.close().unwrap();
+            }
+            drop(store);
+            assert!(check(&*disk, &settings, &[]).sound, "{clean}");
+            let path = dir.path().join(format!("commitlog/{start:020}"));
+            std::fs::write(&path, vec![junk; 16 << 10]).unwrap();
+            let found = check(&*disk, &settings, &[]);
+            assert!(!found.sound, "{clean} {junk}: {found:#?}");
+            assert!(found.damage[0].why.contains("the log ends here"), "{found:#?}");
+        }
+    }
+}
