@@ -52,8 +52,10 @@ impl Tally {
 /// What one start found.
 #[derive(Debug, Default)]
 pub(crate) struct Losses {
-    /// Queue units that lead behind the end of the log.
+    /// Queue units that lead behind the end of the log, and whose places are given again.
     pub(crate) behind: Tally,
+    /// Those whose places stay empty.
+    pub(crate) kept: Tally,
     /// Places of messages before the beginning of the log, in files that nobody removed by intent.
     pub(crate) before: Tally,
     /// Units that another broker left behind the end of a log that it cut.
@@ -97,7 +99,12 @@ impl Losses {
                  their senders have to send them again"
             );
         }
-        if let Some(lost) = self.behind.words() {
+        let behind = [
+            (&self.kept, "not given again: consumers pass over their places"),
+            (&self.behind, "given to the next messages"),
+        ];
+        for (lost, offsets) in behind {
+            let Some(lost) = lost.words() else { continue };
             tracing::error!(
                 log_end,
                 "lost behind the end of the commit log: at least {lost}. Their queue units are \
@@ -105,7 +112,7 @@ impl Losses {
                  promises no more), the last files of commitlog are missing, or another broker cut \
                  its log. If files are missing, stop the broker before it takes new messages, put \
                  them back and start; else their senders have to send them again. Their queue \
-                 offsets are given to the next messages"
+                 offsets are {offsets}"
             );
         }
         if let Some(dropped) = self.left_over.words() {

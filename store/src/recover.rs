@@ -171,7 +171,11 @@ impl Recovery<'_> {
                 let Some(queue) = self.queues.find(&topic, id) else { continue };
                 let (from, to) = self.cut_queue(&queue, (&topic, id), end)?;
                 let was_cut = is_foreign && self.clean;
-                let dropped = if was_cut { &losses.left_over } else { &losses.behind };
+                let dropped = match was_cut {
+                    true => &losses.left_over,
+                    false if queue.max() == to => &losses.kept,
+                    false => &losses.behind,
+                };
                 dropped.note((&topic, id), from, to);
                 if is_foreign && queue.log_end() > start {
                     self.drop_stale(&queue, (&topic, id), start)?;
@@ -191,6 +195,7 @@ impl Recovery<'_> {
     fn cut_queue(&self, queue: &Queue, name: (&str, i32), end: i64) -> Result<(i64, i64), Error> {
         let max = queue.max();
         let within = self.removed_topics.end_of(name.0)..end;
+        let mut first = max;
         while let Some(place) = queue.first_behind(end)? {
             let unit = queue.raw_unit(place).unwrap_or(Unit::NONE);
             let meant = self.log.one_bit_off(&unit, (name, place), within.clone());
@@ -199,10 +204,29 @@ impl Recovery<'_> {
             {
                 self.losses.mended.note(name, place, place + 1);
             } else {
+                let keeps = self.keeps_offsets(queue, place, end);
+                first = place;
                 queue.end_at(place)?;
+                if keeps {
+                    // Consumers may have read them: no other message gets their places.
+                    queue.extend_to(max)?;
+                    return Ok((place, max));
+                }
             }
         }
-        Ok((queue.max(), max))
+        Ok((first.min(queue.max()), max))
+    }
+
+    /// Whether the units from `place` on, which lead behind the log's end, look like those of
+    /// messages that were there: they may have been read. Another broker gives their offsets again.
+    fn keeps_offsets(&self, queue: &Queue, place: i64, end: i64) -> bool {
+        let room = queue.log_end() - end;
+        let is_near = room <= 2 * self.log.segments.file_bytes();
+        let fits = queue.max() - place <= room / record::FIXED_LEN as i64;
+        // Records begin where the log ends, none reaches over it; a clean stop leaves no such unit.
+        let begins_behind = queue.raw_unit(place).is_some_and(|unit| unit.log_offset >= end);
+        let is_ours = !self.is_foreign && !self.clean && !self.settings.cut_log_at_damage;
+        is_ours && is_near && fits && begins_behind
     }
 
     /// From where the log has to be read again, when that is before `start`: queues lack units, or

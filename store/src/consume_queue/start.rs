@@ -438,7 +438,9 @@ impl Queue {
         let (mut at, mut behind) = (self.max(), None);
         let mut units = [0; PAGE_UNITS * UNIT_LEN];
         while at > first {
-            let from = first.max(at - PAGE_UNITS as i64);
+            // One read gives units of one file.
+            let file = self.segments.start_for((at - 1) * UNIT) / UNIT;
+            let from = first.max(at - PAGE_UNITS as i64).max(file);
             let count = self.read_any(from, &mut units[..(at - from) as usize * UNIT_LEN])?;
             let Some(count) = count.filter(|count| *count > 0) else { break };
             let units = units.as_chunks::<UNIT_LEN>().0[..count].iter().enumerate();

@@ -67,7 +67,8 @@ fn units_behind_the_logs_end_are_told_in_one_line() {
     let file = disk.open(&log_path(end), FILE, Allocation::Reserved).unwrap();
     file.zero(end as u64 % FILE..FILE).unwrap();
     let (store, lines) = lines_of(|| open(&disk, &settings()));
-    assert_eq!(store.max_offset("U", 7), 0);
+    assert_eq!((store.max_offset("U", 7), store.min_offset("U", 7)), (1, 1));
+    assert_eq!(append(&store, NOW + 300, draft("U", 7, "next")).queue_offset, 1);
     let told = lost(&lines);
     assert_eq!(told.len(), 1, "{lines:#?}");
     for part in ["30 messages: ", "message 0 of topic U queue 0", "and of 22 more", "power"] {
@@ -204,5 +205,40 @@ fn log_files_that_are_put_back_are_no_longer_set_aside() {
         drop(store);
         let (_, lines) = lines_of(|| open(&disk, &settings()));
         assert!(lines.iter().all(|line| !line.contains("hold records again")), "{lines:#?}");
+    }
+}
+
+/// The last file of the log is there and holds zeros or junk, and no checkpoint knows of it: what
+/// consumers may have read is not replaced behind their backs.
+#[test]
+fn offsets_behind_a_log_that_ends_too_early_are_not_given_again() {
+    for junk in [0, 0x5a] {
+        let disk = sim();
+        let store = open(&disk, &settings());
+        store.flush(NOW).unwrap();
+        for at in 0..250 {
+            append(&store, NOW, draft("T", 0, &format!("{at:04}")));
+        }
+        store.flush(NOW + 1).unwrap();
+        let last = store.max_log_offset() / FILE as i64 * FILE as i64;
+        drop(store);
+        disk.replace(&log_path(last), &vec![junk; FILE as usize], None).unwrap();
+        let (store, lines) = lines_of(|| open(&disk, &settings()));
+        let there = bodies_by_offset(&store, "T", 0).len();
+        assert!((150..245).contains(&there), "{there}");
+        let told = lost(&lines);
+        let count = format!("{} messages: messages {there} to 249", 250 - there);
+        assert!(told.len() == 1 && told[0].contains(&count), "{lines:#?}");
+        assert!(told[0].contains("not given again"), "{told:?}");
+        drop(store);
+        for round in 0..3 {
+            let store = open(&disk, &settings());
+            let next = append(&store, NOW + 9, draft("T", 0, "next")).queue_offset;
+            assert_eq!(next, 250 + round);
+            assert_eq!(bodies_by_offset(&store, "T", 0).len() as i64, there as i64 + round + 1);
+            if round == 1 {
+                store.close().unwrap();
+            }
+        }
     }
 }

@@ -225,7 +225,9 @@ fn a_last_log_file_of_zeros_or_junk_is_damage() {
             let (disk, settings): (Arc<dyn Disk>, _) = (Arc::new(OsDisk), small(dir.path()));
             let store = open(&disk, &settings);
             store.flush(NOW).unwrap();
-            (0..250).for_each(|at| drop(append(&store, NOW, draft("T", 0, &format!("{at:04}")))));
+            for at in 0..250 {
+                append(&store, NOW, draft("T", 0, &format!("{at:04}")));
+            }
             store.flush(NOW + 1).unwrap();
             let start = store.max_log_offset() >> 14 << 14;
             if clean {
