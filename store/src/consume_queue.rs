@@ -95,6 +95,9 @@ pub(crate) struct Queue {
     removed: Mutex<bool>,
     /// What recovery knows; nothing once it is over.
     start: Mutex<Start>,
+    /// Units that lead behind this log offset were read when the queue was opened and are not known
+    /// to be durable: as of the log's last bytes, only writing them again makes them so.
+    again_behind: AtomicI64,
 }
 
 impl Queue {
@@ -110,6 +113,7 @@ impl Queue {
             tail: Mutex::default(),
             removed: Mutex::new(false),
             start: Mutex::default(),
+            again_behind: AtomicI64::new(i64::MAX),
         }
     }
 
@@ -269,9 +273,11 @@ impl Queue {
         Ok(())
     }
 
-    /// Writes the units that wait and returns the bytes up to which all are written.
+    /// Writes the units that wait, and once more those that a sync would take for durable, and
+    /// returns the bytes up to which all are written.
     pub(crate) fn write_to(&self) -> Result<i64, Error> {
         self.write()?;
+        self.write_again()?;
         Ok(self.tail.lock().written() * UNIT)
     }
 

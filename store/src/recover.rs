@@ -137,8 +137,13 @@ impl Recovery<'_> {
             self.set_aside(gap.from, gap.to.min(end), "its file was shorter or is missing")?;
         }
         self.end_queues(start, end)?;
+        let durable = match self.checkpoint.durable_to() {
+            _ if self.clean => end,
+            Some(noted) => noted.min(end),
+            None => start.min(end),
+        };
         for queue in self.queues.all() {
-            queue.settle(self.log.min())?;
+            queue.settle(self.log.min(), durable)?;
         }
         if let Some(index) = self.index {
             index.truncate(end)?;
@@ -147,11 +152,6 @@ impl Recovery<'_> {
             Some(_) => scanned.newest_time.max(self.checkpoint.get(Mark::LogTime)),
             None if scanned.records > 0 => scanned.newest_time,
             None => self.checkpoint.get(Mark::LogTime),
-        };
-        let durable = match self.checkpoint.durable_to() {
-            _ if self.clean => end,
-            Some(noted) => noted.min(end),
-            None => start.min(end),
         };
         self.log.start_at(durable, end);
         self.log.advance(end, newest);

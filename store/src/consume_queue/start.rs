@@ -5,6 +5,7 @@
 
 use super::{PAGE_UNITS, Queue, UNIT, UNIT_LEN, Unit, WAITING_BYTES_MAX};
 use crate::Error;
+use crate::commit_log::is_lasting;
 use crate::queue_tail::Tail;
 use message::record;
 use parking_lot::MutexGuard;
@@ -412,8 +413,9 @@ impl Queue {
     }
 
     /// Ends recovery: what the files hold behind the queue's end is made zeros, and the queue
-    /// begins where the log does.
-    pub(crate) fn settle(&self, log_min: i64) -> Result<(), Error> {
+    /// begins where the log does. What leads behind log offset `durable` may be in memory alone.
+    pub(crate) fn settle(&self, log_min: i64, durable: i64) -> Result<(), Error> {
+        self.again_behind.store(durable, Ordering::Release);
         let start = std::mem::take(&mut *self.start.lock());
         if start.is_damaged {
             let to = self.write_to()?;
@@ -423,6 +425,35 @@ impl Queue {
         if start.first_noted_at != Some(log_min) {
             self.expire(log_min)?;
         }
+        Ok(())
+    }
+
+    /// Writes the units that may be in memory alone once more, so that the next sync takes them to
+    /// the medium.
+    pub(super) fn write_again(&self) -> Result<(), Error> {
+        let behind = self.again_behind.load(Ordering::Acquire);
+        let Some(first) = self.first_behind(behind)? else {
+            self.again_behind.store(i64::MAX, Ordering::Release);
+            return Ok(());
+        };
+        let removed = self.removed.lock();
+        let (mut at, to) = (first * UNIT, self.tail.lock().written() * UNIT);
+        self.synced.fetch_min(at, Ordering::AcqRel);
+        let mut bytes = Vec::new();
+        while let Some(segment) = self.segments.find(at).filter(|_| at < to && !*removed) {
+            bytes.resize(SCAN_BYTES.min(to.min(segment.end()) - at) as usize, 0);
+            let (place, path) = ((at - segment.start) as u64, self.segments.path(segment.start));
+            match segment.file.read_at(place, &mut bytes) {
+                // Nothing to write: whoever reads the units makes them anew from the log.
+                Err(error) if is_lasting(&error) => {}
+                read => {
+                    read.map_err(Error::io("read", &path))?;
+                    segment.file.write_at(place, &bytes).map_err(Error::io("write", &path))?;
+                }
+            }
+            at += bytes.len() as i64;
+        }
+        self.again_behind.store(i64::MAX, Ordering::Release);
         Ok(())
     }
 

@@ -333,6 +333,37 @@ fn what_a_failed_sync_forgot_is_written_again_by_the_next_process() {
 }
 
 #[test]
+fn units_that_a_failed_sync_forgot_are_written_again_by_the_next_process() {
+    let mut seen = 0;
+    for seed in 0..60 {
+        let (sim, disk, settings) = new(seed);
+        let store = open(&disk, &settings);
+        append(&store, NOW, draft("T", 0, "durable"));
+        store.flush(NOW).unwrap();
+        append(&store, NOW, draft("T", 0, "kept"));
+        // The log is durable, the queue's sync fails.
+        store.sync().unwrap();
+        sim.fail(Op::Sync, 0, false);
+        assert!(store.flush(NOW + 20_000).is_err());
+        seen += usize::from(sim.has_forgotten());
+        drop(store);
+        sim.kill();
+        // The next process finds the unit, and with its checkpoint relies on it. The start after it
+        // reads the log from its last record on, which is another queue's.
+        let store = open(&disk, &settings);
+        append(&store, NOW + 40_000, draft("T", 1, "behind"));
+        store.flush(NOW + 40_000).unwrap();
+        // With this go the notes of where the queues end, which would tell that one lost its last.
+        store.clean_expired_queues().unwrap();
+        drop(store);
+        sim.kill();
+        let store = open(&disk, &settings);
+        assert_eq!(bodies(&store, "T", 0), ["durable", "kept"], "seed {seed}");
+    }
+    assert!(seen > 0);
+}
+
+#[test]
 fn a_flipped_bit_of_a_unit_costs_no_message_wherever_it_leads() {
     let path = Path::new(ROOT).join("consumequeue/T/0/00000000000000000000");
     for (clean, place) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
