@@ -24,6 +24,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::{AddrParseError, IpAddr, SocketAddr};
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -61,6 +62,8 @@ pub struct Options {
     pub config_file: Option<PathBuf>,
     /// What only the machine knows.
     pub surroundings: Surroundings,
+    /// The highest file descriptor that a connection may have.
+    pub descriptors: RawFd,
 }
 
 /// A broker that runs.
@@ -140,7 +143,7 @@ pub async fn start(options: Options) -> Result<Running, String> {
     let listening = main.address().map_err(|error| error.to_string())?;
 
     let (outside, asked) = mpsc::unbounded_channel();
-    let Options { settings, config_file, surroundings } = options;
+    let Options { settings, config_file, surroundings, .. } = options;
     let ports = Ports::serve(main, fast);
     let note = Arc::clone(&ports.opening);
     let opening = tokio::task::spawn_blocking(move || {
@@ -205,7 +208,9 @@ async fn bind(options: &Options, port: u16) -> Result<Server, String> {
         .parse()
         .map_err(|error: AddrParseError| failed(invalid(error.to_string())))?;
     let address = SocketAddr::new(ip, port);
-    let limits = PortOptions { idle, ..PortOptions::default() };
+    let descriptors = options.descriptors;
+    let backlog = net.server_socket_backlog.unsigned_abs();
+    let limits = PortOptions { idle, descriptors, backlog, ..PortOptions::default() };
     Server::bind(address, limits).await.map_err(failed)
 }
 

@@ -19,6 +19,7 @@ use remoting::server::{self, Options};
 use settings::NamesrvSettings;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
@@ -38,17 +39,20 @@ pub struct Server {
 }
 
 impl Server {
-    /// Reads the key-value configuration and binds the port that the settings name.
+    /// Reads the key-value configuration and binds the port that the settings name. No connection
+    /// may have a file descriptor above `descriptors`.
     ///
     /// # Errors
     /// When the file can't be read or the address can't be bound; the error names it.
-    pub async fn bind(settings: NamesrvSettings) -> io::Result<Self> {
+    pub async fn bind(settings: NamesrvSettings, descriptors: RawFd) -> io::Result<Self> {
         let net = &settings.net;
         let idle = Duration::from_secs(net.server_channel_max_idle_time_seconds.max(1) as u64);
         let scan_ms = settings.namesrv.scan_not_active_broker_interval.max(1) as u64;
         let address = address(net)?;
-        let listening = server::Server::bind(address, Options { idle, ..Options::default() });
-        let listening = listening.await.map_err(|error| {
+        let backlog = net.server_socket_backlog.unsigned_abs();
+        let options = Options { idle, descriptors, backlog, ..Options::default() };
+        let listening = server::Server::bind(address, options).await;
+        let listening = listening.map_err(|error| {
             io::Error::new(
                 error.kind(),
                 format!("the name server can't listen on {address}: {error}"),

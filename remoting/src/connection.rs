@@ -9,6 +9,7 @@ use crate::frame::{self, FrameError, Limits};
 use crate::outbox::Outbox;
 use crate::peer::{BUFFERED_LIMIT, Peer};
 use crate::reply::{Refusal, Ticket};
+use crate::seldom::Seldom;
 use bytes::{Buf, Bytes, BytesMut};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -91,6 +92,9 @@ pub struct Counters {
     /// Requests that were refused because their connection had too many in flight.
     pub busy: AtomicU64,
     ended: [AtomicU64; Ended::ALL.len()],
+    pub(crate) not_accepted: Seldom,
+    pub(crate) turned_away: Seldom,
+    bad: Seldom,
 }
 
 impl Counters {
@@ -280,6 +284,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         }
     }
 
+    fn tell_bad(&self, error: &dyn std::fmt::Display) {
+        if let Some(times) = self.counters.bad.tell() {
+            let peer = self.peer.remote;
+            tracing::warn!(%peer, %error, times, "what came is no request: connection closed");
+        }
+    }
+
     /// Cuts the input into commands; answers go to their callers at once.
     fn cut(&self, buffers: &mut Buffers) -> Option<Ended> {
         buffers.more = false;
@@ -292,7 +303,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return None,
                 Err(error) => {
-                    tracing::warn!(peer = %self.peer.remote, %error, "connection closed");
+                    self.tell_bad(&error);
                     return Some(match error {
                         FrameError::HeaderLength { .. } => Ended::HeaderLength,
                         _ => Ended::Frame,
@@ -303,7 +314,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 Ok(command) if command.is_response() => self.peer.answered(command),
                 Ok(command) => buffers.requests.push(command),
                 Err(error) => {
-                    tracing::warn!(peer = %self.peer.remote, %error, "connection closed");
+                    self.tell_bad(&error);
                     let fields = error.why == command::TOO_MANY_FIELDS;
                     return Some(if fields { Ended::Fields } else { Ended::Header });
                 }

@@ -17,5 +17,6 @@ pub mod peer;
 pub mod reply;
 pub mod room;
 pub mod router;
+mod seldom;
 pub mod server;
 pub mod version;

@@ -6,10 +6,11 @@ use crate::peer::Peer;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -30,11 +31,22 @@ pub struct Options {
     pub idle: Duration,
     /// Connections that may be open at a time.
     pub connections: usize,
+    /// The highest file descriptor that a connection may have. The system gives the lowest free
+    /// one: those above stay free for whoever needs files, whatever port the others came from.
+    pub descriptors: RawFd,
+    /// Connections that the system accepts before this process does (Java: `serverSocketBacklog`).
+    pub backlog: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limits: Limits::default(), idle: Duration::from_secs(120), connections: 65_536 }
+        Self {
+            limits: Limits::default(),
+            idle: Duration::from_secs(120),
+            connections: 65_536,
+            descriptors: RawFd::MAX,
+            backlog: 1024,
+        }
     }
 }
 
@@ -53,8 +65,8 @@ impl Server {
     /// When the address can't be bound.
     pub async fn bind(address: SocketAddr, options: Options) -> io::Result<Self> {
         let listener = match address.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
-            true => bind_all(address.port()).await?,
-            false => TcpListener::bind(address).await?,
+            true => bind_all(address.port(), options.backlog)?,
+            false => listen(address, options.backlog)?,
         };
         Ok(Self { listener, options, counters: Arc::default() })
     }
@@ -85,7 +97,9 @@ impl Server {
                     Ok((stream, remote)) => self.admit(&mut open, stream, remote, &serve),
                     Err(error) => {
                         // Out of descriptors, most likely: waiting is all that helps.
-                        tracing::warn!(%error, "accept failed");
+                        if let Some(times) = self.counters.not_accepted.tell() {
+                            tracing::warn!(%error, times, "accept failed");
+                        }
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
                 },
@@ -106,9 +120,17 @@ impl Server {
         remote: SocketAddr,
         serve: &Arc<dyn Serve>,
     ) {
-        if open.sweeps.len() >= self.options.connections {
+        let Options { connections, descriptors, .. } = self.options;
+        let is_over = stream.as_raw_fd() > descriptors;
+        if is_over || open.sweeps.len() >= connections {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(%remote, limit = self.options.connections, "too many connections");
+            if let Some(times) = self.counters.turned_away.tell() {
+                tracing::warn!(%remote, times, open = open.sweeps.len(), "{}", match is_over {
+                    true => "too many connections for the limit of open files (ulimit -n, \
+                             LimitNOFILE), of which some are kept for the store: turned away",
+                    false => "too many connections on this port: turned away",
+                });
+            }
             return;
         }
         let counters = Arc::clone(&self.counters);
@@ -128,16 +150,23 @@ type TcpConnection = Connection<tokio::net::tcp::OwnedReadHalf, tokio::net::tcp:
 
 /// A socket for IPv4 and IPv6, or for IPv4 alone on a system that has no IPv6, or keeps the two
 /// apart (`net.ipv6.bindv6only`).
-async fn bind_all(port: u16) -> io::Result<TcpListener> {
-    let fourth = |port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
-    let both = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+fn bind_all(port: u16, backlog: u32) -> io::Result<TcpListener> {
+    let fourth = |port| listen((Ipv4Addr::UNSPECIFIED, port).into(), backlog);
+    let both = match listen((Ipv6Addr::UNSPECIFIED, port).into(), backlog) {
         Ok(both) => both,
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
-        Err(_) => return fourth(port).await,
+        Err(_) => return fourth(port),
     };
     // A port that can be had once more was bound for IPv6 alone.
     let port = both.local_addr()?.port();
-    Ok(fourth(port).await.unwrap_or(both))
+    Ok(fourth(port).unwrap_or(both))
+}
+
+fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(backlog)
 }
 
 /// An IPv4 address as itself: a socket on `::` shows it as an IPv6 one.

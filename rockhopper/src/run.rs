@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -142,16 +143,18 @@ fn serve(roles: Roles) -> ExitCode {
 async fn start_and_wait(roles: Roles) -> anyhow::Result<()> {
     let mut signals = Signals::watch().context("signals cannot be watched")?;
     let text = start_text(&roles);
+    let descriptors = surroundings::descriptors();
     let Roles { namesrv, broker } = roles;
     let namesrv = match namesrv {
-        Some(settings) => Some(RunningNamesrv::start(settings).await?),
+        Some(settings) => Some(RunningNamesrv::start(settings, descriptors).await?),
         None => None,
     };
     let broker = match broker {
         Some(BrokerRole { settings, config_file, .. }) => {
             let surroundings = surroundings::of_broker();
             tracing::info!("a send is {}", promise(&settings.store));
-            let options = broker::server::Options { settings, config_file, surroundings };
+            let options =
+                broker::server::Options { settings, config_file, surroundings, descriptors };
             let starting = broker::server::start(options);
             Some(signals.unless_stopped(starting).await.map_err(anyhow::Error::msg)?)
         }
@@ -205,8 +208,8 @@ struct RunningNamesrv {
 }
 
 impl RunningNamesrv {
-    async fn start(settings: NamesrvSettings) -> anyhow::Result<Self> {
-        let server = namesrv::server::Server::bind(settings).await?;
+    async fn start(settings: NamesrvSettings, descriptors: RawFd) -> anyhow::Result<Self> {
+        let server = namesrv::server::Server::bind(settings, descriptors).await?;
         let stop = CancellationToken::new();
         Ok(Self { task: tokio::spawn(server.run(stop.clone())), stop })
     }

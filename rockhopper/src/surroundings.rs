@@ -4,9 +4,11 @@
 
 use std::env;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::RawFd;
 use std::path::Path;
 use std::process;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use settings::{Given, Machine};
 
 /// The environment variables whose `-D` options Java would see.
@@ -125,6 +127,17 @@ pub(crate) fn of_broker() -> broker::server::Surroundings {
         // Two starts with the same process id differ in their time.
         salt: now_ms as u32,
     }
+}
+
+/// Raises the limit of open files as far as the system allows, and says which file descriptor is the
+/// highest that a connection may have: those above are the store's.
+pub(crate) fn descriptors() -> RawFd {
+    let limit = getrlimit(Resource::Nofile);
+    // Where that is not allowed the lower limit holds.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let for_connections = allowed.saturating_sub(store::disk::reserved() as u64);
+    RawFd::try_from(for_connections).unwrap_or(RawFd::MAX)
 }
 
 /// What local time is ahead of UTC now, in milliseconds.

@@ -15,5 +15,7 @@ settings! {
         listen_port: i32 = 0 => 1..=65_535;
         /// A connection silent for this long is closed (s).
         server_channel_max_idle_time_seconds: i32 = 120 => 1..=86_400;
+        /// Connections that wait to be accepted; the system's own limit holds too.
+        server_socket_backlog: i32 = 1_024 => 1..=65_535;
     }
 }

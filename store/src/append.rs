@@ -335,8 +335,8 @@ impl Store {
         }
         match self.log.segments.for_append(at) {
             Ok(segment) => Ok(segment),
-            Err(Error::Full { path }) => {
-                self.note_no_room(&path);
+            Err(Error::Full { path, lack }) => {
+                self.note_no_room(&path, lack);
                 Err(self.lack_segment())
             }
             Err(error) => {

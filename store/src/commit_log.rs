@@ -4,6 +4,7 @@
 use crate::consume_queue::Unit;
 use crate::disk::{Allocation, Disk};
 use crate::log_reader::{PAGE, record_len};
+use crate::losses::is_told;
 use crate::reach::{Reach, Wait};
 use crate::segments::Segments;
 use crate::{Error, FlushMode, Settings};
@@ -14,7 +15,7 @@ use parking_lot::Mutex;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// What was written last stays in memory, whatever else is read meanwhile; so many bytes of it.
 const RECENT_BYTES: i64 = 256 << 20;
@@ -31,6 +32,8 @@ pub(crate) struct CommitLog {
     opened_at: AtomicI64,
     /// The bytes before the log's end that the system has not dropped from memory yet.
     recent_bytes: i64,
+    /// Reads of records that failed.
+    unreadable: AtomicU64,
     /// Held while a sync runs, so that one sync answers all who came before it.
     syncing: Mutex<Syncing>,
 }
@@ -57,6 +60,7 @@ impl CommitLog {
             newest_time: AtomicI64::new(0),
             opened_at: AtomicI64::new(i64::MAX),
             recent_bytes: settings.hot_bytes().min(RECENT_BYTES),
+            unreadable: AtomicU64::new(0),
             syncing: Mutex::default(),
         }
     }
@@ -138,10 +142,12 @@ impl CommitLog {
             }
         };
         let lent = lent.inspect_err(|error| {
-            if error.kind() != io::ErrorKind::WouldBlock {
+            let is_failure = error.kind() != io::ErrorKind::WouldBlock;
+            if is_failure && is_told(self.unreadable.fetch_add(1, Ordering::Relaxed) + 1) {
                 let path = self.segments.path(segment.start);
                 let path = path.display();
-                let what = "a record cannot be read; check the disk";
+                let what = "a record cannot be read; check the disk. Of many such lines only a few \
+                            are written";
                 tracing::error!(%path, offset, len, %error, "{what}");
             }
         });
@@ -172,6 +178,24 @@ impl CommitLog {
     /// be good.
     pub(crate) fn leads_to(&self, unit: &Unit, queue: (&str, i32), place: Option<i64>) -> bool {
         self.leads_to_now(unit, queue, place).unwrap_or(false)
+    }
+
+    /// How far from `at` on, where a record should begin, there is nothing but zeros: no record
+    /// begins there. Looks no further than `end` and the file's end.
+    pub(crate) fn zeros_to(&self, mut at: i64, end: i64) -> i64 {
+        let Some(segment) = self.segments.find(at) else { return at };
+        let end = end.min(segment.end()).min(self.readable_to());
+        let mut step = PAGE;
+        while at < end {
+            let next = (at / PAGE * PAGE + step).min(end);
+            let range = (at - segment.start) as u64..(next - segment.start) as u64;
+            match segment.file.is_zero(range) {
+                Ok(true) => (at, step) = (next, step * 2),
+                _ if step > PAGE => step = PAGE,
+                _ => break,
+            }
+        }
+        at.min(end)
     }
 
     /// As [`Self::leads_to`]; a read that may succeed the next time is an error.
@@ -293,9 +317,11 @@ fn unless_lasting<T>(read: io::Result<T>, lost: T) -> io::Result<T> {
     read.or_else(|error| if is_lasting(&error) { Ok(lost) } else { Err(error) })
 }
 
-/// Whether a read fails because of the medium, and will again.
+/// Whether a read fails because of the medium, or because somebody made the file shorter, and will
+/// again.
 pub(crate) fn is_lasting(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+        || error.kind() == io::ErrorKind::UnexpectedEof
 }
 
 /// Whether `bytes` are the record that a unit of a queue leads to: none that no queue shows. Units

@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use open_files::reserved;
 pub use os::OsDisk;
 
 /// How a new file gets its space.

@@ -1,5 +1,6 @@
 //! What can go wrong in the store, for operators. What a client is answered is decided elsewhere.
 
+use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
@@ -15,10 +16,13 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
-    /// There is no room for a file that has to be made, or for what is written to a sparse one.
+    /// The system gives no more of what a file needs that has to be made, opened or written to
+    /// where it is sparse. Nothing was written, and it may succeed the next time.
     Full {
         /// The file.
         path: PathBuf,
+        /// What it gives no more of.
+        lack: Lack,
     },
     /// A file does not hold what it must; `why` says what to do.
     Corrupt {
@@ -48,6 +52,15 @@ pub enum Error {
     },
 }
 
+/// What the system gives no more of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Bytes on the disk.
+    Room,
+    /// Open files, or memory for them.
+    Files,
+}
+
 impl Error {
     /// Turns an I/O error of `op` on `path` into the store's. A sync that found no room is no
     /// [`Self::Full`]: what it left unwritten may be gone from the page cache.
@@ -59,10 +72,20 @@ impl Error {
             | io::ErrorKind::FileTooLarge
                 if op != "sync" =>
             {
-                Self::Full { path }
+                Self::Full { path, lack: Lack::Room }
             }
+            _ if op != "sync" && lacks_files(op, &source) => Self::Full { path, lack: Lack::Files },
             _ => Self::Io { op, path, source },
         }
+    }
+}
+
+/// Whether a file could not be opened because too many are; then nothing was written to it.
+fn lacks_files(op: &str, error: &io::Error) -> bool {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::MFILE | Errno::NFILE) => true,
+        Some(Errno::NOMEM) => matches!(op, "open" | "list"),
+        _ => false,
     }
 }
 
@@ -70,7 +93,15 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { op, path, source } => write!(f, "{op} {}: {source}", path.display()),
-            Self::Full { path } => {
+            Self::Full { path, lack: Lack::Files } => {
+                write!(
+                    f,
+                    "the system allows no more open files, or has no memory for them: {} cannot be \
+                     opened; raise the limit (ulimit -n, LimitNOFILE) or close connections",
+                    path.display()
+                )
+            }
+            Self::Full { path, lack: Lack::Room } => {
                 write!(
                     f,
                     "no space left on the disk, or a quota or file size limit reached, for {}: \
@@ -99,6 +130,27 @@ impl std::error::Error for Error {
         match self {
             Self::Io { source, .. } => Some(source),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_open_files_are_no_failure_of_the_disk() {
+        let of = |op, errno: Errno| Error::io(op, Path::new("f"))(errno.into());
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+            for op in ["open", "list"] {
+                assert!(matches!(of(op, errno), Error::Full { lack: Lack::Files, .. }), "{errno}");
+            }
+        }
+        // A file is opened again for a write.
+        assert!(matches!(of("write", Errno::MFILE), Error::Full { lack: Lack::Files, .. }));
+        assert!(matches!(of("write", Errno::NOSPC), Error::Full { lack: Lack::Room, .. }));
+        for (op, errno) in [("write", Errno::NOMEM), ("sync", Errno::MFILE), ("open", Errno::IO)] {
+            assert!(matches!(of(op, errno), Error::Io { .. }), "{op} {errno}");
         }
     }
 }

@@ -237,7 +237,7 @@ impl Store {
             return Ok(());
         }
         match self.make_durable() {
-            Err(Error::Full { path }) => {
+            Err(Error::Full { path, .. }) => {
                 // The log has its room already.
                 self.sync()?;
                 tracing::error!(

@@ -2,7 +2,7 @@
 //! that took no more. What is removed to make room stands in `retain`.
 
 use crate::disk::Space;
-use crate::{Error, Store};
+use crate::{Error, Lack, Store};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -47,6 +47,8 @@ pub enum Bound {
         /// All bytes of it that may be used.
         limit: u64,
     },
+    /// The system allows no more open files, or has no memory for them.
+    OpenFiles,
 }
 
 impl fmt::Display for Full {
@@ -73,6 +75,11 @@ impl fmt::Display for Full {
                 "the system has no room for {path}: {used} bytes used, limit {limit} of the file \
                  system, or a quota or file size limit before it (setting \
                  diskSpaceWarningLevelRatio would refuse earlier)"
+            ),
+            Bound::OpenFiles => write!(
+                f,
+                "the system lets {path} not be opened: too many open files, or no memory for them; \
+                 raise the limit (ulimit -n, LimitNOFILE) or close connections"
             ),
         }
     }
@@ -184,8 +191,12 @@ impl Store {
         log + queues + self.index.as_ref().map_or(0, crate::index::Index::disk_bytes)
     }
 
-    /// Notes that the system gave no room for `path`.
-    pub(crate) fn note_no_room(&self, path: &Path) {
+    /// Notes that the system gave no room for `path`, or let it not be opened.
+    pub(crate) fn note_no_room(&self, path: &Path, lack: Lack) {
+        if lack == Lack::Files {
+            *self.no_room.lock() = Some(Full { path: path.into(), bound: Bound::OpenFiles });
+            return;
+        }
         let space = self.disk.space(path).unwrap_or(Space { total: 0, free: 0, available: 0 });
         let used = space.total.saturating_sub(space.free);
         let bound = Bound::NoRoom { used, limit: used + space.available };

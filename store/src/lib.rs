@@ -51,7 +51,7 @@ pub use config_files::{ConfigFiles, ConfigOrigin};
 pub use config_journal::ConfigJournal;
 pub use consume_queue::{UNIT_LEN, Unit};
 pub use disk::{Disk, OsDisk};
-pub use error::Error;
+pub use error::{Error, Lack};
 pub use full::{Bound, Full};
 pub use progress::Progress;
 pub use reach::Wait;

@@ -195,7 +195,10 @@ impl Store {
     }
 
     fn set_record_aside(&self, (topic, queue_id): QueueName<'_>, place: i64, unit: &Unit) -> Led {
-        let (log_offset, number) = (unit.log_offset, self.stats.set_aside_ranges() + 1);
+        let (log_offset, number) = (unit.log_offset, self.stats.record_set_aside());
+        // Where a file lost its end this is one range and not one for each record.
+        let end = unit.log_end();
+        let to = self.log.zeros_to(end, end + LOOKED_THROUGH_MAX).max(end);
         if is_told(number) {
             tracing::error!(
                 number,
@@ -203,12 +206,13 @@ impl Store {
                 queue_id,
                 queue_offset = place,
                 log_offset,
-                "the record of this message is damaged in the commit log: it is set aside and \
-                 passed over; check the disk. Of many such lines only a few are written"
+                aside_to = to,
+                "the record of this message is damaged in the commit log: it is set aside, with \
+                 what is lost behind it, and passed over; check the disk. Of many such lines only a few are written"
             );
         }
         let why = format!("the record of {topic} queue {queue_id} offset {place}");
-        let aside = Aside { from: log_offset, to: unit.log_end(), found_ms: 0, why };
+        let aside = Aside { from: log_offset, to, found_ms: 0, why };
         if let Err(error) = self.aside.add(aside) {
             tracing::error!(%error, "what was set aside could not be noted");
         }

@@ -382,10 +382,10 @@ impl<'a> Parts<'a> {
         };
         let written = self.disk.replace(&self.abort, text, None);
         match written.map_err(Error::io("write", &self.abort)) {
-            Err(Error::Full { path }) => {
+            Err(Error::Full { path, lack }) => {
                 let there = self.disk.read(&self.abort).ok();
                 if text == MENDING && there.as_deref() != Some(text) {
-                    return Err(Error::Full { path });
+                    return Err(Error::Full { path, lack });
                 }
                 self.lacks_abort.set(self.clean && there.is_none());
                 Ok(())

@@ -456,8 +456,8 @@ impl Recovery<'_> {
         scanned.end = self.keep_durable(scanned.end)?;
         match self.index.map_or(Ok(()), |index| index.apply(self.checkpoint)) {
             // The keys wait for the first flush, which refuses messages until there is room.
-            Err(Error::Full { path }) => {
-                tracing::error!(path = %path.display(), "the disk is full, index keys wait");
+            Err(error @ Error::Full { .. }) => {
+                tracing::error!(%error, "index keys wait");
             }
             applied => applied?,
         }

@@ -18,6 +18,7 @@ pub struct Stats {
     slowest_ms: AtomicU64,
     set_aside_ranges: AtomicU64,
     set_aside_bytes: AtomicU64,
+    records_set_aside: AtomicU64,
     scrubbed_bytes: AtomicU64,
     scrubbed_records: AtomicU64,
     scrub_passes: AtomicU64,
@@ -122,6 +123,11 @@ impl Stats {
     pub(crate) fn set_aside(&self, aside: &SetAside) {
         self.set_aside_ranges.store(aside.ranges().len() as u64, Ordering::Relaxed);
         self.set_aside_bytes.store(aside.bytes(), Ordering::Relaxed);
+    }
+
+    /// Counts a record that a reader set aside, and says how many there were.
+    pub(crate) fn record_set_aside(&self) -> u64 {
+        self.records_set_aside.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn scrubbed(&self, bytes: u64, records: u64) {

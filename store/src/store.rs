@@ -14,7 +14,7 @@ use crate::parts::Parts;
 use crate::queues::Queues;
 use crate::removed_topics::RemovedTopics;
 use crate::scrub::Pass;
-use crate::{ConfigFiles, Error, Progress, SetAside, Settings, Stats};
+use crate::{ConfigFiles, Error, Lack, Progress, SetAside, Settings, Stats};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -137,7 +137,8 @@ impl Store {
             _lock: lock,
         };
         if lacks_abort {
-            store.wait_for_room(Err(Error::Full { path: store.abort_path() }))?;
+            let (path, lack) = (store.abort_path(), Lack::Room);
+            store.wait_for_room(Err(Error::Full { path, lack }))?;
         }
         Ok(store)
     }
@@ -262,10 +263,10 @@ impl Store {
     /// it.
     pub(crate) fn wait_for_room(&self, written: Result<(), Error>) -> Result<(), Error> {
         match written {
-            Err(Error::Full { path }) => {
-                self.note_no_room(&path);
+            Err(Error::Full { path, lack }) => {
+                self.note_no_room(&path, lack);
                 if !self.waits_for_room.swap(true, Ordering::AcqRel) {
-                    let error = Error::Full { path };
+                    let error = Error::Full { path, lack };
                     tracing::error!(%error, "no messages are taken until there is room again");
                 }
                 Ok(())

@@ -111,7 +111,7 @@ fn options(dir: &std::path::Path) -> Options {
         pid: std::process::id(),
         salt: 1,
     };
-    Options { settings, config_file: None, surroundings }
+    Options { settings, config_file: None, surroundings, descriptors: i32::MAX }
 }
 
 /// Keeps what the broker says by itself.

@@ -84,6 +84,6 @@ async fn a_damaged_file_refuses_the_start() {
     let settings = settings(&folder);
     std::fs::create_dir_all(folder.path("namesrv")).unwrap();
     std::fs::write(folder.path("namesrv/kvConfig.json"), "{\"configTable\":").unwrap();
-    let error = Server::bind(settings).await.unwrap_err().to_string();
+    let error = Server::bind(settings, i32::MAX).await.unwrap_err().to_string();
     assert!(error.contains("kvConfig.json"), "{error}");
 }

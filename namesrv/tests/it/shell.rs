@@ -68,7 +68,7 @@ pub(crate) fn settings(folder: &Folder) -> NamesrvSettings {
 
 impl Running {
     pub(crate) async fn start(settings: NamesrvSettings) -> Self {
-        let server = Server::bind(settings).await.unwrap();
+        let server = Server::bind(settings, i32::MAX).await.unwrap();
         let (address, stop) = (server.address().unwrap(), CancellationToken::new());
         let task = tokio::spawn(server.run(stop.clone()));
         Self { address, stop, task }

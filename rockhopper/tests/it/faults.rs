@@ -1,9 +1,17 @@
 //! What a person sees when the disk gives no more, and while a broker recovers.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::process::{Server, command, fresh_dir, run, text};
+use remoting::client::{Client, Deaf};
+use remoting::codes::{RequestCode, ResponseCode};
+use remoting::command::Command as Request;
+use remoting::headers::send::SendMessageRequestHeaderV2;
+
+use crate::process::{Server, fresh_dir, run, text};
 use crate::serve::{Ports, READY, dev};
 
 /// So many questions.
@@ -51,13 +59,7 @@ fn while_it_is_opened_every_request_is_told_so() {
 #[test]
 fn a_limit_of_file_sizes_refuses_sends_and_kills_nobody() {
     let (data, ports) = (fresh_dir("file-size"), Ports::free());
-    let broker = dev(&data, &ports);
-    let mut limited = command("sh");
-    limited.arg("-c").arg("ulimit -f 4096 && exec \"$0\" \"$@\"").arg(broker.get_program());
-    limited.args(broker.get_args());
-    let mut shell = Command::new("sh");
-    shell.args(limited.get_args());
-    let running = Server::start(&mut shell, READY);
+    let running = Server::start(&mut limited("-f 4096", &dev(&data, &ports)), READY);
     let send = ["send", "T", "x", "--namesrv", &ports.servers()];
     let sent = run(&send);
     let told = text(&sent.stderr);
@@ -66,5 +68,47 @@ fn a_limit_of_file_sizes_refuses_sends_and_kills_nobody() {
         assert!(told.contains(part), "{part} in {told}");
     }
     assert!(wait_ready(&ports, "full, ").contains("commitlog"));
+    assert_eq!(running.signal("-TERM"), Some(0));
+}
+
+/// A command under a limit of `ulimit`.
+fn limited(limit: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("ulimit {limit} && exec \"$0\" \"$@\""));
+    shell.arg(command.get_program()).args(command.get_args());
+    shell
+}
+
+/// Connections that nobody closes are turned away before the store lacks files of its own.
+#[tokio::test(flavor = "current_thread")]
+async fn idle_connections_take_no_file_from_the_store() {
+    let (data, ports) = (fresh_dir("open-files"), Ports::free());
+    let running = Server::start(&mut limited("-n 300", &dev(&data, &ports)), READY);
+    let (address, client) = (format!("127.0.0.1:{}", ports.broker), Client::new(Arc::new(Deaf)));
+    let send = async |topic: String| {
+        let header = SendMessageRequestHeaderV2 {
+            producer_group: "g".into(),
+            topic: topic.into(),
+            default_topic: "TBW102".into(),
+            default_topic_queue_nums: 4,
+            ..SendMessageRequestHeaderV2::default()
+        };
+        let request = Request::request(RequestCode::SEND_MESSAGE_V2).with_header(&header);
+        let sent = client.call(&address, request.with_body("x"), Duration::from_secs(10)).await;
+        sent.expect("an answer").response_code()
+    };
+    assert_eq!(send("First".into()).await, ResponseCode::SUCCESS);
+    let connect = |_| TcpStream::connect(&address).expect("the system accepts it");
+    let idle: Vec<_> = (0..300).map(connect).collect();
+    let mut last = idle.last().expect("there are some");
+    last.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
+    assert_eq!(last.read(&mut [0]).expect("turned away, not left to wait"), 0);
+    for number in 0..150 {
+        assert_eq!(send(format!("Topic{number}")).await, ResponseCode::SUCCESS, "{number}");
+    }
+    // Long enough for the queues to be written to their files.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(send("Last".into()).await, ResponseCode::SUCCESS);
+    drop(idle);
     assert_eq!(running.signal("-TERM"), Some(0));
 }

@@ -18,9 +18,8 @@ unread! {
             int: serverOnewaySemaphoreValue = 256, serverAsyncSemaphoreValue = 64,
                 writeBufferHighWaterMark = 0, writeBufferLowWaterMark = 0;
         }
-        accepted "buffers and backlog of sockets are left to the system" {
-            int: serverSocketSndBufSize = 0, serverSocketRcvBufSize = 0,
-                serverSocketBacklog = 1024;
+        accepted "buffers of sockets are left to the system" {
+            int: serverSocketSndBufSize = 0, serverSocketRcvBufSize = 0;
         }
         accepted "a stop always answers what was begun, for a few seconds at most" {
             boolean: enableShutdownGracefully = false;

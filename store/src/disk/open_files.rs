@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "the door to the disk is made of this")]
 
 use parking_lot::{Mutex, RwLock};
+use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use std::collections::VecDeque;
 use std::fs;
@@ -16,6 +17,10 @@ use std::sync::{Arc, LazyLock, Weak};
 /// The part of the allowed file descriptors that the store may keep open; the others are for
 /// sockets.
 const PART: u64 = 4;
+/// Files that are open for a moment, besides those of the list: settings, directories, locks.
+const FEW: usize = 32;
+/// So often room is made for one file: others may take it first.
+const TRIES: usize = 16;
 
 /// A file that is open while it is used often enough.
 pub(super) struct OpenFile {
@@ -33,6 +38,52 @@ static LIMIT: LazyLock<usize> = LazyLock::new(|| {
     usize::try_from(allowed / PART).unwrap_or(usize::MAX).clamp(64, 1 << 16)
 });
 
+/// The file descriptors that the store needs for itself of those that the process is allowed; asked
+/// before that limit is raised, this is too few for ever.
+pub fn reserved() -> usize {
+    *LIMIT + FEW
+}
+
+/// Opens a file; where the process may open no more, instead of one that the store does not use.
+pub(super) fn instead<T>(open: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..TRIES {
+        match open() {
+            Err(error) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {
+                let mut files = OPEN.lock();
+                files.retain(|file| file.strong_count() > 0);
+                let wanted = files.len().saturating_sub(1);
+                if !close_down_to(&mut files, wanted) {
+                    return Err(error);
+                }
+            }
+            opened => return opened,
+        }
+    }
+    open()
+}
+
+/// Closes files until no more than `wanted` are open: the oldest that were not used since they were
+/// last looked at. Says whether one was closed.
+fn close_down_to(open: &mut VecDeque<Weak<OpenFile>>, wanted: usize) -> bool {
+    let mut closed = false;
+    // Twice: all of them may have been used.
+    for _ in 0..2 * open.len() {
+        if open.len() <= wanted {
+            break;
+        }
+        let Some(oldest) = open.pop_front().and_then(|oldest| oldest.upgrade()) else {
+            continue;
+        };
+        if oldest.used.swap(false, Ordering::Relaxed) {
+            open.push_back(Arc::downgrade(&oldest));
+        } else {
+            *oldest.file.write() = None;
+            closed = true;
+        }
+    }
+    closed
+}
+
 impl OpenFile {
     /// A file that was just opened.
     pub(super) fn new(path: PathBuf, file: fs::File) -> Arc<Self> {
@@ -48,34 +99,25 @@ impl OpenFile {
         if let Some(file) = &*self.file.read() {
             return Ok(file.clone());
         }
+        // Without the lock, which whoever closes files takes.
+        let open = || fs::OpenOptions::new().read(true).write(true).open(&self.path);
+        let file = Arc::new(instead(open)?);
         let mut slot = self.file.write();
         if let Some(file) = &*slot {
             return Ok(file.clone());
         }
-        let file = Arc::new(fs::OpenOptions::new().read(true).write(true).open(&self.path)?);
         *slot = Some(file.clone());
         drop(slot);
         self.list();
         Ok(file)
     }
 
-    /// Takes the file into the list and closes those that are too many: the oldest that were not
-    /// used since they were last looked at.
+    /// Takes the file into the list and closes those that are too many.
     fn list(self: &Arc<Self>) {
         let mut open = OPEN.lock();
         open.push_back(Arc::downgrade(self));
-        for _ in 0..open.len() {
-            if open.len() <= *LIMIT {
-                break;
-            }
-            let Some(oldest) = open.pop_front().and_then(|oldest| oldest.upgrade()) else {
-                continue;
-            };
-            if oldest.used.swap(false, Ordering::Relaxed) {
-                open.push_back(Arc::downgrade(&oldest));
-            } else {
-                *oldest.file.write() = None;
-            }
+        if open.len() > *LIMIT {
+            close_down_to(&mut open, *LIMIT);
         }
     }
 }
@@ -109,6 +151,13 @@ mod tests {
             file.get().unwrap().read_exact_at(&mut bytes, 0).unwrap();
             assert_eq!(usize::from_be_bytes(bytes), number);
         }
+        // The system allows one more when one of these is closed.
+        let refused = std::cell::Cell::new(true);
+        let opened = instead(|| match refused.replace(false) {
+            true => Err(io::Error::from(Errno::MFILE)),
+            false => Ok(files.iter().filter(|file| file.file.read().is_some()).count()),
+        });
+        assert!(opened.unwrap() < open, "{open} were open");
         fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -6,7 +6,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the one place that reaches files")]
 
-use super::open_files::OpenFile;
+use super::open_files::{OpenFile, instead};
 use super::{Allocation, Disk, File, Listed, Lock, Space};
 use bytes::Bytes;
 use memmap2::{MmapOptions, MmapRaw};
@@ -34,9 +34,11 @@ impl Disk for OsDisk {
     fn open(&self, path: &Path, size: u64, space: Allocation) -> io::Result<Arc<dyn File>> {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true);
-        let file = match options.open(path) {
+        let file = match instead(|| options.open(path)) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => create(path, size, space)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                instead(|| create(path, size, space))?
+            }
             Err(error) => return Err(error),
         };
         let len = file.metadata()?.len();
@@ -54,7 +56,8 @@ impl Disk for OsDisk {
         size: u64,
         space: Allocation,
     ) -> io::Result<Option<Arc<dyn File>>> {
-        let file = match fs::OpenOptions::new().read(true).write(true).open(path) {
+        let open = || fs::OpenOptions::new().read(true).write(true).open(path);
+        let file = match instead(open) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
@@ -351,7 +354,14 @@ impl File for OsFile {
 
     fn slice(&self, range: Range<u64>) -> io::Result<Bytes> {
         self.check(&range)?;
-        Ok(self.view()?.slice(range.start as usize..range.end as usize))
+        let (view, from, to) = (self.view()?, range.start as usize, range.end as usize);
+        if to <= view.len() {
+            return Ok(view.slice(from..to));
+        }
+        // Somebody made the file shorter before it was mapped; what was written since is there.
+        let mut bytes = vec![0; to - from];
+        self.read_at(range.start, &mut bytes)?;
+        Ok(bytes.into())
     }
 
     fn is_zero(&self, range: Range<u64>) -> io::Result<bool> {

@@ -5,13 +5,15 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use store::Disk;
 use store::disk::{Allocation, File, Listed, Lock, Space};
 
 /// What a system says of a sector that cannot be read.
 const EIO: i32 = 5;
+/// What it says when the process has too many files open.
+const EMFILE: i32 = 24;
 
 /// The disk; clones are the same one.
 #[derive(Clone)]
@@ -23,6 +25,8 @@ pub(crate) struct BadDisk {
 struct State {
     /// Changes that still happen.
     changes_left: AtomicU64,
+    /// No file can be opened.
+    no_files: AtomicBool,
     /// Places that cannot be read.
     unreadable: Mutex<Vec<(PathBuf, Range<u64>)>>,
     /// Places that are not in memory.
@@ -56,8 +60,8 @@ fn touches(places: &Mutex<Vec<(PathBuf, Range<u64>)>>, path: &Path, range: &Rang
 impl BadDisk {
     pub(crate) fn new(inner: Arc<dyn Disk>) -> Self {
         let changes_left = AtomicU64::new(u64::MAX);
-        let (unreadable, cold, reads) = Default::default();
-        Self { inner, state: Arc::new(State { changes_left, unreadable, cold, reads }) }
+        let (no_files, unreadable, cold, reads) = Default::default();
+        Self { inner, state: Arc::new(State { changes_left, no_files, unreadable, cold, reads }) }
     }
 
     /// Lets `count` more changes of any kind happen.
@@ -68,6 +72,11 @@ impl BadDisk {
     /// Whether it has refused a change, or would refuse the next one.
     pub(crate) fn is_dead(&self) -> bool {
         self.state.changes_left.load(Ordering::SeqCst) == 0
+    }
+
+    /// Lets no file be opened, or all again.
+    pub(crate) fn refuse_files(&self, refuse: bool) {
+        self.state.no_files.store(refuse, Ordering::SeqCst);
     }
 
     pub(crate) fn make_cold(&self, path: &Path, range: Range<u64>) {
@@ -86,6 +95,9 @@ impl BadDisk {
 
 impl Disk for BadDisk {
     fn open(&self, path: &Path, size: u64, space: Allocation) -> io::Result<Arc<dyn File>> {
+        if self.state.no_files.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(EMFILE));
+        }
         let dir = path.parent().unwrap();
         let is_there = |listed: &Listed| path.ends_with(&listed.name);
         if !self.inner.list(dir)?.iter().any(is_there) {
