@@ -45,7 +45,7 @@ fn while_it_is_opened_every_request_is_told_so() {
     wait_ready(&ports, "recovering, ");
     let send = ["send", "T", "x", "--namesrv", &ports.servers()];
     let sent = run(&send);
-    assert!(text(&sent.stderr).contains("no broker creates it"), "not in the routes yet");
+    assert!(text(&sent.stderr).contains("creates it by itself"), "not in the routes yet");
     std::fs::File::create(&pipe).expect("opened").write_all(b"{}").expect("written");
     let running = starting.join().expect("it starts");
     assert_eq!(wait_ready(&ports, "ready"), "ready\n");

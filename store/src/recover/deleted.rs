@@ -50,16 +50,15 @@ impl Deleted {
         queues: &Queues,
         log: &CommitLog,
     ) -> Option<Self> {
+        if queues.all().iter().all(|queue| queue.log_end() <= log.min()) {
+            return None;
+        }
         let table = config.text("topics.json")?;
         let table: Table = serde_json::from_str(&table).ok()?;
         let topics = queues.topics();
         let there = topics.iter().map(|topic| (topic.to_string(), queues.ids(topic))).collect();
-        let leads_there = queues.all().iter().any(|queue| queue.log_end() > log.min());
-        leads_there.then(|| Self {
-            known: table.topics.into_keys().collect(),
-            there,
-            firsts: Mutex::default(),
-        })
+        let known = table.topics.into_keys().collect();
+        Some(Self { known, there, firsts: Mutex::default() })
     }
 
     /// Whether a record is one of a deleted topic; notes that, and removes the queues that older
