@@ -129,8 +129,8 @@ pub(crate) fn of_broker() -> broker::server::Surroundings {
     }
 }
 
-/// Raises the limit of open files as far as the system allows, and says which file descriptor is the
-/// highest that a connection may have: those above are the store's.
+/// Raises the limit of open files as far as the system allows, and says which file descriptor is
+/// the highest that a connection may have: those above are the store's.
 pub(crate) fn descriptors() -> RawFd {
     let limit = getrlimit(Resource::Nofile);
     // Where that is not allowed the lower limit holds.

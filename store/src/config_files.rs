@@ -58,13 +58,18 @@ impl ConfigFiles {
             };
             let parsed = std::str::from_utf8(&bytes).ok().and_then(&parse);
             if parsed.is_none() {
-                tracing::error!(path = %path.display(), "not understood, passed over");
+                tracing::error!("{} cannot be understood and is passed over", path.display());
                 failed = ConfigOrigin::Damaged;
                 continue;
             }
             if origin == ConfigOrigin::Backup {
-                let text = "the backup is used: the last change before the crash may be missing";
-                tracing::error!(path = %path.display(), text);
+                let name = self.dir.join(name);
+                tracing::error!(
+                    "{} is used, as {} is missing or cannot be understood: the last change of it \
+                     may be missing",
+                    path.display(),
+                    name.display()
+                );
             }
             return (parsed, origin);
         }
