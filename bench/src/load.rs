@@ -4,6 +4,7 @@
 pub(crate) mod arrive;
 pub(crate) mod pace;
 pub(crate) mod pull;
+mod rate;
 pub(crate) mod send;
 
 use std::net::SocketAddr;

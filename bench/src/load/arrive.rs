@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::control::Control;
-use crate::frame::{self, Answer, Form, OPAQUE_BASE, OPAQUE_COUNT, Template};
+use crate::frame::{self, Answer, Form, OPAQUE_BASE, Template};
 use crate::load::pull::Pull;
-use crate::load::{GRACE, Target, precise_timers, since, unix_ms};
+use crate::load::rate::{HOLD, Paced, WARM_UP};
+use crate::load::{GRACE, Target, precise_timers, since};
 use crate::outcome::{Outcome, Tally};
 use crate::socket::Connections;
 
@@ -19,19 +20,14 @@ const IDLE_QUEUES: u32 = 8;
 
 /// Idle polls that share a connection.
 const IDLE_SHARE: usize = 50;
-/// Sends without answer after which the broker has lost the race.
-const BACKLOG: u64 = 200_000;
-/// How long the broker may hold a poll.
-const HOLD: Duration = Duration::from_secs(15);
-/// Time for the polls to be held before the first send, and sends that are not counted.
+/// Time for the polls to be held before the first send.
 const CALM: Duration = Duration::from_millis(500);
-const WARM_UP: Duration = Duration::from_secs(1);
 
 /// What to send and who waits.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct ArriveLoad {
-    /// Messages a second.
-    #[arg(long, default_value_t = 1000)]
+    /// Messages a second, 1 to 1000000.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000), default_value_t = 1000)]
     pub(crate) rate: u64,
     /// Bytes of each body, at least 8.
     #[arg(long, default_value_t = 128)]
@@ -53,16 +49,15 @@ pub(crate) struct ArriveLoad {
 /// Sends, receives, and tells how long messages took.
 pub(crate) fn run(target: &Target, load: &ArriveLoad) -> Result<Outcome> {
     ensure!(load.body >= 8, "a body needs 8 bytes for its time");
-    ensure!((1..=1_000_000).contains(&load.rate), "the rate is 1 to 1000000 a second");
     precise_timers()?;
     let mut run = Run::new(target, load)?;
     run.listen(CALM)?;
     let before = target.usage()?;
-    run.start = Instant::now();
+    run.paced.start = Instant::now();
     let total = load.rate * load.seconds;
     let end = Duration::from_secs(load.seconds) + GRACE;
-    while run.open(total) && run.start.elapsed() < end {
-        let patience = run.send_due(total)?;
+    while run.open(total) && run.paced.start.elapsed() < end {
+        let patience = run.paced.send_due(&mut run.connections, total)?;
         run.turn(patience)?;
     }
     let usage = before.zip(target.usage()?);
@@ -82,12 +77,8 @@ struct Poll {
 struct Run<'a> {
     load: &'a ArriveLoad,
     connections: Connections,
-    templates: Vec<Template>,
+    paced: Paced,
     polls: Vec<Poll>,
-    start: Instant,
-    born_ms: u64,
-    sent: u64,
-    answered: u64,
     arrived: u64,
     last: u64,
     tally: Tally,
@@ -110,17 +101,13 @@ impl<'a> Run<'a> {
             polls.push(Poll { token, idle: true, queue, next: 0 });
         }
         let connections = first_idle + load.held.div_ceil(IDLE_SHARE);
+        let templates =
+            (0..load.queues).map(|queue| Template::send(load.form, TOPIC, queue, load.body));
         let mut run = Self {
             load,
             connections: Connections::open(target.broker, connections)?,
-            templates: (0..load.queues)
-                .map(|queue| Template::send(load.form, TOPIC, queue, load.body))
-                .collect(),
+            paced: Paced::new(load.rate, templates.collect(), Template::stamp_marked),
             polls,
-            start: Instant::now(),
-            born_ms: unix_ms(),
-            sent: 0,
-            answered: 0,
             arrived: 0,
             last: 0,
             tally: Tally::new()?,
@@ -147,7 +134,7 @@ impl<'a> Run<'a> {
 
     /// Whether answers or accepted messages are still to come.
     fn open(&self, total: u64) -> bool {
-        self.answered < total || self.arrived + self.tally.refusals() < total
+        self.paced.answered < total || self.arrived + self.tally.refusals() < total
     }
 
     /// Takes what comes for so long, and sends nothing new.
@@ -157,26 +144,6 @@ impl<'a> Run<'a> {
             self.turn(rest)?;
         }
         Ok(())
-    }
-
-    /// Sends what is due and says how long there is nothing to send.
-    fn send_due(&mut self, total: u64) -> Result<Duration> {
-        let now = since(self.start);
-        let due_at = |number: u64| number * 1_000_000_000 / self.load.rate;
-        while self.sent < total && due_at(self.sent) <= now {
-            let template = &self.templates[(self.sent % self.templates.len() as u64) as usize];
-            let opaque = OPAQUE_BASE + (self.sent % u64::from(OPAQUE_COUNT)) as u32;
-            let out = &mut self.connections.at(0).output.bytes;
-            template.stamp_marked(out, opaque, self.born_ms + now / 1_000_000, due_at(self.sent));
-            self.sent += 1;
-        }
-        self.connections.send(0)?;
-        ensure!(self.sent - self.answered < BACKLOG, "the broker cannot keep up with this rate");
-        let idle = Duration::from_millis(50);
-        if self.sent == total {
-            return Ok(idle);
-        }
-        Ok(Duration::from_nanos(due_at(self.sent).saturating_sub(since(self.start))).min(idle))
     }
 
     /// Waits for whatever comes first and takes it.
@@ -194,9 +161,9 @@ impl<'a> Run<'a> {
     }
 
     fn take_answers(&mut self) -> Result<()> {
-        let Self { connections, tally, answered, .. } = self;
+        let Self { connections, tally, paced, .. } = self;
         connections.at(0).answers(|answer| {
-            *answered += 1;
+            paced.answered += 1;
             if answer.code != 0 {
                 tally.refuse(answer.code);
             }
@@ -205,7 +172,7 @@ impl<'a> Run<'a> {
     }
 
     fn take_messages(&mut self, token: usize) -> Result<()> {
-        let now = since(self.start);
+        let now = since(self.paced.start);
         let mut again = Vec::new();
         let Self { connections, polls, tally, arrived, last, .. } = self;
         connections.at(token).answers(|answer| {

@@ -12,22 +12,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::control::Control;
-use crate::frame::{Answer, Form, OPAQUE_BASE, OPAQUE_COUNT, Template};
+use crate::frame::{Answer, Form, OPAQUE_BASE, Template};
 use crate::load::pull::Pull;
+use crate::load::rate::{HOLD, Paced, WARM_UP};
 use crate::load::send::{self, SendLoad};
-use crate::load::{GRACE, Target, precise_timers, since, unix_ms};
+use crate::load::{GRACE, Target, precise_timers, since};
 use crate::outcome::{Outcome, Tally};
 use crate::socket::Connections;
 
 const TOPIC: &str = "bench-pace";
 const OLD_TOPIC: &str = "bench-old";
 const OLD_QUEUES: u32 = 4;
-/// How long the broker may hold a poll.
-const HOLD: Duration = Duration::from_secs(15);
-/// Sends that are not counted.
-const WARM_UP: Duration = Duration::from_secs(1);
-/// Sends without answer after which the broker has lost the race.
-const BACKLOG: u64 = 200_000;
 /// How often old files are dropped from memory, and how often the broker is told to expire files.
 const DROP: Duration = Duration::from_millis(100);
 const EXPIRE: Duration = Duration::from_secs(1);
@@ -35,8 +30,8 @@ const EXPIRE: Duration = Duration::from_secs(1);
 /// What to send, and what happens meanwhile.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct PaceLoad {
-    /// Messages a second.
-    #[arg(long, default_value_t = 20_000)]
+    /// Messages a second, 1 to 1000000.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000), default_value_t = 20_000)]
     pub(crate) rate: u64,
     /// Bytes of each body.
     #[arg(long, default_value_t = 1024)]
@@ -64,7 +59,6 @@ pub(crate) struct PaceLoad {
 
 /// Sends, and tells how long answers took.
 pub(crate) fn run(target: &Target, load: &PaceLoad) -> Result<Outcome> {
-    ensure!((1..=1_000_000).contains(&load.rate), "the rate is 1 to 1000000 a second");
     ensure!(load.old_mib == 0 || target.store.is_some(), "old messages need --store");
     precise_timers()?;
     let mut control = Control::open(target.broker)?;
@@ -138,16 +132,16 @@ fn drop_from_memory(dir: &Path) -> Result<()> {
 fn paced(target: &Target, load: &PaceLoad) -> Result<Outcome> {
     let mut run = Run::new(target, load)?;
     let before = target.usage()?;
-    run.start = Instant::now();
+    run.paced.start = Instant::now();
     let total = load.rate * load.seconds;
     let end = Duration::from_secs(load.seconds) + GRACE;
-    while run.answered < total && run.start.elapsed() < end {
-        let patience = run.send_due(total)?;
+    while run.paced.answered < total && run.paced.start.elapsed() < end {
+        let patience = run.paced.send_due(&mut run.connections, total)?;
         run.turn(patience)?;
     }
     let usage = before.zip(target.usage()?);
-    let unanswered = total - run.answered;
-    run.tally.messages = run.answered - run.tally.refusals();
+    let unanswered = total - run.paced.answered;
+    run.tally.messages = run.paced.answered - run.tally.refusals();
     if load.old_mib > 0 {
         eprintln!("  old messages read back: {} MiB", run.old_bytes >> 20);
     }
@@ -167,12 +161,8 @@ struct Poll {
 struct Run<'a> {
     load: &'a PaceLoad,
     connections: Connections,
-    templates: Vec<Template>,
+    paced: Paced,
     polls: Vec<Poll>,
-    start: Instant,
-    born_ms: u64,
-    sent: u64,
-    answered: u64,
     old_bytes: usize,
     last: u64,
     tally: Tally,
@@ -193,16 +183,13 @@ impl<'a> Run<'a> {
             let first = control.offsets(OLD_TOPIC, queue)?.start;
             polls.push(Poll { token: old, topic: OLD_TOPIC, queue, first, next: first });
         }
-        let template = |queue| Template::send(load.form, TOPIC, queue, load.body);
+        let templates =
+            (0..load.queues).map(|queue| Template::send(load.form, TOPIC, queue, load.body));
         let mut run = Self {
             load,
             connections: Connections::open(target.broker, old + 1)?,
-            templates: (0..load.queues).map(template).collect(),
+            paced: Paced::new(load.rate, templates.collect(), Template::stamp),
             polls,
-            start: Instant::now(),
-            born_ms: unix_ms(),
-            sent: 0,
-            answered: 0,
             old_bytes: 0,
             last: 0,
             tally: Tally::new()?,
@@ -226,30 +213,6 @@ impl<'a> Run<'a> {
         self.connections.send(token)
     }
 
-    fn due_at(&self, number: u64) -> u64 {
-        number * 1_000_000_000 / self.load.rate
-    }
-
-    /// Sends what is due and says how long there is nothing to send.
-    fn send_due(&mut self, total: u64) -> Result<Duration> {
-        let now = since(self.start);
-        while self.sent < total && self.due_at(self.sent) <= now {
-            let template = &self.templates[(self.sent % self.templates.len() as u64) as usize];
-            let opaque = OPAQUE_BASE + (self.sent % u64::from(OPAQUE_COUNT)) as u32;
-            let out = &mut self.connections.at(0).output.bytes;
-            template.stamp(out, opaque, self.born_ms + now / 1_000_000, self.sent);
-            self.sent += 1;
-        }
-        self.connections.send(0)?;
-        ensure!(self.sent - self.answered < BACKLOG, "the broker cannot keep up with this rate");
-        let idle = Duration::from_millis(50);
-        if self.sent == total {
-            return Ok(idle);
-        }
-        let wait = self.due_at(self.sent).saturating_sub(since(self.start));
-        Ok(Duration::from_nanos(wait).min(idle))
-    }
-
     fn turn(&mut self, patience: Duration) -> Result<()> {
         let ready = self.connections.wait(patience)?;
         for &token in &ready {
@@ -264,12 +227,12 @@ impl<'a> Run<'a> {
     }
 
     fn take_answers(&mut self) -> Result<()> {
-        let now = since(self.start);
-        let Self { connections, tally, answered, last, load, .. } = self;
+        let now = since(self.paced.start);
+        let Self { connections, tally, paced, last, .. } = self;
         connections.at(0).answers(|answer| {
-            let number = u64::from(answer.opaque - OPAQUE_BASE);
-            let due = number * 1_000_000_000 / load.rate;
-            (*answered, *last) = (*answered + 1, now);
+            let due = paced.due_at(u64::from(answer.opaque - OPAQUE_BASE));
+            paced.answered += 1;
+            *last = now;
             if answer.code != 0 {
                 tally.refuse(answer.code);
             }
