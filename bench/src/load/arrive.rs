@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use crate::control::Control;
 use crate::frame::{self, Answer, Form, OPAQUE_BASE, Template};
 use crate::load::pull::Pull;
-use crate::load::rate::{HOLD, Paced, WARM_UP};
+use crate::load::rate::{self, HOLD, Paced, WARM_UP};
 use crate::load::{GRACE, Target, precise_timers, since};
 use crate::outcome::{Outcome, Tally};
 use crate::socket::Connections;
@@ -27,7 +27,7 @@ const CALM: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct ArriveLoad {
     /// Messages a second, 1 to 1000000.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000), default_value_t = 1000)]
+    #[arg(long, value_parser = rate::parser(), default_value_t = 1000)]
     pub(crate) rate: u64,
     /// Bytes of each body, at least 8.
     #[arg(long, default_value_t = 128)]

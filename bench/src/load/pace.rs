@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use crate::control::Control;
 use crate::frame::{Answer, Form, OPAQUE_BASE, Template};
 use crate::load::pull::Pull;
-use crate::load::rate::{HOLD, Paced, WARM_UP};
+use crate::load::rate::{self, HOLD, Paced, WARM_UP};
 use crate::load::send::{self, SendLoad};
 use crate::load::{GRACE, Target, precise_timers, since};
 use crate::outcome::{Outcome, Tally};
@@ -31,7 +31,7 @@ const EXPIRE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct PaceLoad {
     /// Messages a second, 1 to 1000000.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000), default_value_t = 20_000)]
+    #[arg(long, value_parser = rate::parser(), default_value_t = 20_000)]
     pub(crate) rate: u64,
     /// Bytes of each body.
     #[arg(long, default_value_t = 1024)]

@@ -1,5 +1,5 @@
-//! Sending at a fixed rate, whatever becomes of it: each message has a time at which it is *meant* to
-//! leave, and a late generator or a broker that makes it wait counts as latency.
+//! Sending at a fixed rate, whatever becomes of it: each message has a time at which it is *meant*
+//! to leave, and a late generator or a broker that makes it wait counts as latency.
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,13 @@ const BACKLOG: u64 = 200_000;
 /// The longest that nothing is looked after, even if nothing is due.
 const IDLE: Duration = Duration::from_millis(50);
 
-/// How a message is written: [`Template::stamp`] or [`Template::stamp_marked`], with the time at which
-/// it is due as the number.
+/// Reads a rate from the command line: 1 to 1,000,000 messages a second.
+pub(super) fn parser() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(1..=1_000_000)
+}
+
+/// How a message is written: [`Template::stamp`] or [`Template::stamp_marked`], with the time at
+/// which it is due as the number.
 type Stamp = fn(&Template, &mut Vec<u8>, u32, u64, u64);
 
 /// Messages that leave over the connection of token 0, over the queues in turn.
