@@ -87,7 +87,12 @@ impl ConfigJournal {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
             Err(error) => {
-                tracing::error!(path = %self.path.display(), %error, "cannot be read");
+                tracing::error!(
+                    path = %self.path.display(),
+                    %error,
+                    "a journal of changes cannot be read: changes made after the file beside it \
+                     was last written are lost. Look whether the newest topics and groups are there"
+                );
                 return Vec::new();
             }
         };

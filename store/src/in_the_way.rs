@@ -88,8 +88,17 @@ fn is_config(name: &str) -> bool {
 fn remove_half(disk: &dyn Disk, path: &Path) {
     let path_text = path.display();
     match disk.remove(path) {
-        Ok(()) => tracing::warn!(path = %path_text, "was left half written, removed"),
-        Err(error) => tracing::warn!(path = %path_text, %error, "cannot be removed"),
+        Ok(()) => tracing::warn!(
+            path = %path_text,
+            "a file that a crash left half written, under a name for the time until it is whole, \
+             was removed; the file that it was to replace is untouched"
+        ),
+        Err(error) => tracing::warn!(
+            path = %path_text,
+            %error,
+            "a file that a crash left half written cannot be removed: remove it by hand before a \
+             Java broker has the store"
+        ),
     }
 }
 
@@ -143,6 +152,6 @@ fn keep_garbage(disk: &dyn Disk, path: &Path) {
         copy = %copy.display(),
         kept = kept.is_ok(),
         lines = junk,
-        "has lines that are damaged, which are left out"
+        "a list of the store has lines that are damaged: they are left out, and the copy has them"
     );
 }

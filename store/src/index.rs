@@ -91,7 +91,11 @@ impl Index {
                 let later: Vec<_> = later.collect();
                 later.iter().rev().try_for_each(|listed| self.remove_file(listed))?;
             } else if !listed.name.contains(SUFFIX) {
-                tracing::warn!(path = %path.display(), "not an index file, passed over");
+                tracing::warn!(
+                    path = %path.display(),
+                    "what lies here is no index file and is passed over; remove it when nobody \
+                     misses it"
+                );
             }
         }
         for (at, listed) in all.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! What a start found lost or left over, told in one line each however many queues are concerned.
 
+use crate::recover::Recovered;
 use parking_lot::Mutex;
 use std::fmt::Write;
 
@@ -36,6 +37,11 @@ impl Tally {
             let named = &mut state.named;
             write!(named, "{comma}{which} of topic {topic} queue {id}").expect("to a text");
         }
+    }
+
+    /// How many messages were noted.
+    fn messages(&self) -> i64 {
+        self.0.lock().messages
     }
 
     /// What was noted, in words: how many of how many queues, and which. `None` when nothing was.
@@ -81,8 +87,13 @@ impl Losses {
         self.fresh.lock().iter().map(|range| range.0).min()
     }
 
-    /// Says in one line each what is lost, what was mended, and what to do.
-    pub(crate) fn tell(&self, log_end: i64) {
+    /// Says in one line each what is lost, what was mended, and what to do; after an unclean stop
+    /// also what was looked at, so that a start that found nothing missing says so.
+    pub(crate) fn tell(&self, recovered: &Recovered, was_clean: bool) {
+        let log_end = recovered.to;
+        if !was_clean {
+            self.sum_up(recovered);
+        }
         if let Some(lost) = self.aside.words() {
             tracing::error!(
                 "lost in ranges of the commit log that hold no records any more (file setaside): \
@@ -127,6 +138,27 @@ impl Losses {
                  of {mended}. If consumequeue was not restored from a copy, check the disk"
             );
         }
+    }
+
+    fn sum_up(&self, recovered: &Recovered) {
+        let Recovered { from, to, records, .. } = *recovered;
+        let lost = [&self.aside, &self.before, &self.kept, &self.behind];
+        let missing: i64 = lost.iter().map(|tally| tally.messages()).sum();
+        let verdict = match missing {
+            0 => "Everything that queues and checkpoint know of is there".to_owned(),
+            1 => "1 message that they know of is missing, see the error".to_owned(),
+            _ => format!("{missing} messages that they know of are missing, see the errors"),
+        };
+        tracing::warn!(
+            from,
+            to,
+            records,
+            missing,
+            "the broker before did not stop cleanly (it was killed, it crashed, or power failed): \
+             the commit log was read again from its last checkpoint, and queues and index were \
+             brought to its end. {verdict}. Under ASYNC_FLUSH a power failure can also take the \
+             newest messages without a trace"
+        );
     }
 
     /// Says that queues end before they are known to.

@@ -111,7 +111,7 @@ impl<'a> Parts<'a> {
             loaded?;
         }
         let mending = was_mending.then_some(0);
-        let durable_to = Recovery {
+        let recovered = Recovery {
             settings: self.settings,
             log: &self.log,
             queues: &self.queues,
@@ -135,12 +135,12 @@ impl<'a> Parts<'a> {
         .run()?;
         self.removed_topics.cut(self.log.written_to())?;
         self.keep_ends(&ends, &losses)?;
-        losses.tell(self.log.written_to());
+        losses.tell(&recovered, self.clean);
         if back_from.is_some() {
             self.tell_back(aside_bytes);
         }
         if !own_mark {
-            match self.take_over(durable_to) {
+            match self.take_over(recovered.durable_to) {
                 // With the next checkpoint.
                 Err(Error::Full { .. }) => {}
                 taken => taken?,

@@ -63,6 +63,17 @@ pub(crate) struct Gap {
     pub(crate) to: i64,
 }
 
+/// What a start did to the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Recovered {
+    /// The log offset up to which the log was durable before.
+    pub(crate) durable_to: i64,
+    /// What was read: log offsets from and to, which is the log's end, and how many records.
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+    pub(crate) records: u64,
+}
+
 /// Where a scan ended and why.
 struct Scanned {
     end: i64,
@@ -101,8 +112,8 @@ enum Behind {
 }
 
 impl Recovery<'_> {
-    /// Brings log, queues and index to one end. Returns up to where they were durable before.
-    pub(crate) fn run(&self) -> Result<i64, Error> {
+    /// Brings log, queues and index to one end.
+    pub(crate) fn run(&self) -> Result<Recovered, Error> {
         if self.log.segments.last().is_none() {
             return self.without_log();
         }
@@ -121,7 +132,8 @@ impl Recovery<'_> {
         }
         let Scanned { end, records, .. } = scanned;
         tracing::info!(clean = self.clean, start, end, records, "commit log recovered");
-        self.finish(start, scanned)
+        let durable_to = self.finish(start, scanned)?;
+        Ok(Recovered { durable_to, from: start, to: end, records })
     }
 
     /// Cuts everything to the end that was found. Returns up to where it was durable.
@@ -249,7 +261,7 @@ impl Recovery<'_> {
     }
 
     /// No log: then no queue can lead anywhere. Most likely its directory is not mounted.
-    fn without_log(&self) -> Result<i64, Error> {
+    fn without_log(&self) -> Result<Recovered, Error> {
         let with_units = self.queues.all().iter().filter(|queue| queue.max() > 0).count();
         if with_units > 0 && !self.settings.cut_log_at_damage {
             let why = format!(
@@ -267,7 +279,7 @@ impl Recovery<'_> {
         }
         self.log.start_at(0, 0);
         self.index.map_or(Ok(()), |index| index.truncate(0))?;
-        Ok(0)
+        Ok(Recovered::default())
     }
 
     /// Drops the last units of a queue that lead into what was scanned, though no record of theirs

@@ -188,13 +188,24 @@ impl Segments {
     /// Gives a file the right length, with the bytes that it has.
     fn resize(&self, file: &Listed) -> Result<(), Error> {
         let (path, len, expected) = (self.dir.join(&file.name), file.len, self.file_bytes);
-        tracing::error!(path = %path.display(), len, expected, "wrong size, to be rebuilt");
+        tracing::error!(
+            path = %path.display(),
+            len,
+            expected,
+            "a consume queue file has the wrong size: it gets the expected one, with the \
+             bytes that it has, and what it lacks is made anew from the commit log"
+        );
         let mut content = vec![0; self.file_bytes as usize];
         let kept = len.min(content.len() as u64) as usize;
         let file = self.disk.open(&path, len, self.space);
         let read = file.and_then(|file| file.read_at(0, &mut content[..kept]));
         if let Err(error) = read {
-            tracing::error!(path = %path.display(), %error, "cannot be read");
+            tracing::error!(
+                path = %path.display(),
+                %error,
+                "the bytes of a consume queue file cannot be read: it begins empty and is \
+                 made anew from the commit log. Check the disk (dmesg, SMART)"
+            );
         }
         self.disk.replace(&path, &content, None).map_err(Error::io("write", &path))
     }
@@ -202,7 +213,11 @@ impl Segments {
     fn remove_stray(&self, files: &[(i64, Listed)]) -> Result<(), Error> {
         for (_, file) in files.iter().rev() {
             let path = self.dir.join(&file.name);
-            tracing::error!(path = %path.display(), "not of this run, removed; to be rebuilt");
+            tracing::error!(
+                path = %path.display(),
+                "a consume queue file that does not follow on those before it is removed: what it \
+                 should hold is made anew from the commit log"
+            );
             self.disk.remove(&path).map_err(Error::io("remove", &path))?;
         }
         Ok(())

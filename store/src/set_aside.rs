@@ -42,7 +42,12 @@ impl SetAside {
             Ok(bytes) => bytes,
             Err(error) => {
                 if error.kind() != std::io::ErrorKind::NotFound {
-                    tracing::error!(path = %path.display(), %error, "cannot be read, passed over");
+                    tracing::error!(
+                        path = %path.display(),
+                        %error,
+                        "the list of ranges of the commit log that were set aside cannot be read \
+                         and is made anew: what is still damaged is found again"
+                    );
                 }
                 Vec::new()
             }
