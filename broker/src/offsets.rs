@@ -20,6 +20,8 @@ const COMMITS_A_VERSION: u64 = 500;
 const QUEUES_LIMIT: usize = 65_536;
 /// An offset that nobody has set. Java's tables have no row then; -1 can be committed.
 const UNSET: i64 = i64::MIN;
+/// What a consumer commits that has consumed nothing yet: the one negative offset with a meaning.
+const NOTHING_YET: i64 = -1;
 
 /// The offsets of all groups.
 #[derive(Debug, Default)]
@@ -261,7 +263,8 @@ impl Offsets {
         for (group, topics) in &*groups {
             for (topic, queues) in topics {
                 for (queue_id, row) in queues {
-                    let Some(old) = load(&row.committed).filter(|old| *old >= 0) else { continue };
+                    let committed = load(&row.committed).filter(|old| *old != NOTHING_YET);
+                    let Some(old) = committed else { continue };
                     let Some((min, max)) = ends(topic, *queue_id) else { continue };
                     let new = old.max(min).min(max);
                     if new != old {
@@ -452,6 +455,17 @@ mod tests {
         assert_eq!(seen(), (Some(4), Some(12)));
         offsets.clear_pulled("g", "t");
         assert_eq!(seen(), (Some(4), Some(4)));
+    }
+
+    #[test]
+    fn an_offset_that_cannot_be_goes_to_the_nearest() {
+        let offsets = Offsets::default();
+        for (queue, offset) in [(0, -5), (1, -1), (2, 9), (3, 4)] {
+            offsets.commit("g", "t", queue, offset);
+        }
+        let moved = offsets.keep_within(|_, _| Some((2, 6)));
+        let moved: Vec<_> = moved.iter().map(|of| (of.queue_id, of.old, of.new)).collect();
+        assert_eq!(moved, [(0, -5, 2), (2, 9, 6)]);
     }
 
     #[test]
