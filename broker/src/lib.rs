@@ -22,6 +22,7 @@ mod mending;
 pub mod offsets;
 mod opening;
 pub mod order;
+pub mod pop;
 pub mod put;
 pub mod readiness;
 pub mod saved;

@@ -1,0 +1,55 @@
+//! `Pops`: messages are taken for a time, by consumers that own no queue (Java:
+//! `PopMessageProcessor`, `PopReviveService`; disk reference, 6.5).
+//!
+//! A pop writes a checkpoint and moves the group's offset on; what is not acknowledged before its
+//! time comes back as a message of a retry topic. Here is the state; what requests do with it is
+//! in [`crate::handlers::pop`] and [`crate::handlers::ack`].
+
+pub mod claims;
+pub mod handle;
+pub mod records;
+pub mod taken;
+pub mod waiting;
+
+use crate::broker::Broker;
+use claims::Claims;
+use records::Pen;
+use std::sync::atomic::{AtomicU32, Ordering};
+use taken::Taken;
+use waiting::Waiting;
+
+/// What is known about popped messages. `W` is a pop that waits.
+#[derive(Debug)]
+pub struct Pops<W> {
+    /// Queues that a pop reads right now.
+    pub claims: Claims,
+    /// Pops that wait for a message.
+    pub waiting: Waiting<W>,
+    /// Pops whose messages are out.
+    pub taken: Taken,
+    turn: AtomicU32,
+}
+
+impl<W> Default for Pops<W> {
+    fn default() -> Self {
+        Self {
+            claims: Claims::default(),
+            waiting: Waiting::default(),
+            taken: Taken::default(),
+            turn: AtomicU32::new(0),
+        }
+    }
+}
+
+impl<W> Pops<W> {
+    /// Counts the pops, for choosing: one after the other.
+    pub fn turn(&self) -> u32 {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// What writes the broker's revive log now.
+pub fn pen(broker: &Broker, now_ms: i64) -> Pen {
+    let topic = records::revive_topic(&broker.settings().broker.broker_cluster_name);
+    Pen { topic, host: broker.identity.store_host, now_ms }
+}

@@ -1,0 +1,75 @@
+//! `Claims`: which queues are being popped, acknowledged in order or committed right now, so that
+//! one pop of a group reads a queue at a time (Java: `PopMessageProcessor.QueueLockManager`).
+//! Whoever finds a queue claimed passes on; the claim remembers that, and its end says so.
+
+use message::Str;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+
+/// One queue as one group sees it: topic, group, queue id.
+type Queue = (Str, Str, i32);
+
+/// The queues that are claimed.
+#[derive(Debug, Default)]
+pub struct Claims {
+    /// With whether somebody else wanted it meanwhile.
+    claimed: Mutex<HashMap<Queue, bool>>,
+}
+
+/// A queue that is claimed until this is dropped.
+#[derive(Debug)]
+#[must_use = "it ends when it is dropped"]
+pub struct Claim<'a> {
+    claims: &'a Claims,
+    /// `None` once it has ended.
+    queue: Option<Queue>,
+}
+
+impl Claims {
+    /// Claims a queue for a group, if nobody has.
+    pub fn claim(&self, topic: &Str, group: &Str, queue_id: i32) -> Option<Claim<'_>> {
+        let queue = (topic.clone(), group.clone(), queue_id);
+        let mut claimed = self.claimed.lock();
+        if let Some(missed) = claimed.get_mut(&queue) {
+            *missed = true;
+            return None;
+        }
+        claimed.insert(queue.clone(), false);
+        Some(Claim { claims: self, queue: Some(queue) })
+    }
+}
+
+impl Claim<'_> {
+    /// Ends it, and says whether somebody else wanted the queue.
+    pub fn end(mut self) -> bool {
+        self.release()
+    }
+
+    fn release(&mut self) -> bool {
+        let Some(queue) = self.queue.take() else { return false };
+        self.claims.claimed.lock().remove(&queue).unwrap_or(false)
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_keeps_others_out_until_it_ends() {
+        let (claims, topic, group) = (Claims::default(), Str::from("T"), Str::from("g"));
+        let first = claims.claim(&topic, &group, 0).unwrap();
+        let other = claims.claim(&topic, &group, 1).unwrap();
+        assert!(claims.claim(&topic, &group, 0).is_none());
+        assert!(first.end(), "somebody wanted it");
+        assert!(!other.end());
+        drop(claims.claim(&topic, &group, 0).unwrap());
+        assert!(claims.claimed.lock().is_empty());
+    }
+}
