@@ -93,10 +93,15 @@ pub struct Wishes {
     pub timer: bool,
     /// A half message of a transaction.
     pub prepared: bool,
+    /// Priority, from 0 on: the queue that the message goes to, as far as the topic has so many.
+    pub priority: Option<i32>,
     /// Whether the sender waits for flush and replicas.
     pub wait: bool,
     /// Whether there is a unique id.
     pub unique: bool,
+    /// Whether a priority stands in a message of another kind: delayed, half, or of a message
+    /// group. It is removed then (Java: `TopicMessageType.parseFromMessageProperty`).
+    void_priority: bool,
     /// Whether a key that the broker sets is there already, one that must go, a name that may
     /// stand there twice, or something that is no pair.
     rewrite: bool,
@@ -106,7 +111,7 @@ impl Wishes {
     /// Reads them in one pass.
     pub fn of(encoded: &[u8]) -> Self {
         let mut wishes = Self { wait: true, ..Self::default() };
-        let (mut pair_bytes, mut seen) = (0, 0_u64);
+        let (mut pair_bytes, mut seen, mut other_kind) = (0, 0_u64, false);
         for (key, value) in properties::pairs(encoded) {
             pair_bytes += key.len() + value.len() + 2;
             let name = mark(key);
@@ -116,10 +121,15 @@ impl Wishes {
             match key {
                 property::UNIQ_KEY => wishes.unique = true,
                 property::WAIT => wishes.wait = !value.eq_ignore_ascii_case(b"false"),
-                property::DELAY => match number(value) {
-                    Some(level) => wishes.delay_level = level,
-                    None => wishes.bad_level = true,
-                },
+                property::DELAY => {
+                    other_kind = true;
+                    match number(value) {
+                        Some(level) => wishes.delay_level = level,
+                        None => wishes.bad_level = true,
+                    }
+                }
+                property::SHARDING_KEY => other_kind = true,
+                property::PRIORITY => wishes.priority = number(value).filter(|value| *value >= 0),
                 property::INNER_NUM => wishes.inner_batch = true,
                 property::TRANSACTION_PREPARED => {
                     wishes.prepared = value.eq_ignore_ascii_case(b"true");
@@ -138,6 +148,9 @@ impl Wishes {
                 _ => {}
             }
         }
+        let is_other = wishes.prepared || wishes.timer || other_kind;
+        wishes.void_priority = wishes.priority.take_if(|_| is_other).is_some();
+        wishes.rewrite |= wishes.void_priority;
         // The last pair may come without its separator.
         wishes.rewrite |= pair_bytes != encoded.len() && pair_bytes != encoded.len() + 1;
         wishes
@@ -161,6 +174,9 @@ pub fn stamped(broker: &Broker, room: &Room, sent: &str, wishes: &Wishes, now_ms
     if wishes.rewrite {
         let mut all = Properties::parse(sent.as_bytes());
         all.remove(property::POP_CK);
+        if wishes.void_priority {
+            all.remove(property::PRIORITY);
+        }
         if !wishes.unique {
             all.set(property::UNIQ_KEY, broker.unique_id(now_ms));
         }
@@ -282,6 +298,23 @@ mod tests {
         assert!(Wishes::of(b"CLUSTER\x01c").rewrite);
         assert!(Wishes::of(b"DELAY\x01soon\x02").bad_level);
         assert!(Wishes::of(b"INNER_NUM\x012").inner_batch);
+    }
+
+    #[test]
+    fn a_priority_counts_in_messages_of_no_other_kind() {
+        let read = |text: &str| {
+            let wishes = Wishes::of(text.as_bytes());
+            (wishes.priority, wishes.void_priority)
+        };
+        assert_eq!(read("_SYS_MSG_PRIORITY_\x013\x02"), (Some(3), false));
+        for none in ["", "_SYS_MSG_PRIORITY_\x01-1\x02", "_SYS_MSG_PRIORITY_\x01high\x02"] {
+            assert_eq!(read(none), (None, false), "{none:?}");
+        }
+        for kind in ["DELAY\x011", "TIMER_DELAY_MS\x015", "__SHARDINGKEY\x01k", "TRAN_MSG\x01true"]
+        {
+            assert_eq!(read(&format!("{kind}\x02_SYS_MSG_PRIORITY_\x013\x02")), (None, true));
+            assert_eq!(read(&format!("_SYS_MSG_PRIORITY_\x013\x02{kind}\x02")), (None, true));
+        }
     }
 
     #[test]

@@ -96,6 +96,8 @@ names! {
     FORWARD_QUEUE_ID = "PROPERTY_FORWARD_QUEUE_ID",
     /// Reserved.
     REDIRECT = "REDIRECT",
+    /// The number of the queue that a message with a priority goes to, if the topic has so many.
+    PRIORITY = "_SYS_MSG_PRIORITY_",
     /// Comma list of light queues that get the message too.
     INNER_MULTI_DISPATCH = "INNER_MULTI_DISPATCH",
     /// Comma list of the offsets in those queues.

@@ -76,9 +76,10 @@ fn prepare(
 ) -> Result<Pending, Refusal> {
     let settings = broker.settings();
     let topic = check(broker, &settings, call, &header)?;
-    let queue_id = queue(broker, &topic, header.queue_id);
     let sent = header.properties.as_deref().unwrap_or_default();
     let mut wishes = Wishes::of(sent.as_bytes());
+    let asked = wishes.priority.map(|priority| priority.min(topic.write_queue_nums - 1));
+    let queue_id = queue(broker, &topic, asked.unwrap_or(header.queue_id));
     // Clients before 4.6.1 send a committed one to its retry topic as they got it.
     let is_again = header.reconsume_times.unwrap_or(0) > 0 && wishes.delay_level > 0;
     let is_half = wishes.prepared && !is_again;

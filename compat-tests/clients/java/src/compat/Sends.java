@@ -18,6 +18,7 @@ import org.apache.rocketmq.client.producer.SendCallback;
 import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.client.producer.SendStatus;
 import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageAccessor;
 import org.apache.rocketmq.common.message.MessageDecoder;
 
 /** The ways to send; each message is read back. */
@@ -29,6 +30,7 @@ final class Sends {
         scenarios.put("send-async", Sends::async);
         scenarios.put("send-oneway", Sends::oneway);
         scenarios.put("send-batch", Sends::batch);
+        scenarios.put("send-priority", Sends::priority);
         scenarios.put("topic-auto-create", Sends::autoCreate);
         scenarios.put("trace", Sends::trace);
     }
@@ -95,6 +97,37 @@ final class Sends {
             producer.sendOneway(new Message(topic, ("b" + i).getBytes()));
         }
         Inbox.drain(kit, topic, 50);
+    }
+
+    /** A priority is the number of the queue, as far as there are so many; not in other kinds. */
+    private static void priority(Kit kit) throws Exception {
+        String topic = kit.topic("t", 4);
+        String key = "_SYS_MSG_PRIORITY_";
+        DefaultMQProducer producer = kit.producer();
+        int[][] sent = {{0, 0}, {2, 2}, {3, 3}, {9, 3}};
+        for (int[] one : sent) {
+            for (int i = 0; i < 3; i++) {
+                Message message = new Message(topic, ("p" + one[0]).getBytes());
+                MessageAccessor.putProperty(message, key, String.valueOf(one[0]));
+                SendResult result = producer.send(message);
+                same(one[1], result.getMessageQueue().getQueueId(), "queue in the answer");
+                same((long) (one[0] == 9 ? 3 + i : i), result.getQueueOffset(), "queue offset");
+            }
+        }
+        Message grouped = new Message(topic, "grouped".getBytes());
+        MessageAccessor.putProperty(grouped, key, "1");
+        grouped.putUserProperty("__SHARDINGKEY", "k");
+        producer.send(grouped);
+        for (var message : Inbox.drain(kit, topic, 13)) {
+            String body = new String(message.getBody());
+            if (body.equals("grouped")) {
+                check(message.getProperty(key) == null, "a grouped message keeps its priority");
+            } else {
+                int asked = Integer.parseInt(body.substring(1));
+                same(Math.min(asked, 3), message.getQueueId(), "queue of " + body);
+                same(String.valueOf(asked), message.getProperty(key), "priority of " + body);
+            }
+        }
     }
 
     private static void batch(Kit kit) throws Exception {
