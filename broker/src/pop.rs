@@ -7,6 +7,7 @@
 
 pub mod claims;
 pub mod handle;
+pub mod order_info;
 pub mod records;
 pub mod taken;
 pub mod waiting;
