@@ -12,6 +12,7 @@ use crate::handlers::pull::HeldPull;
 use crate::hold::Holds;
 use crate::offsets::Offsets;
 use crate::order::Locks;
+use crate::pop::order_info::Orders;
 use crate::saved::Saved;
 use crate::saving::{Round, Saving};
 use crate::stats::Stats;
@@ -119,6 +120,8 @@ pub struct Broker {
     pub filters: Filters,
     /// Queues locked by ordered consumers.
     pub locks: Locks,
+    /// What FIFO groups popped and have not acknowledged.
+    pub orders: Orders,
     /// How groups are to fetch topics.
     pub request_modes: RequestModes,
     /// Pulls that wait for a message.

@@ -11,6 +11,7 @@ use crate::groups::Groups;
 use crate::mending;
 use crate::offsets::Offsets;
 use crate::order::Locks;
+use crate::pop::order_info::{self, Orders};
 use crate::saved::Saved;
 use crate::stats::Stats;
 use crate::topics::{Own, Topics};
@@ -82,7 +83,6 @@ impl Broker {
         mending::make_groups(&groups, &offsets, &store, groups_from, now);
         mending::check_offsets(&offsets, &store, from);
         let delays = load_delays(files, &store);
-        let request_modes = load_request_modes(files);
         let ip = identity.store_host.ip();
         let pid = u16::try_from(surroundings.pid & 0xffff).unwrap_or(0);
         let saved_offsets = AtomicU64::new(offsets_saved);
@@ -95,7 +95,8 @@ impl Broker {
             carried: Carried::default(),
             filters: load_filters(store.config(), &settings, now)?,
             locks: Locks::default(),
-            request_modes,
+            orders: load_orders(store.config()),
+            request_modes: load_request_modes(store.config()),
             holds: Default::default(),
             delays: Mutex::new(delays.unwrap_or_else(|| Delays::new(now))),
             transactions: Default::default(),
@@ -136,7 +137,8 @@ impl Broker {
         }
     }
 
-    /// Saves what changed and can wait: offsets of consumers and of delay levels.
+    /// Saves what changed and can wait: offsets of consumers and of delay levels, and what FIFO
+    /// groups took.
     pub fn save_changed(&self, now_ms: i64) {
         let changes = self.offsets.changes();
         if self.saved_offsets.load(Ordering::Relaxed) != changes
@@ -151,18 +153,32 @@ impl Broker {
         if delays.is_some_and(|delays| !self.save("delayOffset.json", &delays)) {
             self.delays.lock().set_changed();
         }
+        let orders = self.orders.take_changed();
+        if orders.is_some_and(|orders| !self.save(order_info::FILE, &orders)) {
+            self.orders.set_changed();
+        }
     }
 
     /// What is looked after every ten seconds: silent clients, and the filters of groups.
     pub fn slow_tick(&self, now_ms: i64) {
         let settings = self.settings();
         self.save_filters(now_ms);
+        self.clean_orders(now_ms);
         self.carried.expire(settings.broker.subscription_expired_timeout, now_ms);
         let expired = self.clients.expire(settings.broker.channel_expired_timeout, now_ms);
         for peer in expired.close {
             peer.close();
         }
         self.notify_changed(expired.changed);
+    }
+
+    /// Forgets what FIFO groups took of queues that are not there any more.
+    pub fn clean_orders(&self, now_ms: i64) {
+        let readable = |topic: &str, group: &str| {
+            let topic = self.topics.find(topic).filter(|_| self.groups.contains(group));
+            topic.map(|topic| topic.read_queue_nums)
+        };
+        self.orders.clean(readable, now_ms);
     }
 
     fn save_filters(&self, now_ms: i64) {
@@ -223,6 +239,13 @@ fn load_request_modes(files: &ConfigFiles) -> RequestModes {
     let modes = RequestModes::default();
     files.load("messageRequestMode.json", |text| modes.load(text).ok());
     modes
+}
+
+/// What FIFO groups had taken.
+fn load_orders(files: &ConfigFiles) -> Orders {
+    let orders = Orders::default();
+    files.load(order_info::FILE, |text| orders.load(text).ok());
+    orders
 }
 
 /// The SQL92 filters that groups had.

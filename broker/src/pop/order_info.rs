@@ -75,11 +75,15 @@ pub struct Orders {
     table: Mutex<Table>,
 }
 
+/// Queues, by group.
+type ByGroup = HashMap<Box<str>, BTreeMap<i32, Taken>>;
+
 #[derive(Debug, Default)]
 struct Table {
-    topics: HashMap<Box<str>, HashMap<Box<str>, BTreeMap<i32, Taken>>>,
+    topics: HashMap<Box<str>, ByGroup>,
     rows: usize,
-    changes: u64,
+    /// Whether the file lacks something.
+    changed: bool,
 }
 
 /// The last pop of a queue, as the file has it.
@@ -191,7 +195,7 @@ impl Orders {
         taken.acked |= 1 << index;
         let last = taken.each().last().unwrap_or(offset);
         let next = taken.unacked().next().unwrap_or_else(|| last.saturating_add(1));
-        table.changes += 1;
+        table.changed = true;
         Acked::Next(next)
     }
 
@@ -202,7 +206,7 @@ impl Orders {
         // Java keeps a time for whatever offset is named.
         if taken.pop_ms == pop_ms && taken.each().any(|one| one == offset) {
             taken.visible_ms.get_or_insert_default().insert(offset, visible_ms);
-            table.changes += 1;
+            table.changed = true;
         }
     }
 
@@ -212,7 +216,7 @@ impl Orders {
         let queues = table.topics.get_mut(at.topic).and_then(|groups| groups.get_mut(at.group));
         if queues.and_then(|queues| queues.remove(&at.queue_id)).is_some() {
             table.rows -= 1;
-            table.changes += 1;
+            table.changed = true;
         }
     }
 
@@ -235,12 +239,18 @@ impl Orders {
         }
         table.topics.retain(|_, groups| !groups.is_empty());
         table.rows = table.topics.values().flat_map(HashMap::values).map(BTreeMap::len).sum();
-        table.changes += u64::from(table.rows != before);
+        table.changed |= table.rows != before;
     }
 
-    /// How often something changed that the file has.
-    pub fn changes(&self) -> u64 {
-        self.table.lock().changes
+    /// The text of the file if it lacks something; asking makes it saved.
+    pub fn take_changed(&self) -> Option<String> {
+        let changed = std::mem::take(&mut self.table.lock().changed);
+        changed.then(|| self.to_json())
+    }
+
+    /// Says that there is something to save after all.
+    pub fn set_changed(&self) {
+        self.table.lock().changed = true;
     }
 
     /// The text of the file, as Java 5.5.0 writes it.
@@ -277,6 +287,7 @@ impl Orders {
                 table.insert(At { topic, group, queue_id }, taken);
             }
         }
+        table.changed = false;
         *self.table.lock() = table;
         Ok(())
     }
@@ -306,7 +317,7 @@ impl Table {
         let groups = self.topics.entry(at.topic.into()).or_default();
         let rows = groups.entry(at.group.into()).or_default();
         self.rows += usize::from(rows.insert(at.queue_id, taken).is_none());
-        self.changes += 1;
+        self.changed = true;
     }
 }
 
@@ -341,7 +352,7 @@ impl Taken {
     }
 
     /// How often the messages were taken before, if `before` was the pop before.
-    fn counts_after(&self, before: Taken) -> BTreeMap<i64, i32> {
+    fn counts_after(&self, before: Self) -> BTreeMap<i64, i32> {
         let counts = before.counts.clone().unwrap_or_default();
         if before.attempt_id.is_some() && before.attempt_id == self.attempt_id {
             return counts;

@@ -82,6 +82,7 @@ pub fn delete(
     tracing::info!(%group, by = %call.peer.remote, "group deleted");
     if broker.groups.delete(group, call.now_ms).is_some() {
         broker.groups_changed();
+        broker.clean_orders(call.now_ms);
     }
     if header.clean_offset || removes {
         broker.offsets.remove_group(group);

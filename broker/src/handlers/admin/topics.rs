@@ -144,6 +144,7 @@ pub(super) fn remove(broker: &Broker, call: &Call<'_>, all: &[String]) -> Result
         broker.offsets.remove_topic(topic);
         broker.stats.forget_topic(topic);
     }
+    broker.clean_orders(call.now_ms);
     let deleted = broker.store.delete_topics(all.iter().map(String::as_str));
     broker.topics_changed(None);
     deleted.map(drop).map_err(|error| failed(error.to_string()))
