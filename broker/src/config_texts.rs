@@ -4,6 +4,7 @@
 use crate::assignment::RequestModes;
 use crate::delay::Delays;
 use crate::offsets::Offsets;
+use crate::order::{self, Locks};
 use remoting::body::group::SubscriptionGroupWrapper;
 use remoting::body::topic::TopicConfigSerializeWrapper;
 use remoting::json::from_body;
@@ -43,6 +44,7 @@ pub fn check(name: &str, text: &str) -> Result<(), String> {
         "consumerOffset.json" => Offsets::default().load(text),
         "delayOffset.json" => Delays::load(text).map(drop),
         "messageRequestMode.json" => RequestModes::default().load(text),
+        order::FILE => Locks::default().load(text, 0),
         _ => from_body::<IgnoredAny>(bytes).map(drop),
     }
     .map_err(|error| error.to_string().replace("the body is no", "no"))

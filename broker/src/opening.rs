@@ -10,7 +10,7 @@ use crate::filters::{self, Filters};
 use crate::groups::Groups;
 use crate::mending;
 use crate::offsets::Offsets;
-use crate::order::Locks;
+use crate::order::{self, Locks};
 use crate::pop::order_info::{self, Orders};
 use crate::saved::Saved;
 use crate::stats::Stats;
@@ -94,7 +94,7 @@ impl Broker {
             clients: Clients::default(),
             carried: Carried::default(),
             filters: load_filters(store.config(), &settings, now)?,
-            locks: Locks::default(),
+            locks: load_locks(store.config(), now),
             orders: load_orders(store.config()),
             request_modes: load_request_modes(store.config()),
             holds: Default::default(),
@@ -137,14 +137,18 @@ impl Broker {
         }
     }
 
-    /// Saves what changed and can wait: offsets of consumers and of delay levels, and what FIFO
-    /// groups took.
+    /// Saves what changed and can wait: offsets of consumers and of delay levels, what FIFO groups
+    /// took, and who consumes which queue in order.
     pub fn save_changed(&self, now_ms: i64) {
         let changes = self.offsets.changes();
         if self.saved_offsets.load(Ordering::Relaxed) != changes
             && self.save("consumerOffset.json", &self.offsets.to_json(now_ms))
         {
             self.saved_offsets.store(changes, Ordering::Relaxed);
+        }
+        let locks = self.locks.take_changed(now_ms);
+        if locks.is_some_and(|locks| !self.save(order::FILE, &locks)) {
+            self.locks.set_changed();
         }
         let delays = {
             let mut delays = self.delays.lock();
@@ -246,6 +250,13 @@ fn load_orders(files: &ConfigFiles) -> Orders {
     let orders = Orders::default();
     files.load(order_info::FILE, |text| orders.load(text).ok());
     orders
+}
+
+/// Who consumed which queue in order.
+fn load_locks(files: &ConfigFiles, now: i64) -> Locks {
+    let locks = Locks::default();
+    files.load(order::FILE, |text| locks.load(text, now).ok());
+    locks
 }
 
 /// The SQL92 filters that groups had.

@@ -1,11 +1,20 @@
 //! `Locks`: which client may consume a queue in order (codes 41 and 42; Java's
 //! `RebalanceLockManager`). A lock is a lease: its owner renews it, and after 60 s without that
-//! anyone may take it. Not here: orderly pops, which have no owner.
+//! anyone may take it. Leases outlive a restart of the broker, in a file of ours: while half of a
+//! group has not found the broker again, the other half would take its queues. Not here: orderly
+//! pops, which have no owner.
 
+use crate::files;
 use message::Str;
 use parking_lot::Mutex;
 use remoting::body::queue::MessageQueue;
-use std::collections::HashMap;
+use remoting::json::BodyError;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The file under `config`; Java's broker has none and passes over it.
+pub const FILE: &str = "queueLocks.json";
 
 /// How long a lock lives without renewal, ms (Java: `rocketmq.broker.rebalance.lockMaxLiveTime`).
 const LEASE_MS: i64 = 60_000;
@@ -17,6 +26,26 @@ const SWEEP_AFTER: usize = 1_024;
 #[derive(Debug, Default)]
 pub struct Locks {
     groups: Mutex<HashMap<Box<str>, Held>>,
+    /// Whether something is not saved yet.
+    changed: AtomicBool,
+}
+
+/// [`FILE`]: who holds which queue, for whoever wants to look as well.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct File {
+    lock_table: BTreeMap<String, Vec<Row>>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Row {
+    topic: String,
+    broker_name: String,
+    queue_id: i32,
+    client_id: String,
+    /// When the owner renewed it last, ms since the epoch.
+    last_update_timestamp: i64,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +87,7 @@ impl Locks {
             }
         }
         held.sweep(now);
+        self.set_changed();
         taken
     }
 
@@ -73,12 +103,73 @@ impl Locks {
         if held.locks.is_empty() {
             groups.remove(group);
         }
+        self.set_changed();
+    }
+
+    /// The text of [`FILE`] when something changed since it was asked for last: the leases that
+    /// run at `now`.
+    pub fn take_changed(&self, now: i64) -> Option<String> {
+        if !self.changed.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        let mut file = File::default();
+        for (group, held) in &*self.groups.lock() {
+            let running = held.locks.iter().filter(|(_, lock)| !lock.is_expired(now));
+            let mut rows: Vec<Row> = running.map(|(queue, lock)| Row::of(queue, lock)).collect();
+            rows.sort_by(|a, b| (&a.topic, a.queue_id).cmp(&(&b.topic, b.queue_id)));
+            if !rows.is_empty() {
+                file.lock_table.insert(group.to_string(), rows);
+            }
+        }
+        Some(files::text(&file))
+    }
+
+    /// What [`Self::take_changed`] gave could not be saved.
+    pub fn set_changed(&self) {
+        self.changed.store(true, Ordering::Release);
+    }
+
+    /// Takes over the leases of a file that still run at `now`.
+    ///
+    /// # Errors
+    /// When the text is not such a file; nothing has changed then.
+    pub fn load(&self, text: &str, now: i64) -> Result<(), BodyError> {
+        let file: File = remoting::json::from_body(text.as_bytes())?;
+        let mut groups = self.groups.lock();
+        for (group, rows) in file.lock_table {
+            let mut held = Held::default();
+            for row in rows {
+                // A clock that was set back makes no lease longer.
+                let renewed_ms = row.last_update_timestamp.min(now);
+                let lock = Lock { client: row.client_id.into(), renewed_ms };
+                if !lock.is_expired(now) {
+                    let queue = MessageQueue::new(row.topic, row.broker_name, row.queue_id);
+                    held.locks.insert(queue, lock);
+                }
+            }
+            if !held.locks.is_empty() {
+                groups.insert(group.into(), held);
+            }
+        }
+        Ok(())
     }
 
     /// Whether anyone holds a queue of the group: it consumes in order then.
     pub fn is_locked(&self, group: &str, now: i64) -> bool {
         let groups = self.groups.lock();
         groups.get(group).is_some_and(|held| held.locks.values().any(|lock| !lock.is_expired(now)))
+    }
+}
+
+impl Row {
+    fn of(queue: &MessageQueue, lock: &Lock) -> Self {
+        Self {
+            topic: queue.topic.to_string(),
+            broker_name: queue.broker_name.to_string(),
+            queue_id: queue.queue_id,
+            client_id: lock.client.to_string(),
+            last_update_timestamp: lock.renewed_ms,
+        }
     }
 }
 
@@ -139,6 +230,25 @@ mod tests {
         locks.unlock("g", &[queue(0)], "a");
         assert_eq!(lock(&locks, "b", &[0], 1), [0]);
         assert!(!locks.is_locked("other", 1));
+    }
+
+    #[test]
+    fn leases_outlive_a_restart_as_long_as_they_run() {
+        let locks = Locks::default();
+        assert_eq!(locks.take_changed(0), None);
+        lock(&locks, "a", &[0], 10_000);
+        lock(&locks, "b", &[1], 50_000);
+        let text = locks.take_changed(50_000).unwrap();
+        assert_eq!(locks.take_changed(50_000), None);
+        let again = Locks::default();
+        again.load(&text, 70_001).unwrap();
+        assert_eq!(lock(&again, "c", &[0, 1], 70_001), [0], "the first lease is over");
+        assert_eq!(lock(&again, "b", &[1], 70_001), [1]);
+        let back = Locks::default();
+        back.load(&text, 1).unwrap();
+        assert_eq!(lock(&back, "c", &[1], 60_001), [] as [i32; 0]);
+        assert_eq!(lock(&back, "c", &[1], 60_002), [1]);
+        assert!(Locks::default().load("nonsense", 0).is_err());
     }
 
     #[test]
