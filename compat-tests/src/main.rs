@@ -101,10 +101,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<bool> {
     let places = Places::around_this_program()?;
     if options.prepare {
-        for kind in Kind::ALL {
-            kind.prepare(&places)?;
-        }
-        jars::jars(&places, Release::V533)?;
+        prepare(&places)?;
         return Ok(true);
     }
     let mut report = Report::with_columns(Kind::ALL.map(Kind::name).to_vec());
@@ -126,7 +123,30 @@ fn run(options: &Options) -> Result<bool> {
     Ok(failed == 0)
 }
 
+/// Both halves side by side: they wait more than they work.
 fn suites(options: &Options, places: &Places, report: &mut Report) -> Result<()> {
+    prepare(places)?;
+    let (mut stores, mut done) = (Report::default(), (Ok(()), Ok(())));
+    std::thread::scope(|scope| {
+        let beside = scope.spawn(|| of_stores(options, places, &mut stores));
+        done.0 = of_clients(options, places, report);
+        done.1 = beside.join().unwrap_or_else(|_| bail!("a test of stores panicked"));
+    });
+    report.append(stores);
+    done.0.and(done.1)
+}
+
+/// Fetches and compiles everything that a run needs.
+fn prepare(places: &Places) -> Result<()> {
+    for kind in Kind::ALL {
+        kind.prepare(places)?;
+    }
+    jars::jars(places, Release::V533)?;
+    Ok(())
+}
+
+/// What asks running servers: stock clients, the stock mqadmin, raw requests.
+fn of_clients(options: &Options, places: &Places, report: &mut Report) -> Result<()> {
     let make = options.make();
     let kinds = options.kinds();
     let (tool, libraries): (Vec<_>, Vec<_>) =
@@ -134,9 +154,6 @@ fn suites(options: &Options, places: &Places, report: &mut Report) -> Result<()>
     let with_libraries = options.has(Suite::Clients) && !libraries.is_empty();
     let with_tool = options.has(Suite::Mqadmin) && !tool.is_empty();
     if with_libraries || with_tool {
-        for kind in libraries.iter().chain(&tool) {
-            kind.prepare(places)?;
-        }
         let mut cluster = Cluster::prepare(places, make, make, &places.fresh("cluster")?)?;
         cluster.broker.set(plan::SETTINGS);
         cluster.broker.start()?;
@@ -150,11 +167,17 @@ fn suites(options: &Options, places: &Places, report: &mut Report) -> Result<()>
         }
         cluster.stop()?;
     }
-    if options.has(Suite::Mixed) {
-        mixed::run(places, make, &options.only, report)?;
-    }
     if options.has(Suite::Diff) {
         differ::run(places, make, &options.only, report)?;
+    }
+    Ok(())
+}
+
+/// What hands stores from one server to another, or looks at files and faults.
+fn of_stores(options: &Options, places: &Places, report: &mut Report) -> Result<()> {
+    let make = options.make();
+    if options.has(Suite::Mixed) {
+        mixed::run(places, make, &options.only, report)?;
     }
     if options.has(Suite::Bytes) {
         appends::run(places, make, &options.only, report)?;
@@ -178,7 +201,9 @@ fn clients(
 ) -> Result<()> {
     let mut crew = Crew::start(places, kinds, cluster)?;
     crew.run(&options.scenarios(plan::TOGETHER), ABREAST, cluster, report)?;
-    for scenario in options.scenarios(plan::ALONE) {
+    let mut alone = options.scenarios(plan::ALONE);
+    alone.extend(plan::BY_HAND.iter().copied().filter(|name| *name == options.only));
+    for scenario in alone {
         crew.run(&[scenario], 1, cluster, report)?;
         cluster.broker.await_serving()?;
     }

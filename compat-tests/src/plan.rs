@@ -1,5 +1,7 @@
 //! Which scenarios there are and how they may be run.
 
+use std::time::Duration;
+
 /// What a broker of clients and mqadmin is started with: half messages are checked soon, and
 /// given up soon; filters in SQL92 are allowed; there is a topic for traces.
 pub const SETTINGS: &str = "transactionTimeOut=2000\ntransactionCheckInterval=1000\n\
@@ -63,9 +65,16 @@ pub const ALONE: &[&str] = &[
     "restart-broker",
     "kill-broker",
     "restart-namesrv",
+    "orderly-changes",
     "transaction-stopped",
     "transaction-killed",
 ];
+
+/// Those that take up to [`LONG`]: run when `--only` names one in full.
+pub const BY_HAND: &[&str] = &["orderly-changes-200"];
+
+/// The longest that one by hand may take.
+pub const LONG: Duration = Duration::from_secs(3_600);
 
 /// What the stock mqadmin does, one after the other in one process.
 pub const MQADMIN: &[&str] = &[

@@ -50,6 +50,11 @@ impl Report {
         self.outcomes.push(outcome);
     }
 
+    /// Takes over all cells of another report.
+    pub fn append(&mut self, other: Self) {
+        self.outcomes.extend(other.outcomes);
+    }
+
     /// Takes over all cells of another report into one column.
     pub fn absorb(&mut self, other: Self, column: &str) {
         for mut outcome in other.outcomes {

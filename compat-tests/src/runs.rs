@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::clients::{Client, Kind, Said};
 use crate::cluster::Cluster;
 use crate::places::Places;
+use crate::plan;
 use crate::report::{Outcome, Report, Verdict};
 use crate::say;
 
@@ -36,6 +37,12 @@ struct Open {
     prefix: String,
     since: Instant,
     asked: Option<(String, String)>,
+}
+
+impl Open {
+    fn patience(&self) -> Duration {
+        if plan::BY_HAND.contains(&self.scenario.as_str()) { plan::LONG } else { PATIENCE }
+    }
 }
 
 impl Crew {
@@ -162,9 +169,9 @@ impl Crew {
             Ok((_, Said::Ready)) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => bail!("all clients ended"),
         }
-        while let Some(place) = open.iter().position(|one| one.since.elapsed() > PATIENCE) {
+        while let Some(place) = open.iter().position(|one| one.since.elapsed() > one.patience()) {
             let late = open.swap_remove(place);
-            let why = format!("no result after {} s", PATIENCE.as_secs());
+            let why = format!("no result after {} s", late.patience().as_secs());
             report.add(self.outcome(late, Verdict::Fail(why), 0, String::new()));
         }
         self.act_when_all_ask(open, cluster)

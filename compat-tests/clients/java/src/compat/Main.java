@@ -33,6 +33,7 @@ public final class Main {
         Queries.register(scenarios);
         Refusals.register(scenarios);
         Restarts.register(scenarios);
+        Changes.register(scenarios);
         HandOver.register(scenarios);
         Faults.register(scenarios);
         Commands.register(scenarios);
