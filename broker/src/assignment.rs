@@ -59,6 +59,35 @@ pub fn share(
     Some(queues.iter().skip(begin).take(length).cloned().collect())
 }
 
+/// The share of a member of a group that pops, which belongs to others as well: all queues of the
+/// topic's brokers (as queue -1), or its own and those of the `more` members behind it.
+pub fn pop_share(
+    strategy: &str,
+    queues: &[MessageQueue],
+    members: usize,
+    (index, more): (Option<usize>, i32),
+) -> Option<Vec<MessageQueue>> {
+    let own = share(strategy, queues, members, index)?;
+    let more = usize::try_from(more).unwrap_or(0);
+    if more == 0 || more >= members - 1 {
+        let any = |queue: &MessageQueue| MessageQueue { queue_id: -1, ..queue.clone() };
+        let mut brokers: Vec<_> = queues.iter().map(any).collect();
+        brokers.sort_unstable();
+        brokers.dedup();
+        return Some(brokers);
+    }
+    let Some(index) = index else { return Some(own) };
+    if members > queues.len() {
+        return Some(vec![queues[index % queues.len()].clone()]);
+    }
+    let others = (1..=more).map(|step| (index + step) % members);
+    let others = others.filter_map(|other| share(strategy, queues, members, Some(other)));
+    Some(others.fold(own, |mut all, queues| {
+        all.extend(queues);
+        all
+    }))
+}
+
 /// How groups are to fetch topics: what operators said, kept in `config/messageRequestMode.json`.
 #[derive(Debug, Default)]
 pub struct RequestModes {
@@ -85,25 +114,25 @@ impl RequestModes {
         true
     }
 
+    /// How a group is to fetch a topic, if somebody said it: the mode, and how many members pop one
+    /// member's queues besides it.
+    pub fn of(&self, topic: &str, group: &str) -> Option<(Option<MessageRequestMode>, i32)> {
+        let file = self.file.lock();
+        let mode = file.message_request_mode_map.get(topic)?.get(group)?;
+        Some((mode.mode, mode.pop_share_queue_num))
+    }
+
     /// All modes, as code 402 answers them.
     pub fn to_body(&self) -> Bytes {
         remoting::json::to_body(&*self.file.lock())
     }
 
-    /// Takes the modes of a file. Those that a Java broker left for POP stay in the file, and have
-    /// no effect.
+    /// Takes the modes of a file.
     ///
     /// # Errors
     /// When the text is not such a file; nothing has changed then.
     pub fn load(&self, text: &str) -> Result<(), BodyError> {
         let file: MessageRequestModeSerializeWrapper = remoting::json::from_body(text.as_bytes())?;
-        let all = file.message_request_mode_map.values().flat_map(|of| of.values());
-        for pop in all.filter(|mode| mode.mode == Some(MessageRequestMode::Pop)) {
-            tracing::warn!(
-                topic = %pop.topic, group = %pop.consumer_group,
-                "messageRequestMode.json asks for POP, which this version has not: it pulls"
-            );
-        }
         *self.file.lock() = file;
         Ok(())
     }
@@ -131,6 +160,20 @@ mod tests {
         assert_eq!(shares("AVG", 4, 1), [[0, 1, 2, 3]]);
         assert_eq!(shares("AVG_BY_CIRCLE", 8, 3), [vec![0, 3, 6], vec![1, 4, 7], vec![2, 5]]);
         assert_eq!(shares("AVG_BY_CIRCLE", 2, 3), [vec![0], vec![1], vec![]]);
+    }
+
+    #[test]
+    fn who_pops_shares_with_others() {
+        let ids = |count, members, index, more| {
+            let share = pop_share("AVG", &queues(count), members, (index, more)).unwrap();
+            share.iter().map(|queue| queue.queue_id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(4, 4, Some(1), -1), [-1], "any queue of the one broker");
+        assert_eq!(ids(4, 4, Some(1), 3), [-1]);
+        assert_eq!(ids(4, 4, Some(3), 1), [3, 0]);
+        assert_eq!(ids(8, 4, Some(0), 2), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(ids(2, 4, Some(3), 1), [1]);
+        assert_eq!(ids(8, 4, None, 1), [0; 0]);
     }
 
     #[test]

@@ -8,10 +8,12 @@ use crate::delay::Delays;
 use crate::filters::Filters;
 use crate::flush::Unflushed;
 use crate::groups::Groups;
+use crate::handlers::pop::HeldPop;
 use crate::handlers::pull::HeldPull;
 use crate::hold::Holds;
 use crate::offsets::Offsets;
 use crate::order::Locks;
+use crate::pop::Pops;
 use crate::pop::order_info::Orders;
 use crate::saved::Saved;
 use crate::saving::{Round, Saving};
@@ -126,6 +128,8 @@ pub struct Broker {
     pub request_modes: RequestModes,
     /// Pulls that wait for a message.
     pub holds: Holds<HeldPull>,
+    /// Messages that are taken for a time.
+    pub pops: Pops<HeldPop>,
     /// Delivery of delayed messages.
     pub delays: Mutex<Delays>,
     /// Half messages that are finished.
@@ -328,6 +332,7 @@ impl Broker {
     /// A connection is gone: so are its clients, and the pulls that it held.
     pub fn disconnected(&self, peer: &Peer) {
         self.holds.forget(peer.id);
+        self.pops.waiting.forget(peer.id);
         self.notify_changed(self.clients.closed(peer.id));
     }
 }

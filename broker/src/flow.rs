@@ -2,7 +2,7 @@
 
 use crate::broker::Broker;
 use crate::flush::{Arrival, Unanswered, Unflushed};
-use crate::handlers::pull;
+use crate::handlers::{pop, pull};
 use crate::hold::Seen;
 use crate::put::{self, Sender};
 use message::{hash, properties, property};
@@ -20,7 +20,8 @@ impl Broker {
         for run in appends.chunk_by(|one, next| one.drafts.topic() == next.drafts.topic()) {
             self.count(run);
         }
-        if self.holds.is_empty() && !self.flushes_first() {
+        let nobody_waits = self.holds.is_empty() && self.pops.waiting.is_empty();
+        if nobody_waits && !self.flushes_first() {
             return;
         }
         for append in &*appends {
@@ -82,6 +83,8 @@ impl Broker {
         for held in self.holds.arrived(topic, *queue_id, *queue_offset, Some(message)) {
             pull::resume(self, held, now_ms);
         }
+        let popping = self.pops.waiting.arrived(topic, *queue_id, Some(message));
+        pop::resume_all(self, popping, now_ms);
     }
 
     /// Whether this sender's answer must wait until its messages are durable.
@@ -171,6 +174,7 @@ impl Broker {
         for held in self.holds.expire(now_ms) {
             pull::resume(self, held, now_ms);
         }
+        pop::resume_all(self, self.pops.waiting.expire(now_ms), now_ms);
         let late = self.unflushed.0.lock().late(now_ms);
         for Unanswered { asker, answer, begun_ms, .. } in late {
             self.stats.append_took(1, now_ms - begun_ms);
@@ -183,5 +187,6 @@ impl Broker {
         for held in self.holds.drain() {
             pull::resume(self, held, now_ms);
         }
+        pop::release(self, now_ms);
     }
 }

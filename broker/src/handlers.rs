@@ -1,11 +1,13 @@
 //! What each request does: free functions over [`crate::broker::Broker`], by family. Which code
 //! leads to which function stands in [`crate::table`].
 
+pub mod ack;
 pub mod admin;
 pub mod assignment;
 pub mod client;
 pub mod lock;
 pub mod offset;
+pub mod pop;
 pub mod pull;
 pub mod query;
 pub mod reply;

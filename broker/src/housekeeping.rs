@@ -3,6 +3,7 @@
 
 use crate::broker::Broker;
 use crate::delay;
+use crate::pop::revive;
 use crate::saving::Wake;
 use crate::server::now_ms;
 use crate::transactions::check;
@@ -33,6 +34,9 @@ const FLUSH_WAIT: Duration = Duration::from_secs(1);
 /// How long the check of half messages rests at most, so that a shorter interval that is set
 /// meanwhile counts soon.
 const HALVES_WAIT_MS: i64 = 1_000;
+
+/// How late a popped message may come back that was popped for a shorter time than those before.
+const REVIVE_WAIT_MS: i64 = 50;
 
 /// Wakes the threads.
 #[derive(Debug, Default)]
@@ -79,6 +83,7 @@ pub(crate) fn start(broker: &Arc<Broker>, bell: &Arc<Bell>, stop: &CancellationT
         spawn("offsets", offsets),
         spawn("scrub", scrub),
         spawn("half", halves),
+        spawn("revive", revive),
     ]
 }
 
@@ -204,6 +209,19 @@ fn halves(broker: &Broker, bell: &Bell) -> Option<String> {
             return None;
         }
         due_ms = check::step(broker, now_ms());
+    }
+}
+
+/// Brings back messages that were popped and not acknowledged.
+fn revive(broker: &Broker, bell: &Bell) -> Option<String> {
+    let mut log = revive::Log::default();
+    let mut due_ms = now_ms();
+    loop {
+        let wait_ms = (due_ms - now_ms()).clamp(0, REVIVE_WAIT_MS);
+        if !bell.wait(Duration::from_millis(wait_ms.unsigned_abs())) {
+            return None;
+        }
+        due_ms = revive::step(broker, &mut log, now_ms());
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Offsets {
     changes: AtomicU64,
     /// 0 when nothing is.
     lost_at: AtomicI64,
+    /// See [`Self::set_noted_to`].
+    noted_to: AtomicI64,
 }
 
 /// A committed offset that was moved to where its queue has messages.
@@ -75,6 +77,9 @@ struct File {
     /// Rockhopper's own; see [`Offsets::set_lost`]. Java passes over it.
     #[serde(skip_serializing_if = "Option::is_none")]
     lost_before_log_offset: Option<i64>,
+    /// Rockhopper's own; see [`Offsets::set_noted_to`]. Java passes over it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pops_noted_to_log_offset: Option<i64>,
 }
 
 impl Offsets {
@@ -300,6 +305,18 @@ impl Offsets {
         Some(self.lost_at.load(Ordering::Relaxed)).filter(|before| *before > 0)
     }
 
+    /// Notes that the offsets are those after all pops whose checkpoints stand before this log
+    /// offset: what was popped after it, a crash may have forgotten here and not there.
+    pub fn set_noted_to(&self, log_offset: i64) {
+        self.noted_to.store(log_offset, Ordering::Relaxed);
+    }
+
+    /// The log offset before which all pops are noted; `None` when a broker wrote the file that
+    /// does not say so.
+    pub fn noted_to(&self) -> Option<i64> {
+        Some(self.noted_to.load(Ordering::Relaxed)).filter(|to| *to > 0)
+    }
+
     /// Grows with every change that the file should hold.
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::Relaxed)
@@ -320,7 +337,9 @@ impl Offsets {
     /// The text of `config/consumerOffset.json`.
     pub fn to_json(&self, now: i64) -> String {
         let lost_before_log_offset = self.lost_before();
-        files::text(&File { lost_before_log_offset, ..self.to_file(now) })
+        let pops_noted_to_log_offset = self.noted_to();
+        let file = self.to_file(now);
+        files::text(&File { lost_before_log_offset, pops_noted_to_log_offset, ..file })
     }
 
     /// The same as a body (code 43).
@@ -366,6 +385,7 @@ impl Offsets {
         *self.groups.write() = loaded;
         *self.version.lock() = file.data_version;
         self.lost_at.store(file.lost_before_log_offset.unwrap_or(0).max(0), Ordering::Relaxed);
+        self.set_noted_to(file.pops_noted_to_log_offset.unwrap_or(0).max(0));
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use crate::groups::Groups;
 use crate::mending;
 use crate::offsets::Offsets;
 use crate::order::{self, Locks};
+use crate::pop;
 use crate::pop::order_info::{self, Orders};
 use crate::saved::Saved;
 use crate::stats::Stats;
@@ -82,7 +83,6 @@ impl Broker {
         let offsets_saved = offsets.changes();
         mending::make_groups(&groups, &offsets, &store, groups_from, now);
         mending::check_offsets(&offsets, &store, from);
-        let delays = load_delays(files, &store);
         let ip = identity.store_host.ip();
         let pid = u16::try_from(surroundings.pid & 0xffff).unwrap_or(0);
         let saved_offsets = AtomicU64::new(offsets_saved);
@@ -98,7 +98,8 @@ impl Broker {
             orders: load_orders(store.config()),
             request_modes: load_request_modes(store.config()),
             holds: Default::default(),
-            delays: Mutex::new(delays.unwrap_or_else(|| Delays::new(now))),
+            pops: Default::default(),
+            delays: Mutex::new(load_delays(files, &store).unwrap_or_else(|| Delays::new(now))),
             transactions: Default::default(),
             stats: Stats::new(now, surroundings.utc_offset_ms),
             saving: Default::default(),
@@ -124,6 +125,7 @@ impl Broker {
     /// What the store of another life holds and must be known before the first request.
     fn look_back(&self) {
         transactions::check::catch_up(self);
+        pop::catch_up::catch_up(self);
         let timers = names::TIMER_TOPIC;
         let messages = self.store.max_offset(timers, 0) - self.store.min_offset(timers, 0);
         if messages > 0 {
@@ -141,6 +143,9 @@ impl Broker {
     /// took, and who consumes which queue in order.
     pub fn save_changed(&self, now_ms: i64) {
         let changes = self.offsets.changes();
+        if self.saved_offsets.load(Ordering::Relaxed) != changes {
+            pop::catch_up::note(self);
+        }
         if self.saved_offsets.load(Ordering::Relaxed) != changes
             && self.save("consumerOffset.json", &self.offsets.to_json(now_ms))
         {

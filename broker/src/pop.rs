@@ -5,15 +5,19 @@
 //! time comes back as a message of a retry topic. Here is the state; what requests do with it is
 //! in [`crate::handlers::pop`] and [`crate::handlers::ack`].
 
+pub mod catch_up;
 pub mod claims;
 pub mod handle;
 pub mod order_info;
 pub mod records;
+pub mod revive;
+pub mod take;
 pub mod taken;
 pub mod waiting;
 
 use crate::broker::Broker;
 use claims::Claims;
+use parking_lot::RwLock;
 use records::Pen;
 use std::sync::atomic::{AtomicU32, Ordering};
 use taken::Taken;
@@ -28,6 +32,9 @@ pub struct Pops<W> {
     pub waiting: Waiting<W>,
     /// Pops whose messages are out.
     pub taken: Taken,
+    /// Read while a checkpoint is stored and the group moves on: whoever holds the other end sees
+    /// both done or neither.
+    pub moving: RwLock<()>,
     turn: AtomicU32,
 }
 
@@ -37,6 +44,7 @@ impl<W> Default for Pops<W> {
             claims: Claims::default(),
             waiting: Waiting::default(),
             taken: Taken::default(),
+            moving: RwLock::new(()),
             turn: AtomicU32::new(0),
         }
     }
@@ -46,6 +54,11 @@ impl<W> Pops<W> {
     /// Counts the pops, for choosing: one after the other.
     pub fn turn(&self) -> u32 {
         self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether anybody has popped since the broker started.
+    pub fn has_popped(&self) -> bool {
+        self.turn.load(Ordering::Relaxed) > 0
     }
 }
 

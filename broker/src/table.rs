@@ -5,7 +5,7 @@ use crate::handlers::admin::{
     clients, config, groups, offsets, progress, queues, relay, reset, runtime, topics,
 };
 use crate::handlers::{
-    assignment, client, lock, offset, pull, query, reply, send, send_back, transaction,
+    ack, assignment, client, lock, offset, pop, pull, query, reply, send, send_back, transaction,
 };
 use crate::put::Effect;
 use remoting::codes::RequestCode as Code;
@@ -13,7 +13,8 @@ use remoting::router::{Lane, Router};
 
 /// Requests that the second port, `listenPort` - 2, does not take (Java: the "fast" remoting
 /// server has no processor for them).
-pub const NOT_ON_FAST_PORT: &[Code] = &[Code::PULL_MESSAGE, Code::LITE_PULL_MESSAGE];
+pub const NOT_ON_FAST_PORT: &[Code] =
+    &[Code::PULL_MESSAGE, Code::LITE_PULL_MESSAGE, Code::POP_MESSAGE];
 
 /// The table.
 pub fn table() -> Router<Broker, Effect> {
@@ -32,6 +33,10 @@ fn of_clients(router: Router<Broker, Effect>) -> Router<Broker, Effect> {
         .on(Code::END_TRANSACTION,            Lane::Blocking, transaction::end)
         .on(Code::PULL_MESSAGE,               Lane::Inline,   pull::pull)
         .on(Code::LITE_PULL_MESSAGE,          Lane::Inline,   pull::pull)
+        .on(Code::POP_MESSAGE,                Lane::Inline,   pop::pop)
+        .on(Code::ACK_MESSAGE,                Lane::Inline,   ack::ack)
+        .on(Code::BATCH_ACK_MESSAGE,          Lane::Inline,   ack::batch_ack)
+        .on(Code::CHANGE_MESSAGE_INVISIBLETIME, Lane::Inline, ack::change)
         .on(Code::HEART_BEAT,                 Lane::Inline,   client::heartbeat)
         .on(Code::UNREGISTER_CLIENT,          Lane::Inline,   client::unregister)
         .on(Code::GET_CONSUMER_LIST_BY_GROUP, Lane::Inline,   client::consumer_ids)

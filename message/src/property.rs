@@ -88,6 +88,8 @@ names! {
     POP_CK = "POP_CK",
     /// Check point offset of a popped message.
     POP_CK_OFFSET = "POP_CK_OFFSET",
+    /// Group of a popped message that came back.
+    ORIGIN_GROUP = "ORIGIN_GROUP",
     /// First pop time of a redelivered message.
     FIRST_POP_TIME = "1ST_POP_TIME",
     /// Message group of FIFO messages.

@@ -4,7 +4,7 @@
 //! Keys that change nothing here are in `unread`; the disk is in `store`, the socket in `net`.
 
 use crate::table::{Null, settings};
-use crate::value::{ADDRESSES, IP, NOT_BLANK};
+use crate::value::{ADDRESSES, IP, MessageRequestMode, NOT_BLANK};
 
 settings! {
     /// Identity, topics, subscriptions, registration and holding of a broker.
@@ -79,6 +79,33 @@ settings! {
         use_server_side_reset_offset: bool = true, live;
         /// Whether the broker, when asked for queues, shares them out among a group's members.
         server_load_balancer_enable: bool = true, live;
+        /// How a group fetches a topic where nobody said it: PULL or POP.
+        default_message_request_mode: MessageRequestMode = MessageRequestMode::Pull, live;
+        /// Members of a group that pop one member's queues besides it; below 1: all of them.
+        default_pop_share_queue_num: i32 = -1, live;
+        /// Queues of the revive log, where pops are noted; like Java's `reviveQueueNum` it must not
+        /// shrink while pops are out.
+        revive_queue_num: i32 = 8 => 1..=512;
+        /// Pops of one group that may wait for one queue, or for any of a topic.
+        pop_polling_size: i32 = 1_024 => 0..=1_000_000, live;
+        /// Pops that may wait in all.
+        max_pop_polling_size: i64 = 100_000 => 0..=1_000_000, live;
+        /// Of a hundred pops so many look at the retry topic first, the others at last.
+        pop_from_retry_probability: i32 = 20 => 0..=100, live;
+        /// Whether popped messages come back in topics named `%RETRY%group+topic`, not
+        /// `%RETRY%group_topic`.
+        enable_retry_topic_v2: bool = false, live;
+        /// Whether the topics of the older name are read as well then.
+        retrieve_message_from_pop_retry_topic_v1 as "retrieveMessageFromPopRetryTopicV1": bool =
+            true, live;
+        /// Whether messages of retry topics are given under that topic, not under their own.
+        pop_response_return_actual_retry_topic: bool = false, live;
+        /// Whether a group that asks for the newest messages begins at the first one of a queue
+        /// that is in memory from its start.
+        init_pop_offset_by_check_msg_in_mem: bool = true, live;
+        /// Pops that are remembered until they are done, so that their messages come back on time;
+        /// those beyond come back some seconds late.
+        pop_ck_max_buffer_size: i32 = 200_000 => 0..=10_000_000, live;
         /// A connection without a heartbeat for this long is taken out of its groups (ms).
         channel_expired_timeout: i64 = 120_000 => 1_000..=i64::MAX;
         /// Whether consumers may filter messages in SQL92.

@@ -29,4 +29,4 @@ pub use net::Net;
 pub use store::Store;
 pub use table::{Invalid, Row, Table};
 pub use unread::{Class, Group, Kind, Unread, Verdict};
-pub use value::{Allowed, BrokerRole, FlushDiskType, Text, Value};
+pub use value::{Allowed, BrokerRole, FlushDiskType, MessageRequestMode, Text, Value};

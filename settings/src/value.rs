@@ -113,6 +113,13 @@ choices! {
         /// Acknowledged after fsync.
         SyncFlush = "SYNC_FLUSH",
     }
+    /// How a group fetches a topic (Java: `MessageRequestMode`).
+    MessageRequestMode = "PULL or POP" {
+        /// Each queue belongs to one consumer, which reads it.
+        Pull = "PULL",
+        /// Consumers take messages for a time.
+        Pop = "POP",
+    }
     /// What a broker is for its group of replicas (Java: `BrokerRole`).
     BrokerRole = "ASYNC_MASTER, SYNC_MASTER or SLAVE" {
         /// Primary that acknowledges without waiting for replicas.

@@ -1,6 +1,5 @@
 //! Queues that the broker shares out (400), for consumers that leave it to the broker, and how
-//! groups are to fetch (401; Java: `QueryAssignmentProcessor`). Every group pulls: this version has
-//! no POP.
+//! groups are to fetch (401; Java: `QueryAssignmentProcessor`).
 
 use super::client::body;
 use crate::assignment;
@@ -58,13 +57,31 @@ fn answer(
     route: Option<&TopicRouteData>,
 ) -> Answer {
     let queues = route.map(|route| assignment::readable_queues(&asked.topic, route));
-    let share = queues.and_then(|queues| share(broker, asked, model, queues));
+    let (mode, more) = mode(broker, asked);
+    let more = (mode == Some(MessageRequestMode::Pop)).then_some(more);
+    let share = queues.and_then(|queues| share(broker, asked, (model, more), queues));
     let assigned = |queue| MessageQueueAssignment {
         message_queue: Some(queue),
+        mode,
         ..MessageQueueAssignment::default()
     };
     let message_queue_assignments = share.map(|share| share.into_iter().map(assigned).collect());
     Answer::body(json::to_body(&QueryAssignmentResponseBody { message_queue_assignments }))
+}
+
+/// How the group is to fetch the topic, and how many members pop the queues of one besides it.
+fn mode(broker: &Broker, asked: &QueryAssignmentRequestBody) -> (Option<MessageRequestMode>, i32) {
+    let said = broker.request_modes.of(&asked.topic, &asked.consumer_group);
+    said.unwrap_or_else(|| {
+        let settings = broker.settings();
+        let mode = match settings.broker.default_message_request_mode {
+            settings::MessageRequestMode::Pop if !names::is_retry(&asked.topic) => {
+                MessageRequestMode::Pop
+            }
+            _ => MessageRequestMode::Pull,
+        };
+        (Some(mode), settings.broker.default_pop_share_queue_num)
+    })
 }
 
 /// The consumer's share of the queues: all of them in a broadcasting group, and while
@@ -72,7 +89,7 @@ fn answer(
 fn share(
     broker: &Broker,
     asked: &QueryAssignmentRequestBody,
-    model: MessageModel,
+    (model, more): (MessageModel, Option<i32>),
     queues: Vec<MessageQueue>,
 ) -> Option<Vec<MessageQueue>> {
     match model {
@@ -86,10 +103,13 @@ fn share(
     let members = broker.clients.consumer_ids(&asked.consumer_group);
     let index = members.iter().position(|id| *id == asked.client_id);
     let strategy = asked.strategy_name.as_deref().unwrap_or_default();
-    assignment::share(strategy, &queues, members.len(), index)
+    match more {
+        Some(more) => assignment::pop_share(strategy, &queues, members.len(), (index, more)),
+        None => assignment::share(strategy, &queues, members.len(), index),
+    }
 }
 
-/// Code 401: says how a group is to fetch a topic. PULL is the only way here.
+/// Code 401: says how a group is to fetch a topic.
 pub fn set_mode(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
     let mode: SetMessageRequestModeRequestBody = body(call)?;
     if names::is_retry(&mode.topic) {
@@ -100,9 +120,8 @@ pub fn set_mode(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refu
         let remark = format!("topic[{}] not exist", mode.topic);
         return Err(Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark));
     }
-    if mode.mode != Some(MessageRequestMode::Pull) {
-        let remark = "mode: this version has no POP consumption, PULL is the only mode; \
-                      consumers pull as long as nothing else is set";
+    if mode.mode.is_none() {
+        let remark = "mode: PULL or POP was expected";
         return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, remark));
     }
     if broker.group(&mode.consumer_group, call.now_ms).is_none() {

@@ -3,7 +3,7 @@
 //! Whoever finds a queue claimed passes on; the claim remembers that, and its end says so.
 
 use message::Str;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
 
 /// One queue as one group sees it: topic, group, queue id.
@@ -14,6 +14,7 @@ type Queue = (Str, Str, i32);
 pub struct Claims {
     /// With whether somebody else wanted it meanwhile.
     claimed: Mutex<HashMap<Queue, bool>>,
+    ended: Condvar,
 }
 
 /// A queue that is claimed until this is dropped.
@@ -39,6 +40,22 @@ impl Claims {
     }
 }
 
+impl Claims {
+    /// Claims a queue for a group when nobody has it any more.
+    pub fn wait(&self, topic: &Str, group: &Str, queue_id: i32) -> Claim<'_> {
+        loop {
+            if let Some(claim) = self.claim(topic, group, queue_id) {
+                return claim;
+            }
+            let queue = (topic.clone(), group.clone(), queue_id);
+            let mut claimed = self.claimed.lock();
+            if claimed.contains_key(&queue) {
+                self.ended.wait(&mut claimed);
+            }
+        }
+    }
+}
+
 impl Claim<'_> {
     /// Ends it, and says whether somebody else wanted the queue.
     pub fn end(mut self) -> bool {
@@ -47,7 +64,11 @@ impl Claim<'_> {
 
     fn release(&mut self) -> bool {
         let Some(queue) = self.queue.take() else { return false };
-        self.claims.claimed.lock().remove(&queue).unwrap_or(false)
+        let missed = self.claims.claimed.lock().remove(&queue).unwrap_or(false);
+        if missed {
+            self.claims.ended.notify_all();
+        }
+        missed
     }
 }
 

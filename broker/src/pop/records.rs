@@ -52,6 +52,10 @@ pub struct CheckPoint {
     /// How many there are.
     #[serde(rename = "n")]
     pub count: i8,
+    /// Where the group goes on, if the pop moved it. Java does not know this member and passes
+    /// over it.
+    #[serde(rename = "nx", skip_serializing_if = "Option::is_none")]
+    pub next: Option<i64>,
     /// When they were popped, ms since 1970.
     #[serde(rename = "pt")]
     pub pop_ms: i64,

@@ -7,6 +7,7 @@ mod filters;
 mod full;
 mod membership;
 mod offsets;
+mod pop;
 mod recovery;
 mod replies;
 mod saved;

@@ -34,10 +34,9 @@ unread! {
             recalled" {
             boolean: recallMessageEnable = false;
         }
-        refused "POP consumption is not in this version" {
+        refused "what is popped is kept in the revive log, and each group has one retry queue" {
             boolean: popConsumerKVServiceEnable = false, popConsumerKVServiceInit = false,
-                enableRetryTopicV2 = false, useSeparateRetryQueue = false;
-            text: defaultMessageRequestMode = "PULL";
+                useSeparateRetryQueue = false;
         }
         refused "a metrics exporter is not in this version, and dashboards would stay empty" {
             text: metricsExporterType = "DISABLE";
@@ -117,27 +116,22 @@ unread! {
             text: metricsGrpcExporterTarget = "", metricsGrpcExporterHeader = "",
                 metricsPromExporterHost = "", metricsLabel = "";
         }
-        accepted "POP consumption is not in this version: there is nothing to tune" {
+        accepted "popping works another way here: checkpoints and acknowledgements are stored at \
+            once, who waits is woken by the append, and messages come back on time" {
             boolean: enableSkipLongAwaitingAck = false, enablePopBufferMerge = false,
                 enablePopBatchAck = false, enableNotifyBeforePopCalculateLag = true,
-                enableNotifyAfterPopOrderLockRelease = true, initPopOffsetByCheckMsgInMem = true,
-                retrieveMessageFromPopRetryTopicV1 = true, priorityOrderAsc = true,
+                enableNotifyAfterPopOrderLockRelease = true, priorityOrderAsc = true,
                 popConsumerFSServiceInit = true, popReviveSkipIfGroupAbsent = true,
-                useMessageFilterForNotification = true,
-                popResponseReturnActualRetryTopic = false, enablePopMessageThreshold = false,
+                useMessageFilterForNotification = true, enablePopMessageThreshold = false,
                 skipWhenCKRePutReachMaxTimes = false, appendAckAsync = false,
                 appendCkAsync = false;
-            int: popPollingSize = 1024, popPollingMapSize = 100000,
-                popPollingMapExpireTimeSeconds = 600, reviveQueueNum = 8,
+            int: popPollingMapSize = 100000, popPollingMapExpireTimeSeconds = 600,
                 popCkStayBufferTime = 10000, popCkStayBufferTimeOut = 3000,
-                popCkMaxBufferSize = 200000, popCkOffsetMaxQueueSize = 20000,
-                popFromRetryProbability = 20, popFromRetryProbabilityForPriority = 0,
+                popCkOffsetMaxQueueSize = 20000, popFromRetryProbabilityForPriority = 0,
                 popReviveMaxReturnSizePerRead = 16384, popReviveConcurrency = 32,
-                popReviveMaxAttemptTimes = 16, maxMessageFilterNumForNotification = 64,
-                defaultPopShareQueueNum = -1;
-            long: maxPopPollingSize = 100000, reviveInterval = 1000, reviveMaxSlow = 3,
-                reviveScanTime = 10000, reviveAckWaitMs = 180000,
-                popLongPollingForceNotifyInterval = 800,
+                popReviveMaxAttemptTimes = 16, maxMessageFilterNumForNotification = 64;
+            long: reviveInterval = 1000, reviveMaxSlow = 3, reviveScanTime = 10000,
+                reviveAckWaitMs = 180000, popLongPollingForceNotifyInterval = 800,
                 loadBalancePollNameServerInterval = 30000, popInflightMessageThreshold = 10000;
         }
         accepted "lite topics are not in this version: there is nothing to tune" {

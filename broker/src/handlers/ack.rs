@@ -1,0 +1,430 @@
+//! Popped messages are done (200051, many: 200151), or are to stay invisible for another time
+//! (200053; Java: `AckMessageProcessor`, `ChangeInvisibleTimeProcessor`).
+//!
+//! An acknowledgement is a message of the revive log; the pops that are remembered learn of it
+//! before it is stored. Those of ordered pops move the group's offset instead.
+
+use super::client::body;
+use super::pop;
+use crate::broker::Broker;
+use crate::flush::Unanswered;
+use crate::pop::handle::{Handle, ORDERED, Retry};
+use crate::pop::order_info::{Acked, At};
+use crate::pop::records::{Ack, CheckPoint, Key};
+use crate::pop::{self as pops};
+use crate::put::{self, Effect, Pending, Sender};
+use message::{Draft, Str};
+use remoting::body::pop::{BatchAck, BatchAckMessageRequestBody};
+use remoting::body::topic::TopicConfig;
+use remoting::codes::ResponseCode;
+use remoting::headers::pop::{
+    AckMessageRequestHeader, ChangeInvisibleTimeRequestHeader, ChangeInvisibleTimeResponseHeader,
+};
+use remoting::reply::{Answer, Refusal, Reply, Ticket};
+use remoting::router::{Call, Lane};
+use std::sync::Arc;
+use store::Append;
+
+/// Messages that one entry of a batch may name; a pop has 32 at most.
+const NAMED: usize = 1_024;
+
+/// Code 200051: one message is done.
+pub fn ack(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: AckMessageRequestHeader,
+) -> Result<Reply<Effect>, Refusal> {
+    let AckMessageRequestHeader { topic, consumer_group: group, queue_id, offset, .. } = header;
+    let config = check(broker, call, &topic, queue_id)?;
+    let topic = config.topic_name.clone();
+    let ends =
+        (broker.store.min_offset(&topic, queue_id), broker.store.max_offset(&topic, queue_id));
+    if offset < ends.0 || offset > ends.1 {
+        let (min, max) = ends;
+        let remark = format!(
+            "offset is illegal, key:{topic}@{queue_id}, commit:{offset}, store:{min}~{max}"
+        );
+        return Err(Refusal::new(ResponseCode::NO_MESSAGE, remark));
+    }
+    let handle = parse(&header.extra_info)?;
+    if handle.revive_queue == ORDERED {
+        let done = Done { topic: &topic, group: &group, queue_id, pop_ms: handle.pop_ms };
+        return Ok(done.in_order(broker, call, &[offset])?.into_reply());
+    }
+    check_revive_queue(broker, handle.revive_queue)?;
+    let ack = Ack {
+        offset,
+        broker: Some(handle.broker.clone()),
+        group,
+        pop_ms: handle.pop_ms,
+        queue_id,
+        start: handle.start,
+        topic,
+        ..Ack::default()
+    };
+    note(broker, &ack);
+    let draft = pops::pen(broker, call.now_ms).ack(&ack, handle.revive_queue, handle.due_ms());
+    let sender = Sender {
+        ticket: Ticket::of(call.command),
+        wait: true,
+        queue_id: handle.revive_queue,
+        then: |_, _, _, _, _| Answer::success(),
+    };
+    Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))
+}
+
+/// Code 200151: many messages are done. What cannot be acknowledged any more is passed over.
+pub fn batch_ack(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>, Refusal> {
+    let asked: BatchAckMessageRequestBody = body(call)?;
+    if asked.acks.is_empty() {
+        return Ok(Reply::Answer(Answer::code(ResponseCode::NO_MESSAGE)));
+    }
+    let mut drafts = Vec::new();
+    for one in asked.acks {
+        let illegal = |why: &str| {
+            let remark = format!("an acknowledgement in the batch is illegal: {why}");
+            Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
+        };
+        let retry = Retry::from_mark(&one.retry).ok_or_else(|| illegal("r is not 0, 1 or 2"))?;
+        let bits = bits(&one.bit_set).ok_or_else(|| illegal("b is not in base64"))?;
+        let topic = retry.real_topic(&one.topic, &one.consumer_group);
+        let Some(topic) = broker.topics.find(&topic).map(|found| found.topic_name.clone()) else {
+            tracing::warn!(%topic, group = %one.consumer_group, "acknowledged in no topic");
+            continue;
+        };
+        let (min, max) = (
+            broker.store.min_offset(&topic, one.queue_id),
+            broker.store.max_offset(&topic, one.queue_id),
+        );
+        let offsets = bits.filter_map(|bit| one.start_offset.checked_add(bit));
+        let offsets = offsets.filter(|offset| (min..=max).contains(offset));
+        let offsets: Vec<i64> = offsets.take(NAMED).collect();
+        if one.revive_queue_id == ORDERED {
+            let (group, queue_id, pop_ms) = (&one.consumer_group, one.queue_id, one.pop_time);
+            let done = Done { topic: &topic, group, queue_id, pop_ms };
+            match done.in_order(broker, call, &offsets)? {
+                Ordered::Done => {}
+                Ordered::Busy => return Ok(Reply::Effect(Effect::Block)),
+            }
+        } else if !offsets.is_empty() {
+            check_revive_queue(broker, one.revive_queue_id)?;
+            drafts.push(batch(broker, call.now_ms, (one, topic, offsets), &asked.broker_name));
+        }
+    }
+    store(broker, call, drafts, Answer::success())
+}
+
+fn batch(
+    broker: &Broker,
+    now_ms: i64,
+    (one, topic, offsets): (BatchAck, Str, Vec<i64>),
+    broker_name: &Str,
+) -> Draft {
+    let ack = Ack {
+        offset: -1,
+        offsets: Some(offsets),
+        broker: Some(broker_name.clone()).filter(|name| !name.is_empty()),
+        group: one.consumer_group,
+        pop_ms: one.pop_time,
+        queue_id: one.queue_id,
+        start: one.start_offset,
+        topic,
+    };
+    note(broker, &ack);
+    let due_ms = one.pop_time.saturating_add(one.invisible_time);
+    pops::pen(broker, now_ms).ack(&ack, one.revive_queue_id, due_ms)
+}
+
+/// Code 200053: a message stays invisible for another time, counted from now.
+pub fn change(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: ChangeInvisibleTimeRequestHeader,
+) -> Result<Reply<Effect>, Refusal> {
+    let ChangeInvisibleTimeRequestHeader { queue_id, offset, invisible_time, .. } = header;
+    let topic = check(broker, call, &header.topic, queue_id)?.topic_name.clone();
+    let group = Str::from(&*header.consumer_group);
+    let (min, max) =
+        (broker.store.min_offset(&topic, queue_id), broker.store.max_offset(&topic, queue_id));
+    if offset < min || offset >= max {
+        return Ok(Reply::Answer(Answer::code(ResponseCode::NO_MESSAGE)));
+    }
+    let handle = parse(&header.extra_info)?;
+    let revive_qid = handle.revive_queue;
+    if revive_qid == ORDERED {
+        return change_in_order(broker, call, &handle, (&topic, &header));
+    }
+    check_revive_queue(broker, revive_qid)?;
+    let point = CheckPoint {
+        broker: Str::from(&*handle.broker),
+        group: group.clone(),
+        diffs: Some(vec![0]),
+        invisible_ms: invisible_time,
+        count: 1,
+        pop_ms: call.now_ms,
+        queue_id,
+        start: offset,
+        suspend: header.suspend,
+        topic: topic.clone(),
+        ..CheckPoint::default()
+    };
+    let point = CheckPoint { revive_ms: point.due_ms(), ..point };
+    let ack = Ack {
+        offset,
+        broker: Some(handle.broker.clone()),
+        group,
+        pop_ms: handle.pop_ms,
+        queue_id,
+        start: handle.start,
+        topic,
+        ..Ack::default()
+    };
+    let pen = pops::pen(broker, call.now_ms);
+    let drafts =
+        vec![pen.check_point(&point, revive_qid), pen.ack(&ack, revive_qid, handle.due_ms())];
+    let pop_time = point.pop_ms;
+    let said = ChangeInvisibleTimeResponseHeader { pop_time, invisible_time, revive_qid };
+    let reply = store(broker, call, drafts, Answer::header(&said))?;
+    // The old time must not pass before the new one counts.
+    let limit = broker.settings().broker.pop_ck_max_buffer_size;
+    broker.pops.taken.insert(point, revive_qid, usize::try_from(limit).unwrap_or(0));
+    note(broker, &ack);
+    Ok(reply)
+}
+
+fn change_in_order(
+    broker: &Broker,
+    call: &Call<'_>,
+    handle: &Handle,
+    (topic, header): (&Str, &ChangeInvisibleTimeRequestHeader),
+) -> Result<Reply<Effect>, Refusal> {
+    let (group, queue_id, pop_ms) = (&header.consumer_group, header.queue_id, handle.pop_ms);
+    let committed = || broker.offsets.query(group, topic, queue_id).unwrap_or(-1);
+    // Java answers with zeros then.
+    let nothing = Answer::header(&ChangeInvisibleTimeResponseHeader::default());
+    if header.offset < committed() {
+        return Ok(Reply::Answer(nothing));
+    }
+    let Some(claim) = claim(broker, call, (topic, group, queue_id)) else {
+        return Ok(Reply::Effect(Effect::Block));
+    };
+    if header.offset < committed() {
+        return Ok(Reply::Answer(nothing));
+    }
+    let visible_ms = call.now_ms.saturating_add(header.invisible_time);
+    let at = At { topic, group, queue_id };
+    broker.orders.change(at, header.offset, pop_ms, visible_ms);
+    let missed = claim.end();
+    // What is visible sooner now, somebody may wait for.
+    if missed || header.invisible_time <= handle.invisible_ms {
+        wake(broker, at, call.now_ms);
+    }
+    let said = ChangeInvisibleTimeResponseHeader {
+        pop_time: pop_ms,
+        invisible_time: visible_ms.saturating_sub(pop_ms),
+        revive_qid: ORDERED,
+    };
+    Ok(Reply::Answer(Answer::header(&said)))
+}
+
+/// Messages of an ordered pop.
+struct Done<'a> {
+    topic: &'a Str,
+    group: &'a Str,
+    queue_id: i32,
+    pop_ms: i64,
+}
+
+/// Whether an ordered acknowledgement was done.
+enum Ordered {
+    Done,
+    /// A pop has the queue: it is to be tried again where waiting is allowed.
+    Busy,
+}
+
+impl Ordered {
+    fn into_reply(self) -> Reply<Effect> {
+        match self {
+            Self::Done => Reply::Answer(Answer::success()),
+            Self::Busy => Reply::Effect(Effect::Block),
+        }
+    }
+}
+
+impl Done<'_> {
+    /// Notes that messages are done: the group goes on behind them when none before is open.
+    fn in_order(
+        &self,
+        broker: &Broker,
+        call: &Call<'_>,
+        offsets: &[i64],
+    ) -> Result<Ordered, Refusal> {
+        let Self { topic, group, queue_id, pop_ms } = *self;
+        let Some(claim) = claim(broker, call, (topic, group, queue_id)) else {
+            return Ok(Ordered::Busy);
+        };
+        let at = At { topic, group, queue_id };
+        let mut result = Ok(Ordered::Done);
+        for &offset in offsets {
+            let committed = broker.offsets.query(group, topic, queue_id).unwrap_or(-1);
+            if offset < committed {
+                continue;
+            }
+            match broker.orders.ack(at, offset, pop_ms, committed) {
+                Acked::Next(next) => {
+                    broker.offsets.commit_unless_reset(group, topic, queue_id, next);
+                    broker.stats.acked(topic, group, 1);
+                }
+                Acked::Stale => {}
+                Acked::Unknown => {
+                    let remark = format!(
+                        "offset is illegal, key:{topic}@{group}@{queue_id}, old:{committed}, \
+                         commit:{offset}, next:-1, {}",
+                        call.peer.remote
+                    );
+                    result = Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
+                }
+            }
+        }
+        let missed = claim.end();
+        if missed || broker.orders.blocked_until(at, None, 0, call.now_ms).is_none() {
+            wake(broker, at, call.now_ms);
+        }
+        result
+    }
+}
+
+/// Lets somebody try who waits for a queue.
+fn wake(broker: &Broker, at: At<'_>, now_ms: i64) {
+    let next = broker.pops.waiting.next(at.topic, at.group, at.queue_id);
+    pop::resume_all(broker, next.into_iter().collect(), now_ms);
+}
+
+/// Claims a queue, and waits for it where that is allowed.
+fn claim<'a>(
+    broker: &'a Broker,
+    call: &Call<'_>,
+    (topic, group, queue_id): (&Str, &Str, i32),
+) -> Option<pops::claims::Claim<'a>> {
+    match call.lane {
+        Lane::Inline => broker.pops.claims.claim(topic, group, queue_id),
+        Lane::Blocking => Some(broker.pops.claims.wait(topic, group, queue_id)),
+    }
+}
+
+/// Tells the pops that are remembered.
+fn note(broker: &Broker, ack: &Ack) {
+    let key = Key::of_ack(ack, &broker.settings().broker.broker_name);
+    broker.pops.taken.ack(&key, ack.named());
+    broker.stats.acked(&ack.topic, &ack.group, ack.named().len() as u64);
+}
+
+/// Stores all, and answers now or when they are durable.
+fn store(
+    broker: &Broker,
+    call: &Call<'_>,
+    drafts: Vec<Draft>,
+    answer: Answer,
+) -> Result<Reply<Effect>, Refusal> {
+    let mut appends: Vec<Append> = drafts.into_iter().map(Append::one).collect();
+    broker.append(&mut appends, call.now_ms);
+    let mut log_end = 0;
+    for append in &appends {
+        let stored = append.outcome.map_err(|error| put::refusal(broker, error))?;
+        log_end = log_end.max(stored.log_end());
+    }
+    if log_end == 0 || !broker.flushes_first() {
+        return Ok(Reply::Answer(answer));
+    }
+    let begun_ms = call.now_ms;
+    let deadline_ms = begun_ms + i64::from(broker.settings().store.sync_flush_timeout);
+    let asker = call.later();
+    broker.answer_when_flushed(log_end, Unanswered { asker, answer, begun_ms, deadline_ms });
+    Ok(Reply::Later)
+}
+
+/// Whether there is such a queue.
+fn check(
+    broker: &Broker,
+    call: &Call<'_>,
+    topic: &str,
+    queue_id: i32,
+) -> Result<Arc<TopicConfig>, Refusal> {
+    let Some(config) = broker.topics.find(topic) else {
+        let remark = format!("topic[{topic}] not exist, apply first please!");
+        return Err(Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark));
+    };
+    if queue_id < 0 || queue_id >= config.read_queue_nums {
+        let remark = format!(
+            "queueId[{queue_id}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{}] \
+             consumer:[{}]",
+            config.read_queue_nums, call.peer.remote
+        );
+        return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
+    }
+    Ok(config)
+}
+
+/// The revive log has only so many queues; Java makes whatever queue a handle names.
+fn check_revive_queue(broker: &Broker, queue_id: i32) -> Result<(), Refusal> {
+    let topic = pops::records::revive_topic(&broker.settings().broker.broker_cluster_name);
+    let count = broker.topics.find(&topic).map_or(0, |topic| topic.write_queue_nums);
+    if (0..count).contains(&queue_id) {
+        return Ok(());
+    }
+    let remark = format!(
+        "extraInfo names queue {queue_id} of {topic}, which has {count}: this broker gave no such \
+         handle"
+    );
+    Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark))
+}
+
+fn parse(extra_info: &str) -> Result<Handle, Refusal> {
+    Handle::parse(extra_info).map_err(|why| Refusal::new(ResponseCode::SYSTEM_ERROR, why))
+}
+
+/// The bits of a Java `BitSet` in base64, whose bytes begin with the lowest; `None` when it is no
+/// base64.
+fn bits(text: &str) -> Option<impl Iterator<Item = i64>> {
+    let bytes = base64(text)?;
+    let each = bytes.into_iter().zip(0_i64..).flat_map(|(byte, at)| {
+        (0..8).filter(move |bit| byte >> bit & 1 == 1).map(move |bit| at * 8 + bit)
+    });
+    Some(each)
+}
+
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=').bytes();
+    let (mut out, mut held, mut bits) = (Vec::with_capacity(text.len()), 0_u32, 0);
+    for digit in digits {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => return None,
+        };
+        held = held << 6 | u32::from(value);
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            out.push((held >> bits & 0xff) as u8);
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bit_sets_are_read_as_java_writes_them() {
+        let read = |text: &str| bits(text).map(Iterator::collect::<Vec<_>>);
+        assert_eq!(read(""), Some(vec![]));
+        // {0, 2, 9, 31}
+        assert_eq!(read("BQIAgA=="), Some(vec![0, 2, 9, 31]));
+        assert_eq!(read("B!"), None);
+    }
+}

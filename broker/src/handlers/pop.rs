@@ -1,0 +1,349 @@
+//! Pops: messages of any queue for a time, at once or when the next one comes (200050; Java:
+//! `PopMessageProcessor`, `PopLongPollingService`).
+//!
+//! A pop that finds nothing becomes a [`HeldPop`]; a message, or its deadline, runs it once more.
+//! How queues are read is in [`crate::pop::take`].
+
+use crate::broker::Broker;
+use crate::flush::Unanswered;
+use crate::pop::take::{Ask, Popped};
+use crate::pop::waiting::{Bounds, Place};
+use crate::put::Effect;
+use crate::selection::Selection;
+use crate::topics::PERM_READ;
+use message::{Str, names};
+use remoting::body::heartbeat::{SUB_ALL, TAG};
+use remoting::body::topic::TopicConfig;
+use remoting::codes::ResponseCode;
+use remoting::headers::base::TopicFields;
+use remoting::headers::pop::{PopMessageRequestHeader, PopMessageResponseHeader};
+use remoting::reply::{Answer, Asker, Refusal, Reply};
+use remoting::router::{Call, Lane};
+use settings::BrokerSettings;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use store::Wait;
+
+/// The most messages that one pop may ask for: a checkpoint has 32 bits.
+const MOST: i32 = 32;
+/// A pop that comes this much after its time is not looked at, ms.
+const LATE_MS: i64 = 500;
+/// A pop is answered this much before its client gives up, ms.
+const AHEAD_MS: i64 = 50;
+/// The longest that a pop is held, whatever the client asks for, ms.
+const HOLD_LIMIT_MS: i64 = 600_000;
+
+/// A pop that waits.
+#[derive(Debug)]
+pub struct HeldPop {
+    asker: Asker,
+    header: PopMessageRequestHeader,
+}
+
+/// What a pop may read, once it was checked.
+struct Checked {
+    topic: Arc<TopicConfig>,
+    selection: Selection,
+    settings: Arc<BrokerSettings>,
+}
+
+impl Checked {
+    fn ask<'a>(
+        &'a self,
+        broker: &'a Broker,
+        header: &'a PopMessageRequestHeader,
+        wait: Wait,
+        now_ms: i64,
+    ) -> Ask<'a> {
+        let Self { topic, selection, settings } = self;
+        Ask { broker, settings, topic, selection, header, wait, now_ms }
+    }
+}
+
+/// Code 200050.
+pub fn pop(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: PopMessageRequestHeader,
+) -> Result<Reply<Effect>, Refusal> {
+    let born_time = if header.born_time == 0 { call.now_ms } else { header.born_time };
+    let header = PopMessageRequestHeader { born_time, ..header };
+    let checked = check(broker, call.peer.remote, &header, call.now_ms)?;
+    let wait = match call.lane {
+        Lane::Inline => Wait::Never,
+        Lane::Blocking => Wait::ForDisk,
+    };
+    let Ok(popped) = checked.ask(broker, &header, wait, call.now_ms).pop() else {
+        return Ok(Reply::Effect(Effect::Block));
+    };
+    if !popped.messages.is_empty() {
+        let next = wakes(broker, &header, &popped);
+        let reply =
+            give(broker, call.now_ms, || call.later(), answer(&header, popped, call.now_ms));
+        resume_all(broker, next, call.now_ms);
+        return Ok(reply);
+    }
+    if !may_wait(&header, call.now_ms) {
+        let code = ResponseCode::POLLING_TIMEOUT;
+        return Ok(Reply::Answer(nothing(code, &header, &popped, call.now_ms)));
+    }
+    let asker = call.later();
+    let held = HeldPop { asker, header: kept(header, &checked) };
+    let again = hold(broker, held, &checked, popped, call.now_ms);
+    resume_all(broker, again, call.now_ms);
+    Ok(Reply::Later)
+}
+
+/// Whether the client still waits.
+fn may_wait(header: &PopMessageRequestHeader, now_ms: i64) -> bool {
+    header.poll_time > 0 && now_ms <= deadline_ms(header)
+}
+
+fn deadline_ms(header: &PopMessageRequestHeader) -> i64 {
+    let poll_ms = header.poll_time.clamp(0, HOLD_LIMIT_MS);
+    header.born_time.saturating_add(poll_ms).saturating_sub(AHEAD_MS)
+}
+
+/// Lets a pop wait that found nothing, or answers it where too many do. Gives pops to run: who can
+/// go on already, as something came meanwhile.
+fn hold(
+    broker: &Broker,
+    held: HeldPop,
+    checked: &Checked,
+    popped: Popped,
+    now_ms: i64,
+) -> Vec<HeldPop> {
+    let java = &checked.settings.broker;
+    let (topic, group) = (&checked.topic.topic_name, held.header.consumer_group.clone());
+    let queue_id = held.header.queue_id.max(-1);
+    let header = held.header.clone();
+    let retry = |v2| Str::from(names::pop_retry_topic(topic, &group, v2));
+    let place = Place {
+        topic: topic.clone(),
+        retry: if header.order { Vec::new() } else { vec![retry(false), retry(true)] },
+        group: group.clone(),
+        queue_id,
+        selection: checked.selection.clone(),
+        // What blocks it may end before.
+        deadline_ms: popped.blocked_ms.unwrap_or(i64::MAX).min(deadline_ms(&header)),
+        peer_id: held.asker.peer().id,
+    };
+    let bounds = Bounds {
+        each: usize::try_from(java.pop_polling_size).unwrap_or(0),
+        all: usize::try_from(java.max_pop_polling_size).unwrap_or(0),
+    };
+    // Nobody is told of messages in the system's own topics: the broker writes them while it pops.
+    let bounds = if broker.topics.is_system(topic) { Bounds { all: 0, ..bounds } } else { bounds };
+    if let Err(held) = broker.pops.waiting.hold(place, held, bounds) {
+        held.asker.answer(nothing(ResponseCode::POLLING_FULL, &header, &popped, now_ms));
+        return Vec::new();
+    }
+    // A message may have come while nobody waited for it yet.
+    let came = checked.ask(broker, &header, Wait::Never, now_ms).ends() != popped.ends;
+    let next = || broker.pops.waiting.next(topic, &group, queue_id);
+    (came || popped.more || popped.missed).then(next).flatten().into_iter().collect()
+}
+
+/// Pops that wait and can go on, as this one left something.
+fn wakes(broker: &Broker, header: &PopMessageRequestHeader, popped: &Popped) -> Vec<HeldPop> {
+    let next = || {
+        let (topic, group) = (&header.topic, &header.consumer_group);
+        broker.pops.waiting.next(topic, group, header.queue_id.max(-1))
+    };
+    (popped.more || popped.missed).then(next).flatten().into_iter().collect()
+}
+
+/// Runs pops that were held, because a message came or their time is up.
+pub fn resume_all(broker: &Broker, held: Vec<HeldPop>, now_ms: i64) {
+    let mut held = held;
+    while let Some(next) = held.pop() {
+        held.extend(resume(broker, next, now_ms));
+    }
+}
+
+/// Answers all held pops, because the broker stops.
+pub fn release(broker: &Broker, now_ms: i64) {
+    for HeldPop { asker, header } in broker.pops.waiting.drain() {
+        let code = ResponseCode::POLLING_TIMEOUT;
+        asker.answer(nothing(code, &header, &Popped::default(), now_ms));
+    }
+}
+
+/// Runs one; gives those that can go on then.
+fn resume(broker: &Broker, held: HeldPop, now_ms: i64) -> Vec<HeldPop> {
+    let header = &held.header;
+    let checked = match check(broker, held.asker.peer().remote, header, now_ms) {
+        Ok(checked) => checked,
+        Err(refusal) => {
+            held.asker.answer(refusal.into());
+            return Vec::new();
+        }
+    };
+    let popped = checked.ask(broker, header, Wait::ForDisk, now_ms).pop();
+    let popped = popped.expect("it may wait for the disk");
+    if popped.messages.is_empty() {
+        if may_wait(header, now_ms) {
+            return hold(broker, held, &checked, popped, now_ms);
+        }
+        let answer = nothing(ResponseCode::POLLING_TIMEOUT, header, &popped, now_ms);
+        held.asker.answer(answer);
+        return Vec::new();
+    }
+    let next = wakes(broker, header, &popped);
+    let found = answer(header, popped, now_ms);
+    let HeldPop { asker, .. } = held;
+    let mut asker = Some(asker);
+    let later = || asker.take().expect("it is asked for once");
+    if let Reply::Answer(answer) = give(broker, now_ms, later, found)
+        && let Some(asker) = asker
+    {
+        asker.answer(answer);
+    }
+    next
+}
+
+/// Gives messages now, or when their checkpoints are durable where answers wait for that.
+fn give(
+    broker: &Broker,
+    now_ms: i64,
+    asker: impl FnOnce() -> Asker,
+    (answer, log_end): (Answer, i64),
+) -> Reply<Effect> {
+    if !broker.flushes_first() || log_end == 0 {
+        return Reply::Answer(answer);
+    }
+    let timeout_ms = i64::from(broker.settings().store.sync_flush_timeout);
+    let deadline_ms = now_ms + timeout_ms;
+    let unanswered = Unanswered { asker: asker(), answer, begun_ms: now_ms, deadline_ms };
+    broker.answer_when_flushed(log_end, unanswered);
+    Reply::Later
+}
+
+fn response(
+    header: &PopMessageRequestHeader,
+    popped: &Popped,
+    now_ms: i64,
+) -> PopMessageResponseHeader {
+    PopMessageResponseHeader {
+        pop_time: now_ms,
+        invisible_time: header.invisible_time,
+        revive_qid: popped.revive_queue,
+        rest_num: popped.rest,
+        start_offset_info: Some(popped.lists.starts.as_str().into()),
+        msg_offset_info: Some(popped.lists.offsets.as_str().into()),
+        order_count_info: header.order.then(|| popped.counts.as_str().into()),
+    }
+}
+
+/// The answer with what was found, and the end of its checkpoints in the log.
+fn answer(header: &PopMessageRequestHeader, popped: Popped, now_ms: i64) -> (Answer, i64) {
+    let said = response(header, &popped, now_ms);
+    let mut answer = Answer::header(&said).with_remark(Str::from_static("FOUND"));
+    answer.body = popped.messages;
+    (answer, popped.log_end)
+}
+
+fn nothing(
+    code: ResponseCode,
+    header: &PopMessageRequestHeader,
+    popped: &Popped,
+    now_ms: i64,
+) -> Answer {
+    let answer = Answer::code(code).with_header(&response(header, popped, now_ms));
+    answer.with_remark(Str::from_static("NO_MESSAGE_IN_QUEUE"))
+}
+
+/// The header as it may wait: its texts are lent from the frame, and would keep that all the time.
+fn kept(header: PopMessageRequestHeader, checked: &Checked) -> PopMessageRequestHeader {
+    let copy = |text: Option<Str>| text.map(|text| Str::from(&*text));
+    PopMessageRequestHeader {
+        consumer_group: Str::from(&*header.consumer_group),
+        topic: checked.topic.topic_name.clone(),
+        exp_type: copy(header.exp_type),
+        exp: copy(header.exp),
+        attempt_id: copy(header.attempt_id),
+        base: TopicFields::default(),
+        ..header
+    }
+}
+
+/// Whether this group may pop this topic, and what of it.
+fn check(
+    broker: &Broker,
+    remote: SocketAddr,
+    header: &PopMessageRequestHeader,
+    now_ms: i64,
+) -> Result<Checked, Refusal> {
+    let settings = broker.settings();
+    let java = &settings.broker;
+    let refuse = |code, remark: String| Err(Refusal::new(code, remark));
+    let here = format!("the broker[{}] pop message", java.broker_ip1);
+    if now_ms.saturating_sub(header.born_time).saturating_sub(header.poll_time) > LATE_MS {
+        return refuse(ResponseCode::POLLING_TIMEOUT, format!("{here} is timeout too much"));
+    }
+    if java.broker_permission & PERM_READ == 0 {
+        return refuse(ResponseCode::NO_PERMISSION, format!("{here} is forbidden"));
+    }
+    if header.max_msg_nums > MOST {
+        let remark = format!("{here}'s num is greater than {MOST}");
+        return refuse(ResponseCode::INVALID_PARAMETER, remark);
+    }
+    let (group, topic_name) = (&header.consumer_group, &header.topic);
+    let Some(topic) = broker.topics.find(topic_name) else {
+        let remark = format!("topic[{topic_name}] not exist, apply first please!");
+        return refuse(ResponseCode::TOPIC_NOT_EXIST, remark);
+    };
+    if topic.perm & PERM_READ == 0 {
+        let remark = format!("the topic[{topic_name}] peeking message is forbidden");
+        return refuse(ResponseCode::NO_PERMISSION, remark);
+    }
+    if header.queue_id >= topic.read_queue_nums {
+        let remark = format!(
+            "queueId[{}] is illegal, topic:[{topic_name}] topicConfig.readQueueNums:[{}] \
+             consumer:[{remote}]",
+            header.queue_id, topic.read_queue_nums
+        );
+        return refuse(ResponseCode::INVALID_PARAMETER, remark);
+    }
+    let Some(config) = broker.group(group, now_ms) else {
+        let remark = format!("subscription group [{group}] does not exist");
+        return refuse(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark);
+    };
+    if !config.consume_enable {
+        let remark = format!("subscription group no permission, {group}");
+        return refuse(ResponseCode::NO_PERMISSION, remark);
+    }
+    let selection = selection(broker, &settings, header, now_ms)?;
+    Ok(Checked { topic, selection, settings })
+}
+
+/// What the expression of a pop selects; operators see it like the subscriptions of pulls.
+fn selection(
+    broker: &Broker,
+    settings: &BrokerSettings,
+    header: &PopMessageRequestHeader,
+    now_ms: i64,
+) -> Result<Selection, Refusal> {
+    let (group, topic) = (&header.consumer_group, &header.topic);
+    let text = header.exp.as_deref().unwrap_or_default();
+    let kind = header.exp_type.as_deref().unwrap_or_default();
+    let failed = || {
+        let remark = "parse the consumer's subscription failed";
+        Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark)
+    };
+    let retry = names::pop_retry_topic(topic, group, settings.broker.enable_retry_topic_v2);
+    broker.carried.learn(group, &retry, SUB_ALL, now_ms);
+    if text.is_empty() {
+        broker.carried.learn(group, topic, SUB_ALL, now_ms);
+        return Ok(Selection::All);
+    }
+    if kind.is_empty() || kind == TAG {
+        let subscription = broker.carried.learn(group, topic, text, now_ms).ok_or_else(failed)?;
+        return Ok(Selection::of_tags(&subscription));
+    }
+    let compiled = broker.filters.compiled(kind, text).map_err(|error| {
+        let remark = format!("parse the consumer's subscription failed: {error}");
+        Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark)
+    })?;
+    Ok(Selection::Expression(compiled))
+}

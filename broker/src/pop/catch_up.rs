@@ -1,0 +1,67 @@
+//! Where groups go on after a crash. A pop's checkpoint is in the log at once, the offset that it
+//! moved is in its file some time later: what the file lacks is read from the checkpoints, so that
+//! nothing is popped twice. Java pops it twice.
+
+use super::records::{self, CHECK_POINT, CheckPoint};
+use crate::broker::Broker;
+use message::{Entry, names, properties, property, record};
+
+/// Records of one queue that are looked at: far more than a broker stores between two saves.
+const MOST: i64 = 1_000_000;
+
+/// Notes in the file of offsets that is about to be written up to where it has all pops.
+pub fn note(broker: &Broker) {
+    if broker.offsets.noted_to().is_some() || broker.pops.has_popped() {
+        let _still = broker.pops.moving.write();
+        broker.offsets.set_noted_to(broker.store.max_log_offset());
+    }
+}
+
+/// Takes over the pops that the file of offsets lacks.
+pub fn catch_up(broker: &Broker) {
+    let Some(noted_to) = broker.offsets.noted_to() else { return };
+    let revive = records::revive_topic(&broker.settings().broker.broker_cluster_name);
+    let mut moved = look(broker, (names::TIMER_TOPIC, 0), noted_to);
+    for queue_id in broker.store.queue_ids(&revive) {
+        moved += look(broker, (&revive, queue_id), noted_to);
+    }
+    if moved > 0 {
+        tracing::info!(pops = moved, "groups go on behind what they popped before the crash");
+    }
+}
+
+/// Takes over the checkpoints of one queue; gives how many said something new.
+fn look(broker: &Broker, (topic, queue_id): (&str, i32), noted_to: i64) -> usize {
+    let store = &broker.store;
+    let end = store.max_offset(topic, queue_id);
+    let least = store.min_offset(topic, queue_id).max(end - MOST);
+    let mut from = end;
+    while from > least
+        && store.unit(topic, queue_id, from - 1).is_none_or(|unit| unit.log_offset >= noted_to)
+    {
+        from -= 1;
+    }
+    let mut moved = 0;
+    for offset in from..end {
+        let unit = store.unit(topic, queue_id, offset);
+        let Some(stored) = unit.and_then(|unit| store.message_at(unit.log_offset)) else {
+            continue;
+        };
+        let Ok(Entry::Message(record)) = record::decode(&stored, false) else { continue };
+        let property = |key| properties::find(record.properties, key);
+        // What the timer delivered was popped long before.
+        let is_new = topic == names::TIMER_TOPIC || property(property::TIMER_OUT_MS).is_none();
+        if !is_new || property(property::TAGS) != Some(CHECK_POINT) {
+            continue;
+        }
+        let Ok(point) = remoting::json::from_body::<CheckPoint>(record.body) else { continue };
+        let Some(next) = point.next else { continue };
+        let (group, topic, queue_id) = (&point.group, &point.topic, point.queue_id);
+        let known = broker.offsets.query(group, topic, queue_id).unwrap_or(-1);
+        if next > known && broker.topics.contains(topic) {
+            broker.offsets.commit(group, topic, queue_id, next);
+            moved += 1;
+        }
+    }
+    moved
+}

@@ -1,0 +1,219 @@
+//! Messages are popped, acknowledged, and come back.
+
+use crate::support::{Caller, World, said};
+use broker::server::now_ms;
+use message::{Entry, properties, property, record};
+use remoting::body::pop::{BatchAck, BatchAckMessageRequestBody};
+use remoting::codes::{RequestCode, ResponseCode};
+use remoting::command::Command;
+use remoting::flat::Header;
+use remoting::headers::pop::{
+    AckMessageRequestHeader, ChangeInvisibleTimeRequestHeader, ChangeInvisibleTimeResponseHeader,
+    PopMessageRequestHeader, PopMessageResponseHeader,
+};
+use remoting::headers::send::SendMessageRequestHeader;
+use std::time::Duration;
+
+/// A popped message: its queue, its offset, its tries, its handle, its body.
+#[derive(Clone, Debug)]
+struct Got {
+    queue_id: i32,
+    offset: i64,
+    tries: i32,
+    topic: String,
+    handle: String,
+    body: String,
+}
+
+async fn send(client: &Caller, bodies: &[&str]) {
+    for body in bodies {
+        let header = SendMessageRequestHeader {
+            producer_group: "p".into(),
+            topic: "T".into(),
+            default_topic: "TBW102".into(),
+            default_topic_queue_nums: 2,
+            queue_id: 1,
+            ..SendMessageRequestHeader::default()
+        };
+        let command = Command::request(RequestCode::SEND_MESSAGE).with_header(&header);
+        let sent = client.ask(command.with_body(body.to_string())).await;
+        assert_eq!(sent.response_code(), ResponseCode::SUCCESS, "{sent:?}");
+    }
+}
+
+fn ask(invisible_ms: i64, poll_ms: i64) -> PopMessageRequestHeader {
+    PopMessageRequestHeader {
+        consumer_group: "g".into(),
+        topic: "T".into(),
+        queue_id: -1,
+        max_msg_nums: 32,
+        invisible_time: invisible_ms,
+        poll_time: poll_ms,
+        born_time: now_ms(),
+        ..PopMessageRequestHeader::default()
+    }
+}
+
+/// Pops, and gives the messages as a client sees them.
+async fn pop(client: &Caller, header: &PopMessageRequestHeader) -> Vec<Got> {
+    let answer = client.call(RequestCode::POP_MESSAGE, header).await;
+    let said = PopMessageResponseHeader::read(&answer.fields).unwrap();
+    let starts = said.start_offset_info.unwrap_or_default();
+    if answer.response_code() != ResponseCode::SUCCESS {
+        assert_eq!(answer.response_code(), ResponseCode::POLLING_TIMEOUT);
+        assert_eq!(starts.len() + answer.body.len(), 0);
+        return Vec::new();
+    }
+    let (mut at, mut all) = (0, Vec::new());
+    while at < answer.body.len() {
+        let Ok(Entry::Message(got)) = record::decode(&answer.body[at..], true) else { panic!() };
+        at += got.total_size();
+        let of_queue = format!("0 {} ", got.queue_id);
+        let start = starts.split(';').find_map(|one| one.strip_prefix(&of_queue));
+        let made = start.map(|start| {
+            let (queue_id, offset) = (got.queue_id, got.queue_offset);
+            let (time, invisible, revive) = (said.pop_time, said.invisible_time, said.revive_qid);
+            format!("{start} {time} {invisible} {revive} 0 b {queue_id} {offset}")
+        });
+        let stored = properties::find(got.properties, property::POP_CK).map(str::to_owned);
+        all.push(Got {
+            queue_id: got.queue_id,
+            offset: got.queue_offset,
+            tries: got.reconsume_times,
+            topic: got.topic.into(),
+            handle: stored.or(made).unwrap(),
+            body: String::from_utf8_lossy(got.body).into_owned(),
+        });
+    }
+    all
+}
+
+/// The topic that a popped message is in.
+fn real_topic(got: &Got) -> &'static str {
+    if got.handle.split(' ').nth(4) == Some("1") { "%RETRY%g_T" } else { "T" }
+}
+
+async fn ack(client: &Caller, got: &Got) -> Command {
+    let header = AckMessageRequestHeader {
+        consumer_group: "g".into(),
+        topic: real_topic(got).into(),
+        queue_id: got.queue_id,
+        extra_info: got.handle.as_str().into(),
+        offset: got.offset,
+        ..AckMessageRequestHeader::default()
+    };
+    client.call(RequestCode::ACK_MESSAGE, &header).await
+}
+
+fn bodies(all: &[Got]) -> Vec<&str> {
+    all.iter().map(|got| &*got.body).collect()
+}
+
+#[tokio::test]
+async fn what_is_not_acknowledged_comes_back_in_time_and_what_is_does_not() {
+    let world = World::start().await;
+    let client = world.client();
+    send(&client, &["a", "b", "c"]).await;
+    let popped = pop(&client, &ask(600, 0)).await;
+    let popped_ms = now_ms();
+    assert_eq!(bodies(&popped), ["a", "b", "c"]);
+    for got in [&popped[0], &popped[2]] {
+        assert_eq!(said(&ack(&client, got).await), (ResponseCode::SUCCESS, ""));
+    }
+    assert!(pop(&client, &ask(600, 0)).await.is_empty(), "it is invisible");
+    // The append that brings it back answers the pop that waits.
+    let back = pop(&client, &ask(600, 5_000)).await;
+    let late_ms = now_ms() - popped_ms - 600;
+    assert_eq!(bodies(&back), ["b"]);
+    assert!((-20..1_000).contains(&late_ms), "{late_ms} ms late");
+    assert_eq!((back[0].tries, &*back[0].topic), (1, "T"));
+    assert_eq!(said(&ack(&client, &back[0]).await), (ResponseCode::SUCCESS, ""));
+    assert!(pop(&client, &ask(600, 1_500)).await.is_empty(), "all is done");
+}
+
+#[tokio::test]
+async fn a_waiting_pop_is_answered_by_a_send_and_only_one_is() {
+    let world = World::start().await;
+    let client = world.client();
+    send(&client, &["first"]).await;
+    assert_eq!(pop(&client, &ask(60_000, 0)).await.len(), 1);
+    let (one, other) = (ask(60_000, 800), ask(60_000, 800));
+    let (one, other, ()) = tokio::join!(pop(&client, &one), pop(&client, &other), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        send(&client, &["second"]).await;
+    });
+    assert_eq!(one.len() + other.len(), 1);
+    let waited_ms = now_ms();
+    assert!(pop(&client, &ask(60_000, 200)).await.is_empty());
+    assert!(now_ms() - waited_ms >= 100, "it was held");
+}
+
+#[tokio::test]
+async fn many_acknowledgements_in_one_and_another_time() {
+    let world = World::start().await;
+    let client = world.client();
+    send(&client, &["a", "b", "c", "d"]).await;
+    let popped = pop(&client, &ask(800, 0)).await;
+    let parts: Vec<&str> = popped[0].handle.split(' ').collect();
+    let number = |at: usize| parts[at].parse::<i64>().unwrap();
+    let acks = vec![BatchAck {
+        // The first and the second.
+        bit_set: "Aw==".into(),
+        consumer_group: "g".into(),
+        invisible_time: number(2),
+        pop_time: number(1),
+        queue_id: 1,
+        retry: "0".into(),
+        revive_queue_id: number(3) as i32,
+        start_offset: number(0),
+        topic: "T".into(),
+    }];
+    let body = BatchAckMessageRequestBody { acks, broker_name: "b".into() };
+    let answer = client.post(RequestCode::BATCH_ACK_MESSAGE, &body).await;
+    assert_eq!(said(&answer), (ResponseCode::SUCCESS, ""));
+    // The third is to come at once, the fourth much later.
+    for (got, invisible_time) in [(&popped[2], 10), (&popped[3], 60_000)] {
+        let header = ChangeInvisibleTimeRequestHeader {
+            consumer_group: "g".into(),
+            topic: "T".into(),
+            queue_id: 1,
+            extra_info: got.handle.as_str().into(),
+            offset: got.offset,
+            invisible_time,
+            ..ChangeInvisibleTimeRequestHeader::default()
+        };
+        let answer = client.call(RequestCode::CHANGE_MESSAGE_INVISIBLETIME, &header).await;
+        assert_eq!(said(&answer), (ResponseCode::SUCCESS, ""));
+        let said = ChangeInvisibleTimeResponseHeader::read(&answer.fields).unwrap();
+        assert_eq!(said.invisible_time, invisible_time);
+    }
+    let back = pop(&client, &ask(60_000, 5_000)).await;
+    assert_eq!(bodies(&back), ["c"]);
+    assert!(pop(&client, &ask(60_000, 2_000)).await.is_empty(), "the others stay away");
+}
+
+#[tokio::test]
+async fn pops_that_may_not_be_are_refused_in_javas_words() {
+    let world = World::start().await;
+    let client = world.client();
+    send(&client, &["a"]).await;
+    let refused = async |change: fn(&mut PopMessageRequestHeader)| {
+        let mut header = ask(1_000, 0);
+        change(&mut header);
+        let answer = client.call(RequestCode::POP_MESSAGE, &header).await;
+        (answer.response_code(), answer.head.remark.unwrap_or_default().to_string())
+    };
+    let (code, remark) = refused(|header| header.max_msg_nums = 33).await;
+    assert_eq!(code, ResponseCode::INVALID_PARAMETER);
+    assert_eq!(remark, "the broker[127.0.0.1] pop message's num is greater than 32");
+    let (code, remark) = refused(|header| header.born_time = 1).await;
+    assert_eq!(code, ResponseCode::POLLING_TIMEOUT);
+    assert_eq!(remark, "the broker[127.0.0.1] pop message is timeout too much");
+    assert_eq!(refused(|header| header.topic = "U".into()).await.0, ResponseCode::TOPIC_NOT_EXIST);
+    assert_eq!(refused(|header| header.queue_id = 2).await.0, ResponseCode::INVALID_PARAMETER);
+    let (code, _) = refused(|header| {
+        (header.exp, header.exp_type) = (Some("a >".into()), Some("SQL92".into()));
+    })
+    .await;
+    assert_eq!(code, ResponseCode::SUBSCRIPTION_PARSE_FAILED);
+}
