@@ -157,6 +157,33 @@ impl std::error::Error for RecordError {}
 /// Checks and reads what begins at `bytes`, which may go on behind it. The body's checksum is
 /// compared only when `verify_crc` says so, and as in Java only for a body that is not empty.
 pub fn decode(bytes: &[u8], verify_crc: bool) -> Result<Entry<'_>, RecordError> {
+    let entry = entry(bytes, |topic| std::str::from_utf8(topic).ok())?;
+    if let (true, Entry::Message(record)) = (verify_crc, &entry)
+        && !record.body.is_empty()
+    {
+        let (stored, computed) = (record.body_crc, body_crc(record.body));
+        if stored != computed {
+            return Err(RecordError::Crc { stored, computed });
+        }
+    }
+    Ok(entry)
+}
+
+/// As [`decode`] without the checksum, for what is likely to be a record of `topic`: its text is
+/// not looked through once more, and of the fields only those that the caller uses are read.
+#[inline]
+pub fn decode_of<'a>(bytes: &'a [u8], topic: &'a str) -> Result<Entry<'a>, RecordError> {
+    entry(bytes, |found| match found == topic.as_bytes() {
+        true => Some(topic),
+        false => std::str::from_utf8(found).ok(),
+    })
+}
+
+#[inline(always)]
+fn entry<'a>(
+    bytes: &'a [u8],
+    text: impl FnOnce(&'a [u8]) -> Option<&'a str>,
+) -> Result<Entry<'a>, RecordError> {
     let short = RecordError::Short { needed: BLANK_LEN, left: bytes.len() };
     let mut head = Fields { bytes };
     let total_size = head.i32().ok_or(short)?;
@@ -168,17 +195,15 @@ pub fn decode(bytes: &[u8], verify_crc: bool) -> Result<Entry<'_>, RecordError> 
     }
     let needed = usize::try_from(total_size).map_err(|_| RecordError::Lengths)?;
     let raw = bytes.get(..needed).ok_or(RecordError::Short { needed, left: bytes.len() })?;
-    let record = message(raw, magic)?;
-    if verify_crc && !record.body.is_empty() {
-        let (stored, computed) = (record.body_crc, body_crc(record.body));
-        if stored != computed {
-            return Err(RecordError::Crc { stored, computed });
-        }
-    }
-    Ok(Entry::Message(record))
+    message(raw, magic, text).map(Entry::Message)
 }
 
-fn message(raw: &[u8], magic: i32) -> Result<Record<'_>, RecordError> {
+#[inline(always)]
+fn message<'a>(
+    raw: &'a [u8],
+    magic: i32,
+    text: impl FnOnce(&'a [u8]) -> Option<&'a str>,
+) -> Result<Record<'a>, RecordError> {
     let lengths = RecordError::Lengths;
     let mut rest = Fields { bytes: raw };
     rest.take(8).ok_or(lengths)?;
@@ -201,7 +226,7 @@ fn message(raw: &[u8], magic: i32) -> Result<Record<'_>, RecordError> {
         _ => rest.i16().map(i32::from),
     };
     let topic = topic_len.and_then(|len| rest.counted(len)).ok_or(lengths)?;
-    let topic = std::str::from_utf8(topic).map_err(|_| RecordError::Topic)?;
+    let topic = text(topic).ok_or(RecordError::Topic)?;
     let properties_len = rest.i16().ok_or(lengths)?;
     let properties = rest.counted(properties_len.into()).ok_or(lengths)?;
     if !rest.bytes.is_empty() {
@@ -323,6 +348,7 @@ impl<'a> Fields<'a> {
         self.array().map(i64::from_be_bytes)
     }
 
+    #[inline(always)]
     fn host(&mut self, v6: bool) -> Result<SocketAddr, RecordError> {
         let ip = if v6 {
             self.array::<16>().map(|ip| IpAddr::from(Ipv6Addr::from(ip)))

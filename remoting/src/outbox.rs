@@ -13,6 +13,8 @@ use std::io::IoSlice;
 
 /// Bodies from this size on are lent and not copied.
 const LENT_BYTES: usize = 512;
+/// More than nearly every head takes.
+const HEAD_BYTES: usize = 512;
 
 /// What waits to be written, in order.
 #[derive(Debug, Default)]
@@ -25,8 +27,11 @@ pub struct Outbox {
 impl Outbox {
     /// Adds one frame.
     pub fn push(&mut self, head: &Head, fields: &Fields, form: Form, body: &[Bytes]) {
+        let body_bytes: usize = body.iter().map(Bytes::len).sum();
+        let copied = body.iter().map(Bytes::len).filter(|bytes| *bytes < LENT_BYTES);
+        // At once: room that is made bit by bit moves what is there already.
+        self.tail.reserve(HEAD_BYTES + copied.sum::<usize>());
         let before = self.tail.len();
-        let body_bytes = body.iter().map(Bytes::len).sum();
         let after = command::encode_head(head, fields, form, body_bytes, &mut self.tail);
         self.bytes += after - before;
         for part in body {

@@ -131,20 +131,17 @@ impl CommitLog {
         let Some(end) = end.filter(|end| offset >= 0 && *end <= self.readable_to()) else {
             return Ok(None);
         };
-        let segment = self.segments.find(offset).filter(|segment| end <= segment.end());
+        let segment = reach.go_to(&self.segments, offset).filter(|segment| end <= segment.end());
         let Some(segment) = segment else { return Ok(None) };
-        let at = (offset - segment.start) as u64;
+        let (start, at) = (segment.start, (offset - segment.start) as u64);
         let lent = match self.is_recent(offset) {
             true => segment.file.slice(at..at + len as u64),
-            false => {
-                let last = segment.end().min(self.readable_to());
-                reach.copy((&*segment.file, at), (offset, len), last)
-            }
+            false => reach.copy(offset, len, self.readable_to()),
         };
         let lent = lent.inspect_err(|error| {
             let is_failure = error.kind() != io::ErrorKind::WouldBlock;
             if is_failure && is_told(self.unreadable.fetch_add(1, Ordering::Relaxed) + 1) {
-                let path = self.segments.path(segment.start);
+                let path = self.segments.path(start);
                 let path = path.display();
                 let what = "a record cannot be read; check the disk. Of many such lines only a few \
                             are written";
@@ -332,7 +329,7 @@ pub(crate) fn is_record_of(
     (topic, queue_id): (&str, i32),
     place: Option<i64>,
 ) -> bool {
-    let Ok(Entry::Message(record)) = record::decode(bytes, false) else { return false };
+    let Ok(Entry::Message(record)) = record::decode_of(bytes, topic) else { return false };
     let is_whole = record.log_offset == unit.log_offset && record.total_size() == bytes.len();
     let is_own = record.topic == topic
         && record.queue_id == queue_id

@@ -208,14 +208,15 @@ impl Queue {
         let Some(segment) = self.segments.find(offset * UNIT) else { return Ok(None) };
         let len = (out.len() as i64).min(segment.end().min(written * UNIT) - offset * UNIT);
         let at = (offset * UNIT - segment.start) as u64;
-        let (out, path) = (&mut out[..len as usize], self.segments.path(segment.start));
+        let (out, path) = (&mut out[..len as usize], || self.segments.path(segment.start));
         match wait.read(&*segment.file, at, out) {
             Err(error) if is_lasting(&error) => {
+                let path = path();
                 tracing::error!(path = %path.display(), %error, "queue units cannot be read");
                 // No units: whoever reads them makes them anew from the log.
                 out.fill(0);
             }
-            read => read.map_err(Error::io("read", &path))?,
+            read => read.map_err(|error| Error::io("read", &path())(error))?,
         }
         Ok(Some(out.len() / UNIT_LEN))
     }

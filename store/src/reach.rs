@@ -3,6 +3,7 @@
 
 use crate::consume_queue::{UNIT_LEN, Unit};
 use crate::disk::File;
+use crate::segments::{Segment, Segments};
 use bytes::Bytes;
 use std::io::{self, ErrorKind};
 
@@ -39,12 +40,23 @@ pub(crate) struct Reach {
     copied: (i64, Bytes),
     /// Bytes from the next record on that are worth copying together.
     ahead: i64,
+    /// The file of the record before: the next one is mostly in it too.
+    segment: Option<Segment>,
 }
 
 impl Reach {
     /// Nothing is copied yet.
     pub(crate) fn new(wait: Wait) -> Self {
-        Self { wait, copied: (0, Bytes::new()), ahead: 0 }
+        Self { wait, copied: (0, Bytes::new()), ahead: 0, segment: None }
+    }
+
+    /// Goes to the file that holds `offset`.
+    pub(crate) fn go_to(&mut self, segments: &Segments, offset: i64) -> Option<&Segment> {
+        let is_there = |segment: &Segment| (segment.start..segment.end()).contains(&offset);
+        if !self.segment.as_ref().is_some_and(is_there) {
+            self.segment = segments.find(offset);
+        }
+        self.segment.as_ref()
     }
 
     /// Looks how far the records of `units` lie so close together that one copy serves them.
@@ -66,20 +78,19 @@ impl Reach {
         self.ahead = end - first.log_offset;
     }
 
-    /// Copies `len` bytes of the log at `offset`, which are in `file` at `at`, and what was planned
-    /// behind them as long as it is not beyond `end`.
-    pub(crate) fn copy(
-        &mut self,
-        (file, at): (&dyn File, u64),
-        (offset, len): (i64, usize),
-        end: i64,
-    ) -> io::Result<Bytes> {
+    /// Copies `len` bytes of the log at `offset`, which are in the file that was gone to, and what
+    /// was planned behind them as long as it is in that file and not beyond `end`.
+    pub(crate) fn copy(&mut self, offset: i64, len: usize, end: i64) -> io::Result<Bytes> {
         if let Some(bytes) = self.copied(offset, len) {
             return Ok(bytes);
         }
+        let Self { wait, segment: Some(segment), .. } = self else {
+            return Err(ErrorKind::NotFound.into());
+        };
+        let (at, end) = ((offset - segment.start) as u64, end.min(segment.end()));
         let read = |len: usize| {
             let mut bytes = vec![0; len];
-            self.wait.read(file, at, &mut bytes).map(|()| Bytes::from(bytes))
+            wait.read(&*segment.file, at, &mut bytes).map(|()| Bytes::from(bytes))
         };
         let many = usize::try_from(std::mem::take(&mut self.ahead).min(end - offset)).unwrap_or(0);
         let bytes = match many > len {

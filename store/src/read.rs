@@ -171,7 +171,7 @@ impl Store {
         let settings = self.live();
         let scan_bytes = settings.filter_scan_bytes.max(limits.max_messages * UNIT_LEN);
         let last = read.max_offset.min(queue.next_file(first)).min(first + to_units(scan_bytes));
-        let log_end = self.log.written_to();
+        let (log_end, hot_bytes) = (self.log.written_to(), settings.hot_bytes());
         let mut last_log_offset = log_end;
         let mut skip_to = i64::MIN;
         let (mut reach, mut units) = (Reach::new(limits.wait), [0; UNITS_AT_ONCE * UNIT_LEN]);
@@ -183,7 +183,7 @@ impl Store {
             let units = &units.as_chunks::<UNIT_LEN>().0[..some];
             for (at, bytes) in units.iter().enumerate() {
                 let unit = Unit::decode(bytes).unwrap_or(Unit::NONE);
-                let hot = log_end - unit.log_offset <= settings.hot_bytes();
+                let hot = log_end - unit.log_offset <= hot_bytes;
                 let most = most(&settings, hot, (limits.max_messages, max_bytes));
                 if is_full(read, &unit, most) {
                     break 'all;
@@ -225,7 +225,7 @@ impl Store {
             }
         }
         read.log_behind = log_end - last_log_offset;
-        read.suggest_replica = read.log_behind > settings.hot_bytes();
+        read.suggest_replica = read.log_behind > hot_bytes;
     }
 
     /// The queue's first offset; 0 when there is no such queue.

@@ -8,6 +8,7 @@ use crate::disk::Disk;
 use parking_lot::RwLock;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 pub(crate) const NAME: &str = "setaside";
 /// More ranges than this are joined with their neighbours: a disk that is worn out all over.
@@ -31,6 +32,8 @@ pub struct SetAside {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     ranges: RwLock<Vec<Aside>>,
+    /// The log offset behind the last of them; who asks about what lies behind takes no lock.
+    end: AtomicI64,
 }
 
 impl SetAside {
@@ -52,7 +55,9 @@ impl SetAside {
                 Vec::new()
             }
         };
-        Self { disk, path, ranges: RwLock::new(Self::parse(&bytes)) }
+        let ranges = Self::parse(&bytes);
+        let end = AtomicI64::new(end(&ranges));
+        Self { disk, path, ranges: RwLock::new(ranges), end }
     }
 
     /// The ranges in the bytes of such a file, in order; lines that are none are passed over.
@@ -88,6 +93,9 @@ impl SetAside {
 
     /// Whether a range has bytes between two log offsets.
     pub fn overlaps(&self, from: i64, to: i64) -> bool {
+        if from >= self.end.load(Ordering::Acquire) {
+            return false;
+        }
         let ranges = self.ranges.read();
         let at = ranges.partition_point(|range| range.to <= from);
         ranges.get(at).is_some_and(|range| range.from < to)
@@ -105,6 +113,7 @@ impl SetAside {
             return Ok(false);
         }
         insert(&mut ranges, range);
+        self.end.store(end(&ranges), Ordering::Release);
         self.save(&ranges)?;
         Ok(true)
     }
@@ -123,6 +132,7 @@ impl SetAside {
             left.extend(ends.map(|(from, to)| Aside { from, to, ..range.clone() }));
         }
         *ranges = left;
+        self.end.store(end(&ranges), Ordering::Release);
         self.save(&ranges)
     }
 
@@ -134,6 +144,11 @@ impl SetAside {
         let saved = self.disk.replace(&self.path, text.as_bytes(), None);
         saved.map_err(Error::io("replace", &self.path))
     }
+}
+
+/// The log offset behind the last range.
+fn end(ranges: &[Aside]) -> i64 {
+    ranges.last().map_or(0, |last| last.to)
 }
 
 fn one_line(why: &str) -> String {
