@@ -142,6 +142,7 @@ impl Reader<'_> {
     }
 
     /// The next byte that is no blank.
+    #[inline(always)]
     fn peek(&mut self) -> Option<u8> {
         loop {
             match self.header.get(self.at) {
@@ -207,9 +208,19 @@ impl Reader<'_> {
     }
 
     /// Moves to the next quote or backslash, and gives it.
+    #[inline(always)]
     fn go_to_mark(&mut self) -> Result<u8, CommandError> {
+        while let Some(eight) = self.header.get(self.at..).and_then(<[u8]>::first_chunk) {
+            // In this order the first mark is right, whatever the others are.
+            let eight = u64::from_be_bytes(*eight).swap_bytes();
+            let marked = scan::has(eight, b'"') | scan::has(eight, b'\\');
+            if marked != 0 {
+                self.at += marked.trailing_zeros() as usize / 8;
+                return Ok(self.header[self.at]);
+            }
+            self.at += 8;
+        }
         let rest = self.header.get(self.at..).unwrap_or_default();
-        // Byte by byte: most of these texts have a few.
         let Some(run) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) else {
             return Err(self.error("a text does not end"));
         };
@@ -247,6 +258,7 @@ impl Reader<'_> {
     }
 
     /// A text, number or boolean as text; nothing for null.
+    #[inline(always)]
     fn value(&mut self) -> Result<Option<Range<usize>>, CommandError> {
         if self.peek() == Some(b'"') {
             return self.text().map(Some);
@@ -279,29 +291,33 @@ impl Reader<'_> {
         Ok(Some(String::from_utf8_lossy(&self.header[remark]).into_owned().into()))
     }
 
-    /// A text in quotes, its escapes resolved.
+    /// A text in quotes, its escapes resolved. Most have none.
+    #[inline(always)]
     fn text(&mut self) -> Result<Range<usize>, CommandError> {
         self.expect(b'"', "a text in quotes was expected")?;
         let start = self.at;
-        let mut end = start;
-        loop {
-            let run = self.at;
-            let mark = self.go_to_mark()?;
-            if end != run {
-                self.header.copy_within(run..self.at, end);
-            }
-            end += self.at - run;
-            if mark == b'"' {
-                break;
-            }
-            let character = self.escape()?;
-            end += character.encode_utf8(&mut self.header[end..]).len();
-        }
-        if end != self.at {
-            self.header[end..self.at].fill(b' ');
-        }
+        let end = match self.go_to_mark()? {
+            b'"' => self.at,
+            _ => self.resolve()?,
+        };
         self.at += 1;
         Ok(start..end)
+    }
+
+    /// Resolves the escapes from here to the text's end, moves there, and gives where the text ends
+    /// without them.
+    fn resolve(&mut self) -> Result<usize, CommandError> {
+        let mut end = self.at;
+        while self.header[self.at] == b'\\' {
+            let character = self.escape()?;
+            end += character.encode_utf8(&mut self.header[end..]).len();
+            let run = self.at;
+            self.go_to_mark()?;
+            self.header.copy_within(run..self.at, end);
+            end += self.at - run;
+        }
+        self.header[end..self.at].fill(b' ');
+        Ok(end)
     }
 
     /// The character that the escape here stands for; it is shorter than what was written.

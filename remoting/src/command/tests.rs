@@ -84,6 +84,23 @@ fn half_a_surrogate_takes_nothing_with_it() {
 }
 
 #[test]
+fn a_mark_is_seen_at_every_place() {
+    for len in 0..20 {
+        let plain = "!#[]\u{1}~x".repeat(3);
+        let plain = &plain.as_str()[..len];
+        let (_, fields) = json(&format!("{{\"extFields\":{{\"k\":\"{plain}\"}}}}")).unwrap();
+        assert_eq!(fields.get("k"), Some(plain));
+        for at in 0..=len {
+            let (a, b) = plain.split_at(at);
+            let header = format!("{{\"extFields\":{{\"k\":\"{a}\\\"\\\\{b}\",\"l\":\"1\"}}}}");
+            let (_, fields) = json(&header).unwrap();
+            assert_eq!(fields.get("k"), Some(&*format!("{a}\"\\{b}")));
+            assert_eq!(fields.get("l"), Some("1"));
+        }
+    }
+}
+
+#[test]
 fn broken_json_headers_are_errors() {
     let deep = format!("{{\"x\":{}", "[".repeat(100_000));
     for broken in [
