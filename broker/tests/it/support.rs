@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -37,13 +37,21 @@ impl World {
 
     /// The same with other settings.
     pub(crate) async fn start_with(change: impl FnOnce(&mut BrokerSettings)) -> Self {
+        Self::start_on(&mut Builder::new_multi_thread(), change).await
+    }
+
+    /// The same on threads that are made so.
+    pub(crate) async fn start_on(
+        threads: &mut Builder,
+        change: impl FnOnce(&mut BrokerSettings),
+    ) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("rockhopper-broker-{}-{number}", std::process::id());
         let dir = std::env::temp_dir().join(name);
         let mut options = options(&dir);
         change(&mut options.settings);
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let runtime = threads.enable_all().build().unwrap();
         let running = runtime.spawn(start(options)).await.unwrap().unwrap();
         Self { running, dir, runtime: Some(runtime) }
     }

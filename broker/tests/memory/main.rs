@@ -1,5 +1,6 @@
-//! What sends and pulls allocate once everything has its size: nothing for a message. A binary of
-//! its own, because it has an allocator of its own, which counts.
+//! What sends and pulls allocate once everything has its size: nothing for a message; and how often
+//! they call the system: a few times for many. A binary of its own, because it has an allocator of
+//! its own, which counts, and because nobody else may call the system meanwhile.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here has found something")]
 #![allow(clippy::disallowed_methods, reason = "tests own their directories")]
@@ -86,25 +87,50 @@ impl Asking {
         bytes
     }
 
-    /// What is allocated in many rounds, once everything has its size; and the bytes of an
-    /// answer.
-    fn allocations(&mut self, requests: &[u8], rounds: usize) -> (usize, usize) {
+    /// What many rounds cost the broker, once everything has its size.
+    fn cost(&mut self, requests: &[u8], rounds: usize) -> Cost {
         let _warm: usize = (0..rounds).map(|_| self.round(requests)).sum();
-        let before = counted::allocations();
+        let (allocations, calls) = (counted::allocations(), calls());
         let bytes: usize = (0..rounds).map(|_| self.round(requests)).sum();
-        (counted::allocations() - before, bytes / rounds / WINDOW)
+        Cost {
+            allocations: counted::allocations() - allocations,
+            calls: self::calls() - calls,
+            bytes: bytes / rounds / WINDOW,
+        }
     }
 }
 
+/// What many requests cost the broker.
+struct Cost {
+    allocations: usize,
+    /// System calls, at most.
+    calls: u64,
+    /// Bytes of an answer.
+    bytes: usize,
+}
+
+/// How often the broker has called the system, at most. The kernel counts reads and writes of files
+/// and `writev` of sockets, but no `recv` and no `epoll_wait`: of those there is one for each write
+/// of answers.
+fn calls() -> u64 {
+    let count = |path: &str, key: &str| -> u64 {
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().parse().unwrap()
+    };
+    let others = |key| count("/proc/self/io", key) - count("/proc/thread-self/io", key);
+    others("syscr:") + 2 * others("syscw:")
+}
+
 #[test]
-fn a_message_costs_no_allocation() {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.enable_all().on_thread_start(counted::count_here).build().unwrap();
-    let world = runtime.block_on(World::start_with(|settings| {
+fn a_message_costs_no_allocation_and_few_system_calls() {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    let world = World::start_on(threads.on_thread_start(counted::count_here), |settings| {
         settings.store.mapped_file_size_commit_log = 64 << 20;
         settings.store.max_hash_slot_num = 100_000;
         settings.store.max_index_num = 4_000_000;
-    }));
+    });
+    let world = tokio::runtime::Runtime::new().unwrap().block_on(world);
+    assert!(counted::allocations() > 0, "a broker that starts allocates, and that is counted");
     let stream = TcpStream::connect(world.running.listening).unwrap();
     stream.set_nodelay(true).unwrap();
     let mut asking = Asking { stream, input: vec![0; 1 << 20] };
@@ -112,16 +138,17 @@ fn a_message_costs_no_allocation() {
     // What is left: the list of units that wait for their file grows anew after each flush.
     let messages = SENDS * WINDOW;
     for form in [Form::Json, Form::Rocketmq] {
-        let (allocations, _) = asking.allocations(&sends(form), SENDS);
-        println!("{form:?}: {allocations} allocations for {messages} sends");
+        let Cost { allocations, calls, .. } = asking.cost(&sends(form), SENDS);
+        println!("{form:?}: {allocations} allocations, {calls} system calls, {messages} sends");
         assert!(allocations * 100 < messages, "{allocations} allocations for {messages} sends");
+        assert!(calls * 5 <= messages as u64, "{calls} system calls for {messages} sends");
     }
 
-    let (for_one, one_bytes) = asking.allocations(&pulls(1), PULLS);
-    let (for_many, many_bytes) = asking.allocations(&pulls(32), PULLS);
-    let pulls = PULLS * WINDOW;
+    let (one, many) = (asking.cost(&pulls(1), PULLS), asking.cost(&pulls(32), PULLS));
+    let (for_one, for_many, pulls) = (one.allocations, many.allocations, PULLS * WINDOW);
     println!("{for_one} allocations for {pulls} pulls of one message, {for_many} of 32");
-    assert!(many_bytes > 10 * one_bytes, "{many_bytes} and {one_bytes}: pulls find messages");
+    assert!(many.bytes > 10 * one.bytes, "{} and {}: pulls find messages", many.bytes, one.bytes);
+    assert!(for_one < 3 * pulls / 2, "{for_one} allocations for {pulls} pulls of one message");
     let more = for_many.saturating_sub(for_one);
     assert!(more * 100 < pulls * 31, "{more} allocations more for 31 more messages a pull");
     drop(world);
