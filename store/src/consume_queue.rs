@@ -37,9 +37,13 @@ pub struct Unit {
     pub log_offset: i64,
     /// The record's whole size, bytes.
     pub size: i32,
-    /// Java hash of the tag; for delayed messages the time when they are due.
+    /// Java hash of the tag; for delayed messages the time when they are due. In a file it may
+    /// also say where a Java broker wrote that, see [`Unit::is_extended`].
     pub tags_code: i64,
 }
+
+/// The highest tags code that is an address (Java `ConsumeQueueExt.MAX_ADDR`).
+const ADDRESS_MAX: i64 = i32::MIN as i64 - 1;
 
 impl Unit {
     pub(crate) const BLANK: Self = Self { log_offset: 0, size: BLANK_SIZE, tags_code: 0 };
@@ -50,6 +54,19 @@ impl Unit {
     /// Whether the unit only fills a place.
     pub fn is_blank(&self) -> bool {
         self.size == BLANK_SIZE
+    }
+
+    /// Whether the tags code is an address in `consumequeue_ext`, where a Java broker with
+    /// `enableConsumeQueueExt=true` put it beside bits that it filters by. The record says the same
+    /// as that file.
+    pub(crate) fn is_extended(&self) -> bool {
+        self.tags_code <= ADDRESS_MAX
+    }
+
+    /// Whether it says of a record what `plain` does, as far as it is there.
+    pub(crate) fn says_same(&self, plain: &Self) -> bool {
+        let tags_code = if self.is_extended() { plain.tags_code } else { self.tags_code };
+        Self { tags_code, ..*self } == *plain
     }
 
     /// The log offset behind the record.

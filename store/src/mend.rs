@@ -305,7 +305,7 @@ impl Store {
         Ok(None)
     }
 
-    fn tags_code(&self, record: &record::Record<'_>) -> i64 {
+    pub(crate) fn tags_code(&self, record: &record::Record<'_>) -> i64 {
         let marks = crate::marks::Marks::read(record.properties);
         marks.tags_code(&self.settings, record.topic, record.store_timestamp)
     }

@@ -6,6 +6,7 @@ use crate::mend::{Led, QueueName, is_whole};
 use crate::reach::{Reach, Wait};
 use crate::{Settings, Store};
 use bytes::Bytes;
+use message::record::{self, Entry};
 
 /// Units that are read from a queue at once.
 const UNITS_AT_ONCE: usize = 64;
@@ -193,7 +194,8 @@ impl Store {
                 if unit.is_blank() || unit.log_offset < skip_to {
                     continue;
                 }
-                if unit != Unit::NONE && !filter.wants_tags_code(unit.tags_code) {
+                let says_tags = unit != Unit::NONE && !unit.is_extended();
+                if says_tags && !filter.wants_tags_code(unit.tags_code) {
                     continue;
                 }
                 if !self.log.is_recent(unit.log_offset) {
@@ -217,7 +219,8 @@ impl Store {
                     }
                 };
                 skip_to = i64::MIN;
-                if filter.wants_record(&record) {
+                let wants_tags = || says_tags || filter.wants_tags_code(self.tags_code_of(&record));
+                if wants_tags() && filter.wants_record(&record) {
                     read.bytes += record.len();
                     read.messages.push(record);
                     read.status = ReadStatus::Found;
@@ -240,7 +243,22 @@ impl Store {
 
     /// One unit of a queue.
     pub fn unit(&self, topic: &str, queue_id: i32, offset: i64) -> Option<Unit> {
-        self.queues.find(topic, queue_id)?.unit(offset)
+        self.queues.find(topic, queue_id)?.unit(offset).map(|unit| self.plain(unit))
+    }
+
+    /// The unit with the tags code itself.
+    fn plain(&self, unit: Unit) -> Unit {
+        let record = unit.is_extended().then(|| self.record_of(&unit)).flatten();
+        let tags_code = record.map_or(unit.tags_code, |record| self.tags_code_of(&record));
+        Unit { tags_code, ..unit }
+    }
+
+    /// The tags code that a record says; 0 when it is none.
+    fn tags_code_of(&self, record: &[u8]) -> i64 {
+        match record::decode(record, false) {
+            Ok(Entry::Message(record)) => self.tags_code(&record),
+            _ => 0,
+        }
     }
 
     /// Up to `max` units of a queue from `offset` on, for tools and for delayed delivery.
@@ -257,12 +275,13 @@ impl Store {
             let Some(read) = read.ok().flatten().filter(|read| *read > 0) else { break };
             for bytes in &bytes.as_chunks::<UNIT_LEN>().0[..read] {
                 let place = from + all.len() as i64;
-                all.push(Unit::decode(bytes).unwrap_or_else(|| {
+                let unit = Unit::decode(bytes).unwrap_or_else(|| {
                     // Mends it, or makes it blank.
                     let mut reach = Reach::new(Wait::ForDisk);
                     self.follow(&queue, (topic, queue_id), (place, &Unit::NONE), &mut reach);
                     queue.unit(place).unwrap_or(Unit::BLANK)
-                }));
+                });
+                all.push(self.plain(unit));
             }
         }
         all

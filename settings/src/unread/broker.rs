@@ -27,7 +27,7 @@ unread! {
             boolean: useSingleRocksDBForAllConfigs = false;
             text: configManagerVersion = "v1";
         }
-        refused "extended consume queues are not in this version, which would hold the bits" {
+        accepted "filters in SQL92 look at each message, bits that spare some looks are not kept" {
             boolean: enableCalcFilterBitMap = false;
         }
         refused "messages with a time of delivery are not in this version, so none can be \

@@ -24,9 +24,6 @@ unread! {
                 asyncLearner = false;
             int: inSyncReplicas = 1, minInSyncReplicas = 1;
         }
-        refused "extended consume queues are not in this version" {
-            boolean: enableConsumeQueueExt = false;
-        }
         refused "light message queues are not in this version" {
             boolean: enableLmq = false, enableMultiDispatch = false, enableLmqQuota = false;
         }
@@ -153,7 +150,8 @@ unread! {
             boolean: searchBcqByCacheEnable = true;
             int: maxLmqConsumeQueueNum = 20000, mapperFileSizeBatchConsumeQueue = 13800000;
         }
-        accepted "extended consume queues are not in this version" {
+        accepted "extended consume queues of a Java broker are read past, none are written" {
+            boolean: enableConsumeQueueExt = false;
             int: mappedFileSizeConsumeQueueExt = 50331648, bitMapLengthConsumeQueueExt = 64;
         }
         accepted "delayed messages are delivered in order, level by level" {

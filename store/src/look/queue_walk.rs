@@ -299,7 +299,7 @@ impl Queue {
             self.next = offset;
         }
         match found {
-            Some(unit) if unit == record.unit => self.units += 1,
+            Some(unit) if unit.says_same(&record.unit) => self.units += 1,
             Some(unit) if record.is_torn && is_ours(unit) && unit.size == record.unit.size => {
                 self.units += 1;
             }

@@ -3,11 +3,12 @@
 
 use crate::recovery::{FILE, log_path, scribble, settings, sim};
 use crate::support::*;
+use message::Draft;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::disk::Allocation;
 use store::look::{Checked, Look};
-use store::{Disk, Settings, Store};
+use store::{Disk, Limits, Position, Settings, Store};
 
 const QUEUES: [i32; 2] = [0, 1];
 const CHECKPOINT: &str = "/store/checkpoint";
@@ -359,4 +360,41 @@ fn queues_that_java_did_not_delete_are_made_anew() {
         assert_eq!(bodies_of(&store, "T").len(), 9, "{case}");
         assert_eq!(bodies_of(&store, "Kept"), ["kept"], "{case}");
     }
+}
+
+/// A Java broker with `enableConsumeQueueExt=true` left addresses where units have tags codes.
+#[test]
+fn addresses_in_extended_queues_are_no_tags() {
+    struct Tag(i64);
+    impl store::Filter for Tag {
+        fn wants_tags_code(&self, tags_code: i64) -> bool {
+            tags_code == self.0
+        }
+    }
+    let disk = sim();
+    let store = open(&disk, &settings());
+    for at in 0..4 {
+        let tag = if at % 2 == 0 { "even" } else { "odd" };
+        let properties = format!("TAGS\u{1}{tag}\u{2}").into();
+        let draft = Draft { properties, ..draft("T", 1, &format!("{at}")) };
+        append(&store, NOW + at, draft);
+    }
+    store.close().unwrap();
+    let plain = store.units("T", 1, 0, 4);
+    drop(store);
+    for place in 0..3_i64 {
+        let address = i64::MIN + place * 20;
+        write(&disk, &queue_path(1), place as usize * 20 + 12, &address.to_be_bytes());
+    }
+    let store = open(&disk, &settings());
+    assert_eq!(store.units("T", 1, 0, 4), plain);
+    assert_eq!(store.unit("T", 1, 1), Some(plain[1]));
+    for (tag, expected) in [(0, ["0", "2"]), (1, ["1", "3"])] {
+        let from = Position { topic: "T", queue_id: 1, offset: 0 };
+        let read = store.read(from, Limits::messages(10), &Tag(plain[tag].tags_code));
+        let bodies = read.messages.iter().map(|bytes| record_of(bytes).body);
+        assert!(bodies.eq(expected.map(str::as_bytes)));
+    }
+    drop(store);
+    assert_eq!(check(&disk).damage, []);
 }
