@@ -68,6 +68,20 @@ impl Fields {
         own.then(|| self.get(Mark::DurableTo))
     }
 
+    /// The fields with the one bit changed that makes the own mark whole again; `None` when it is,
+    /// or when no bit does: then another broker was here, which sets both times.
+    pub(crate) fn with_bit_mended(&self) -> Option<Self> {
+        if self.durable_to().is_some() {
+            return None;
+        }
+        let times = Mark::LogTime as usize * 8..Mark::IndexTime as usize * 8;
+        times.chain(Mark::OwnSeal as usize * 8..SIZE * 8).find_map(|bit| {
+            let mut near = Self(self.0.clone());
+            near.0[bit / 8] ^= 1 << (bit % 8);
+            near.durable_to().is_some().then_some(near)
+        })
+    }
+
     /// As [`Checkpoint::newest_time`].
     pub(crate) fn newest_time(&self) -> i64 {
         self.get(Mark::LogTime).max(self.get(Mark::QueueTime))
@@ -112,7 +126,12 @@ impl Checkpoint {
             opened => opened,
         };
         let file = file.map_err(Error::io("open", &path))?;
-        Ok(Self { path, file, state: Mutex::new(State { fields: Fields(bytes), changed: false }) })
+        let mut state = State { fields: Fields(bytes), changed: false };
+        if let Some(fields) = state.fields.with_bit_mended() {
+            tracing::error!(path = %path.display(), "a bit of it was wrong; check the disk");
+            state = State { fields, changed: true };
+        }
+        Ok(Self { path, file, state: Mutex::new(state) })
     }
 
     /// One field.
