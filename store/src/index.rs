@@ -100,7 +100,7 @@ impl Index {
         }
         for (at, listed) in all.iter().enumerate() {
             let is_last = at + 1 == all.len();
-            match self.load_file(listed, is_last, clean, durable_to)? {
+            match self.load_file(listed, is_last, clean, checkpoint)? {
                 Loaded::Used(file) => files.all.push(file),
                 Loaded::Empty if is_last => self.remove_file(listed)?,
                 other => {
@@ -139,8 +139,9 @@ impl Index {
         listed: &Listed,
         is_last: bool,
         clean: bool,
-        durable_to: i64,
+        checkpoint: &Checkpoint,
     ) -> Result<Loaded, Error> {
+        let durable_to = checkpoint.get(Mark::IndexTime);
         if listed.len != self.shape.file_bytes() {
             return Ok(Loaded::Damaged("wrong size"));
         }
@@ -160,7 +161,7 @@ impl Index {
                 _ => Loaded::Damaged("its header contradicts its entries"),
             });
         }
-        match file.repair(i64::MAX, is_last) {
+        match file.repair(i64::MAX, is_last, checkpoint.durable_to().unwrap_or(0)) {
             Err(Error::Io { op: "read", .. }) => return Ok(Loaded::Damaged("cannot be read")),
             repaired => repaired?,
         }
@@ -227,7 +228,7 @@ impl Index {
                 break;
             }
             if last.header.begin_offset < log_end {
-                return last.repair(log_end, false);
+                return last.repair(log_end, false, i64::MAX);
             }
             let path = last.path.clone();
             self.remove_for_good(&path)?;

@@ -302,8 +302,13 @@ impl IndexFile {
     /// After an unclean stop: keeps the entries up to the first one that cannot be right, and makes
     /// slots and header anew from them. Records from the header's end offset on have to be put
     /// again. Of the newest file, which `may_be_torn`, an entry in two sectors may be there in
-    /// part.
-    pub(crate) fn repair(&mut self, log_end: i64, may_be_torn: bool) -> Result<(), Error> {
+    /// part. Entries of records from `durable_to` on may be in memory alone and are written again.
+    pub(crate) fn repair(
+        &mut self,
+        log_end: i64,
+        may_be_torn: bool,
+        durable_to: i64,
+    ) -> Result<(), Error> {
         let old = self.header;
         let mut slots = vec![0_i32; self.shape.slots as usize];
         let mut header = Header { end_time: old.begin_time, used_slots: 0, count: 1, ..old };
@@ -311,6 +316,7 @@ impl IndexFile {
         let mut chunk = Vec::new();
         // The last entry that was taken, if its second part may be lost, and what was before it.
         let mut doubtful: Option<(Header, IndexEntry)> = None;
+        let mut durable_count = header.count;
         'all: while header.count < self.shape.entries as i32 {
             let left = self.shape.entries as usize - header.count as usize;
             chunk.resize(left.min(REPAIR_ENTRIES) * ENTRY, 0);
@@ -324,6 +330,9 @@ impl IndexFile {
                 {
                     break 'all;
                 }
+                if entry.log_offset < durable_to {
+                    durable_count = header.count;
+                }
                 let is_doubtful = may_be_torn && is_zero(second) && !second.is_empty();
                 doubtful = is_doubtful.then_some((before, entry));
             }
@@ -336,11 +345,27 @@ impl IndexFile {
             header.end_time = old.end_time;
         }
         self.header = header;
+        self.write_again(durable_count)?;
         let bytes: Vec<u8> = slots.iter().flat_map(|slot| slot.to_be_bytes()).collect();
         self.write(self.shape.slot_at(0), &bytes)?;
         self.write_header()?;
         self.zero_behind()?;
         self.sync()
+    }
+
+    /// Writes the entries from `first` on as they are: what a sync that failed left in memory is
+    /// clean there, and no other sync writes it.
+    fn write_again(&mut self, first: i32) -> Result<(), Error> {
+        let (mut number, count) = (first as usize, self.header.count as usize);
+        let mut bytes = Vec::new();
+        while number < count {
+            bytes.resize((count - number).min(REPAIR_ENTRIES) * ENTRY, 0);
+            let at = self.shape.entry_at(number);
+            self.file.read_at(at, &mut bytes).map_err(Error::io("read", &self.path))?;
+            self.write(at, &bytes)?;
+            number += bytes.len() / ENTRY;
+        }
+        Ok(())
     }
 
     /// What of an entry's bytes is in its first sector, and in the next one.
