@@ -60,6 +60,11 @@ impl RemovedTopics {
         lines(&String::from_utf8_lossy(bytes)).filter(|line| parse(line).is_none()).count()
     }
 
+    /// Whether [`Self::note`] forgets topics in a log that begins at `log_min`.
+    pub(crate) fn has_before(&self, log_min: i64) -> bool {
+        self.ends.lock().values().any(|end| *end <= log_min)
+    }
+
     /// Notes durably that what `topics` have in the log before `log_end` is removed; forgets those
     /// that have nothing behind `log_min`, where the log begins.
     pub(crate) fn note(&self, topics: &[&str], log_end: i64, log_min: i64) -> Result<(), Error> {

@@ -184,6 +184,12 @@ impl Store {
         // Else a log that power loss cuts would go on before its noted end.
         self.sync()?;
         self.forget_ends()?;
+        if self.removed_topics.has_before(self.log.min()) {
+            // Files of the log that are removed may come back, and with them messages of topics
+            // that would be forgotten here.
+            let dir = self.log.segments.dir();
+            self.disk.sync_all(dir).map_err(Error::io("sync", dir))?;
+        }
         self.removed_topics.note(&topics, self.log.written_to(), self.log.min())?;
         let mut removed = 0;
         for topic in topics {
