@@ -60,7 +60,7 @@ pub(crate) fn missing(
     }
     let ends = suspects.values().flatten().map(|front| front.unit.log_offset);
     let Some(end) = ends.max() else { return Vec::new() };
-    read(log, queues, end, |record| {
+    read(log, (queues, removed_topics), end, |record| {
         let Some(fronts) = suspects.get_mut(record.topic) else { return };
         let is_removed = record.log_offset < removed_topics.end_of(record.topic);
         let is_before = |front: &&mut Front| {
@@ -80,7 +80,12 @@ pub(crate) fn missing(
 }
 
 /// Reads the records of the log before `end`, passing over what is none.
-fn read(log: &CommitLog, queues: &Queues, end: i64, mut take: impl FnMut(&Record<'_>)) {
+fn read(
+    log: &CommitLog,
+    parts: (&Queues, &RemovedTopics),
+    end: i64,
+    mut take: impl FnMut(&Record<'_>),
+) {
     let mut reader = LogReader::default();
     let mut at = log.min();
     while at < end
@@ -93,7 +98,7 @@ fn read(log: &CommitLog, queues: &Queues, end: i64, mut take: impl FnMut(&Record
                 at + record.total_size() as i64
             }
             Ok(Ok(Entry::Blank { .. })) => segment.end(),
-            _ => match Search::new(log, queues, i64::MIN, &|_| {}).run(at) {
+            _ => match Search::new(log, parts, i64::MIN, &|_| {}).run(at) {
                 Some(next) => next,
                 None => break,
             },

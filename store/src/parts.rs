@@ -12,6 +12,7 @@ use crate::queue_ends::{self, QueueEnd, QueueEnds};
 use crate::queues::Queues;
 use crate::recover::{Deleted, Gap, Recovery, looks_torn};
 use crate::removed_topics::RemovedTopics;
+use crate::segments::Cutting;
 use crate::{Aside, ConfigFiles, Error, Progress, SetAside, Settings};
 use message::record::Entry;
 use std::cell::Cell;
@@ -22,6 +23,9 @@ use std::sync::Arc;
 /// In the file `abort`: files are being mended, and the log has to be read as a whole by a start
 /// that finds it so.
 const MENDING: &[u8] = b"in use, being mended";
+/// In the file `abort`: bytes are being taken from the end of files, and what the next start finds
+/// cut may be so in memory alone.
+const CUTTING: &[u8] = b"in use, being cut";
 /// In the file `abort` while a store that another broker wrote last is opened: as [`MENDING`], and
 /// that broker's left-overs may be there.
 const TAKING_OVER: &[u8] = b"in use, being taken over";
@@ -39,8 +43,12 @@ pub(crate) struct Parts<'a> {
     pub(crate) clean: bool,
     /// `abort` could not be made, as the disk is full.
     pub(crate) lacks_abort: Cell<bool>,
+    /// Places of lost messages are kept: no others may come behind them before that is durable.
+    pub(crate) keeps_places: Cell<bool>,
     /// Files were changed: the next start must not take the last stop for a clean one.
     touched: Cell<bool>,
+    /// The start before this one ended while it cut files.
+    cuts_again: Cell<bool>,
     /// Another broker may have left old records behind the log's end, until the start is over.
     is_foreign: Cell<bool>,
     /// Another broker was the last one before us, and stopped cleanly.
@@ -67,7 +75,9 @@ impl<'a> Parts<'a> {
             abort: root.join("abort"),
             clean,
             lacks_abort: Cell::new(false),
+            keeps_places: Cell::new(false),
             touched: Cell::new(false),
+            cuts_again: Cell::new(false),
             is_foreign: Cell::new(false),
             was_left: Cell::new(false),
             log: CommitLog::new(disk.clone(), settings),
@@ -131,6 +141,8 @@ impl<'a> Parts<'a> {
             watch,
             losses: &losses,
             touched: &self.touched,
+            keeps_places: &self.keeps_places,
+            cutting: Cutting { before: &|| self.mark_cutting(), again: self.cuts_again.get() },
         }
         .run()?;
         self.removed_topics.cut(self.log.written_to())?;
@@ -157,7 +169,9 @@ impl<'a> Parts<'a> {
             if same_log && losses.is_fresh(queue.log_end(), i64::MAX) {
                 losses.aside.note((topic, id), queue.max(), end);
             }
-            queue.extend_to(end)?;
+            if queue.extend_to(end)? {
+                self.keeps_places.set(true);
+            }
             if same_log {
                 queue.begin_no_later(min);
             }
@@ -191,15 +205,37 @@ impl<'a> Parts<'a> {
         // Java writes its process id there, or nothing.
         let is_javas = text.iter().all(u8::is_ascii_digit);
         // What is damaged may have been any of ours.
-        let was_mending = !is_javas && text != IN_USE;
+        let was_in_use = is_javas || text == IN_USE;
+        let was_mending = !was_in_use && text != CUTTING;
         // A checkpoint that died within a write has no mark.
         let was_taking = [TAKING_OVER, TAKING_OVER_CLEAN].contains(&&*text);
         let was_ours = if self.clean { own_mark } else { !is_javas && !was_taking };
         self.is_foreign.set(!was_ours);
         self.was_left.set(!was_ours && (self.clean || text == TAKING_OVER_CLEAN));
         // From here on files are mended: a start that is killed meanwhile was not clean.
-        self.write_abort(if was_mending { MENDING } else { IN_USE })?;
+        self.write_abort(match was_mending {
+            true => MENDING,
+            false if was_in_use => IN_USE,
+            false => CUTTING,
+        })?;
+        if !was_in_use {
+            self.cuts_again.set(true);
+            // Files that it removed would come back, and pass for those made in their place.
+            let dirs = [self.settings.root.clone(), self.settings.commit_log_path()];
+            let is_there = |dir: &&PathBuf| self.disk.list(dir).is_ok_and(|all| !all.is_empty());
+            for dir in dirs.iter().filter(is_there) {
+                self.disk.sync_all(dir).map_err(Error::io("sync", dir))?;
+            }
+        }
         Ok(was_mending)
+    }
+
+    /// Says in `abort` that files are cut, unless it says more.
+    fn mark_cutting(&self) -> Result<(), Error> {
+        match self.disk.read(&self.abort).is_ok_and(|text| text != IN_USE) {
+            true => Ok(()),
+            false => self.write_abort(CUTTING),
+        }
     }
 
     /// Whether a queue's last unit can be believed: one that leads into the log and to no record
@@ -276,6 +312,9 @@ impl<'a> Parts<'a> {
                 continue;
             }
             let is_front = lacks_front && end >= noted;
+            if let Some(queue) = &queue {
+                queue.note_end(noted);
+            }
             let (from, to) = if is_front { (min, first) } else { (end.max(min), noted) };
             losses.short.note((topic, id), from, to);
             if lost_from.is_none() {

@@ -17,7 +17,7 @@ use crate::progress::Step;
 use crate::queues::Queues;
 use crate::removed_topics::RemovedTopics;
 use crate::search::Search;
-use crate::segments::Segment;
+use crate::segments::{Cutting, Segment};
 use crate::{Aside, Error, FlushMode, Progress, SetAside, Settings};
 use message::record::{self, Entry, Record, RecordError};
 use message::{names, properties, sys_flag};
@@ -54,6 +54,9 @@ pub(crate) struct Recovery<'a> {
     pub(crate) losses: &'a Losses,
     /// Set before files are changed.
     pub(crate) touched: &'a Cell<bool>,
+    pub(crate) cutting: Cutting<'a>,
+    /// Set when places of lost messages are kept behind the last one.
+    pub(crate) keeps_places: &'a Cell<bool>,
 }
 
 /// Bytes that the log has lost as a whole.
@@ -142,7 +145,7 @@ impl Recovery<'_> {
         let end = scanned.end;
         let later_files = self.log.segments.last().is_some_and(|last| last.start > end);
         if !self.clean || later_files || scanned.is_cut {
-            self.log.segments.truncate(end)?;
+            self.log.segments.truncate(end, self.cutting)?;
         }
         self.aside.remove(end, i64::MAX)?;
         for gap in self.gaps.iter().filter(|gap| gap.from < end) {
@@ -154,9 +157,7 @@ impl Recovery<'_> {
             Some(noted) => noted.min(end),
             None => start.min(end),
         };
-        for queue in self.queues.all() {
-            queue.settle(self.log.min(), durable)?;
-        }
+        self.settle_queues(end, durable)?;
         if let Some(index) = self.index {
             index.truncate(end)?;
         }
@@ -172,6 +173,29 @@ impl Recovery<'_> {
             self.log.sync()?;
         }
         Ok(durable)
+    }
+
+    fn settle_queues(&self, end: i64, durable: i64) -> Result<(), Error> {
+        let log_min = self.log.min();
+        for topic in self.queues.topics() {
+            let begin = log_min.max(self.removed_topics.end_of(&topic));
+            for id in self.queues.ids(&topic) {
+                let Some(queue) = self.queues.find(&topic, id) else { continue };
+                if !queue.settle(log_min, durable, self.cutting)? {
+                    continue;
+                }
+                // The unit before the first one looks expired; a changed bit may make it look so.
+                let Some((place, unit, next)) = queue.unit_before_first() else { continue };
+                let within = begin..next.unwrap_or(end);
+                let meant = self.log.one_bit_off(&unit, ((&topic, id), place), within);
+                if let Some(unit) = meant.unwrap_or(None)
+                    && queue.mend(place, unit)?
+                {
+                    self.losses.mended.note((&topic, id), place, place + 1);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Drops what queues have behind the log's end, and says what is lost with it.
@@ -218,10 +242,10 @@ impl Recovery<'_> {
             } else {
                 let keeps = self.keeps_offsets(queue, place, end);
                 first = place;
-                queue.end_at(place)?;
+                queue.end_at(place, self.cutting)?;
                 if keeps {
                     // Consumers may have read them: no other message gets their places.
-                    queue.extend_to(max)?;
+                    self.keeps_places.set(queue.extend_to(max)? || self.keeps_places.get());
                     return Ok((place, max));
                 }
             }
@@ -263,7 +287,9 @@ impl Recovery<'_> {
     /// No log: then no queue can lead anywhere. Most likely its directory is not mounted.
     fn without_log(&self) -> Result<Recovered, Error> {
         let with_units = self.queues.all().iter().filter(|queue| queue.max() > 0).count();
-        if with_units > 0 && !self.settings.cut_log_at_damage {
+        // A new store may lose its first file with all of it, before anything was durable.
+        let was_durable = self.checkpoint.durable_to() != Some(0);
+        if with_units > 0 && was_durable && !self.settings.cut_log_at_damage {
             let why = format!(
                 "there is no commit log, but {with_units} queues whose messages were in it. Mount \
                  or restore the directory. To go on without these messages move consumequeue, \
@@ -298,7 +324,7 @@ impl Recovery<'_> {
                 })
             }
         };
-        let dropped = queue.drop_stale(&is_stale)?;
+        let dropped = queue.drop_stale(&is_stale, self.cutting)?;
         self.losses.left_over.note(name, queue.max(), queue.max() + dropped);
         Ok(())
     }
@@ -375,9 +401,12 @@ impl Recovery<'_> {
     /// Whether a record can begin at `at`: one does, or the log ends there.
     fn is_boundary(&self, at: i64) -> bool {
         let Some(segment) = self.log.segments.find(at) else { return false };
+        // Zeros before that stand in a record.
+        let may_end = self.checkpoint.durable_to().is_none_or(|durable| at >= durable);
         match LogReader::default().entry(&segment, at, false) {
             Ok(Ok(Entry::Message(record))) => record.log_offset == at,
-            Ok(Ok(Entry::Blank { .. }) | Err(RecordError::Magic(0))) => true,
+            Ok(Ok(Entry::Blank { .. })) => true,
+            Ok(Err(RecordError::Magic(0))) => may_end,
             _ => false,
         }
     }
@@ -570,14 +599,17 @@ impl Recovery<'_> {
     /// Whether a record or blank begins at `at`: one that looks torn and has another one behind it
     /// is kept, for to cut there would lose what follows.
     fn is_followed(&self, segment: &Segment, at: i64) -> bool {
-        if at >= segment.end() {
-            return false;
+        let (mut reader, mut at) = (LogReader::default(), at);
+        while at < segment.end() {
+            match reader.entry(segment, at, true) {
+                Ok(Ok(Entry::Message(next))) if next.log_offset != at => return false,
+                // Where it looks torn and is the last one, it is cut.
+                Ok(Ok(Entry::Message(next))) if looks_torn(&next) => at += next.total_size() as i64,
+                Ok(Ok(_)) => return true,
+                _ => return false,
+            }
         }
-        match LogReader::default().entry(segment, at, true) {
-            Ok(Ok(Entry::Message(next))) => next.log_offset == at,
-            Ok(Ok(Entry::Blank { .. })) => true,
-            _ => false,
-        }
+        false
     }
 
     /// Sets aside what cannot be read at the scan's end, when the log goes on behind it.
@@ -588,7 +620,8 @@ impl Recovery<'_> {
         }
         let watch = |bytes| step.advance(bytes);
         let stale_before = if self.is_foreign { scanned.newest_time } else { i64::MIN };
-        let mut search = Search::new(self.log, self.queues, stale_before, &watch);
+        let mut search =
+            Search::new(self.log, (self.queues, self.removed_topics), stale_before, &watch);
         let known = self.aside.end_of(at).filter(|known| search.goes_on_at(*known));
         if let Some(next) = known.or_else(|| search.run(at)) {
             self.set_aside(at, next, why)?;

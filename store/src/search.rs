@@ -2,13 +2,14 @@
 //! flipped bit in the middle has, and what follows must be found byte by byte.
 //!
 //! What counts as a record there has to be more than whole: Java leaves old bytes behind the end of
-//! its log, and old records among them are whole too, in their places. See [`Search::is_trusted`].
+//! its log, and old records among them are whole too, in their places. See [`Trust`].
 
 use crate::commit_log::CommitLog;
-use crate::consume_queue::Unit;
+use crate::consume_queue::{Queue, Unit};
 use crate::log_reader::{CHUNK, LogReader, PAGE, record_len};
 use crate::queues::Queues;
 use crate::recover::looks_torn;
+use crate::removed_topics::RemovedTopics;
 use crate::segments::Segment;
 use message::record::{self, Entry, MAGIC_V1, MAGIC_V2, Record};
 use message::sys_flag;
@@ -19,10 +20,7 @@ const SKIP_MAX: u32 = 10;
 /// One search.
 pub(crate) struct Search<'a> {
     log: &'a CommitLog,
-    queues: &'a Queues,
-    /// Store time before which what was stored is a left-over of another broker, ms since the
-    /// epoch.
-    stale_before: i64,
+    trust: Trust<'a>,
     reader: LogReader,
     probe: LogReader,
     /// Told of bytes that were looked at.
@@ -41,13 +39,14 @@ impl<'a> Search<'a> {
     /// them.
     pub(crate) fn new(
         log: &'a CommitLog,
-        queues: &'a Queues,
+        (queues, removed_topics): (&'a Queues, &'a RemovedTopics),
         stale_before: i64,
         watch: &'a dyn Fn(u64),
     ) -> Self {
         let (reader, probe) = Default::default();
         let (unreadable, nonzero, stale) = (false, false, 0);
-        Self { log, queues, stale_before, reader, probe, watch, unreadable, nonzero, stale }
+        let trust = Trust { log, queues, removed_topics, stale_before };
+        Self { log, trust, reader, probe, watch, unreadable, nonzero, stale }
     }
 
     /// Whether the log can go on at `at`, where it did once.
@@ -96,9 +95,7 @@ impl<'a> Search<'a> {
     /// Whether a record that can be trusted begins at `at`, or a blank with one behind it.
     fn follows(&mut self, segment: &Segment, at: i64) -> bool {
         match self.probe.entry(segment, at, true) {
-            Ok(Ok(Entry::Message(record))) => {
-                is_trusted((self.log, self.queues), self.stale_before, &record, at).is_ok()
-            }
+            Ok(Ok(Entry::Message(record))) => self.trust.look(&record, at).is_ok(),
             Ok(Ok(Entry::Blank { size })) if i64::from(size) == segment.end() - at => {
                 let later = self.log.segments.find_from(segment.end());
                 later.is_some_and(|later| self.is_record(&later, later.start))
@@ -151,7 +148,7 @@ impl<'a> Search<'a> {
         let Ok(Ok(Entry::Message(record))) = self.probe.entry(segment, at, true) else {
             return false;
         };
-        match is_trusted((self.log, self.queues), self.stale_before, &record, at) {
+        match self.trust.look(&record, at) {
             Ok(()) => true,
             Err(Doubt::Stale) => {
                 self.stale += 1;
@@ -169,32 +166,43 @@ enum Doubt {
     Stale,
 }
 
-/// Whether a record behind damage belongs to the log: it stands in its place, all of it is there,
-/// it is none that another broker left behind a former end of the log, and its queue has no other
-/// message in its place. A former end of the log fails in the last two: everything that stands
-/// behind it was stored before what was appended there since.
-fn is_trusted(
-    (log, queues): (&CommitLog, &Queues),
+/// What tells whether a record behind damage belongs to the log: it stands in its place, all of it
+/// is there, it is none that another broker left behind a former end of the log, and its queue has
+/// no other message in its place. A former end of the log fails in the last two: everything that
+/// stands behind it was stored before what was appended there since.
+#[derive(Clone, Copy)]
+struct Trust<'a> {
+    log: &'a CommitLog,
+    queues: &'a Queues,
+    /// A message of a topic that was removed has no place: another one may have it by now.
+    removed_topics: &'a RemovedTopics,
+    /// Store time before which what was stored is a left-over of another broker, ms since the
+    /// epoch.
     stale_before: i64,
-    record: &Record<'_>,
-    at: i64,
-) -> Result<(), Doubt> {
-    let is_whole = record.log_offset == at
-        && !record.topic.is_empty()
-        && record.queue_id >= 0
-        && record.queue_offset >= 0
-        && !looks_torn(record);
-    if !is_whole {
-        return Err(Doubt::NoRecord);
+}
+
+impl Trust<'_> {
+    fn look(&self, record: &Record<'_>, at: i64) -> Result<(), Doubt> {
+        let is_whole = record.log_offset == at
+            && !record.topic.is_empty()
+            && record.queue_id >= 0
+            && record.queue_offset >= 0
+            && !looks_torn(record);
+        if !is_whole {
+            return Err(Doubt::NoRecord);
+        }
+        let name = (record.topic, record.queue_id);
+        let has_place =
+            sys_flag::is_visible(record.sys_flag) && at >= self.removed_topics.end_of(record.topic);
+        let queue = has_place.then(|| self.queues.find(name.0, name.1)).flatten();
+        let is_other = |place: i64, unit: &Unit| self.log.leads_to(unit, name, Some(place));
+        let could_hold = |queue: &Queue| queue.could_hold(record.queue_offset, at, &is_other);
+        let is_newer = record.store_timestamp >= self.stale_before;
+        match queue.is_none_or(|queue| could_hold(&queue)) && is_newer {
+            true => Ok(()),
+            false => Err(Doubt::Stale),
+        }
     }
-    let queue = sys_flag::is_visible(record.sys_flag)
-        .then(|| queues.find(record.topic, record.queue_id))
-        .flatten();
-    let is_other =
-        |place: i64, unit: &Unit| log.leads_to(unit, (record.topic, record.queue_id), Some(place));
-    let has_room = queue.is_none_or(|queue| queue.could_hold(record.queue_offset, at, &is_other));
-    let is_newer = record.store_timestamp >= stale_before;
-    if has_room && is_newer { Ok(()) } else { Err(Doubt::Stale) }
 }
 
 /// The places where a message could begin whose magic lies in `bytes`, which begin at log offset

@@ -29,6 +29,15 @@ pub(crate) struct Segment {
     pub(crate) file: Arc<dyn File>,
 }
 
+/// How a start takes bytes from the end of runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Cutting<'a> {
+    /// Called before any go.
+    pub(crate) before: &'a dyn Fn() -> Result<(), Error>,
+    /// A start before this one ended while it cut: what reads as zeros may do so in memory alone.
+    pub(crate) again: bool,
+}
+
 impl Segment {
     /// The offset behind its last byte.
     pub(crate) fn end(&self) -> i64 {
@@ -354,9 +363,10 @@ impl Segments {
 
     /// Ends the run at `end`: later files are removed, and in the file that holds `end` everything
     /// from there on is made zeros, durably, so that old bytes can never be taken for new ones.
-    pub(crate) fn truncate(&self, end: i64) -> Result<(), Error> {
+    pub(crate) fn truncate(&self, end: i64, cutting: Cutting<'_>) -> Result<(), Error> {
         let mut removed = false;
         while let Some(last) = self.last().filter(|last| last.start > end) {
+            (cutting.before)()?;
             self.remove(&last)?;
             self.files.write().pop();
             removed = true;
@@ -368,7 +378,9 @@ impl Segments {
         let Some(last) = self.find(end) else { return Ok(()) };
         let path = self.path(last.start);
         let range = (end - last.start) as u64..last.file.len();
-        if !last.file.is_zero(range.clone()).map_err(Error::io("read", &path))? {
+        let is_zero = || last.file.is_zero(range.clone()).map_err(Error::io("read", &path));
+        if cutting.again || !is_zero()? {
+            (cutting.before)()?;
             last.file.zero(range.clone()).map_err(Error::io("zero", &path))?;
             last.file.sync(range).map_err(Error::io("sync", &path))?;
         }

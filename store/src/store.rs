@@ -95,7 +95,16 @@ impl Store {
         let parts = Parts::new(disk.clone(), &settings, abort.is_none())?;
         parts.open(watch).inspect_err(|_| parts.leave())?;
         let Parts {
-            clean, lacks_abort, log, queues, removed_topics, index, checkpoint, aside, ..
+            clean,
+            lacks_abort,
+            keeps_places,
+            log,
+            queues,
+            removed_topics,
+            index,
+            checkpoint,
+            aside,
+            ..
         } = parts;
         let stats = Stats::default();
         stats.set_aside(&aside);
@@ -136,11 +145,17 @@ impl Store {
             recovered_clean: clean,
             _lock: lock,
         };
-        if lacks_abort {
-            let (path, lack) = (store.abort_path(), Lack::Room);
-            store.wait_for_room(Err(Error::Full { path, lack }))?;
-        }
+        store.before_appends(lacks_abort, keeps_places.get())?;
         Ok(store)
+    }
+
+    fn before_appends(&self, lacks_abort: bool, keeps_places: bool) -> Result<(), Error> {
+        if lacks_abort {
+            let (path, lack) = (self.abort_path(), Lack::Room);
+            self.wait_for_room(Err(Error::Full { path, lack }))?;
+        }
+        // A record does not tell that there were others before it.
+        if keeps_places { self.make_checkpoint() } else { Ok(()) }
     }
 
     /// The settings that the store was opened with.

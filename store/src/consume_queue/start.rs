@@ -7,6 +7,7 @@ use super::{PAGE_UNITS, Queue, UNIT, UNIT_LEN, Unit, WAITING_BYTES_MAX};
 use crate::Error;
 use crate::commit_log::is_lasting;
 use crate::queue_tail::Tail;
+use crate::segments::Cutting;
 use message::record;
 use parking_lot::MutexGuard;
 use std::sync::atomic::Ordering;
@@ -35,6 +36,8 @@ pub(super) struct Start {
     is_damaged: bool,
     /// A copy of some units of the files: the queue offset of the first one, and their bytes.
     copy: (i64, Vec<u8>),
+    /// The queue ended here or behind it once.
+    noted_end: i64,
     /// The log offset at which the log began when the queue's first offset was noted.
     first_noted_at: Option<i64>,
 }
@@ -130,8 +133,15 @@ impl Queue {
         self.min.store(queue_offset, Ordering::Release);
         self.max.store(queue_offset, Ordering::Release);
         self.synced.store(queue_offset * UNIT, Ordering::Release);
-        *self.start.lock() = Start { is_damaged: true, ..Start::default() };
+        let mut start = self.start.lock();
+        let noted_end = start.noted_end;
+        *start = Start { is_damaged: true, noted_end, ..Start::default() };
         Ok(())
+    }
+
+    /// Notes that the queue ended at `end` once: offsets before it were given to messages.
+    pub(crate) fn note_end(&self, end: i64) {
+        self.start.lock().noted_end = end;
     }
 
     /// Whether the files hold more than the queue has in memory.
@@ -194,7 +204,7 @@ impl Queue {
     /// behind the one before it; `thorough` looks whether there is anything behind.
     fn walk(&self, from: i64, to: i64, thorough: bool) -> Result<Walked, Error> {
         let mut chunk = Vec::new();
-        let (mut at, mut log_end) = (from, 0);
+        let (mut at, mut log_end, mut last) = (from, 0, from);
         // Little at first: most queues end in the first page of their file.
         let mut read_bytes = PAGE_UNITS as i64 * UNIT;
         while at < to {
@@ -212,10 +222,10 @@ impl Queue {
                     return Ok(Walked { end: at / UNIT, is_damaged });
                 };
                 if thorough && !unit.is_blank() && unit.log_offset < log_end {
-                    // One of the two is wrong.
-                    let end = (at / UNIT - 1).max(from / UNIT);
-                    return Ok(Walked { end, is_damaged: true });
+                    // One of the two is wrong; between them are places of lost messages.
+                    return Ok(Walked { end: last / UNIT, is_damaged: true });
                 }
+                last = if unit.is_blank() { last } else { at };
                 log_end = log_end.max(unit.log_end());
                 at += UNIT;
             }
@@ -290,7 +300,8 @@ impl Queue {
         }
         let is_new = self.is_new();
         let lost = queue_offset - next;
-        let is_impossible = lost > (unit.log_offset - log_end) / record::FIXED_LEN as i64;
+        let unknown = queue_offset - next.max(self.start.lock().noted_end);
+        let is_impossible = unknown > (unit.log_offset - log_end) / record::FIXED_LEN as i64;
         if lost > 0 && log_end < scan_start && !(is_impossible && is_new) {
             return Ok(Restored::LacksOlder { from: log_end });
         }
@@ -339,15 +350,15 @@ impl Queue {
     }
 
     /// Makes the queue end at `end` when it ends before: its last messages are gone, and their
-    /// places must not be given again.
-    pub(crate) fn extend_to(&self, end: i64) -> Result<(), Error> {
-        let next = self.tail.lock().next();
-        if next < end {
+    /// places must not be given again. Says whether it did.
+    pub(crate) fn extend_to(&self, end: i64) -> Result<bool, Error> {
+        let is_short = self.tail.lock().next() < end;
+        if is_short {
             self.extend(end, self.is_new())?;
             self.publish(self.commit());
             self.write()?;
         }
-        Ok(())
+        Ok(is_short)
     }
 
     /// Makes the queue begin at `min` when it begins behind it: nothing expired since it began
@@ -372,6 +383,13 @@ impl Queue {
             found == unit || !is_same(&found) && is_right(Some(queue_offset), &found)
         }) {
             return Ok(Restored::Known);
+        }
+        if queue_offset >= self.tail.lock().written() {
+            // A place that was kept just now for a record that says a wrong one.
+            match self.write() {
+                Err(Error::Full { .. }) => {}
+                written => written?,
+            }
         }
         if self.mend(queue_offset, unit)? { Ok(Restored::Mended) } else { Ok(Restored::Known) }
     }
@@ -414,18 +432,34 @@ impl Queue {
 
     /// Ends recovery: what the files hold behind the queue's end is made zeros, and the queue
     /// begins where the log does. What leads behind log offset `durable` may be in memory alone.
-    pub(crate) fn settle(&self, log_min: i64, durable: i64) -> Result<(), Error> {
+    /// Says whether it was looked where the queue begins.
+    pub(crate) fn settle(
+        &self,
+        log_min: i64,
+        durable: i64,
+        cutting: Cutting<'_>,
+    ) -> Result<bool, Error> {
         self.again_behind.store(durable, Ordering::Release);
         let start = std::mem::take(&mut *self.start.lock());
-        if start.is_damaged {
+        if start.is_damaged || cutting.again {
             let to = self.write_to()?;
-            self.segments.truncate(to)?;
+            self.segments.truncate(to, cutting)?;
             self.sync()?;
         }
-        if start.first_noted_at != Some(log_min) {
+        let is_known = start.first_noted_at == Some(log_min);
+        if !is_known {
             self.expire(log_min)?;
         }
-        Ok(())
+        Ok(!is_known)
+    }
+
+    /// The last unit before the queue's first one, with its place, and where the first one leads.
+    pub(crate) fn unit_before_first(&self) -> Option<(i64, Unit, Option<i64>)> {
+        let min = self.min();
+        let place = Some(min - 1).filter(|place| *place >= self.first_place())?;
+        let unit = self.any_unit(place).filter(|unit| !unit.is_blank())?;
+        let next = if min < self.max() { self.any_unit(min) } else { None };
+        Some((place, unit, next.filter(|next| !next.is_blank()).map(|next| next.log_offset)))
     }
 
     /// Writes the units that may be in memory alone once more, so that the next sync takes them to
@@ -535,7 +569,11 @@ impl Queue {
 
     /// Drops the last units as long as they are stale, which is asked with the place of each.
     /// Returns how many.
-    pub(crate) fn drop_stale(&self, is_stale: &dyn Fn(i64, &Unit) -> bool) -> Result<i64, Error> {
+    pub(crate) fn drop_stale(
+        &self,
+        is_stale: &dyn Fn(i64, &Unit) -> bool,
+        cutting: Cutting<'_>,
+    ) -> Result<i64, Error> {
         if self.tail.lock().waiting_bytes() > 0 {
             // The last ones came from the log just now.
             return Ok(0);
@@ -549,15 +587,15 @@ impl Queue {
             }
         }
         if next < max {
-            self.end_at(next)?;
+            self.end_at(next, cutting)?;
         }
         Ok(max - next)
     }
 
     /// Lets the queue end before the unit `next`.
-    pub(crate) fn end_at(&self, next: i64) -> Result<(), Error> {
+    pub(crate) fn end_at(&self, next: i64, cutting: Cutting<'_>) -> Result<(), Error> {
         let first = self.first_place();
-        self.segments.truncate(next * UNIT)?;
+        self.segments.truncate(next * UNIT, cutting)?;
         *self.tail.lock() = Tail::at(next, self.log_end_at(first, next));
         self.max.store(next, Ordering::Release);
         self.min.fetch_min(next, Ordering::AcqRel);

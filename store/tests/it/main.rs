@@ -23,6 +23,7 @@ mod recovery_again;
 mod recovery_derived;
 mod round_trip;
 mod scrub;
+mod second_crash;
 mod shortened;
 mod support;
 mod takeover;

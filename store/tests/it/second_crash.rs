@@ -1,0 +1,183 @@
+//! What a second crash finds: the first start after a crash mends, and what it mended may be in
+//! memory alone, or may have been the only word of something.
+
+use crate::support::*;
+use simulator::{Loss, SimDisk};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::disk::Allocation;
+use store::{Disk, Settings, Store};
+
+fn new(seed: u64) -> (SimDisk, Arc<dyn Disk>, Settings) {
+    let sim = SimDisk::new(seed);
+    sim.set_clock(NOW);
+    (sim.clone(), Arc::new(sim), small(Path::new("/store")))
+}
+
+fn log_path() -> PathBuf {
+    "/store/commitlog/00000000000000000000".into()
+}
+
+/// A message with a long property, of which a sector can be lost.
+fn long(body: &str) -> message::Draft {
+    let mut long = draft("T", 0, body);
+    let mut properties = long.properties.to_vec();
+    properties.extend_from_slice(format!("LONG\u{1}{}\u{2}", "p".repeat(1_500)).as_bytes());
+    long.properties = properties.into();
+    long
+}
+
+/// Makes a whole sector of a message's properties zeros.
+fn tear(disk: &Arc<dyn Disk>, settings: &Settings, log_end: i64) {
+    let log = disk.open(&log_path(), settings.commit_log_file_bytes, Allocation::Reserved);
+    let lost = (log_end as u64 - 700) / 512 * 512;
+    let log = log.unwrap();
+    log.zero(lost..lost + 512).unwrap();
+    log.sync(0..log.len()).unwrap();
+}
+
+/// Removes all log files but the last.
+fn expire(sim: &SimDisk, store: &Store) {
+    let used = sim.used();
+    sim.set_room(used * 100, used * 88);
+    store.flush(NOW).unwrap();
+    store.delete_expired_soon();
+    assert!(store.retain(NOW).unwrap().log_files > 0);
+    sim.set_room(1 << 40, 1 << 39);
+}
+
+#[test]
+fn places_of_lost_messages_outlive_a_second_power_loss() {
+    let (sim, disk, settings) = new(1);
+    let store = open(&disk, &settings);
+    append(&store, NOW, draft("T", 0, "kept-0"));
+    append(&store, NOW, draft("T", 0, "kept-1"));
+    store.flush(NOW).unwrap();
+    append(&store, NOW, draft("T", 0, "lost-2"));
+    // Its unit is durable, its record is not.
+    store.flush(NOW + 1).unwrap();
+    let path = Path::new("/store/consumequeue/T/0/00000000000000000000");
+    let units = disk.open(path, settings.consume_queue_file_bytes, Allocation::Sparse).unwrap();
+    units.sync(0..60).unwrap();
+    drop(store);
+    sim.lose(Loss::All);
+    let store = open(&disk, &settings);
+    assert_eq!(store.max_offset("T", 0), 3, "its place may have been read");
+    assert_eq!(append(&store, NOW, draft("T", 0, "new-3")).queue_offset, 3);
+    store.sync().unwrap();
+    drop(store);
+    sim.lose(Loss::All);
+    let store = open(&disk, &settings);
+    let known = [(0, "kept-0"), (1, "kept-1"), (3, "new-3")];
+    let known = known.map(|(offset, body)| (offset, body.to_owned()));
+    assert_eq!(bodies_by_offset(&store, "T", 0), known.into());
+}
+
+#[test]
+fn what_a_start_cut_stays_cut_when_it_was_killed() {
+    let mut died = 0;
+    for changes in 0..40 {
+        let (sim, disk, settings) = new(changes);
+        let store = open(&disk, &settings);
+        append(&store, NOW, draft("T", 0, "first"));
+        let torn = append(&store, NOW, long("torn"));
+        drop(store);
+        tear(&disk, &settings, torn.log_end());
+        sim.lose(Loss::Nothing);
+        sim.die_after(changes);
+        let _ = Store::open(disk.clone(), settings.clone());
+        died += u64::from(sim.is_dead());
+        sim.kill();
+        let store = open(&disk, &settings);
+        assert_eq!(bodies(&store, "T", 0), ["first"], "dead after {changes} changes");
+        let behind = torn.log_offset as u64..settings.commit_log_file_bytes;
+        assert!(sim.is_durable(&log_path(), behind), "dead after {changes} changes");
+    }
+    assert!((3..40).contains(&died), "{died} starts died");
+}
+
+#[test]
+fn a_start_takes_what_the_one_before_it_took() {
+    let (sim, disk, settings) = new(1);
+    let store = open(&disk, &settings);
+    append(&store, NOW, draft("T", 0, "first"));
+    let torn = [append(&store, NOW, long("torn-1")), append(&store, NOW, long("torn-2"))];
+    drop(store);
+    torn.iter().for_each(|torn| tear(&disk, &settings, torn.log_end()));
+    sim.lose(Loss::Nothing);
+    let ends = [(); 3].map(|()| {
+        let store = open(&disk, &settings);
+        (store.max_log_offset(), store.max_offset("T", 0))
+    });
+    assert_eq!(ends, [ends[0]; 3], "a kill loses nothing");
+}
+
+#[test]
+fn a_topic_is_forgotten_only_when_its_messages_cannot_come_back() {
+    let (sim, disk, settings) = new(1);
+    // Without a journal a name that is synced says nothing of those before it.
+    sim.order_names(false);
+    let store = open(&disk, &settings);
+    append(&store, NOW, draft("Gone", 0, "gone"));
+    store.delete_topics(["Gone"]).unwrap();
+    while store.max_log_offset() < 3 * settings.commit_log_file_bytes as i64 {
+        append(&store, NOW, draft("T", 0, &"x".repeat(3_000)));
+    }
+    expire(&sim, &store);
+    store.delete_topics(["None"]).unwrap();
+    drop(store);
+    // The first file may be there again, and all is read anew.
+    sim.lose(Loss::All);
+    disk.replace(Path::new("/store/queueends"), b"damaged", None).unwrap();
+    let store = open(&disk, &settings);
+    assert_eq!(store.topics(), ["T"]);
+}
+
+#[test]
+fn a_flipped_bit_of_the_checkpoint_makes_no_other_broker_of_us() {
+    let (_, disk, settings) = new(1);
+    let store = open(&disk, &settings);
+    append(&store, NOW, draft("T", 0, "only"));
+    store.close().unwrap();
+    drop(store);
+    let checkpoint = Path::new("/store/checkpoint");
+    for bit in (0..16 * 8).chain(4048 * 8..4096 * 8) {
+        let file = disk.open(checkpoint, 4096, Allocation::Sparse).unwrap();
+        let mut byte = [0];
+        file.read_at(bit / 8, &mut byte).unwrap();
+        byte[0] ^= 1 << (bit % 8);
+        file.write_at(bit / 8, &byte).unwrap();
+        let store = open(&disk, &settings);
+        assert!(disk.read(Path::new("/store/queueends")).is_ok(), "taken over, bit {bit}");
+        assert_eq!(bodies(&store, "T", 0), ["only"]);
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn a_flipped_bit_does_not_make_a_message_look_expired() {
+    for bit in 0..16 {
+        let (sim, disk, settings) = new(bit);
+        let store = open(&disk, &settings);
+        while store.max_log_offset() < 3 * settings.commit_log_file_bytes as i64 {
+            append(&store, NOW, draft("Other", 0, &"x".repeat(2_900)));
+        }
+        for number in 0..5 {
+            append(&store, NOW, draft("T", 0, &number.to_string()));
+        }
+        expire(&sim, &store);
+        let (first, all) = (store.min_offset("T", 0), bodies_by_offset(&store, "T", 0));
+        assert_eq!(all.len() as i64, store.max_offset("T", 0) - first);
+        drop(store);
+        sim.kill();
+        let path = Path::new("/store/consumequeue/T/0/00000000000000000000");
+        let units = disk.open(path, settings.consume_queue_file_bytes, Allocation::Sparse);
+        let (at, mut byte) = (first as u64 * 20 + 7 - bit / 8, [0]);
+        let units = units.unwrap();
+        units.read_at(at, &mut byte).unwrap();
+        byte[0] ^= 1 << (bit % 8);
+        units.write_at(at, &byte).unwrap();
+        let store = open(&disk, &settings);
+        assert_eq!(bodies_by_offset(&store, "T", 0), all, "bit {bit}");
+    }
+}
