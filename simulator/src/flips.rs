@@ -7,7 +7,7 @@ use crate::decode::{self, Entry};
 use crate::model::{Model, Place, State};
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use store::{Everything, Limits, Position, Store};
 
 /// Reads of one queue that find nothing, at most: blank places are passed over in steps.
@@ -17,6 +17,8 @@ const READS_MAX: usize = 2_000;
 #[derive(Debug, Default)]
 pub(crate) struct Hits {
     messages: BTreeSet<usize>,
+    /// Units of queues, by the first byte: one bit is looked for, of two nobody can tell.
+    units: BTreeSet<(PathBuf, u64)>,
     /// An entry of the index has no checksum: a key may not be found any more.
     index: bool,
     /// The checkpoint's own mark is lost: another broker may have been here, and behind its end
@@ -28,11 +30,14 @@ pub(crate) struct Hits {
 
 impl Hits {
     /// Notes the bit at a byte of a file.
-    pub(crate) fn note(&mut self, model: &Model, path: &Path, at: u64) {
+    pub(crate) fn note(&mut self, (model, topics): (&Model, &[String]), path: &Path, at: u64) {
         let text = path.to_string_lossy();
         self.index |= text.contains("/index/");
         self.mark |= text.ends_with("/checkpoint");
         self.removed_topics += u32::from(text.ends_with("/removedtopics"));
+        if text.contains("/consumequeue/") && !self.units.insert((path.into(), at / 20)) {
+            self.messages.extend(led_to(model, topics, path, at));
+        }
         let start: Option<i64> = text.split_once("/commitlog/").and_then(|(_, n)| n.parse().ok());
         let Some(log_offset) = start.map(|start| start + at as i64) else { return };
         let is_hit = |state: State| match state {
@@ -45,6 +50,7 @@ impl Hits {
 
     /// A start has mended what it can; says whether more may be lost from here on.
     pub(crate) fn mended(&mut self) -> bool {
+        self.units.clear();
         std::mem::take(&mut self.removed_topics) > 1
     }
 
@@ -52,6 +58,16 @@ impl Hits {
     fn is_too_much(&self, clock_steps: bool) -> bool {
         self.removed_topics > 1 || self.mark && clock_steps
     }
+}
+
+/// The message whose unit is at a byte of a queue's file.
+fn led_to(model: &Model, topics: &[String], path: &Path, at: u64) -> Option<usize> {
+    let mut parts = path.iter().rev().map(|part| part.to_string_lossy());
+    let (start, queue_id, topic) = (parts.next()?, parts.next()?, parts.next()?);
+    let topic = topics.iter().position(|known| *known == topic)?;
+    let queue = model.queues.get(&(topic, queue_id.parse().ok()?))?;
+    let place = (start.parse::<i64>().ok()? + i64::try_from(at).ok()?) / 20;
+    queue.placed.get(&place).copied()
 }
 
 /// Every message that was not hit is at its place and found by its key, and no body is served that

@@ -70,6 +70,10 @@ pub(crate) struct Model {
     pub(crate) durable_to: i64,
     /// Deletions that were cut short: these queues may be there as they were, or not at all.
     pub(crate) half_deleted: Vec<Place>,
+    /// Where queues ended that such a deletion took: power loss may undo it.
+    pub(crate) may_be_back: BTreeMap<Place, i64>,
+    /// Messages that were tried and are gone: their offsets may have been given to them.
+    pub(crate) tried: BTreeMap<Place, i64>,
     pub(crate) saves: Saves,
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct World<'a> {
     pub(crate) claimed_to: i64,
     /// The log may have places that are no records.
     pub(crate) has_damage: bool,
+    /// Files of the log came back that had expired, and others between them did not.
+    pub(crate) has_gap: bool,
     random: Random,
     store: Option<Store>,
     /// What the clock says.
@@ -64,6 +66,7 @@ impl<'a> World<'a> {
             model: Model::default(),
             claimed_to: 0,
             has_damage: false,
+            has_gap: false,
             random,
             store: None,
             now: BEGIN,
@@ -607,7 +610,8 @@ impl<'a> World<'a> {
             for _ in 0..=self.random.below(3) {
                 let flipped = self.disk.flip();
                 say!(self, "a bit flips: {flipped:?}");
-                flipped.iter().for_each(|(path, at)| hits.note(&self.model, path, *at));
+                let known = (&self.model, &*self.plan.topics);
+                flipped.iter().for_each(|(path, at)| hits.note(known, path, *at));
             }
             self.open().map_err(|error| format!("damage never refuses a start: {error}"))?;
             flips::cost_their_messages_alone(self, &hits)?;
