@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod cuts;
 pub mod differ;
 pub mod faults;
+pub mod features;
 pub mod hand_over;
 pub mod jars;
 pub mod ledger;

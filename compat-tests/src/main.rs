@@ -11,7 +11,9 @@ use compat_tests::places::Places;
 use compat_tests::report::Report;
 use compat_tests::runs::Crew;
 use compat_tests::server::Make;
-use compat_tests::{appends, cuts, differ, faults, hand_over, mixed, plan, preflights, say};
+use compat_tests::{
+    appends, cuts, differ, faults, features, hand_over, mixed, plan, preflights, say,
+};
 
 /// How many scenarios each client works on at a time.
 const ABREAST: usize = 4;
@@ -110,6 +112,12 @@ fn run(options: &Options) -> Result<bool> {
     let table = report.text();
     std::fs::write(places.cache.join("table.md"), &table)?;
     say(&table);
+    let is_whole =
+        options.suites.is_empty() && options.only.is_empty() && options.client.is_empty();
+    let readme = places.clients.join("../../README.md");
+    if is_whole && options.server == Which::Rockhopper && features::put(&report, &readme)? {
+        say("the README's table of features was stale: it is written anew, to be committed");
+    }
     if options.keep || failed > 0 || done.is_err() {
         say(&format!("stores and logs: {}", places.scratch.display()));
     } else {

@@ -63,6 +63,11 @@ impl Report {
         }
     }
 
+    /// The cells of one column.
+    pub fn of(&self, client: &str) -> impl Iterator<Item = &Outcome> {
+        self.outcomes.iter().filter(move |cell| cell.client == client)
+    }
+
     /// Adds the verdict of something that is no client's scenario.
     pub fn add_check(&mut self, column: &str, row: &str, found: Result<String, String>, ms: u64) {
         let (verdict, notes) = match found {
