@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// The folder with the stock broker's jars and all that they need.
     #[arg(long, default_value = "target/compat/jars-5.5.0")]
     jars: PathBuf,
+    /// The folder with the stock clients' benchmark programs, for the jobs `client-...`.
+    #[arg(long, default_value = "target/compat/stock-clients")]
+    stock_clients: PathBuf,
     /// An empty or new folder for stores; it decides on which disk the contest runs.
     #[arg(long, default_value = "target/contest")]
     scratch: PathBuf,
@@ -38,7 +41,8 @@ pub(crate) struct Options {
     /// One round with a fifth of the messages.
     #[arg(long)]
     quick: bool,
-    /// Jobs by name, separated by commas; all when absent. `--jobs list` tells them.
+    /// Jobs by name, separated by commas; when absent all but those that run by name only. `--jobs
+    /// list` tells them.
     #[arg(long, value_delimiter = ',')]
     jobs: Vec<String>,
     /// Contestants, separated by commas.
@@ -53,7 +57,10 @@ type Outcomes = BTreeMap<(usize, Contestant), Vec<Outcome>>;
 /// being measured, but the run fails in the end.
 pub(crate) fn run(options: &Options) -> Result<()> {
     if options.jobs.iter().any(|name| name == "list") {
-        JOBS.iter().for_each(|job| println!("{:<16} {}", job.name, job.what));
+        for job in JOBS {
+            let how = if job.by_name { " (by name only)" } else { "" };
+            println!("{:<16} {}{how}", job.name, job.what);
+        }
         return Ok(());
     }
     let chosen = chosen(&options.jobs)?;
@@ -62,7 +69,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let rounds = if options.quick { 1 } else { options.rounds };
     for round in 1..=rounds {
         for &contestant in &options.contestants {
-            for stage in [Stage::Async, Stage::Rolling, Stage::Sync] {
+            for stage in Stage::ALL {
                 let jobs = chosen.iter().copied().filter(|&(_, job)| {
                     job.stage == stage && (job.on_null || contestant != Contestant::Null)
                 });
@@ -89,8 +96,11 @@ fn chosen(names: &[String]) -> Result<Vec<(usize, &'static Job)>> {
         let known = JOBS.iter().any(|job| job.name == name);
         ensure!(known, "no job is called {name}; `--jobs list` tells the names");
     }
-    let all = JOBS.iter().enumerate();
-    Ok(all.filter(|(_, job)| names.is_empty() || names.iter().any(|n| n == job.name)).collect())
+    let is_chosen = |job: &Job| match names.is_empty() {
+        true => !job.by_name,
+        false => names.iter().any(|name| name == job.name),
+    };
+    Ok(JOBS.iter().enumerate().filter(|(_, job)| is_chosen(job)).collect())
 }
 
 /// One contestant's run: started, warmed up, measured, ended.
@@ -101,12 +111,11 @@ fn run_stage(
     jobs: &[(usize, &'static Job)],
     outcomes: &mut Outcomes,
 ) -> Result<()> {
-    let server = Server::start(options, contestant, stage)?;
-    let target = server.target();
+    let mut server = Server::start(options, contestant, stage)?;
     let facts = server.facts()?;
-    jobs::warm_up(&target, options.quick).context("warm up")?;
+    jobs::warm_up(&server.target(), options.quick).context("warm up")?;
     for &(place, job) in jobs {
-        let outcome = job.run(&target, &facts, options.quick);
+        let outcome = job.run(&mut server, &facts, options);
         let outcome = outcome.with_context(|| format!("{} on {contestant:?}", job.name))?;
         eprintln!("  {:<16} {outcome}", job.name);
         outcomes.entry((place, contestant)).or_default().push(outcome);

@@ -90,6 +90,17 @@ impl Control {
         Ok(min..self.call(30, &fields, b"", offset)?)
     }
 
+    /// What a group has committed of a queue (QUERY_CONSUMER_OFFSET, 14); 0 where that is nothing.
+    pub(crate) fn committed(&mut self, group: &str, topic: &str, queue: u32) -> Result<i64> {
+        let queue = queue.to_string();
+        let fields = [("consumerGroup", group), ("topic", topic), ("queueId", &queue)];
+        self.call(14, &fields, b"", |answer| match answer.code {
+            // QUERY_NOT_FOUND
+            22 => Ok(0),
+            _ => accepted(answer).and_then(|()| answer.number("offset")),
+        })
+    }
+
     /// Sends one message in the long form (SEND_MESSAGE, 10); a refusal is an error.
     pub(crate) fn send(&mut self, topic: &str, born_ms: u64) -> Result<()> {
         let born = born_ms.to_string();

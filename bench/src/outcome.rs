@@ -13,7 +13,7 @@ use crate::process::Usage;
 const LONGEST: Duration = Duration::from_secs(120);
 
 /// Collects while a job runs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tally {
     latency_ns: Histogram<u64>,
     refused: BTreeMap<i32, u64>,
@@ -25,6 +25,16 @@ impl Tally {
         let longest = LONGEST.as_nanos() as u64;
         let latency_ns = Histogram::new_with_bounds(1, longest, 3)?;
         Ok(Self { latency_ns, refused: BTreeMap::new(), messages: 0 })
+    }
+
+    /// Takes in what another one counted.
+    pub(crate) fn add(&mut self, other: Self) -> Result<()> {
+        self.latency_ns.add(other.latency_ns)?;
+        self.messages += other.messages;
+        for (code, count) in other.refused {
+            *self.refused.entry(code).or_default() += count;
+        }
+        Ok(())
     }
 
     pub(crate) fn took(&mut self, ns: u64) {
@@ -63,6 +73,8 @@ impl Tally {
             messages: self.messages,
             refused: self.refused,
             unanswered,
+            ends: None,
+            client_us: 0.0,
         }
     }
 }
@@ -83,6 +95,10 @@ pub(crate) struct Outcome {
     /// Answers other than success, by response code.
     pub(crate) refused: BTreeMap<i32, u64>,
     pub(crate) unanswered: u64,
+    /// The first and the last part of a long run, to tell whether it has a slope.
+    pub(crate) ends: Option<Box<[Self; 2]>>,
+    /// A stock client's processor time for each message, 0 when the load is our own.
+    pub(crate) client_us: f64,
 }
 
 impl Outcome {
@@ -107,6 +123,11 @@ impl Outcome {
         for (code, count) in runs.iter().flat_map(|run| &run.refused) {
             *refused.entry(*code).or_default() += count;
         }
+        let end = |at: usize| -> Vec<Self> {
+            runs.iter().filter_map(|run| Some(run.ends.as_ref()?[at].clone())).collect()
+        };
+        let ends = [end(0), end(1)];
+        let ends = (!ends[0].is_empty()).then(|| Box::new(ends.map(|runs| Self::median(&runs))));
         Self {
             per_second: middle(|run| run.per_second),
             p50_us: middle(|run| run.p50_us),
@@ -119,6 +140,8 @@ impl Outcome {
             messages: runs.iter().map(|run| run.messages).sum(),
             refused,
             unanswered: runs.iter().map(|run| run.unanswered).sum(),
+            ends,
+            client_us: middle(|run| run.client_us),
         }
     }
 }
@@ -135,6 +158,9 @@ impl fmt::Display for Outcome {
         }
         if self.processor_us > 0.0 {
             write!(f, "server {:.2} us a message; ", self.processor_us)?;
+        }
+        if self.client_us > 0.0 {
+            write!(f, "client {:.2} us a message; ", self.client_us)?;
         }
         if self.resident_mib > 0.0 {
             let (anonymous, resident) = (self.anonymous_mib, self.resident_mib);
@@ -168,6 +194,10 @@ mod tests {
         assert_eq!(median.per_second, 7.0);
         assert_eq!(median.failures(), "2 x code 1, 4 x code 2");
         assert_eq!(Outcome::median(&[]).failures(), "-");
+        assert!(median.ends.is_none());
+        let ends = Some(Box::new([run(1.0, 0), run(2.0, 0)]));
+        let long = Outcome { ends, ..Outcome::default() };
+        assert_eq!(Outcome::median(&[long]).ends.map(|ends| ends[1].per_second), Some(2.0));
     }
 
     #[test]
@@ -182,5 +212,11 @@ mod tests {
         assert_eq!(outcome.per_second, 500.0);
         assert!((outcome.p99_us - 990.0).abs() < 2.0, "{outcome}");
         assert_eq!(outcome.failures(), "1 x code 2, 3 unanswered");
+        let (mut all, mut part) = (Tally::new().unwrap(), Tally::new().unwrap());
+        part.took(7);
+        part.messages = 5;
+        part.refuse(1);
+        all.add(part).unwrap();
+        assert_eq!((all.messages, all.refusals(), all.latency_ns.len()), (5, 1, 1));
     }
 }

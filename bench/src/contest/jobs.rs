@@ -2,13 +2,15 @@
 
 use anyhow::Result;
 
-use crate::contest::server::Facts;
+use crate::contest::Options;
+use crate::contest::server::{Facts, Server};
 use crate::frame::Form;
 use crate::load::Target;
 use crate::load::arrive::{self, ArriveLoad};
 use crate::load::pace::{self, PaceLoad};
 use crate::load::pull::{self, PullLoad};
 use crate::load::send::{self, SendLoad};
+use crate::load::stock::{self, Stock, StockLoad};
 use crate::outcome::Outcome;
 
 /// How the broker is set while a job runs; it is started anew for each.
@@ -20,6 +22,16 @@ pub(crate) enum Stage {
     Rolling,
     /// SYNC_FLUSH
     Sync,
+    /// ASYNC_FLUSH, killed and started again.
+    Killed,
+    /// ASYNC_FLUSH, with stock clients and nothing else.
+    Clients,
+}
+
+impl Stage {
+    /// All, in the order in which they run.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Async, Self::Rolling, Self::Sync, Self::Killed, Self::Clients];
 }
 
 /// One line of the contest.
@@ -30,6 +42,8 @@ pub(crate) struct Job {
     pub(crate) stage: Stage,
     /// Whether the null server can do it.
     pub(crate) on_null: bool,
+    /// Whether it runs only when it is asked for by its name.
+    pub(crate) by_name: bool,
     load: Load,
 }
 
@@ -41,6 +55,12 @@ enum Load {
     Pull(PullLoad),
     Arrive(ArriveLoad),
     Pace(PaceLoad),
+    /// Sends in ten parts.
+    Long(SendLoad),
+    /// A start after these were stored and the processes were killed under load.
+    Killed(SendLoad),
+    /// A program of the stock clients.
+    Client(StockLoad),
 }
 
 const SEND: SendLoad = SendLoad {
@@ -81,11 +101,17 @@ const PACE: PaceLoad = PaceLoad {
 
 const fn job(name: &'static str, what: &'static str, load: Load) -> Job {
     let on_null = matches!(load, Load::Send(_) | Load::Start | Load::Idle);
-    Job { name, what, stage: Stage::Async, on_null, load }
+    Job { name, what, stage: Stage::Async, on_null, by_name: false, load }
 }
 
 const fn sync(name: &'static str, what: &'static str, load: SendLoad) -> Job {
-    Job { name, what, stage: Stage::Sync, on_null: false, load: Load::Send(load) }
+    let load = Load::Send(load);
+    Job { name, what, stage: Stage::Sync, on_null: false, by_name: false, load }
+}
+
+/// A job that takes long or needs what is not always there.
+const fn by_name(name: &'static str, what: &'static str, stage: Stage, load: Load) -> Job {
+    Job { name, what, stage, on_null: false, by_name: true, load }
 }
 
 /// All jobs, in the order in which they run.
@@ -151,6 +177,7 @@ pub(crate) const JOBS: &[Job] = &[
         what: "as pace, while log files of 64 MiB are filled, expire and are deleted",
         stage: Stage::Rolling,
         on_null: false,
+        by_name: false,
         load: Load::Pace(PaceLoad { expire: true, ..PACE }),
     },
     sync(
@@ -163,10 +190,42 @@ pub(crate) const JOBS: &[Job] = &[
         "SYNC_FLUSH, 64 connections, one at a time each, 128 B",
         SendLoad { connections: 64, window: 1, count: 200_000, ..SEND },
     ),
+    by_name(
+        "send-10m",
+        "as send, ten million messages without a pause",
+        Stage::Async,
+        Load::Long(SendLoad { count: 10_000_000, seconds: 900, ..SEND }),
+    ),
+    by_name(
+        "killed",
+        "start to the first accepted send after kill -9 of 1.8 GB under load",
+        Stage::Killed,
+        Load::Killed(SendLoad { body: 1 << 10, count: 1_400_000, seconds: 300, ..SEND }),
+    ),
+    by_name(
+        "client-java",
+        "the stock Java producer of 5.5.0, 16 threads, 128 B",
+        Stage::Clients,
+        Load::Client(StockLoad { which: Stock::JavaProducer, seconds: 20 }),
+    ),
+    by_name(
+        "client-push",
+        "the stock Java push consumer of 5.5.0, 16 threads, reads those",
+        Stage::Clients,
+        Load::Client(StockLoad { which: Stock::JavaConsumer, seconds: 20 }),
+    ),
+    by_name(
+        "client-go",
+        "the stock Go producer v2.1.2, 16 goroutines, 128 B",
+        Stage::Clients,
+        Load::Client(StockLoad { which: Stock::GoProducer, seconds: 20 }),
+    ),
 ];
 
 /// A quick run does a fifth.
 const QUICK: u64 = 5;
+/// Parts of a long run.
+const PARTS: u64 = 10;
 
 /// Sends until the Java broker's compiler is done with the path; the same for everyone.
 pub(crate) fn warm_up(target: &Target, quick: bool) -> Result<()> {
@@ -177,24 +236,37 @@ pub(crate) fn warm_up(target: &Target, quick: bool) -> Result<()> {
 
 impl Job {
     /// Runs it once.
-    pub(crate) fn run(&self, target: &Target, facts: &Facts, quick: bool) -> Result<Outcome> {
-        let part = if quick { QUICK } else { 1 };
+    pub(crate) fn run(
+        &self,
+        server: &mut Server,
+        facts: &Facts,
+        options: &Options,
+    ) -> Result<Outcome> {
+        let part = if options.quick { QUICK } else { 1 };
+        let less = |load: SendLoad| {
+            let seconds = (load.seconds / part).max(2);
+            SendLoad { count: load.count / part, seconds, ..load }
+        };
+        let target = server.target();
         match self.load {
             Load::Start => Ok(facts.start.clone()),
             Load::Idle => Ok(facts.idle.clone()),
-            Load::Send(load) => {
-                let seconds = (load.seconds / part).max(2);
-                send::run(target, &SendLoad { count: load.count / part, seconds, ..load })
+            Load::Send(load) => send::run(&target, &less(load)),
+            Load::Long(load) => send::long(&target, &less(load), PARTS),
+            Load::Killed(load) => server.start_after_kill(options, &less(load)),
+            Load::Client(load) => {
+                let seconds = (load.seconds / part).max(10);
+                stock::run(&target, &server.programs(options), StockLoad { seconds, ..load })
             }
             Load::Pull(load) => {
                 let seconds = (load.seconds / part).max(2);
-                pull::run(target, &PullLoad { count: load.count / part, seconds, ..load })
+                pull::run(&target, &PullLoad { count: load.count / part, seconds, ..load })
             }
             Load::Arrive(load) => {
-                arrive::run(target, &ArriveLoad { seconds: (load.seconds / part).max(4), ..load })
+                arrive::run(&target, &ArriveLoad { seconds: (load.seconds / part).max(4), ..load })
             }
             Load::Pace(load) => {
-                pace::run(target, &PaceLoad { seconds: (load.seconds / part).max(5), ..load })
+                pace::run(&target, &PaceLoad { seconds: (load.seconds / part).max(5), ..load })
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
+use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::contest::Options;
 use crate::contest::jobs::Stage;
 use crate::control::Control;
+use crate::load::send::{self, SendLoad};
+use crate::load::stock::Programs;
 use crate::load::{Target, unix_ms};
 use crate::outcome::Outcome;
 use crate::process::Usage;
@@ -31,6 +33,8 @@ pub(crate) enum Contestant {
 const PATIENCE: Duration = Duration::from_secs(180);
 /// After this a started server is idle.
 const CALM: Duration = Duration::from_secs(3);
+/// How long it is under load before it is killed.
+const UNDER_LOAD: Duration = Duration::from_secs(1);
 
 /// What the stock scripts give the JVM so that it may unmap files and reach into java.nio.
 const JAVA_OPENS: &[&str] = &[
@@ -54,6 +58,7 @@ pub(crate) struct Facts {
 /// A running contestant; its processes and its store end with the value.
 #[derive(Debug)]
 pub(crate) struct Server {
+    kind: (Contestant, Stage),
     /// Name server first, broker last.
     children: Vec<Child>,
     store: PathBuf,
@@ -76,15 +81,40 @@ impl Server {
         // What the one before left in the page cache is not this one's burden.
         rustix::fs::sync();
         let start = Instant::now();
-        let children = Vec::new();
-        let mut server = Self { children, store, address, start: Duration::ZERO };
-        server.spawn_all(options, contestant, stage)?;
+        let (kind, children) = ((contestant, stage), Vec::new());
+        let mut server = Self { kind, children, store, address, start: Duration::ZERO };
+        server.spawn_all(options)?;
         server.wait_for_send()?;
         server.start = start.elapsed();
         Ok(server)
     }
 
-    fn spawn_all(&mut self, options: &Options, contestant: Contestant, stage: Stage) -> Result<()> {
+    /// Stores what the load says, kills all processes while more is being sent, starts them on the
+    /// same store and tells how long that takes to the first accepted message.
+    pub(crate) fn start_after_kill(
+        &mut self,
+        options: &Options,
+        load: &SendLoad,
+    ) -> Result<Outcome> {
+        let target = self.target();
+        send::run(&target, load)?;
+        let more = SendLoad { count: u64::MAX, seconds: 60, ..*load };
+        let sender = spawn(move || send::run(&target, &more));
+        sleep(UNDER_LOAD);
+        self.children.iter_mut().try_for_each(Child::kill)?;
+        for child in &mut self.children {
+            child.wait()?;
+        }
+        self.children.clear();
+        ensure!(sender.join().is_ok_and(|sent| sent.is_err()), "it was killed under load");
+        let start = Instant::now();
+        self.spawn_all(options)?;
+        self.wait_for_send()?;
+        Ok(started(start.elapsed()))
+    }
+
+    fn spawn_all(&mut self, options: &Options) -> Result<()> {
+        let (contestant, stage) = self.kind;
         if contestant == Contestant::Null {
             let mut null = Command::new(std::env::current_exe()?);
             null.args(["null", "--port", &self.address.port().to_string()]);
@@ -111,14 +141,14 @@ impl Server {
     fn broker_properties(&self, name_server_port: u16, stage: Stage) -> String {
         let store = self.store.join("store");
         let flush = match stage {
-            Stage::Async | Stage::Rolling => "ASYNC_FLUSH",
             Stage::Sync => "SYNC_FLUSH",
+            _ => "ASYNC_FLUSH",
         };
         let files = match stage {
             Stage::Rolling => {
                 "mappedFileSizeCommitLog=67108864\nfileReservedTime=0\ncleanResourceInterval=1000\n"
             }
-            Stage::Async | Stage::Sync => "",
+            _ => "",
         };
         format!(
             "{files}brokerClusterName=DefaultCluster\nbrokerName=broker-a\nbrokerId=0\n\
@@ -192,11 +222,19 @@ impl Server {
         Target { broker: self.address, pid, store: Some(self.store.join("store")) }
     }
 
+    /// What stock clients need to know.
+    pub(crate) fn programs(&self, options: &Options) -> Programs {
+        Programs {
+            name_server: SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)),
+            jars: options.jars.clone(),
+            stock: options.stock_clients.clone(),
+            home: self.store.clone(),
+        }
+    }
+
     /// Waits until it is calm and tells what start and idling cost.
     pub(crate) fn facts(&self) -> Result<Facts> {
-        let us = self.start.as_secs_f64() * 1e6;
-        let start =
-            Outcome { p50_us: us, p99_us: us, p999_us: us, max_us: us, ..Outcome::default() };
+        let start = started(self.start);
         sleep(CALM);
         let mut idle = Outcome::default();
         for child in &self.children {
@@ -206,6 +244,12 @@ impl Server {
         }
         Ok(Facts { start, idle })
     }
+}
+
+/// A start as an outcome.
+fn started(took: Duration) -> Outcome {
+    let us = took.as_secs_f64() * 1e6;
+    Outcome { p50_us: us, p99_us: us, p999_us: us, max_us: us, ..Outcome::default() }
 }
 
 fn ours(binary: &Path, role: &str, file: &Path) -> Result<Command> {

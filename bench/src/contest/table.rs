@@ -24,7 +24,14 @@ pub(crate) fn render(
         let mut title = format!("{}: {}", job.name, job.what);
         for &who in contestants {
             let Some(outcome) = median(who) else { continue };
-            row(&mut out, &std::mem::take(&mut title), &format!("{who:?}"), &outcome);
+            let name = match outcome.client_us {
+                us if us > 0.0 => format!("{who:?}; client {us:.2} us cpu a message"),
+                _ => format!("{who:?}"),
+            };
+            row(&mut out, &std::mem::take(&mut title), &name, &outcome);
+            if let Some([first, last]) = outcome.ends.as_deref() {
+                ratios(&mut out, &format!("{who:?}, last tenth / first"), last, first);
+            }
         }
         let Some(ours) = median(Contestant::Ours) else { continue };
         for other in [Contestant::Java, Contestant::Null] {

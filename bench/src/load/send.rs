@@ -10,6 +10,7 @@ use crate::control::Control;
 use crate::frame::{Answer, Form, OPAQUE_BASE, OPAQUE_COUNT, Template};
 use crate::load::{GRACE, Target, since, unix_ms};
 use crate::outcome::{Outcome, Tally};
+use crate::process::Usage;
 use crate::socket::Connections;
 
 /// What to send.
@@ -56,24 +57,31 @@ impl SendLoad {
 
 /// Creates the topics, sends, and tells how it went.
 pub(crate) fn run(target: &Target, load: &SendLoad) -> Result<Outcome> {
-    ensure!(load.window as u64 <= u64::from(OPAQUE_COUNT) / 2, "the window is too wide");
+    long(target, load, 1)
+}
+
+/// The same without a pause in so many parts, which are told one by one: the first and the last
+/// show whether there is a slope.
+pub(crate) fn long(target: &Target, load: &SendLoad, parts: u64) -> Result<Outcome> {
     let mut control = Control::open(target.broker)?;
     for number in 0..load.topics {
         control.create_topic(&load.topic(number), load.queues)?;
     }
-    send(target, load, load.templates())
+    send(target, load, load.templates(), parts)
 }
 
 /// Sends to one topic that exists; for jobs that need messages to be there.
 pub(crate) fn fill(target: &Target, topic: &str, load: &SendLoad) -> Result<Outcome> {
     let templates = (0..load.queues).map(|q| Template::send(load.form, topic, q, load.body));
-    send(target, load, templates.collect())
+    send(target, load, templates.collect(), 1)
 }
 
-fn send(target: &Target, load: &SendLoad, templates: Vec<Template>) -> Result<Outcome> {
+fn send(target: &Target, load: &SendLoad, templates: Vec<Template>, parts: u64) -> Result<Outcome> {
+    ensure!(load.window as u64 <= u64::from(OPAQUE_COUNT) / 2, "the window is too wide");
     let mut connections = Connections::open(target.broker, load.connections)?;
     let before = target.usage()?;
     let mut run = Run::new(load, templates)?;
+    let mut told = Parts { each: load.count / parts, begun: 0, before, done: Vec::new() };
     for token in 0..load.connections {
         let now = run.now();
         for slot in 0..load.window {
@@ -98,10 +106,42 @@ fn send(target: &Target, load: &SendLoad, templates: Vec<Template>) -> Result<Ou
             connections.send(token)?;
         }
         connections.done(ready);
+        let due = told.each * (told.done.len() as u64 + 1);
+        if parts > 1 && run.tally.messages + run.part.messages >= due {
+            let part = std::mem::replace(&mut run.part, Tally::new()?);
+            told.tell(target, &part, run.last)?;
+            run.tally.add(part)?;
+        }
     }
     let usage = before.zip(target.usage()?);
     let elapsed = Duration::from_nanos(run.last.max(1));
-    Ok(run.tally.finish(elapsed, usage, run.outstanding))
+    run.tally.add(run.part)?;
+    let ends = told.done.first().zip(told.done.last());
+    let ends = ends.map(|(first, last)| Box::new([first.clone(), last.clone()]));
+    Ok(Outcome { ends, ..run.tally.finish(elapsed, usage, run.outstanding) })
+}
+
+/// The parts of a long run.
+struct Parts {
+    /// Messages of a part.
+    each: u64,
+    /// When the part under way began, in nanoseconds, and what the server had used then.
+    begun: u64,
+    before: Option<Usage>,
+    done: Vec<Outcome>,
+}
+
+impl Parts {
+    /// Closes a part at `now`.
+    fn tell(&mut self, target: &Target, part: &Tally, now: u64) -> Result<()> {
+        let after = target.usage()?;
+        let elapsed = Duration::from_nanos(now - self.begun);
+        let outcome = part.clone().finish(elapsed, self.before.zip(after), 0);
+        eprintln!("    part {:<3} {outcome}", self.done.len() + 1);
+        self.done.push(outcome);
+        (self.begun, self.before) = (now, after);
+        Ok(())
+    }
 }
 
 /// One place in a connection's window.
@@ -124,7 +164,9 @@ struct Run<'a> {
     issued: u64,
     outstanding: u64,
     born_ms: u64,
+    /// Of the parts that are done, and of the one under way.
     tally: Tally,
+    part: Tally,
 }
 
 impl<'a> Run<'a> {
@@ -140,6 +182,7 @@ impl<'a> Run<'a> {
             outstanding: 0,
             born_ms: unix_ms(),
             tally: Tally::new()?,
+            part: Tally::new()?,
         })
     }
 
@@ -176,10 +219,10 @@ impl<'a> Run<'a> {
         place.waiting = false;
         self.outstanding -= 1;
         self.last = now;
-        self.tally.took(now - place.sent_at);
+        self.part.took(now - place.sent_at);
         match answer.code {
-            0 => self.tally.messages += 1,
-            code => self.tally.refuse(code),
+            0 => self.part.messages += 1,
+            code => self.part.refuse(code),
         }
         Ok(slot)
     }
