@@ -6,6 +6,7 @@
 
 mod jobs;
 mod server;
+mod stock;
 mod table;
 
 use std::collections::BTreeMap;

@@ -6,7 +6,6 @@ pub(crate) mod pace;
 pub(crate) mod pull;
 mod rate;
 pub(crate) mod send;
-pub(crate) mod stock;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;

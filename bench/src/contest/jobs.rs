@@ -4,13 +4,13 @@ use anyhow::Result;
 
 use crate::contest::Options;
 use crate::contest::server::{Facts, Server};
+use crate::contest::stock::{self, Stock, StockLoad};
 use crate::frame::Form;
 use crate::load::Target;
 use crate::load::arrive::{self, ArriveLoad};
 use crate::load::pace::{self, PaceLoad};
 use crate::load::pull::{self, PullLoad};
 use crate::load::send::{self, SendLoad};
-use crate::load::stock::{self, Stock, StockLoad};
 use crate::outcome::Outcome;
 
 /// How the broker is set while a job runs; it is started anew for each.

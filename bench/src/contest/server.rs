@@ -11,9 +11,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::contest::Options;
 use crate::contest::jobs::Stage;
+use crate::contest::stock::Programs;
 use crate::control::Control;
 use crate::load::send::{self, SendLoad};
-use crate::load::stock::Programs;
 use crate::load::{Target, unix_ms};
 use crate::outcome::Outcome;
 use crate::process::Usage;
