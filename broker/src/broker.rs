@@ -18,6 +18,7 @@ use crate::pop::order_info::Orders;
 use crate::saved::Saved;
 use crate::saving::{Round, Saving};
 use crate::stats::Stats;
+use crate::timer::Timer;
 use crate::topics::{self, Topics, Wanted};
 use crate::transactions::Transactions;
 use bytes::{BufMut, BytesMut};
@@ -132,6 +133,8 @@ pub struct Broker {
     pub pops: Pops<HeldPop>,
     /// Delivery of delayed messages.
     pub delays: Mutex<Delays>,
+    /// Messages that wait for a time of their own.
+    pub timer: Timer,
     /// Half messages that are finished.
     pub transactions: Transactions,
     /// Counters.

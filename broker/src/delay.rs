@@ -5,7 +5,8 @@
 //! was delivered. The offset moves after the append: a crash in between delivers again.
 
 use crate::broker::Broker;
-use message::{Draft, Entry, Properties, Record, Str, names, property, record};
+use crate::put;
+use message::{Draft, Entry, Properties, names, record};
 use remoting::body::data_version::DataVersion;
 use std::collections::BTreeMap;
 use store::{Append, Unit};
@@ -153,28 +154,9 @@ fn restored(broker: &Broker, unit: &Unit) -> Option<Draft> {
     let Ok(Entry::Message(parked)) = record::decode(&stored, false) else {
         return None;
     };
-    draft(&stored, &parked)
-}
-
-fn draft(stored: &bytes::Bytes, parked: &Record<'_>) -> Option<Draft> {
-    let mut all = Properties::parse(parked.properties);
-    let topic = Str::from(all.get(property::REAL_TOPIC)?);
-    let queue_id = all.get(property::REAL_QUEUE_ID)?.parse().ok()?;
-    // That of the parked record says nothing about this one.
-    all.remove(property::CRC32);
-    Some(Draft {
-        topic,
-        queue_id,
-        flag: parked.flag,
-        sys_flag: parked.sys_flag,
-        born_timestamp: parked.born_timestamp,
-        born_host: parked.born_host,
-        store_host: parked.store_host,
-        reconsume_times: parked.reconsume_times,
-        prepared_transaction_offset: 0,
-        body: stored.slice_ref(parked.body),
-        properties: all.encode(),
-    })
+    let all = Properties::parse(parked.properties);
+    let (topic, queue_id) = put::real(&all)?;
+    Some(Draft { topic, queue_id, ..put::again(&parked, &stored, all) })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod offset;
 pub mod pop;
 pub mod pull;
 pub mod query;
+pub mod recall;
 pub mod reply;
 pub mod send;
 pub mod send_back;

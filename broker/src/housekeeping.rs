@@ -6,6 +6,7 @@ use crate::delay;
 use crate::pop::revive;
 use crate::saving::Wake;
 use crate::server::now_ms;
+use crate::timer;
 use crate::transactions::check;
 use parking_lot::{Condvar, Mutex};
 use std::io;
@@ -37,6 +38,9 @@ const HALVES_WAIT_MS: i64 = 1_000;
 
 /// How late a popped message may come back that was popped for a shorter time than those before.
 const REVIVE_WAIT_MS: i64 = 50;
+
+/// How long the timer rests at most.
+const TIMER_WAIT_MS: i64 = 1_000;
 
 /// Wakes the threads.
 #[derive(Debug, Default)]
@@ -84,6 +88,7 @@ pub(crate) fn start(broker: &Arc<Broker>, bell: &Arc<Bell>, stop: &CancellationT
         spawn("scrub", scrub),
         spawn("half", halves),
         spawn("revive", revive),
+        spawn("timer", timers),
     ]
 }
 
@@ -222,6 +227,18 @@ fn revive(broker: &Broker, bell: &Bell) -> Option<String> {
             return None;
         }
         due_ms = revive::step(broker, &mut log, now_ms());
+    }
+}
+
+/// Delivers messages at the times that they asked for.
+fn timers(broker: &Broker, bell: &Bell) -> Option<String> {
+    let mut due_ms = now_ms();
+    loop {
+        let wait_ms = (due_ms - now_ms()).clamp(0, TIMER_WAIT_MS);
+        if !bell.wait(Duration::from_millis(wait_ms.unsigned_abs())) {
+            return None;
+        }
+        due_ms = timer::step(broker, now_ms());
     }
 }
 

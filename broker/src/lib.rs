@@ -33,5 +33,6 @@ pub mod server;
 pub mod stats;
 pub mod subscription;
 pub mod table;
+pub mod timer;
 pub mod topics;
 pub mod transactions;

@@ -15,6 +15,7 @@ use crate::pop;
 use crate::pop::order_info::{self, Orders};
 use crate::saved::Saved;
 use crate::stats::Stats;
+use crate::timer::{self, Timer};
 use crate::topics::{Own, Topics};
 use crate::transactions;
 use filter::Bloom;
@@ -85,7 +86,6 @@ impl Broker {
         mending::check_offsets(&offsets, &store, from);
         let ip = identity.store_host.ip();
         let pid = u16::try_from(surroundings.pid & 0xffff).unwrap_or(0);
-        let saved_offsets = AtomicU64::new(offsets_saved);
         let broker = Self {
             identity,
             topics,
@@ -100,6 +100,7 @@ impl Broker {
             holds: Default::default(),
             pops: Default::default(),
             delays: Mutex::new(load_delays(files, &store).unwrap_or_else(|| Delays::new(now))),
+            timer: Default::default(),
             transactions: Default::default(),
             stats: Stats::new(now, surroundings.utc_offset_ms),
             saving: Default::default(),
@@ -112,31 +113,21 @@ impl Broker {
             settings: RwLock::new(Arc::new(settings)),
             settings_version: Mutex::new(DataVersion::new(now)),
             outside,
-            saved_offsets,
+            saved_offsets: AtomicU64::new(offsets_saved),
         };
         broker.save_tables(now);
         if from == ConfigOrigin::Missing || broker.offsets.changes() != offsets_saved {
             broker.save("consumerOffset.json", &broker.offsets.to_json(now));
         }
-        broker.look_back();
+        broker.look_back(now);
         Ok(broker)
     }
 
     /// What the store of another life holds and must be known before the first request.
-    fn look_back(&self) {
+    fn look_back(&self, now_ms: i64) {
         transactions::check::catch_up(self);
         pop::catch_up::catch_up(self);
-        let timers = names::TIMER_TOPIC;
-        let messages = self.store.max_offset(timers, 0) - self.store.min_offset(timers, 0);
-        if messages > 0 {
-            tracing::warn!(
-                messages,
-                "a Java broker stored messages with a time of delivery of their own: those whose \
-                 time had not come when it stopped are not delivered here, there is no timer in \
-                 this version. They stay on the disk; a Java broker delivers them when it has the \
-                 directory back"
-            );
-        }
+        Timer::open(self, now_ms);
     }
 
     /// Saves what changed and can wait: offsets of consumers and of delay levels, what FIFO groups
@@ -204,6 +195,7 @@ impl Broker {
     /// # Errors
     /// When the store could not be closed cleanly.
     pub fn close(&self, now_ms: i64) -> Result<(), String> {
+        timer::close(self, now_ms);
         self.save_changed(now_ms);
         self.save_filters(now_ms);
         self.save_due(i64::MAX);

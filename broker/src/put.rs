@@ -1,13 +1,14 @@
 //! From a message that a client, or the broker itself, wants stored to the store's draft: its
-//! properties, and parking by delay level (Java: `HookUtils`, `MessageExtBrokerInner`).
+//! properties, and parking until its time (Java: `HookUtils`, `MessageExtBrokerInner`).
 //!
 //! Properties are rewritten as bytes: a message that carries nothing special is copied once, with
 //! the broker's stamp behind it, and no map is made.
 
 use crate::broker::Broker;
+use crate::timer::accept;
 use bytes::{BufMut, Bytes};
 use message::properties::{self, Properties};
-use message::{Draft, Str, names, property, sys_flag};
+use message::{Draft, Record, Str, names, property, sys_flag};
 use remoting::codes::ResponseCode;
 use remoting::reply::{Answer, Refusal, Ticket};
 use remoting::room::Room;
@@ -89,7 +90,7 @@ pub struct Wishes {
     pub bad_level: bool,
     /// An inner batch, which only a topic of its own kind may hold.
     pub inner_batch: bool,
-    /// A time of its own; see [`park`].
+    /// A time of its own; see [`accept`].
     pub timer: bool,
     /// A half message of a transaction.
     pub prepared: bool,
@@ -197,48 +198,11 @@ pub fn stamped(broker: &Broker, room: &Room, sent: &str, wishes: &Wishes, now_ms
     })
 }
 
-/// Refuses a message whose time of delivery is to come (Java: `HookUtils.transformTimerMessage`).
-/// Clients do not send it to another broker then, for that one refuses it as well.
-fn not_to_come(encoded: &[u8], now_ms: i64) -> Result<(), Refusal> {
-    let all = Properties::parse(encoded);
-    // It has been on the timer wheel of a Java broker.
-    if all.contains(property::TIMER_OUT_MS) {
-        return Ok(());
-    }
-    let keys = [property::TIMER_DELAY_SEC, property::TIMER_DELAY_MS, property::TIMER_DELIVER_MS];
-    let Some((key, text)) = keys.into_iter().find_map(|key| Some((key, all.get(key)?))) else {
-        return Ok(());
-    };
-    let illegal = |why: &str| {
-        let remark = format!("the message is illegal: {key}={text}: {why}");
-        Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark))
-    };
-    let Ok(number) = text.parse::<i64>() else {
-        return illegal("a number was expected");
-    };
-    let deliver_ms = match key {
-        property::TIMER_DELAY_SEC => now_ms.saturating_add(number.saturating_mul(1_000)),
-        property::TIMER_DELAY_MS => now_ms.saturating_add(number),
-        _ => number,
-    };
-    if deliver_ms > now_ms {
-        return illegal(
-            "this version has no timer messages yet (messages with a time of delivery of their \
-             own); delay levels work (DELAY, setDelayTimeLevel)",
-        );
-    }
-    if all.contains(property::TIMER_DEL_UNIQKEY) {
-        return illegal("the time of the message to delete is past");
-    }
-    Ok(())
-}
-
 /// Parks a message that asks for a delay level in the schedule topic, as Java does for all but
-/// half messages and rollbacks. One that asks for a time of its own (`timer`) which is past is
-/// delivered at once.
+/// half messages and rollbacks; one that asks for a time of its own (`timer`) in the timer's.
 ///
 /// # Errors
-/// When that time is to come, or is none: the timer wheel is not there yet.
+/// That time cannot be had.
 pub fn park(
     draft: &mut Draft,
     delay_level: i32,
@@ -250,7 +214,7 @@ pub fn park(
         return Ok(());
     }
     if delay_level <= 0 {
-        return if timer { not_to_come(&draft.properties, now_ms) } else { Ok(()) };
+        return if timer { accept::park(draft, settings, now_ms) } else { Ok(()) };
     }
     let levels = settings.store.delay_levels_ms().len();
     let level = delay_level.min(i32::try_from(levels).unwrap_or(i32::MAX));
@@ -259,12 +223,42 @@ pub fn park(
         all.remove(key);
     }
     all.set(property::DELAY, level.to_string());
+    put_aside(draft, all, names::SCHEDULE_TOPIC, level - 1);
+    Ok(())
+}
+
+/// Gives a message to a topic of the system, with a note of its own topic and queue.
+pub fn put_aside(draft: &mut Draft, mut all: Properties, topic: &'static str, queue_id: i32) {
     all.set(property::REAL_TOPIC, draft.topic.clone());
     all.set(property::REAL_QUEUE_ID, draft.queue_id.to_string());
     draft.properties = all.encode();
-    draft.topic = Str::from_static(names::SCHEDULE_TOPIC);
-    draft.queue_id = level - 1;
-    Ok(())
+    draft.topic = Str::from_static(topic);
+    draft.queue_id = queue_id;
+}
+
+/// The topic and queue that [`put_aside`] noted.
+pub fn real(all: &Properties) -> Option<(Str, i32)> {
+    let topic = all.get(property::REAL_TOPIC)?;
+    Some((Str::from(topic), all.get(property::REAL_QUEUE_ID)?.parse().ok()?))
+}
+
+/// A record to be stored once more, with other properties.
+pub fn again(record: &Record<'_>, stored: &Bytes, mut all: Properties) -> Draft {
+    // That of the record says nothing about this one.
+    all.remove(property::CRC32);
+    Draft {
+        topic: record.topic.into(),
+        queue_id: record.queue_id,
+        flag: record.flag,
+        sys_flag: record.sys_flag,
+        born_timestamp: record.born_timestamp,
+        born_host: record.born_host,
+        store_host: record.store_host,
+        reconsume_times: record.reconsume_times,
+        prepared_transaction_offset: 0,
+        body: stored.slice_ref(record.body),
+        properties: all.encode(),
+    }
 }
 
 #[cfg(test)]
@@ -350,32 +344,5 @@ mod tests {
         half.sys_flag = sys_flag::TRANSACTION_PREPARED;
         park(&mut half, 1, false, &settings, 0).unwrap();
         assert_eq!(&*half.topic, "T");
-    }
-
-    #[test]
-    fn a_time_to_come_is_refused_for_good_and_one_that_is_past_changes_nothing() {
-        let put = |properties: &str| {
-            let mut sent = draft(properties);
-            let result = park(&mut sent, 0, true, &BrokerSettings::default(), 1_000);
-            assert_eq!(sent, draft(properties));
-            result.map_err(|refusal| (refusal.code, refusal.remark.to_string()))
-        };
-        for past in ["TIMER_DELIVER_MS\x011000\x02", "TIMER_DELAY_MS\x010\x02"] {
-            assert_eq!(put(past), Ok(()));
-        }
-        // Seconds go before milliseconds, and those before the time itself.
-        assert_eq!(put("TIMER_DELIVER_MS\x015000\x02TIMER_DELAY_SEC\x01-1\x02"), Ok(()));
-        assert_eq!(put("TIMER_DELIVER_MS\x015000\x02TIMER_OUT_MS\x01900\x02"), Ok(()));
-        let refused = [
-            ("TIMER_DELIVER_MS\x011001\x02", "no timer messages yet"),
-            ("TIMER_DELAY_SEC\x019223372036854775807\x02", "no timer messages yet"),
-            ("TIMER_DELAY_MS\x01soon\x02", "a number was expected"),
-            ("TIMER_DELIVER_MS\x011\x02TIMER_DEL_UNIQKEY\x01k\x02", "is past"),
-        ];
-        for (properties, why) in refused {
-            let (code, remark) = put(properties).unwrap_err();
-            assert_eq!(code, ResponseCode::MESSAGE_ILLEGAL);
-            assert!(remark.contains(why), "{remark}");
-        }
     }
 }

@@ -5,7 +5,8 @@ use crate::handlers::admin::{
     clients, config, groups, offsets, progress, queues, relay, reset, runtime, topics,
 };
 use crate::handlers::{
-    ack, assignment, client, lock, offset, pop, pull, query, reply, send, send_back, transaction,
+    ack, assignment, client, lock, offset, pop, pull, query, recall, reply, send, send_back,
+    transaction,
 };
 use crate::put::Effect;
 use remoting::codes::RequestCode as Code;
@@ -49,7 +50,7 @@ fn of_clients(router: Router<Broker, Effect>) -> Router<Broker, Effect> {
         .on(Code::GET_EARLIEST_MSG_STORETIME, Lane::Blocking, offset::earliest_time)
         .on(Code::LOCK_BATCH_MQ,              Lane::Inline,   lock::lock)
         .on(Code::UNLOCK_BATCH_MQ,            Lane::Inline,   lock::unlock)
-        .on(Code::RECALL_MESSAGE,             Lane::Inline,   send::recall)
+        .on(Code::RECALL_MESSAGE,             Lane::Inline,   recall::recall)
         .on(Code::QUERY_ASSIGNMENT,           Lane::Inline,   assignment::query)
         .on(Code::QUERY_MESSAGE,              Lane::Blocking, query::by_key)
         .on(Code::VIEW_MESSAGE_BY_ID,         Lane::Blocking, query::by_offset)
@@ -100,5 +101,7 @@ fn of_operators(router: Router<Broker, Effect>) -> Router<Broker, Effect> {
         .on(Code::GET_BROKER_RUNTIME_INFO,                  Lane::Blocking, runtime::info)
         .on(Code::GET_BROKER_HA_STATUS,                     Lane::Inline,   runtime::replication)
         .on(Code::RESUME_CHECK_HALF_MESSAGE,                Lane::Blocking, transaction::resume)
+        .on(Code::GET_TIMER_CHECK_POINT,                    Lane::Blocking, recall::check_point)
+        .on(Code::GET_TIMER_METRICS,                        Lane::Blocking, recall::metrics)
         .on(Code::GET_BROKER_EPOCH_CACHE,                   Lane::Inline,   runtime::epochs)
 }

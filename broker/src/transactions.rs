@@ -10,6 +10,7 @@ pub mod check;
 pub mod finished;
 
 use crate::broker::Broker;
+use crate::put::{self, again};
 use check::Round;
 use finished::{Finished, OffsetSet};
 use message::{Draft, Entry, Properties, Record, Str, names, property, record, sys_flag};
@@ -110,13 +111,9 @@ pub fn half(draft: &mut Draft) {
     if let Some(id) = all.get(property::UNIQ_KEY).map(Str::from) {
         all.set(property::TRANSACTION_ID, id);
     }
-    all.set(property::REAL_TOPIC, draft.topic.clone());
-    all.set(property::REAL_QUEUE_ID, draft.queue_id.to_string());
-    draft.properties = all.encode();
     // It is found through its queue, which messages with the bits of a half one are not in.
     draft.sys_flag = sys_flag::with_transaction_type(draft.sys_flag, sys_flag::TRANSACTION_NONE);
-    draft.topic = Str::from_static(names::TRANS_HALF_TOPIC);
-    draft.queue_id = QUEUE;
+    put::put_aside(draft, all, names::TRANS_HALF_TOPIC, QUEUE);
 }
 
 /// The message that a half one becomes when it is committed, before it is parked; `None` when the
@@ -133,25 +130,6 @@ pub fn committed(half: &Record<'_>, stored: &bytes::Bytes, all: &Properties) -> 
     let log_offset = half.log_offset;
     let draft = again(half, stored, kept);
     Some(Draft { topic, queue_id, sys_flag, prepared_transaction_offset: log_offset, ..draft })
-}
-
-/// A record to be stored once more, with other properties.
-pub(crate) fn again(record: &Record<'_>, stored: &bytes::Bytes, mut all: Properties) -> Draft {
-    // That of the record says nothing about this one.
-    all.remove(property::CRC32);
-    Draft {
-        topic: record.topic.into(),
-        queue_id: record.queue_id,
-        flag: record.flag,
-        sys_flag: record.sys_flag,
-        born_timestamp: record.born_timestamp,
-        born_host: record.born_host,
-        store_host: record.store_host,
-        reconsume_times: record.reconsume_times,
-        prepared_transaction_offset: 0,
-        body: stored.slice_ref(record.body),
-        properties: all.encode(),
-    }
 }
 
 /// Writes the op message that says that half messages are finished; whether it is stored.

@@ -14,6 +14,7 @@ use anyhow::{Result, ensure};
 
 use crate::cluster::Cluster;
 use crate::jars::Release;
+use crate::ledger::now_ms;
 use crate::places::Places;
 use crate::raw::{Letter, Raw, batched};
 use crate::records::{self, CRC_BYTES, Filler, Record, Unit};
@@ -24,13 +25,13 @@ const COLUMN: &str = "same bytes";
 /// Small files, so that log and index roll; a few slots, so that chains form.
 const SLOTS: usize = 50;
 const SMALL: &str = "mappedFileSizeCommitLog=65536\nmaxMessageSize=65536\nmaxHashSlotNum=50\n\
-                     maxIndexNum=40\n";
+                     maxIndexNum=40\nrecallMessageEnable=true\n";
 const SEALED: &str = "enabledAppendPropCRC=true\n";
 const TOPIC: &str = "bytes";
 /// What brokers add to properties, or take away, differently from release to release; and the id
 /// that holds a place.
 const STAMP: [&str; 5] = ["MSG_REGION", "TRACE_ON", "CLUSTER", "WAIT", "ORIGIN_MESSAGE_ID"];
-/// Its messages are born when they are stored.
+/// Its messages are born when they are stored, as are those that take others back.
 const OP_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
 /// Differences that are told.
 const MOST: usize = 8;
@@ -66,7 +67,8 @@ fn one(
     (make, release): (Make, Release),
     settings: &str,
 ) -> Result<String> {
-    let form = Form { release, sealed: settings == SEALED };
+    let far_ms = now_ms() / 1_000 * 1_000 + 36_000_000;
+    let form = Form { release, sealed: settings == SEALED, far_ms };
     let settings = format!("{SMALL}{settings}");
     let stock = Make::Java(release);
     let mut cluster = Cluster::prepare(places, make, stock, &directory.join("theirs"))?;
@@ -107,8 +109,9 @@ fn fill(cluster: &mut Cluster, settings: &str, form: Form) -> Result<Filled> {
         let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (*k, v.as_str())).collect();
         answers.push((name, raw.ask(36, &fields, &[])?.code == 0));
     }
-    // Older ones leave more properties in what is committed.
+    // Older ones leave more properties in what is committed, and take nothing back.
     if !form.old() {
+        answers.extend(timers(&mut raw, form)?);
         answers.extend(transactions(&mut raw)?);
     }
     cluster.broker.stop()?;
@@ -139,6 +142,8 @@ fn make_topics(raw: &mut Raw) -> Result<()> {
 struct Form {
     release: Release,
     sealed: bool,
+    /// A time some hours from now.
+    far_ms: i64,
 }
 
 impl Form {
@@ -154,6 +159,7 @@ impl Form {
         match name {
             "an inner batch" | "body of 0" | "retry 17" | "retry 18" | "a pop check"
             | "a level and a time" => self.release != Release::V498,
+            name if name.starts_with("a time ") => self.release != Release::V498,
             "batch without separators" | "batch with own checksum" => !self.sealed,
             _ => true,
         }
@@ -188,34 +194,41 @@ fn list(form: Form) -> Vec<(String, Letter, bool)> {
     all
 }
 
+/// Properties that are sent, by what they are.
+const PROPERTIES: &[(&str, &str)] = &[
+    ("plain", "UNIQ_KEY^u1~"),
+    ("without the last separator", "UNIQ_KEY^u2"),
+    ("tagged", "UNIQ_KEY^u3~TAGS^TagA~"),
+    ("a tag with other letters", "UNIQ_KEY^u4~TAGS^größe 大~"),
+    ("keyed", "UNIQ_KEY^u5~KEYS^k1 k2 k3~"),
+    ("keyed twice, with gaps", "KEYS^ k1  k1 ~UNIQ_KEY^u6~"),
+    ("an empty value", "UNIQ_KEY^u7~KEYS^~A^b~"),
+    ("a broken pair", "UNIQ_KEY^u8~nothing~^b~A^~x^y^z~"),
+    ("the same name twice", "UNIQ_KEY^u9~A^b~A^c~"),
+    ("own checksum", "UNIQ_KEY^u10~__CRC32#^0123456789~A^b~"),
+    ("level 18", "UNIQ_KEY^u11~DELAY^18~KEYS^later~"),
+    ("level 99", "UNIQ_KEY^u12~DELAY^99~TAGS^t~"),
+    ("level 0", "UNIQ_KEY^u13~DELAY^0~"),
+    ("level -1", "UNIQ_KEY^u14~DELAY^-1~"),
+    ("level no number", "UNIQ_KEY^u15~DELAY^soon~"),
+    ("does not wait", "UNIQ_KEY^u16~WAIT^false~"),
+    ("a region of its own", "UNIQ_KEY^u17~MSG_REGION^mars~TRACE_ON^false~CLUSTER^x~"),
+    ("a pop check", "UNIQ_KEY^u18~POP_CK^0 1 2~"),
+    ("no half message", "UNIQ_KEY^u19~TRAN_MSG^false~PGROUP^g~"),
+    ("an inner batch", "UNIQ_KEY^u20~INNER_NUM^2~"),
+    ("a time that is past", "UNIQ_KEY^u21~TIMER_DELIVER_MS^1000~"),
+    ("a level and a time", "UNIQ_KEY^u22~DELAY^17~TIMER_DELAY_SEC^3~"),
+    ("a sharding key", "UNIQ_KEY^u23~__SHARDINGKEY^order 7~"),
+    ("a time too far off", "UNIQ_KEY^u24~TIMER_DELAY_SEC^259201~"),
+    ("a time that is none", "UNIQ_KEY^u25~TIMER_DELAY_MS^soon~"),
+    ("a time of a past one to take back", "TIMER_DELIVER_MS^5~TIMER_DEL_UNIQKEY^u~"),
+    ("a time that was there", "UNIQ_KEY^u26~TIMER_DELAY_SEC^9~TIMER_OUT_MS^5~"),
+];
+
 fn singles() -> Vec<(String, Letter)> {
     let mut all = Vec::new();
-    for (name, properties) in [
-        ("plain", "UNIQ_KEY^u1~"),
-        ("without the last separator", "UNIQ_KEY^u2"),
-        ("tagged", "UNIQ_KEY^u3~TAGS^TagA~"),
-        ("a tag with other letters", "UNIQ_KEY^u4~TAGS^größe 大~"),
-        ("keyed", "UNIQ_KEY^u5~KEYS^k1 k2 k3~"),
-        ("keyed twice, with gaps", "KEYS^ k1  k1 ~UNIQ_KEY^u6~"),
-        ("an empty value", "UNIQ_KEY^u7~KEYS^~A^b~"),
-        ("a broken pair", "UNIQ_KEY^u8~nothing~^b~A^~x^y^z~"),
-        ("the same name twice", "UNIQ_KEY^u9~A^b~A^c~"),
-        ("own checksum", "UNIQ_KEY^u10~__CRC32#^0123456789~A^b~"),
-        ("level 18", "UNIQ_KEY^u11~DELAY^18~KEYS^later~"),
-        ("level 99", "UNIQ_KEY^u12~DELAY^99~TAGS^t~"),
-        ("level 0", "UNIQ_KEY^u13~DELAY^0~"),
-        ("level -1", "UNIQ_KEY^u14~DELAY^-1~"),
-        ("level no number", "UNIQ_KEY^u15~DELAY^soon~"),
-        ("does not wait", "UNIQ_KEY^u16~WAIT^false~"),
-        ("a region of its own", "UNIQ_KEY^u17~MSG_REGION^mars~TRACE_ON^false~CLUSTER^x~"),
-        ("a pop check", "UNIQ_KEY^u18~POP_CK^0 1 2~"),
-        ("no half message", "UNIQ_KEY^u19~TRAN_MSG^false~PGROUP^g~"),
-        ("an inner batch", "UNIQ_KEY^u20~INNER_NUM^2~"),
-        ("a time that is past", "UNIQ_KEY^u21~TIMER_DELIVER_MS^1000~"),
-        ("a level and a time", "UNIQ_KEY^u22~DELAY^17~TIMER_DELAY_SEC^3~"),
-        ("a sharding key", "UNIQ_KEY^u23~__SHARDINGKEY^order 7~"),
-    ] {
-        all.push((name.to_owned(), Letter::new(TOPIC, properties, name)));
+    for (name, properties) in PROPERTIES {
+        all.push(((*name).to_owned(), Letter::new(TOPIC, properties, *name)));
     }
     let letter = |number: usize| Letter::new(TOPIC, &format!("UNIQ_KEY^s{number}~TAGS^s~"), "body");
     for (number, sys_flag) in [1, 2, 3, 0x101, 0x201, 0x301, 4, 8, 12, 0x40].into_iter().enumerate()
@@ -327,6 +340,23 @@ fn transactions(raw: &mut Raw) -> Result<Vec<(String, bool)>> {
         answers.push((format!("the end of {half:?}"), raw.ask(37, &fields, &[])?.code == 0));
         raw.await_end((OP_TOPIC, 0), number, PATIENCE)?;
     }
+    Ok(answers)
+}
+
+/// Messages with a time of their own: one that waits for hours and is taken back, one that becomes
+/// due.
+fn timers(raw: &mut Raw, form: Form) -> Result<Vec<(String, bool)>> {
+    let far = format!("UNIQ_KEY^far~TIMER_DELIVER_MS^{}~TAGS^t~KEYS^far~", form.far_ms);
+    let far = raw.send(&Letter::new(TOPIC, &far, "far"), false)?;
+    let handle = far.fields["recallHandle"].as_str().unwrap_or_default().to_owned();
+    let mut answers = Vec::new();
+    for (name, handle) in [("handle", handle.as_str()), ("no handle", "djE"), ("empty", "")] {
+        let fields = [("producerGroup", "p"), ("topic", TOPIC), ("recallHandle", handle)];
+        answers.push((format!("recall, {name}"), raw.ask(370, &fields, &[])?.code == 0));
+    }
+    let due = "UNIQ_KEY^due~TIMER_DELAY_MS^1200~TAGS^t~";
+    raw.send(&Letter { queue_id: 3, ..Letter::new(TOPIC, due, "due") }, false)?;
+    raw.await_end((TOPIC, 3), 2, PATIENCE)?;
     Ok(answers)
 }
 
@@ -450,6 +480,13 @@ fn plain_table(record: &Record) -> BTreeMap<String, String> {
     if let Some(id) = table.get_mut("UNIQ_KEY").filter(|id| id.starts_with("7F000001")) {
         *id = format!("made, {} digits", id.len());
     }
+    if ["TIMER_DELAY_MS", "TIMER_DEL_UNIQKEY"].iter().any(|key| table.contains_key(*key)) {
+        for key in ["TIMER_OUT_MS", "TIMER_ENQUEUE_MS", "TIMER_DEQUEUE_MS", "BORN_TIMESTAMP"] {
+            if let Some(time) = table.get_mut(key).filter(|time| time.len() > 3) {
+                *time = format!("made, {} digits", time.len());
+            }
+        }
+    }
     table.remove(records::CRC_KEY);
     let sealed = if record.has_own_crc() { CRC_BYTES } else { 0 };
     table.insert("(own checksum)".into(), sealed.to_string());
@@ -461,7 +498,7 @@ fn masked(record: &Record, old: bool) -> Vec<u8> {
     let wide = if record.stored_at - record.born_host == 20 { 16 } else { 4 };
     bytes[record.born_host + wide..record.stored_at].fill(0);
     bytes[record.stored_at..record.stored_at + 8].fill(0);
-    if record.topic == OP_TOPIC {
+    if record.topic == OP_TOPIC || record.table().contains_key("TIMER_DEL_UNIQKEY") {
         bytes[record.born_host - 8..record.born_host].fill(0);
     }
     if old {

@@ -36,7 +36,11 @@ const SIXTH: &str = "brokerIP1=::1\n";
 const SEALED: &str = "enabledAppendPropCRC=true\n";
 const STOPPED: &str = "store after a stop";
 const KILLED: &str = "store after kill -9";
-const HALVES_ROW: &str = "undecided transactions, there and back and there";
+/// What a stock client leaves to the next broker: the row's name, what names it, and settings.
+const PLAYS: [(&str, &str, &str); 2] = [
+    ("undecided transactions, there and back and there", "halves", HALVES),
+    ("messages that wait for their time, there and back and there", "timers", TIMERS),
+];
 const PREPARED: i32 = 4;
 const COMMIT: &str = "8";
 const ROLLBACK: &str = "12";
@@ -46,7 +50,7 @@ const ROLLBACK: &str = "12";
 /// # Errors
 /// A name server or a client does not start; what a broker does wrong is in the report.
 pub fn run(places: &Places, make: Make, only: &str, report: &mut Report) -> Result<()> {
-    run_halves(places, make, only, report);
+    run_plays(places, make, only, report);
     let releases = [Release::V550, Release::V533, Release::V498];
     let wanted = |release: &Release| name(*release, make).contains(only);
     let releases: Vec<Release> = releases.into_iter().filter(wanted).collect();
@@ -68,54 +72,59 @@ pub fn run(places: &Places, make: Make, only: &str, report: &mut Report) -> Resu
     Ok(())
 }
 
-/// The same with transactions that nobody decided about.
-fn run_halves(places: &Places, make: Make, only: &str, report: &mut Report) {
-    if !HALVES_ROW.contains(only) {
-        return;
-    }
-    let timed = |column: &'static str, crash| {
+/// The same with what a stock client alone can leave and find.
+fn run_plays(places: &Places, make: Make, only: &str, report: &mut Report) {
+    let timed = |play: Play, crash: bool| {
         let since = Instant::now();
-        let found = halves(places, make, crash).map_err(|error| format!("{error:#}"));
+        let found = legs(places, make, play, crash).map_err(|error| format!("{error:#}"));
         let ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        say(&format!("{HALVES_ROW}, {column}: {ms} ms, {found:?}"));
-        (column, found, ms)
+        let column = if crash { KILLED } else { STOPPED };
+        say(&format!("{}, {column}: {ms} ms, {found:?}", play.0));
+        (found, ms)
     };
     // Side by side: each waits most of the time.
-    let (stopped, killed) = std::thread::scope(|scope| {
-        let stopped = scope.spawn(|| timed(STOPPED, false));
-        let killed = timed(KILLED, true);
-        (stopped.join(), killed)
+    let all = PLAYS.iter().filter(|(row, ..)| row.contains(only));
+    let all: Vec<(Play, bool)> = all.flat_map(|play| [(*play, false), (*play, true)]).collect();
+    let found = std::thread::scope(|scope| {
+        let started = all.iter().map(|(play, crash)| scope.spawn(|| timed(*play, *crash)));
+        let started: Vec<_> = started.collect();
+        let panicked = |_| (Err("it panicked".to_owned()), 0);
+        started.into_iter().map(|one| one.join().unwrap_or_else(panicked)).collect::<Vec<_>>()
     });
-    let panicked = |_| (STOPPED, Err("the part with clean stops panicked".to_owned()), 0);
-    for (column, found, ms) in [stopped.unwrap_or_else(panicked), killed] {
-        report.add_check(column, HALVES_ROW, found, ms);
+    for ((play, crash), (found, ms)) in all.into_iter().zip(found) {
+        report.add_check(if crash { KILLED } else { STOPPED }, play.0, found, ms);
     }
 }
+
+type Play = (&'static str, &'static str, &'static str);
 
 /// What a half message and its check take in the play with undecided ones.
 const HALVES: &str = "transactionTimeOut=2000\ntransactionCheckInterval=1000\n\
                       transactionCheckMax=1000\ntransactionOpBatchInterval=100\n\
                       flushConsumerOffsetInterval=500\n";
 
-/// Each broker decides with a stock producer about the half messages that the other left, some of
-/// them checked before, and leaves some of its own.
-fn halves(places: &Places, make: Make, crash: bool) -> Result<String> {
+/// What waits for its time may be taken back, and is written down soon.
+const TIMERS: &str = "recallMessageEnable=true\ntimerFlushIntervalMs=200\n";
+
+/// Each broker goes on with what the other left to a stock client, and leaves some of its own.
+fn legs(places: &Places, make: Make, (_, stem, settings): Play, crash: bool) -> Result<String> {
     let stock = Make::Java(Release::V550);
-    let directory = places.fresh(if crash { "halves-killed" } else { "halves-stopped" })?;
+    let end = if crash { "killed" } else { "stopped" };
+    let directory = places.fresh(&format!("{stem}-{end}"))?;
     let mut cluster = Cluster::prepare(places, make, stock, &directory)?;
-    cluster.broker.set(HALVES);
+    cluster.broker.set(settings);
     let mut crew = Crew::start(places, &[Kind::Java(Release::V550)], &cluster)?;
     let mut notes = Vec::new();
     for (leg, now) in [stock, make, stock, make].into_iter().enumerate() {
         cluster.broker.become_another(places, now)?;
         cluster.broker.start()?;
-        let mut orders = vec![("halves-write", leg)];
+        let mut orders = vec![("write", leg)];
         if leg > 0 {
-            orders.insert(0, ("halves-read", leg - 1));
+            orders.insert(0, ("read", leg - 1));
         }
-        for (scenario, of) in orders {
-            let prefix = format!("halves-{crash}-{of}");
-            let outcome = crew.run_one(scenario, &prefix, &mut cluster)?;
+        for (what, of) in orders {
+            let (scenario, prefix) = (format!("{stem}-{what}"), format!("{stem}-{crash}-{of}"));
+            let outcome = crew.run_one(&scenario, &prefix, &mut cluster)?;
             let verdict = outcome.verdict;
             ensure!(verdict == Verdict::Pass, "leg {leg}, {now}: {scenario}: {verdict:?}");
             notes.push(outcome.notes);

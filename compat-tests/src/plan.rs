@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 /// What a broker of clients and mqadmin is started with: half messages are checked soon, and
-/// given up soon; filters in SQL92 are allowed; there is a topic for traces.
+/// given up soon; filters in SQL92 are allowed; there is a topic for traces; messages that wait may
+/// be taken back.
 pub const SETTINGS: &str = "transactionTimeOut=2000\ntransactionCheckInterval=1000\n\
                             transactionCheckMax=3\ntransactionOpBatchInterval=100\n\
-                            enablePropertyFilter=true\ntraceTopicEnable=true\n";
+                            enablePropertyFilter=true\ntraceTopicEnable=true\n\
+                            recallMessageEnable=true\n";
 
 /// Scenarios that share a cluster with others at the same time, the slowest first.
 pub const TOGETHER: &[&str] = &[
     "delay-level-3",
+    "timer-delay",
+    "timer-recall",
     "transaction-discarded",
     "transaction-immune",
     "group-of-three",
@@ -51,6 +55,7 @@ pub const TOGETHER: &[&str] = &[
     "wrong-group",
     "no-permission",
     "trace",
+    "timer-illegal",
     "transaction-commit",
     "transaction-rollback",
     "transaction-checked",

@@ -60,6 +60,10 @@ settings! {
         transaction_time_out: i64 = 6_000 => 0..=i64::MAX, live;
         /// How long the check of half messages rests between two rounds (ms).
         transaction_check_interval: i64 = 30_000 => 100..=i64::MAX, live;
+        /// Whether a message that waits for its time may be taken back.
+        recall_message_enable: bool = false, live;
+        /// Whether that goes on where `brokerPermission` forbids to write.
+        allow_recall_when_broker_not_writeable: bool = true, live;
         /// Sends are refused before this time (ms since the epoch).
         start_accept_send_request_time_stamp: i64 = 0 => 0..=i64::MAX, live;
 

@@ -105,12 +105,57 @@ settings! {
         message_delay_level: String =
             "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h" => DELAYS;
 
+        /// Whether messages may ask for a time of delivery of their own.
+        timer_wheel_enable: bool = true;
+        /// How far apart the times of delivery are that are told apart; as in Java 100, 200, 500
+        /// or 1000, the next one below what is set (ms).
+        timer_precision_ms: i32 = 1_000 => 1..=i32::MAX;
+        /// The longest that a message may ask to wait (s).
+        timer_max_delay_sec: i32 = 259_200 => 1..=i32::MAX, live;
+        /// A message that waits longer than so many slots is stored again before its time, so that
+        /// it does not expire; at most two thirds of `fileReservedTime` here.
+        timer_roll_window_slot: i32 = 172_800 => 0..=i32::MAX;
+        /// How often the timer's place is written down (ms).
+        timer_flush_interval_ms: i32 = 1_000 => 1..=600_000, live;
+        /// Bytes of one file of the timer's log.
+        mapped_file_size_timer_log: i32 = 104_857_600 => 4_096..=i32::MAX;
+        /// Whether messages that ask for a time are stored and then left alone.
+        timer_stop_enqueue: bool = false, live;
+        /// Whether nothing is delivered at its time.
+        timer_stop_dequeue: bool = false, live;
+        /// Whether a recall names the topic besides the message, as 5.3.2 to 5.4 did.
+        append_topic_for_timer_delete_key: bool = false, live;
+
         /// Port that replicas are told; unset: the listen port + 1.
         ha_listen_port: i32 = 10_912 => 0..=65_535;
     }
 }
 
+/// What Java takes as `timerPrecisionMs`.
+const TIMER_PRECISIONS_MS: [i32; 4] = [100, 200, 500, 1_000];
+/// Slots of a week, and those before its end that nothing is put in.
+const TIMER_WEEK_SLOTS: i32 = 604_800;
+const TIMER_BLANK_SLOTS: i32 = 60;
+
 impl Store {
+    /// How far apart the slots of the timer are, ms
+    /// (Java: `MessageStoreConfig.setTimerPrecisionMs`).
+    #[must_use]
+    pub fn timer_slot_ms(&self) -> i64 {
+        let [least, ..] = TIMER_PRECISIONS_MS;
+        let fit = TIMER_PRECISIONS_MS.into_iter().rfind(|ms| *ms <= self.timer_precision_ms);
+        fit.unwrap_or(least).into()
+    }
+
+    /// How many slots a message waits at most before it is stored again
+    /// (Java: `TimerMessageStore.timerRollWindowSlots`).
+    #[must_use]
+    pub fn timer_roll_slots(&self) -> i64 {
+        let most = TIMER_WEEK_SLOTS - TIMER_BLANK_SLOTS;
+        let set = self.timer_roll_window_slot;
+        (if (2..=most).contains(&set) { set } else { most }).into()
+    }
+
     /// Directory of the commit log (Java: `MessageStoreConfig.getStorePathCommitLog`).
     #[must_use]
     pub fn commit_log_dir(&self) -> String {
@@ -150,5 +195,13 @@ mod tests {
         assert_eq!(store.consume_queue_segment_bytes(), 120);
         let levels = store.delay_levels_ms();
         assert_eq!((levels.len(), levels[0], levels[17]), (18, 1_000, 7_200_000));
+        for (set, slot) in [(50, 100), (199, 100), (500, 500), (999, 500), (60_000, 1_000)] {
+            store.timer_precision_ms = set;
+            assert_eq!(store.timer_slot_ms(), slot);
+        }
+        for (set, slots) in [(172_800, 172_800), (1, 604_740), (604_741, 604_740), (2, 2)] {
+            store.timer_roll_window_slot = set;
+            assert_eq!(store.timer_roll_slots(), slots);
+        }
     }
 }

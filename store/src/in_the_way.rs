@@ -12,10 +12,10 @@ pub(crate) const SUFFIX: &str = ".in-the-way";
 /// Of files that are written as a whole, before they get their name.
 const HALF: &str = ".tmp";
 /// Directories that can be made anew.
-const DIRS: [&str; 3] = ["consumequeue", "index", "config"];
+const DIRS: [&str; 4] = ["consumequeue", "index", "config", "timerlog"];
 /// Files that can be made anew.
-const FILES: [&str; 5] =
-    ["abort", "checkpoint", "queueends", set_aside::NAME, removed_topics::NAME];
+const FILES: [&str; 6] =
+    ["abort", "checkpoint", "queueends", "timerwheel", set_aside::NAME, removed_topics::NAME];
 /// No list of ranges or topics is longer.
 const LIST_BYTES_MAX: u64 = 64 << 20;
 

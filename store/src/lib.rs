@@ -45,6 +45,7 @@ mod set_aside;
 mod settings;
 mod stats;
 mod store;
+mod timer;
 
 pub use append::{Append, AppendError, Appended, Drafts};
 pub use config_files::{ConfigFiles, ConfigOrigin};
@@ -61,3 +62,4 @@ pub use set_aside::{Aside, SetAside};
 pub use settings::{FlushMode, Settings};
 pub use stats::{APPEND_TIME_BOUNDS_MS, Stats};
 pub use store::Store;
+pub use timer::{Timer, TimerCounts, TimerFiles, TimerProgress, TimerSlot, TimerUnit};

@@ -6,10 +6,13 @@
 
 use crate::broker::Broker;
 use crate::put::{self, Effect, Pending, Sender, Wishes};
+use crate::timer::handle::Handle;
 use crate::topics::{self, PERM_WRITE, Wanted};
 use crate::transactions;
 use bytes::BufMut;
-use message::{Draft, Str, batch, ids::MessageId, names, properties, property, sys_flag};
+use message::{
+    Draft, Properties, Str, batch, ids::MessageId, names, properties, property, sys_flag,
+};
 use remoting::body::topic::{TopicConfig, TopicFilterType};
 use remoting::codes::ResponseCode;
 use remoting::headers::send::{
@@ -53,14 +56,6 @@ pub fn send_v2(
     send(broker, call, header.into())
 }
 
-/// Code 370: takes back a message whose time of delivery is to come. There are none, and Java
-/// refuses by default (`recallMessageEnable=false`).
-pub fn recall(broker: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
-    let answer = Answer::code(ResponseCode::NO_PERMISSION)
-        .with_remark(Str::from_static("recall failed, operation is forbidden"));
-    Ok(answer.with_field(property::MSG_REGION, broker.settings().broker.region_id.as_str()))
-}
-
 pub(super) fn stamped(broker: &Broker, mut answer: Answer) -> Answer {
     let settings = broker.settings();
     answer.fields.push(property::MSG_REGION, settings.broker.region_id.as_str());
@@ -100,7 +95,7 @@ fn prepare(
     if is_half {
         transactions::half(&mut draft);
         // Its commit waits.
-        wishes.delay_level = 0;
+        (wishes.delay_level, wishes.timer) = (0, false);
     }
     put::park(&mut draft, wishes.delay_level, wishes.timer, &settings, call.now_ms)?;
     check_size(&settings, call, &draft)?;
@@ -312,7 +307,7 @@ fn retry(
     draft.topic = dlq.into();
     draft.queue_id = 0;
     wishes.delay_level = 0;
-    let mut all = message::Properties::parse(&draft.properties);
+    let mut all = Properties::parse(&draft.properties);
     all.set(property::DELAY, "-1");
     draft.properties = all.encode();
     Ok(())
@@ -349,7 +344,18 @@ fn answer(
         queue_id: sender.queue_id,
         queue_offset: stored.queue_offset,
         transaction_id,
+        recall_handle: recall_handle(broker, drafts),
         ..SendMessageResponseHeader::default()
     };
     stamped(broker, Answer::header(&header))
+}
+
+/// What takes a message back that waits for its time.
+fn recall_handle(broker: &Broker, drafts: &[Draft]) -> Option<Str> {
+    let [alone] = drafts else { return None };
+    if *alone.topic != *names::TIMER_TOPIC {
+        return None;
+    }
+    let all = Properties::parse(&alone.properties);
+    Handle::of(&all, &broker.settings().broker.broker_name)
 }

@@ -4,7 +4,7 @@
 use crate::broker::Broker;
 use crate::put::{self, Effect, Pending, Sender};
 use crate::topics::{self, PERM_WRITE};
-use message::{Draft, Entry, Properties, Record, Str, ids::MessageId, names, property, record};
+use message::{Draft, Entry, Properties, Record, ids::MessageId, names, property, record};
 use remoting::codes::ResponseCode;
 use remoting::headers::message::ConsumerSendMsgBackRequestHeader;
 use remoting::reply::{Answer, Refusal, Reply, Ticket};
@@ -114,19 +114,10 @@ fn redelivery(broker: &Broker, stored: &bytes::Bytes, origin: &Record<'_>) -> Dr
         all.set(property::ORIGIN_MESSAGE_ID, id.encode());
     }
     all.set(property::WAIT, "false");
-    // That of the record that comes back says nothing about this one.
-    all.remove(property::CRC32);
     Draft {
-        topic: Str::from(origin.topic),
         queue_id: 0,
-        flag: origin.flag,
-        sys_flag: origin.sys_flag,
-        born_timestamp: origin.born_timestamp,
-        born_host: origin.born_host,
         store_host: broker.identity.store_host,
         reconsume_times: origin.reconsume_times + 1,
-        prepared_transaction_offset: 0,
-        body: stored.slice_ref(origin.body),
-        properties: all.encode(),
+        ..put::again(origin, stored, all)
     }
 }

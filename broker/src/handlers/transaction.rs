@@ -125,7 +125,7 @@ pub fn resume(
     // It begins anew: its old places may be known as finished.
     all.remove(property::TRANSACTION_PREPARED_QUEUE_OFFSET);
     all.set(property::TRANSACTION_CHECK_TIMES, Str::from_static("0"));
-    let draft = transactions::again(&record, &stored, all);
+    let draft = put::again(&record, &stored, all);
     let topic = Str::from_static(names::TRANS_HALF_TOPIC);
     let mut appends = [Append::one(Draft { topic, queue_id: QUEUE, ..draft })];
     broker.append(&mut appends, call.now_ms);

@@ -223,7 +223,7 @@ fn again(broker: &Broker, point: &CheckPoint, offset: i64) -> Message {
     all.set(property::ORIGIN_GROUP, point.group.clone());
     let host = broker.identity.store_host;
     let tries = popped.reconsume_times.saturating_add(i32::from(!point.suspend));
-    let draft = crate::transactions::again(&popped, &stored, all);
+    let draft = crate::put::again(&popped, &stored, all);
     let draft =
         Draft { queue_id: 0, born_host: host, store_host: host, reconsume_times: tries, ..draft };
     // Where its properties leave no room for ours, it comes back without them.

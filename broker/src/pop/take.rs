@@ -416,7 +416,7 @@ impl Ask<'_> {
             log_offset: retried.log_offset,
             store_timestamp: retried.store_timestamp,
         };
-        let mut draft = crate::transactions::again(&retried, stored, all);
+        let mut draft = crate::put::again(&retried, stored, all);
         draft.topic = self.topic.topic_name.clone();
         if draft.check().is_err() {
             return stored.clone();

@@ -8,9 +8,10 @@
 //! goes to a topic of its own.
 
 use super::finished::OffsetSet;
-use super::{GROUP, OP_TAG, Places, QUEUE, State, again, is_committed, write_op};
+use super::{GROUP, OP_TAG, Places, QUEUE, State, is_committed, write_op};
 use crate::broker::Broker;
 use crate::clients::Client;
+use crate::put::again;
 use crate::topics;
 use bytes::Bytes;
 use message::ids::MessageId;

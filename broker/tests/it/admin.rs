@@ -16,7 +16,9 @@ use remoting::headers::group::{
     DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
     QuerySubscriptionByConsumerRequestHeader,
 };
-use remoting::headers::message::{QueryMessageRequestHeader, ViewMessageRequestHeader};
+use remoting::headers::message::{
+    QueryMessageRequestHeader, RecallMessageRequestHeader, ViewMessageRequestHeader,
+};
 use remoting::headers::offset::{
     QueryConsumerOffsetRequestHeader, QueryCorrectionOffsetHeader, ResetOffsetRequestHeader,
     UpdateConsumerOffsetRequestHeader,
@@ -277,8 +279,8 @@ const RUNTIME_KEYS: &str = "EndTransactionQueueSize EndTransactionThreadPoolQueu
     scrubDamagedRanges scrubLastPassTimestamp scrubPasses scrubbedBytes scrubbedRecords \
     sendThreadPoolQueueCapacity sendThreadPoolQueueHeadWaitTimeMills sendThreadPoolQueueSize \
     setAsideBytes setAsideRanges \
-    startAcceptSendRequestTimeStamp timerCongestNum timerDequeueTps timerEnqueueTps \
-    timerOffsetBehind timerReadBehind";
+    startAcceptSendRequestTimeStamp timerCongestNum timerDelivered timerDequeueTps \
+    timerEnqueueTps timerLatestMs timerOffsetBehind timerPassedOver timerReadBehind";
 
 #[tokio::test]
 async fn the_runtime_table_has_javas_keys_and_what_parses() {
@@ -471,7 +473,12 @@ async fn a_silent_name_server_holds_up_nothing_but_the_announcement() {
 async fn what_java_refuses_by_default_is_refused_in_its_words() {
     let world = World::start().await;
     let client = world.client();
-    let answer = get(&client, RequestCode::RECALL_MESSAGE).await;
+    let recall = RecallMessageRequestHeader {
+        topic: TOPIC.into(),
+        recall_handle: "djE".into(),
+        ..RecallMessageRequestHeader::default()
+    };
+    let answer = client.call(RequestCode::RECALL_MESSAGE, &recall).await;
     let words = "recall failed, operation is forbidden";
     assert_eq!(said(&answer), (ResponseCode::NO_PERMISSION, words));
     let answer = get(&client, RequestCode::GET_BROKER_EPOCH_CACHE).await;

@@ -11,8 +11,13 @@ const TABLES: [&str; 4] = [
     "settings/src/store.rs",
 ];
 /// Fields that are read through a method beside the table.
-const READ_IN_TABLES: &[&str] =
-    &["mapped_file_size_consume_queue", "message_delay_level", "store_path_commit_log"];
+const READ_IN_TABLES: &[&str] = &[
+    "mapped_file_size_consume_queue",
+    "message_delay_level",
+    "store_path_commit_log",
+    "timer_precision_ms",
+    "timer_roll_window_slot",
+];
 
 /// The fields of a table, with their lines.
 fn fields(table: &str) -> Vec<(usize, &str)> {

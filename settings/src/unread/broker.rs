@@ -30,10 +30,6 @@ unread! {
         accepted "filters in SQL92 look at each message, bits that spare some looks are not kept" {
             boolean: enableCalcFilterBitMap = false;
         }
-        refused "messages with a time of delivery are not in this version, so none can be \
-            recalled" {
-            boolean: recallMessageEnable = false;
-        }
         refused "what is popped is kept in the revive log, and each group has one retry queue" {
             boolean: popConsumerKVServiceEnable = false, popConsumerKVServiceInit = false,
                 useSeparateRetryQueue = false;
@@ -196,9 +192,6 @@ unread! {
         }
         accepted "producers are always listed and system groups always exist" {
             boolean: enableRegisterProducer = true, enableCreateSysGroup = true;
-        }
-        accepted "there are no messages with a time of delivery to recall" {
-            boolean: allowRecallWhenBrokerNotWriteable = true;
         }
         refused "a group that lags is never switched off" {
             boolean: disableConsumeIfConsumerReadSlowly = false;

@@ -57,27 +57,32 @@ unread! {
                 compactionScheduleInternal = 900000, maxOffsetMapSize = 104857600,
                 compactionThreadNum = 6;
         }
-        accepted "messages with a time of delivery are not in this version: one that asks for it \
-            is refused" {
+        accepted "one thread puts and delivers messages with a time of delivery, tries again until \
+            they are stored, and counts them by itself" {
             boolean: timerEnableDisruptor = false, timerEnableCheckMetrics = true,
-                timerInterceptDelayLevel = false, timerWheelSnapshotFlush = false,
-                timerWheelEnable = true, timerStopEnqueue = false, timerSkipUnknownError = false,
-                timerWarmEnable = false, timerStopDequeue = false,
-                timerEnableRetryUntilSuccess = false, timerRocksDBStopScan = false,
-                timerRecallToTimeWheelEnable = true, timerRecallToTimelineEnable = true,
-                appendTopicForTimerDeleteKey = false;
-            int: mappedFileSizeTimerLog = 104857600, timerPrecisionMs = 1000,
-                timerRollWindowSlot = 172800, timerFlushIntervalMs = 1000,
-                timerGetMessageThreadNum = 3, timerPutMessageThreadNum = 3,
-                timerMaxDelaySec = 259200, timerCongestNumEachSlot = 2147483647,
+                timerInterceptDelayLevel = false, timerSkipUnknownError = false,
+                timerWarmEnable = false, timerEnableRetryUntilSuccess = false;
+            int: timerGetMessageThreadNum = 3, timerPutMessageThreadNum = 3,
                 timerMetricSmallThreshold = 1000000, timerProgressLogIntervalMs = 10000,
-                timerWheelSnapshotIntervalMs = 10000, timerColdDataCheckIntervalMs = 60000,
-                timerRocksDBRollIntervalHours = 1, timerRocksDBRollRangeHours = 2,
+                timerColdDataCheckIntervalMs = 60000, disappearTimeAfterStart = -1;
+            text: timerCheckMetricsWhen = "05";
+        }
+        accepted "as many messages may become due at one time as there are: they wait in files" {
+            int: timerCongestNumEachSlot = 2147483647;
+        }
+        accepted "the timer's wheel is made from its log at each start: copies of it are not \
+            needed" {
+            boolean: timerWheelSnapshotFlush = false;
+            int: timerWheelSnapshotIntervalMs = 10000;
+        }
+        accepted "there is no timer in RocksDB" {
+            boolean: timerRocksDBStopScan = false, timerRecallToTimeWheelEnable = true,
+                timerRecallToTimelineEnable = true;
+            int: timerRocksDBRollIntervalHours = 1, timerRocksDBRollRangeHours = 2,
                 timerReputServiceCorePoolSize = 6, timerReputServiceMaxPoolSize = 6,
-                timerReputServiceQueueCapacity = 10000, disappearTimeAfterStart = -1;
+                timerReputServiceQueueCapacity = 10000;
             long: timerRocksDBPrecisionMs = 1000;
             double: timerRocksDBRollMaxTps = 8000.0, timerRocksDBTimeExpiredMaxTps = 200000.0;
-            text: timerCheckMetricsWhen = "05";
         }
         accepted "RocksDB is not in this version: there is nothing to tune" {
             boolean: transWriteOriginTransHalfEnable = true,

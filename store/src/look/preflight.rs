@@ -287,10 +287,10 @@ impl Look<'_> {
             let queue = ends(self.disk, &dir, self.settings.consume_queue_file_bytes, 0)?;
             Ok(queue.max > queue.min)
         };
-        if matches!(target, Target::Java49 | Target::Rockhopper) && waits(names::TIMER_TOPIC)? {
+        if target == Target::Java49 && waits(names::TIMER_TOPIC)? {
             let what = "messages in rmq_sys_wheel_timer that are not delivered yet, if any are: it \
-                        has no timer, they stay there until a 5.x Java broker has the directory \
-                        again. The queue does not tell which were delivered";
+                        has no timer, they stay there until a broker that has one gets the \
+                        directory again. The queue does not tell which were delivered";
             tell(Effect::Loses, what.into());
         }
         Ok(())

@@ -31,7 +31,7 @@ pub fn info(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal>
     let mut table = Table::default();
     add_counters(broker, &mut table);
     add_store(broker, &mut table);
-    add_delays(broker, &mut table);
+    add_delays(broker, &mut table, call.now_ms);
     add_queues(&mut table);
     add_groups(broker, &mut table);
     let identity = &broker.identity;
@@ -128,19 +128,26 @@ pub fn epochs(_: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
     Err(failed("this request only for controllerMode "))
 }
 
-/// How far each delay level is, and how far it could be; the timer wheel does not turn here.
-fn add_delays(broker: &Broker, table: &mut Table) {
+/// How far each delay level is, and how far it could be; how the timer does.
+fn add_delays(broker: &Broker, table: &mut Table, now_ms: i64) {
     let levels = broker.delays.lock().levels();
     for (level, offset) in levels {
         let end = broker.store.max_offset(names::SCHEDULE_TOPIC, level - 1);
         table.put(format!("scheduleMessageOffset_{level}"), format!("{offset},{end}"));
     }
-    for key in ["timerReadBehind", "timerOffsetBehind", "timerCongestNum"] {
-        table.put(key, 0);
-    }
-    for key in ["timerEnqueueTps", "timerDequeueTps"] {
-        table.put(key, "0.0");
-    }
+    let timer = broker.timer.condition(&broker.store);
+    let is_read = timer.pending > 0;
+    let read_behind_ms = if is_read { (now_ms - timer.read_ms).max(0) } else { 0 };
+    table.put("timerReadBehind", read_behind_ms / 1_000);
+    table.put("timerOffsetBehind", timer.behind);
+    table.put("timerCongestNum", timer.pending);
+    let uptime_s = ((now_ms - broker.identity.boot_ms) as f64 / 1_000.0).max(1.0);
+    table.put("timerEnqueueTps", format!("{:.1}", timer.put as f64 / uptime_s));
+    table.put("timerDequeueTps", format!("{:.1}", timer.delivered as f64 / uptime_s));
+    // Keys of our own.
+    table.put("timerDelivered", timer.delivered);
+    table.put("timerPassedOver", timer.passed_over);
+    table.put("timerLatestMs", timer.late_ms);
 }
 
 /// Keys of our own: half messages, and groups that lose messages to themselves.

@@ -40,6 +40,7 @@ public final class Main {
         MessageCommands.register(scenarios);
         Rewinds.register(scenarios);
         Transactions.register(scenarios);
+        Timers.register(scenarios);
         Requests.register(scenarios);
 
         Actions actions = new Actions(Main::say);

@@ -2,6 +2,7 @@ package compat;
 
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.protocol.heartbeat.MessageModel;
 import org.apache.rocketmq.common.subscription.SubscriptionGroupConfig;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
@@ -26,6 +27,14 @@ final class Version {
         config.setGroupName(group);
         config.setConsumeEnable(consumeEnable);
         admin.createAndUpdateSubscriptionGroupConfig(broker, config);
+    }
+
+    static String recallHandle(SendResult sent) {
+        throw new Scenario.NotApplicable("this client takes nothing back");
+    }
+
+    static String recall(DefaultMQProducer producer, String topic, String handle) {
+        throw new Scenario.NotApplicable("this client takes nothing back");
     }
 
     /** The commands keep state between two calls; an emptied list makes them afresh. */

@@ -2,6 +2,7 @@ package compat;
 
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.compression.CompressionType;
 import org.apache.rocketmq.remoting.protocol.heartbeat.MessageModel;
 import org.apache.rocketmq.remoting.protocol.subscription.SubscriptionGroupConfig;
@@ -28,6 +29,16 @@ final class Version {
         config.setGroupName(group);
         config.setConsumeEnable(consumeEnable);
         admin.createAndUpdateSubscriptionGroupConfig(broker, config);
+    }
+
+    /** What takes a message back that waits for its time; null for any other. */
+    static String recallHandle(SendResult sent) {
+        return sent.getRecallHandle();
+    }
+
+    static String recall(DefaultMQProducer producer, String topic, String handle)
+            throws Exception {
+        return producer.recallMessage(topic, handle);
     }
 
     /** The commands keep state between two calls; an emptied list makes them afresh. */

@@ -1,0 +1,322 @@
+//! Messages with a time of delivery of their own: they wait in the timer's topic, and go to their
+//! own when their slot of time is over (Java: `TimerMessageStore`; disk reference, 6.2).
+//!
+//! A step takes what came to the queue into slots ([`enqueue`]), then empties the slots that are
+//! over ([`deliver`]). The files know how far that came; what a crash leaves open is looked up
+//! ([`known`]). Where slots and entries stand is the store's business.
+
+pub mod accept;
+mod deliver;
+mod enqueue;
+pub mod handle;
+mod known;
+mod waiting;
+
+use crate::broker::Broker;
+use deliver::{Emptying, Round};
+use known::Unsure;
+use message::names;
+use parking_lot::Mutex;
+use settings::BrokerSettings;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use store::{Error, Store, TimerFiles, TimerProgress};
+pub use waiting::{FILE, Waiting};
+
+/// The one queue of the timer's topic.
+pub const QUEUE: i32 = 0;
+/// How often it is looked whether something came, ms.
+const POLL_MS: i64 = 50;
+/// How long the timer rests after the disk refused something, ms.
+const RETRY_MS: i64 = 100;
+/// The same when its files cannot be opened, ms.
+const REOPEN_MS: i64 = 10_000;
+/// How often files are looked for that nobody needs any more, and numbers are saved, ms.
+const SLOW_MS: i64 = 10_000;
+/// So soon after the files were made anew what is wrong is not there, ms.
+const REBUILD_MS: i64 = 600_000;
+
+/// The timer of a broker.
+#[derive(Default)]
+pub struct Timer {
+    state: Mutex<State>,
+    /// How many messages wait, by topic.
+    pub waiting: Mutex<Waiting>,
+    shown: Shown,
+}
+
+/// What operators are shown.
+#[derive(Default)]
+struct Shown {
+    read_ms: AtomicI64,
+    queue_offset: AtomicI64,
+    pending: AtomicI64,
+    put: AtomicU64,
+    delivered: AtomicU64,
+    passed_over: AtomicU64,
+    late_ms: AtomicI64,
+}
+
+/// How the timer does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// Everything in slots before this one is delivered, ms since the epoch.
+    pub read_ms: i64,
+    /// Messages that came and are in no slot yet.
+    pub behind: i64,
+    /// Messages that wait.
+    pub pending: i64,
+    /// Messages that were put into slots since the start.
+    pub put: u64,
+    /// Messages that were delivered since the start.
+    pub delivered: u64,
+    /// Messages that could not be put or delivered since the start.
+    pub passed_over: u64,
+    /// The longest that a delivery came behind the end of its slot since the start, ms.
+    pub late_ms: i64,
+}
+
+#[derive(Default)]
+struct State {
+    files: Option<store::Timer>,
+    reopen_ms: i64,
+    /// The slot that is being emptied.
+    emptying: Option<Emptying>,
+    /// What may have been done before a crash.
+    unsure: Option<Unsure>,
+    /// Emptied slots whose messages may not be durable yet: everything before the first number is
+    /// delivered, the second is where the commit log ended then.
+    settling: VecDeque<(i64, i64)>,
+    /// Everything in slots before this one is delivered and durable.
+    settled_ms: i64,
+    flushed_ms: i64,
+    slow_ms: i64,
+    rebuilt_ms: i64,
+}
+
+impl Timer {
+    /// Opens the files before the first request; a failure is tried again later.
+    pub fn open(broker: &Broker, now_ms: i64) {
+        let settings = broker.settings();
+        if settings.store.timer_wheel_enable {
+            broker.timer.state.lock().open(broker, &settings, now_ms);
+            return;
+        }
+        let timers = names::TIMER_TOPIC;
+        let messages =
+            broker.store.max_offset(timers, QUEUE) - broker.store.min_offset(timers, QUEUE);
+        if messages > 0 {
+            tracing::warn!(
+                messages,
+                "there are messages with a time of delivery of their own, and timerWheelEnable is \
+                 false: they stay where they are until it is true"
+            );
+        }
+    }
+
+    /// How the timer does.
+    pub fn condition(&self, store: &Store) -> Condition {
+        let Shown { read_ms, queue_offset, pending, put, delivered, passed_over, late_ms } =
+            &self.shown;
+        let end = store.max_offset(names::TIMER_TOPIC, QUEUE);
+        Condition {
+            read_ms: read_ms.load(Ordering::Relaxed),
+            behind: (end - queue_offset.load(Ordering::Relaxed)).max(0),
+            pending: pending.load(Ordering::Relaxed),
+            put: put.load(Ordering::Relaxed),
+            delivered: delivered.load(Ordering::Relaxed),
+            passed_over: passed_over.load(Ordering::Relaxed),
+            late_ms: late_ms.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How far it came, as the file says it.
+    pub fn progress(&self) -> Option<TimerProgress> {
+        self.state.lock().files.as_ref().map(store::Timer::progress)
+    }
+}
+
+/// Does one step, and says when the next is due, ms since the epoch.
+pub fn step(broker: &Broker, now_ms: i64) -> i64 {
+    let settings = broker.settings();
+    if !settings.store.timer_wheel_enable {
+        return now_ms + REOPEN_MS;
+    }
+    let mut state = broker.timer.state.lock();
+    let next = state.work(broker, &settings, now_ms).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the timer has to wait");
+        now_ms + RETRY_MS
+    });
+    state.show(&broker.timer.shown);
+    next
+}
+
+/// Ends: the files are whole.
+pub fn close(broker: &Broker, now_ms: i64) {
+    let mut state = broker.timer.state.lock();
+    let is_sure = state.emptying.is_none();
+    let Some(files) = state.files.as_mut() else { return };
+    // What was delivered must not be lost while the files say that it was.
+    let closed = broker.store.sync().and_then(|_| files.close(is_sure, now_ms));
+    if let Err(error) = closed {
+        tracing::warn!(%error, "the timer did not stop cleanly: the next start looks back");
+    }
+    state.files = None;
+    broker.timer.waiting.lock().save(broker);
+}
+
+impl State {
+    fn open(&mut self, broker: &Broker, settings: &BrokerSettings, now_ms: i64) {
+        let shape = TimerFiles {
+            precision_ms: settings.store.timer_slot_ms(),
+            log_file_bytes: u64::try_from(settings.store.mapped_file_size_timer_log).unwrap_or(0),
+        };
+        let mut files = match broker.store.timer(shape, now_ms) {
+            Ok(files) => files,
+            Err(error) => {
+                tracing::error!(%error, "the timer's files cannot be opened: messages wait");
+                self.reopen_ms = now_ms + REOPEN_MS;
+                return;
+            }
+        };
+        self.unsure = (!files.is_sure()).then(|| Unsure::of(&broker.store));
+        self.settled_ms = files.progress().read_ms;
+        *broker.timer.waiting.lock() = Waiting::load(broker, &files.take_counts(), now_ms);
+        let pending = files.pending();
+        if pending > 0 {
+            tracing::info!(pending, "messages wait for their time");
+        }
+        self.files = Some(files);
+        self.show(&broker.timer.shown);
+    }
+
+    fn work(
+        &mut self,
+        broker: &Broker,
+        settings: &BrokerSettings,
+        now_ms: i64,
+    ) -> Result<i64, Error> {
+        if self.files.is_none() {
+            if now_ms < self.reopen_ms {
+                return Ok(self.reopen_ms);
+            }
+            self.open(broker, settings, now_ms);
+        }
+        let Some(files) = self.files.as_mut() else { return Ok(self.reopen_ms) };
+        let (slot_ms, this_slot) = (settings.store.timer_slot_ms(), files.slot_of(now_ms));
+        if self.emptying.is_none() && files.progress().read_ms > this_slot {
+            // The clock was set back.
+            files.read_to(this_slot);
+            self.settled_ms = self.settled_ms.min(this_slot);
+        }
+        let is_behind =
+            !settings.store.timer_stop_enqueue && enqueue::step(broker, settings, files, now_ms)?;
+        let mut is_busy = is_behind;
+        if !settings.store.timer_stop_dequeue {
+            is_busy |= self.deliver(broker, slot_ms, now_ms)?;
+        }
+        self.tend(broker, settings, now_ms)?;
+        let first = self.files.as_ref().and_then(store::Timer::first);
+        let next = first.map_or(i64::MAX, |first| first.saturating_add(slot_ms));
+        Ok(if is_busy { now_ms } else { next.clamp(now_ms + 1, now_ms + POLL_MS) })
+    }
+
+    /// Empties slots that are over, as far as one step goes; whether there is more.
+    fn deliver(&mut self, broker: &Broker, slot_ms: i64, now_ms: i64) -> Result<bool, Error> {
+        let Self { files: Some(files), emptying, unsure, .. } = self else { return Ok(false) };
+        if emptying.is_none() {
+            let Some(first) = files.first().filter(|first| first + slot_ms <= now_ms) else {
+                let this_slot = files.slot_of(now_ms);
+                if this_slot > files.progress().read_ms {
+                    files.read_to(this_slot);
+                }
+                return Ok(false);
+            };
+            *emptying = Some(Emptying::of(first, broker));
+        }
+        let Some(slot) = emptying else { return Ok(false) };
+        // Whoever takes a message back may stand behind it in the queue.
+        if files.progress().queue_offset < slot.not_before {
+            return Ok(true);
+        }
+        let over_ms = slot.slot_ms + slot_ms;
+        match (Round { broker, files, unsure, now_ms }).run(slot)? {
+            deliver::Outcome::More => return Ok(true),
+            deliver::Outcome::Wait => return Ok(false),
+            deliver::Outcome::Damaged => {
+                self.rebuild(broker, now_ms)?;
+                return Ok(true);
+            }
+            deliver::Outcome::Done => {}
+        }
+        files.done(slot.slot_ms, slot.len());
+        let read_ms = over_ms.max(files.progress().read_ms);
+        files.read_to(read_ms);
+        broker.timer.shown.late_ms.fetch_max(now_ms - over_ms, Ordering::Relaxed);
+        self.settling.push_back((read_ms, broker.store.max_log_offset()));
+        self.emptying = None;
+        Ok(true)
+    }
+
+    /// The files are damaged: makes them anew from the queue.
+    fn rebuild(&mut self, broker: &Broker, now_ms: i64) -> Result<(), Error> {
+        let Some(files) = self.files.as_mut() else { return Ok(()) };
+        let is_again = (0..REBUILD_MS).contains(&(now_ms - self.rebuilt_ms));
+        if let Some(slot) = self.emptying.as_mut()
+            && is_again
+            && slot.pass_over(broker)
+        {
+            return Ok(());
+        }
+        tracing::error!(
+            "the timer's log or wheel is damaged: both are made anew from the timer's queue, and \
+             what was delivered is looked up"
+        );
+        files.clear(&broker.store)?;
+        self.rebuilt_ms = now_ms;
+        self.emptying = None;
+        self.unsure = Some(Unsure::of(&broker.store));
+        broker.timer.waiting.lock().clear();
+        Ok(())
+    }
+
+    /// What is done now and then.
+    fn tend(
+        &mut self,
+        broker: &Broker,
+        settings: &BrokerSettings,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let Some(files) = self.files.as_mut() else { return Ok(()) };
+        let is_due = |last: i64, every: i64| !(0..every).contains(&now_ms.saturating_sub(last));
+        if is_due(self.flushed_ms, settings.store.timer_flush_interval_ms.into()) {
+            self.flushed_ms = now_ms;
+            let durable = broker.store.flushed_to();
+            while self.settling.front().is_some_and(|(_, log_end)| *log_end <= durable) {
+                self.settled_ms = self.settling.pop_front().map_or(0, |(read_ms, _)| read_ms);
+                files.note_change();
+            }
+            if self.settling.is_empty() && self.emptying.is_none() {
+                self.settled_ms = files.progress().read_ms;
+            }
+            files.flush(self.settled_ms, now_ms)?;
+        }
+        if is_due(self.slow_ms, SLOW_MS) {
+            self.slow_ms = now_ms;
+            files.expire(broker.store.min_log_offset())?;
+            broker.timer.waiting.lock().save(broker);
+        }
+        Ok(())
+    }
+
+    fn show(&self, shown: &Shown) {
+        let Some(files) = &self.files else { return };
+        let progress = files.progress();
+        shown.read_ms.store(progress.read_ms, Ordering::Relaxed);
+        shown.queue_offset.store(progress.queue_offset, Ordering::Relaxed);
+        shown.pending.store(files.pending(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

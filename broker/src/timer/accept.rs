@@ -1,0 +1,133 @@
+//! A message that asks for a time of delivery of its own: whether it may, and where it waits (Java:
+//! `HookUtils.transformTimerMessage`).
+
+use crate::put;
+use message::{Draft, Properties, names, property};
+use remoting::codes::ResponseCode;
+use remoting::reply::Refusal;
+use settings::BrokerSettings;
+
+/// What asks for a time; of several the first counts.
+const WISHES: [&str; 3] =
+    [property::TIMER_DELAY_SEC, property::TIMER_DELAY_MS, property::TIMER_DELIVER_MS];
+
+/// Parks a message in the timer's topic until its time; one whose time is past stays as it is.
+///
+/// # Errors
+/// Its time is none, or too far ahead, or there is no timer.
+pub fn park(draft: &mut Draft, settings: &BrokerSettings, now_ms: i64) -> Result<(), Refusal> {
+    let mut all = Properties::parse(&draft.properties);
+    // It has been parked already.
+    if *draft.topic == *names::TIMER_TOPIC || all.contains(property::TIMER_OUT_MS) {
+        return Ok(());
+    }
+    let Some((key, text)) = WISHES.into_iter().find_map(|key| Some((key, all.get(key)?))) else {
+        return Ok(());
+    };
+    if !settings.store.timer_wheel_enable {
+        let remark = "accurate timer message is not enabled, timerWheelEnable is false";
+        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
+    }
+    let max_ms = i64::from(settings.store.timer_max_delay_sec) * 1_000;
+    let illegal = || {
+        let remark = format!(
+            "timer message illegal, the delay time should not be bigger than the max delay \
+             {max_ms}ms; or if set del msg, the delay time should be bigger than the current time"
+        );
+        Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark)
+    };
+    let number = text.parse::<i64>().map_err(|_| illegal())?;
+    let deliver_ms = match key {
+        property::TIMER_DELAY_SEC => now_ms.saturating_add(number.saturating_mul(1_000)),
+        property::TIMER_DELAY_MS => now_ms.saturating_add(number),
+        _ => number,
+    };
+    if deliver_ms <= now_ms {
+        let deletes = all.contains(property::TIMER_DEL_UNIQKEY);
+        return if deletes { Err(illegal()) } else { Ok(()) };
+    }
+    if deliver_ms - now_ms > max_ms {
+        return Err(illegal());
+    }
+    all.set(property::TIMER_OUT_MS, out_ms(deliver_ms, settings.store.timer_slot_ms()).to_string());
+    put::put_aside(draft, all, names::TIMER_TOPIC, 0);
+    Ok(())
+}
+
+/// The slot that ends at the time of delivery, or in which it lies: when that slot is over it is
+/// delivered, so never early.
+fn out_ms(deliver_ms: i64, slot_ms: i64) -> i64 {
+    let into = deliver_ms.rem_euclid(slot_ms);
+    deliver_ms - if into == 0 { slot_ms } else { into }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn sent(properties: &str) -> Draft {
+        let host = "127.0.0.1:1".parse().unwrap();
+        Draft {
+            topic: "T".into(),
+            queue_id: 3,
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp: 1,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: Bytes::new(),
+            properties: Bytes::copy_from_slice(properties.as_bytes()),
+        }
+    }
+
+    fn parked(properties: &str) -> Result<Draft, ResponseCode> {
+        let mut draft = sent(properties);
+        let parked = park(&mut draft, &BrokerSettings::default(), 10_200);
+        parked.map(|()| draft).map_err(|refusal| refusal.code)
+    }
+
+    #[test]
+    fn a_time_to_come_waits_in_the_slot_that_is_over_by_then() {
+        for (asked, out) in [
+            ("TIMER_DELIVER_MS\x0115500\x02", "15000"),
+            ("TIMER_DELIVER_MS\x0115000\x02", "14000"),
+            ("TIMER_DELIVER_MS\x0110201\x02", "10000"),
+            ("TIMER_DELAY_MS\x0150\x02", "10000"),
+            ("TIMER_DELIVER_MS\x0115000\x02TIMER_DELAY_SEC\x012\x02", "12000"),
+            ("TIMER_DELAY_SEC\x01259200\x02", "259210000"),
+        ] {
+            let draft = parked(asked).unwrap();
+            assert_eq!((&*draft.topic, draft.queue_id), (names::TIMER_TOPIC, 0));
+            let all = Properties::parse(&draft.properties);
+            assert_eq!(all.get(property::TIMER_OUT_MS), Some(out), "{asked}");
+            assert_eq!(put::real(&all), Some(("T".into(), 3)));
+        }
+    }
+
+    #[test]
+    fn what_is_past_stays_and_what_cannot_be_is_refused() {
+        for past in [
+            "TIMER_DELIVER_MS\x0110200\x02",
+            "TIMER_DELAY_MS\x010\x02",
+            "TIMER_DELIVER_MS\x0150000\x02TIMER_DELAY_SEC\x01-1\x02",
+            "TIMER_DELIVER_MS\x0150000\x02TIMER_OUT_MS\x01900\x02",
+        ] {
+            assert_eq!(parked(past), Ok(sent(past)));
+        }
+        for bad in [
+            "TIMER_DELAY_SEC\x01259201\x02",
+            "TIMER_DELAY_SEC\x019223372036854775807\x02",
+            "TIMER_DELAY_MS\x01soon\x02",
+            "TIMER_DELIVER_MS\x011\x02TIMER_DEL_UNIQKEY\x01k\x02",
+        ] {
+            assert_eq!(parked(bad), Err(ResponseCode::MESSAGE_ILLEGAL), "{bad}");
+        }
+        let mut settings = BrokerSettings::default();
+        settings.store.timer_wheel_enable = false;
+        let refused = park(&mut sent("TIMER_DELAY_MS\x010\x02"), &settings, 5).unwrap_err();
+        assert_eq!(refused.code, ResponseCode::SYSTEM_ERROR);
+    }
+}

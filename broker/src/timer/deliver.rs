@@ -1,0 +1,264 @@
+//! From a slot that is over to the topics: each of its messages is stored again, in its own topic,
+//! or in the timer's where it is due later. Messages that were taken back are left out. What cannot
+//! be delivered is passed over and counted, and holds up nothing else.
+
+use super::enqueue::out_ms;
+use super::known::Unsure;
+use super::{QUEUE, waiting::one};
+use crate::broker::Broker;
+use crate::put;
+use message::{Draft, Entry, Properties, Record, Str, names, property, record};
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use store::{Append, AppendError, Error, TimerUnit};
+
+/// Messages that one step looks at.
+const STEP: usize = 4_096;
+/// Those of them that are stored with one hold of the append lock: how long a send may wait for it.
+const AT_ONCE: usize = 64;
+/// What is left out of a message that has no room for more.
+const SPARE: [&str; 3] = [property::TIMER_OUT_MS, property::REAL_TOPIC, property::REAL_QUEUE_ID];
+
+/// A slot that is being emptied.
+pub(super) struct Emptying {
+    pub(super) slot_ms: i64,
+    /// Nothing is delivered before the queue was taken up to here.
+    pub(super) not_before: i64,
+    entries: Option<Entries>,
+}
+
+/// What is in the slot.
+struct Entries {
+    places: Vec<i64>,
+    at: usize,
+    /// What names the messages that are taken back.
+    recalled: HashSet<String>,
+}
+
+/// How far a step came.
+pub(super) enum Outcome {
+    /// The slot is empty.
+    Done,
+    /// There is more to do now.
+    More,
+    /// The store takes nothing now.
+    Wait,
+    /// The entries are not what they must be.
+    Damaged,
+}
+
+/// What becomes of one entry.
+enum Verdict {
+    Put(Draft),
+    Pass,
+    Unreadable(&'static str),
+    Damaged,
+}
+
+impl Emptying {
+    pub(super) fn of(slot_ms: i64, broker: &Broker) -> Self {
+        let not_before = broker.store.max_offset(names::TIMER_TOPIC, QUEUE);
+        Self { slot_ms, not_before, entries: None }
+    }
+
+    /// How many entries it has.
+    pub(super) fn len(&self) -> usize {
+        self.entries.as_ref().map_or(0, |entries| entries.places.len())
+    }
+
+    /// Leaves out the entry that is next; false when none is known.
+    pub(super) fn pass_over(&mut self, broker: &Broker) -> bool {
+        let Some(entries) = &mut self.entries else { return false };
+        let slot_ms = self.slot_ms;
+        tracing::error!(slot_ms, "a message that is due is passed over: its entry is damaged");
+        entries.at += 1;
+        broker.timer.shown.passed_over.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+}
+
+/// One step with a slot.
+pub(super) struct Round<'a> {
+    pub(super) broker: &'a Broker,
+    pub(super) files: &'a store::Timer,
+    pub(super) unsure: &'a mut Option<Unsure>,
+    pub(super) now_ms: i64,
+}
+
+impl Round<'_> {
+    pub(super) fn run(mut self, slot: &mut Emptying) -> Result<Outcome, Error> {
+        let Some(entries) = &mut slot.entries else {
+            let Some(found) = self.files.slot(slot.slot_ms)? else { return Ok(Outcome::Damaged) };
+            let Some(recalled) = self.recalled(&found.places)? else {
+                return Ok(Outcome::Damaged);
+            };
+            slot.entries = Some(Entries { places: found.places, at: 0, recalled });
+            return Ok(Outcome::More);
+        };
+        let step_end = (entries.at + STEP).min(entries.places.len());
+        while entries.at < step_end {
+            let (mut appends, mut ends) = (Vec::new(), Vec::new());
+            let mut at = entries.at;
+            let mut is_damaged = false;
+            while at < step_end && appends.len() < AT_ONCE {
+                let Some(unit) = self.files.unit(entries.places[at])? else {
+                    is_damaged = true;
+                    break;
+                };
+                match self.verdict(&unit, slot.slot_ms, &entries.recalled) {
+                    Verdict::Put(draft) => {
+                        appends.push(Append::one(draft));
+                        ends.push(at + 1);
+                    }
+                    Verdict::Pass => {}
+                    Verdict::Unreadable(why) => self.pass_over(&unit, why),
+                    Verdict::Damaged => {
+                        is_damaged = true;
+                        break;
+                    }
+                }
+                at += 1;
+            }
+            if let Some(reached) = self.append(&mut appends, &ends) {
+                entries.at = reached;
+                return Ok(Outcome::Wait);
+            }
+            entries.at = at;
+            if is_damaged {
+                return Ok(Outcome::Damaged);
+            }
+        }
+        Ok(if entries.at < entries.places.len() { Outcome::More } else { Outcome::Done })
+    }
+
+    /// Stores messages; where to go on when the store takes nothing now.
+    fn append(&self, appends: &mut [Append], ends: &[usize]) -> Option<usize> {
+        let broker = self.broker;
+        broker.append(appends, self.now_ms);
+        for (append, end) in appends.iter().zip(ends) {
+            match &append.outcome {
+                Ok(_) => {
+                    broker.timer.shown.delivered.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(
+                    error @ (AppendError::DiskFull | AppendError::Fenced | AppendError::Closed),
+                ) => {
+                    tracing::warn!(%error, "messages that are due have to wait");
+                    return Some(end - 1);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a message that is due is passed over");
+                    broker.timer.shown.passed_over.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        None
+    }
+
+    fn pass_over(&self, unit: &TimerUnit, why: &'static str) {
+        let log_offset = unit.log_offset;
+        tracing::error!(log_offset, why, "a message that is due is passed over");
+        self.broker.timer.shown.passed_over.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What those entries of a slot name that take messages back. `None` where the log is damaged.
+    fn recalled(&self, places: &[i64]) -> Result<Option<HashSet<String>>, Error> {
+        let mut recalled = HashSet::new();
+        for place in places {
+            let Some(unit) = self.files.unit(*place)? else { return Ok(None) };
+            // One that is due later is stored again, as any other.
+            if !unit.deletes || unit.rolls {
+                continue;
+            }
+            let stored = self.broker.store.message_at(unit.log_offset);
+            let decoded = stored.as_ref().map(|stored| record::decode(stored, false));
+            if let Some(Ok(Entry::Message(marker))) = decoded
+                && let Some(key) = marker.property(property::TIMER_DEL_UNIQKEY)
+            {
+                recalled.insert(key.to_owned());
+            }
+        }
+        Ok(Some(recalled))
+    }
+
+    fn verdict(&mut self, unit: &TimerUnit, slot_ms: i64, recalled: &HashSet<String>) -> Verdict {
+        let store = &self.broker.store;
+        if unit.log_offset < store.min_log_offset() {
+            return Verdict::Unreadable("the commit log does not have it any more");
+        }
+        let Some(stored) = store.message_at(unit.log_offset) else { return Verdict::Damaged };
+        let Ok(Entry::Message(parked)) = record::decode(&stored, false) else {
+            return Verdict::Damaged;
+        };
+        let out_ms = out_ms(&parked).filter(|_| parked.topic == names::TIMER_TOPIC);
+        // Never early.
+        let Some(out_ms) =
+            out_ms.filter(|out_ms| unit.rolls || self.files.slot_of(*out_ms) <= slot_ms)
+        else {
+            return Verdict::Damaged;
+        };
+        let all = Properties::parse(parked.properties);
+        let real_topic = all.get(property::REAL_TOPIC).unwrap_or_default();
+        if unit.deletes && !unit.rolls {
+            return Verdict::Pass;
+        }
+        if !unit.rolls && is_recalled(&all, real_topic, recalled) {
+            return Verdict::Pass;
+        }
+        if let Some(unsure) = self.unsure.as_mut()
+            && unsure.is_done(self.broker, &parked, &all, (out_ms, unit.rolls))
+        {
+            self.count(real_topic, unit);
+            return Verdict::Pass;
+        }
+        self.count(real_topic, unit);
+        match draft(&parked, &stored, (&all, unit), self.now_ms) {
+            Some(draft) => Verdict::Put(draft),
+            None => Verdict::Unreadable("it does not say where it belongs, or is too large"),
+        }
+    }
+
+    fn count(&self, real_topic: &str, unit: &TimerUnit) {
+        self.broker.timer.waiting.lock().add(real_topic, -one(unit), self.now_ms);
+    }
+}
+
+/// Whether a message was taken back: by its unique id, or as 5.3.2 to 5.4 name it.
+fn is_recalled(all: &Properties, real_topic: &str, recalled: &HashSet<String>) -> bool {
+    if recalled.is_empty() {
+        return false;
+    }
+    let id = all.get(property::UNIQ_KEY);
+    id.is_some_and(|id| recalled.contains(id) || recalled.contains(&format!("{real_topic}+{id}")))
+}
+
+/// The message as it is stored again (Java: `convert`): all that it had, and when it was put and
+/// taken out.
+fn draft(
+    parked: &Record<'_>,
+    stored: &bytes::Bytes,
+    (all, unit): (&Properties, &TimerUnit),
+    now_ms: i64,
+) -> Option<Draft> {
+    let mut more = all.clone();
+    more.set(property::TIMER_ENQUEUE_MS, unit.write_ms.to_string());
+    if unit.rolls {
+        let times = all.get(property::TIMER_ROLL_TIMES).and_then(|text| text.parse::<i32>().ok());
+        more.set(property::TIMER_ROLL_TIMES, (times.unwrap_or(0).wrapping_add(1)).to_string());
+    }
+    more.set(property::TIMER_DEQUEUE_MS, now_ms.to_string());
+    let (topic, queue_id) = match unit.rolls {
+        true => (Str::from_static(names::TIMER_TOPIC), QUEUE),
+        false => put::real(all)?,
+    };
+    let with = |more| Draft { topic: topic.clone(), queue_id, ..put::again(parked, stored, more) };
+    let draft = with(more);
+    if draft.check().is_ok() {
+        return Some(draft);
+    }
+    let mut less = all.clone();
+    for key in SPARE.into_iter().filter(|_| !unit.rolls) {
+        less.remove(key);
+    }
+    Some(with(less)).filter(|draft| draft.check().is_ok())
+}

@@ -1,0 +1,88 @@
+//! What of a slot was delivered before a crash: the files do not say that message by message, but
+//! the commit log has what was stored, and the index leads there.
+
+use super::enqueue::Reach;
+use crate::broker::Broker;
+use message::{Entry, Properties, Record, names, property, record};
+use std::collections::HashSet;
+use store::Store;
+
+/// Records with one key that are looked at.
+const LOOKED_AT: usize = 32;
+/// Clocks were set back by so much at most between two stores, ms.
+const BACK_MS: i64 = 600_000;
+
+/// What is not known.
+pub(super) struct Unsure {
+    /// What was due before may have been delivered, ms since the epoch.
+    until_ms: i64,
+    /// What was stored before this place of the commit log may have been delivered.
+    log_end: i64,
+    /// Where copies stand that were taken for one message: another that is the same needs its own.
+    used: HashSet<i64>,
+}
+
+impl Unsure {
+    /// Nothing that the store has now is known to be delivered, or not.
+    pub(super) fn of(store: &Store) -> Self {
+        let (until_ms, log_end) = (store.newest_store_time(), store.max_log_offset());
+        Self { until_ms, log_end, used: HashSet::new() }
+    }
+
+    /// Whether a parked message, which was due at `out_ms`, was delivered already; or, when it
+    /// only `rolls` now, or may have before, whether it was stored again.
+    pub(super) fn is_done(
+        &mut self,
+        broker: &Broker,
+        parked: &Record<'_>,
+        all: &Properties,
+        (out_ms, rolls): (i64, bool),
+    ) -> bool {
+        if parked.log_offset >= self.log_end {
+            return false;
+        }
+        let waits_ms = out_ms.saturating_sub(parked.store_timestamp);
+        let far_ms = Reach::of(&broker.settings()).rolls_from_ms();
+        if rolls || waits_ms >= far_ms - BACK_MS {
+            let times = |text: Option<&str>| text.and_then(|text| text.parse::<i32>().ok());
+            let next = times(all.get(property::TIMER_ROLL_TIMES)).unwrap_or(0) + 1;
+            let is_next =
+                |copy: &Record<'_>| times(copy.property(property::TIMER_ROLL_TIMES)) == Some(next);
+            if self.has_copy(broker, parked, (names::TIMER_TOPIC, all), is_next) {
+                return true;
+            }
+        }
+        let topic = all.get(property::REAL_TOPIC).unwrap_or_default();
+        !rolls
+            && out_ms <= self.until_ms
+            && self.has_copy(broker, parked, (topic, all), |copy| {
+                copy.property(property::TIMER_DEQUEUE_MS).is_some()
+            })
+    }
+
+    /// Whether a topic has the message, stored later.
+    fn has_copy(
+        &mut self,
+        broker: &Broker,
+        parked: &Record<'_>,
+        (topic, all): (&str, &Properties),
+        is_it: impl Fn(&Record<'_>) -> bool,
+    ) -> bool {
+        let Some(id) = all.get(property::UNIQ_KEY) else { return false };
+        let times = (parked.store_timestamp - BACK_MS, i64::MAX);
+        let found = broker.store.query(topic, id, LOOKED_AT, times);
+        for stored in &found.records {
+            let Ok(Entry::Message(copy)) = record::decode(stored, false) else { continue };
+            let is_same = copy.topic == topic
+                && copy.log_offset > parked.log_offset
+                && copy.born_timestamp == parked.born_timestamp
+                && copy.body_crc == parked.body_crc
+                && copy.property(property::UNIQ_KEY) == Some(id)
+                && copy.property(property::TIMER_OUT_MS) == all.get(property::TIMER_OUT_MS);
+            if is_same && is_it(&copy) && self.used.insert(copy.log_offset) {
+                return true;
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,394 @@
+//! Messages with a time of their own in a broker without a shell: time passes as the tests say.
+
+#![allow(clippy::disallowed_methods, reason = "files are damaged on purpose")]
+
+use super::*;
+use crate::opening::Surroundings;
+use crate::put;
+use bytes::Bytes;
+use message::{Draft, Properties, property};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use store::{Append, Disk, Everything, Limits, OsDisk, Position};
+use tokio::sync::mpsc::unbounded_channel;
+
+const BOOT_MS: i64 = 1_700_000_000_000;
+const HOUR_MS: i64 = 3_600_000;
+
+/// A broker without a shell: its time is what a test says.
+struct World {
+    broker: Option<Broker>,
+    dir: PathBuf,
+    now_ms: i64,
+}
+
+impl World {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("rockhopper-timer-{}-{number}", std::process::id());
+        let mut world =
+            Self { broker: None, dir: std::env::temp_dir().join(name), now_ms: BOOT_MS };
+        world.open();
+        world
+    }
+
+    fn open(&mut self) {
+        let mut settings = BrokerSettings::default();
+        settings.broker.broker_ip1 = "127.0.0.1".into();
+        settings.store.store_path_root_dir = self.dir.to_str().unwrap().into();
+        settings.store.mapped_file_size_commit_log = 1 << 20;
+        settings.store.mapped_file_size_timer_log = 4_096;
+        settings.store.timer_max_delay_sec = 400 * 86_400;
+        (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
+        let surroundings = Surroundings {
+            now_ms: self.now_ms,
+            utc_offset_ms: 0,
+            memory_bytes: 1 << 30,
+            pid: 1,
+            salt: 1,
+        };
+        let (outside, _) = unbounded_channel();
+        let disk = Arc::new(OsDisk);
+        let broker = Broker::open(disk, settings, outside, &surroundings, &|_| {}).unwrap();
+        self.broker = Some(broker);
+    }
+
+    fn broker(&self) -> &Broker {
+        self.broker.as_ref().unwrap()
+    }
+
+    /// Stops cleanly, lets something happen to the directory, and starts again.
+    fn restart_after(&mut self, what: impl FnOnce(&Path)) {
+        let broker = self.broker.take().unwrap();
+        broker.close(self.now_ms).unwrap();
+        drop(broker);
+        what(&self.dir);
+        self.open();
+    }
+
+    /// The process dies.
+    fn kill(&mut self) {
+        self.kill_after(|_| {});
+    }
+
+    fn kill_after(&mut self, what: impl FnOnce(&Path)) {
+        self.broker = None;
+        what(&self.dir);
+        self.open();
+    }
+
+    /// Sends a message that asks for something; `^` and `~` stand for the separators.
+    fn send(&self, id: &str, properties: &str) {
+        let text = format!("UNIQ_KEY^{id}~{properties}").replace('^', "\x01").replace('~', "\x02");
+        let host = self.broker().identity.store_host;
+        let mut draft = Draft {
+            topic: "T".into(),
+            queue_id: 1,
+            flag: 7,
+            sys_flag: 0,
+            born_timestamp: self.now_ms,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: Bytes::copy_from_slice(id.as_bytes()),
+            properties: text.into(),
+        };
+        put::park(&mut draft, 0, true, &self.broker().settings(), self.now_ms).unwrap();
+        let mut appends = [Append::one(draft)];
+        self.broker().append(&mut appends, self.now_ms);
+        appends[0].outcome.unwrap();
+    }
+
+    /// Lets time pass until then, and the timer work at the end of it.
+    fn pass_to(&mut self, now_ms: i64) {
+        self.now_ms = now_ms;
+        while step(self.broker(), self.now_ms) <= self.now_ms {}
+    }
+
+    /// Has the timer write its files down.
+    fn settle(&mut self) {
+        self.broker().store.sync().unwrap();
+        let now_ms = self.now_ms + 1_000;
+        self.pass_to(now_ms);
+    }
+
+    /// The bodies in the topic, in order, and the properties of the last one.
+    fn delivered(&self) -> Vec<String> {
+        self.records().iter().map(|(body, _)| body.clone()).collect()
+    }
+
+    fn records(&self) -> Vec<(String, Properties)> {
+        let mut all = Vec::new();
+        let (store, mut offset) = (&self.broker().store, 0);
+        while offset < store.max_offset("T", 1) {
+            let position = Position { topic: "T", queue_id: 1, offset };
+            let read = store.read(position, Limits::messages(32), &Everything);
+            assert!(read.next_offset > offset);
+            offset = read.next_offset;
+            for bytes in &read.messages {
+                let Ok(message::Entry::Message(record)) = message::record::decode(bytes, true)
+                else {
+                    panic!("a message")
+                };
+                let body = String::from_utf8(record.body.to_vec()).unwrap();
+                all.push((body, Properties::parse(record.properties)));
+            }
+        }
+        all
+    }
+
+    fn condition(&self) -> Condition {
+        self.broker().timer.condition(&self.broker().store)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.broker = None;
+        std::fs::remove_dir_all(&self.dir).unwrap();
+    }
+}
+
+#[test]
+fn a_message_comes_at_its_time_and_not_before() {
+    let mut world = World::new();
+    world.pass_to(BOOT_MS + 200);
+    world.send("b", "TIMER_DELAY_MS^5000~");
+    world.send("a", "TIMER_DELAY_SEC^2~");
+    world.send("past", "TIMER_DELIVER_MS^5~");
+    world.pass_to(BOOT_MS + 250);
+    assert_eq!(world.delivered(), ["past"]);
+    world.pass_to(BOOT_MS + 2_199);
+    assert_eq!(world.delivered(), ["past"]);
+    assert_eq!(world.condition().pending, 2);
+    world.pass_to(BOOT_MS + 2_999);
+    assert_eq!(world.delivered(), ["past"]);
+    world.pass_to(BOOT_MS + 3_000);
+    assert_eq!(world.delivered(), ["past", "a"]);
+    world.pass_to(BOOT_MS + 6_000);
+    assert_eq!(world.delivered(), ["past", "a", "b"]);
+    let (_, all) = world.records().pop().unwrap();
+    let expected = [
+        (property::TIMER_OUT_MS, (BOOT_MS + 5_000).to_string()),
+        (property::TIMER_ENQUEUE_MS, BOOT_MS.to_string()),
+        (property::TIMER_DEQUEUE_MS, (BOOT_MS + 6_000).to_string()),
+        (property::REAL_TOPIC, "T".into()),
+    ];
+    for (key, value) in expected {
+        assert_eq!(all.get(key), Some(&*value), "{key}");
+    }
+    assert!(!all.contains(property::TIMER_ROLL_TIMES));
+    let condition = world.condition();
+    assert_eq!((condition.pending, condition.put, condition.delivered), (0, 2, 2));
+    assert_eq!(world.broker().timer.waiting.lock().of("T"), 0);
+}
+
+#[test]
+fn what_is_far_off_is_stored_again_and_comes_at_its_time() {
+    let mut world = World::new();
+    world.send("far", &format!("TIMER_DELIVER_MS^{}~", BOOT_MS + 200 * HOUR_MS));
+    let mut now_ms = BOOT_MS;
+    while now_ms < BOOT_MS + 200 * HOUR_MS {
+        world.pass_to(now_ms);
+        assert!(world.delivered().is_empty());
+        now_ms += HOUR_MS;
+    }
+    world.pass_to(BOOT_MS + 200 * HOUR_MS);
+    assert_eq!(world.delivered(), ["far"]);
+    let (_, all) = world.records().pop().unwrap();
+    assert_eq!(all.get(property::TIMER_ROLL_TIMES), Some("4"));
+    assert_eq!(world.condition().pending, 0);
+}
+
+#[test]
+fn a_message_that_was_taken_back_does_not_come() {
+    let mut world = World::new();
+    world.send("keep", "TIMER_DELAY_SEC^100~");
+    world.send("take", "TIMER_DELAY_SEC^100~");
+    world.send("old", "TIMER_DELAY_SEC^100~");
+    let out_ms = BOOT_MS + 99_000;
+    // As 5.5 names it, and as 5.3.2 does.
+    world.send("take", &format!("TIMER_DELIVER_MS^{}~TIMER_DEL_UNIQKEY^take~", out_ms + 1));
+    world.send("old", &format!("TIMER_DELIVER_MS^{}~TIMER_DEL_UNIQKEY^T+old~", out_ms + 1));
+    world.pass_to(BOOT_MS + 1);
+    assert_eq!(world.broker().timer.waiting.lock().of("T"), 1);
+    world.pass_to(BOOT_MS + 100_000);
+    assert_eq!(world.delivered(), ["keep"]);
+    assert_eq!((world.condition().pending, world.condition().passed_over), (0, 0));
+    assert_eq!(world.broker().timer.waiting.lock().of("T"), 0);
+}
+
+#[test]
+fn what_nobody_can_deliver_holds_up_nothing() {
+    let mut world = World::new();
+    world.send("before", "TIMER_DELAY_SEC^5~");
+    let host = world.broker().identity.store_host;
+    let nowhere = ["TIMER_OUT_MS\x01soon\x02", "", "TIMER_OUT_MS\x015\x02REAL_TOPIC\x01T\x02"];
+    for properties in nowhere {
+        let draft = Draft {
+            topic: names::TIMER_TOPIC.into(),
+            queue_id: 0,
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp: 0,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: Bytes::from_static(b"x"),
+            properties: properties.into(),
+        };
+        world.broker().append(&mut [Append::one(draft)], world.now_ms);
+    }
+    world.send("behind", "TIMER_DELAY_SEC^5~");
+    world.pass_to(BOOT_MS + 6_000);
+    assert_eq!(world.delivered(), ["before", "behind"]);
+    assert_eq!((world.condition().pending, world.condition().passed_over), (0, 3));
+}
+
+#[test]
+fn what_became_due_while_the_broker_was_down_comes_at_once() {
+    let mut world = World::new();
+    for number in 0..200 {
+        world.send(&number.to_string(), &format!("TIMER_DELAY_SEC^{}~", 10 + number % 7));
+    }
+    // Some were not put into slots yet.
+    world.restart_after(|_| {});
+    world.send("later", "TIMER_DELAY_SEC^100~");
+    world.pass_to(BOOT_MS + 500);
+    world.now_ms = BOOT_MS + 30 * 24 * HOUR_MS;
+    world.kill();
+    let now_ms = world.now_ms;
+    world.pass_to(now_ms + 1_000);
+    let mut delivered = world.delivered();
+    assert_eq!(delivered.pop().as_deref(), Some("later"));
+    assert_eq!(delivered.len(), 200);
+    assert_eq!(world.condition().pending, 0);
+}
+
+#[test]
+fn a_killed_broker_delivers_each_message_once() {
+    let mut world = World::new();
+    for number in 0..300 {
+        world.send(&number.to_string(), "TIMER_DELAY_SEC^5~");
+    }
+    // Two that nobody can tell apart.
+    world.send("same", "TIMER_DELAY_SEC^5~");
+    world.send("same", "TIMER_DELAY_SEC^5~");
+    world.pass_to(BOOT_MS + 1_000);
+    world.settle();
+    world.kill();
+    assert_eq!(world.condition().pending, 302);
+    // The slot is emptied, and nobody wrote that down.
+    world.now_ms = BOOT_MS + 5_000;
+    for _ in 0..3 {
+        step(world.broker(), world.now_ms);
+    }
+    assert_eq!(world.delivered().len(), 302);
+    for _ in 0..3 {
+        world.kill();
+        world.pass_to(BOOT_MS + 5_500);
+    }
+    assert_eq!(world.delivered().len(), 302);
+    assert_eq!(world.condition().pending, 0);
+    world.settle();
+    world.restart_after(|_| {});
+    let now_ms = world.now_ms + 9_000;
+    world.pass_to(now_ms);
+    assert_eq!(world.delivered().len(), 302);
+}
+
+#[test]
+fn files_that_are_gone_or_damaged_are_made_anew() {
+    let damage: [fn(&Path); 6] = [
+        |dir| std::fs::remove_file(dir.join("timerwheel")).unwrap(),
+        |dir| std::fs::remove_dir_all(dir.join("timerlog")).unwrap(),
+        |dir| std::fs::remove_file(dir.join("config/timercheck")).unwrap(),
+        |dir| std::fs::write(dir.join("timerwheel"), b"short").unwrap(),
+        |dir| {
+            let path = dir.join("timerlog/00000000000000000000");
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[52 * 7 + 20] ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        },
+        |dir| {
+            let path = dir.join("config/timercheck");
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes.fill(0x5a);
+            std::fs::write(path, bytes).unwrap();
+        },
+    ];
+    for (number, damage) in damage.into_iter().enumerate() {
+        for is_kill in [true, false] {
+            let mut world = World::new();
+            for number in 0..100 {
+                world.send(&number.to_string(), &format!("TIMER_DELAY_SEC^{}~", 2 + number % 4));
+            }
+            world.send("taken", "TIMER_DELAY_SEC^2~");
+            let text = format!("TIMER_DELIVER_MS^{}~TIMER_DEL_UNIQKEY^taken~", BOOT_MS + 1_001);
+            world.send("taken", &text);
+            world.pass_to(BOOT_MS + 3_000);
+            assert_eq!(world.delivered().len(), 50, "damage {number}");
+            if is_kill {
+                world.kill_after(damage);
+            } else {
+                world.restart_after(damage);
+            }
+            world.pass_to(BOOT_MS + 9_000);
+            let mut delivered = world.delivered();
+            assert_eq!(delivered.len(), 100, "damage {number}, kill {is_kill}");
+            delivered.sort();
+            delivered.dedup();
+            assert_eq!(delivered.len(), 100, "damage {number}, kill {is_kill}");
+            assert!(!delivered.contains(&"taken".to_owned()));
+        }
+    }
+}
+
+#[test]
+fn a_wheel_that_was_rebuilt_does_not_store_again_what_was() {
+    let mut world = World::new();
+    world.send("far", &format!("TIMER_DELIVER_MS^{}~", BOOT_MS + 60 * HOUR_MS));
+    world.pass_to(BOOT_MS + 1_000);
+    world.pass_to(BOOT_MS + 30 * HOUR_MS);
+    world.settle();
+    let parked = |world: &World| world.broker().store.max_offset(names::TIMER_TOPIC, 0);
+    assert_eq!(parked(&world), 2);
+    world.kill_after(|dir| std::fs::remove_dir_all(dir.join("timerlog")).unwrap());
+    world.pass_to(BOOT_MS + 61 * HOUR_MS);
+    assert_eq!(world.delivered(), ["far"]);
+    world.pass_to(BOOT_MS + 161 * HOUR_MS);
+    assert_eq!((world.delivered().len(), parked(&world)), (1, 2));
+}
+
+#[test]
+fn a_clock_that_was_ahead_does_not_hold_back_what_comes() {
+    let mut world = World::new();
+    world.pass_to(BOOT_MS + 10 * HOUR_MS);
+    world.pass_to(BOOT_MS);
+    world.send("now", "TIMER_DELAY_SEC^3~");
+    world.pass_to(BOOT_MS + 3_000);
+    assert_eq!(world.delivered(), ["now"]);
+}
+
+#[test]
+fn a_disk_that_is_missing_files_refuses_no_start() {
+    let mut world = World::new();
+    world.send("a", "TIMER_DELAY_SEC^3~");
+    world.pass_to(BOOT_MS + 1);
+    world.restart_after(|dir| {
+        std::fs::remove_dir_all(dir.join("timerlog")).unwrap();
+        std::fs::write(dir.join("timerlog"), b"in the way").unwrap();
+        std::fs::remove_file(dir.join("timerwheel")).unwrap();
+        std::fs::create_dir(dir.join("timerwheel")).unwrap();
+        std::fs::remove_file(dir.join("config/timercheck")).unwrap();
+        std::fs::create_dir(dir.join("config/timercheck")).unwrap();
+    });
+    world.pass_to(BOOT_MS + 3_000);
+    assert_eq!(world.delivered(), ["a"]);
+    let log = world.dir.join("timerlog/00000000000000000000");
+    assert!(OsDisk.read(&log).unwrap().len() == 4_096);
+}

@@ -1,0 +1,196 @@
+//! `config/timercheck`: how far the timer came (Java: `TimerCheckpoint`, 4096 bytes). Behind
+//! Java's seven numbers stand a copy of them, which says whether anybody else wrote since, and
+//! whether the timer stopped cleanly.
+
+use crate::Error;
+use crate::disk::{Allocation, Disk, File};
+use crate::in_the_way::move_aside;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const SIZE: usize = 4096;
+/// Java's numbers: seven of 8 bytes.
+const JAVA: usize = 56;
+const OWN_AT: usize = SIZE - 80;
+const MAGIC: i64 = i64::from_be_bytes(*b"rhtimer1");
+
+/// How far the timer came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimerProgress {
+    /// Everything in slots before this one is delivered, ms since the epoch.
+    pub read_ms: i64,
+    /// The wheel's file has every entry of the timer's log before this place.
+    pub log_to: i64,
+    /// The next message of the timer's queue.
+    pub queue_offset: i64,
+    /// When this changed, ms since the epoch.
+    pub changed_ms: i64,
+    /// How often it changed.
+    pub changes: i64,
+}
+
+impl TimerProgress {
+    /// Java's seven numbers, as they lie in the file and go over the wire.
+    pub fn encode(&self) -> [u8; JAVA] {
+        let queue_offset = self.queue_offset;
+        let fields = [
+            self.read_ms,
+            self.log_to,
+            queue_offset,
+            // As far as a primary got, which this is.
+            queue_offset,
+            0,
+            self.changed_ms,
+            self.changes,
+        ];
+        let mut out = [0; JAVA];
+        for (at, field) in fields.iter().enumerate() {
+            out[at * 8..][..8].copy_from_slice(&field.to_be_bytes());
+        }
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Self {
+        let field = |at: usize| {
+            i64::from_be_bytes(*bytes[at * 8..].first_chunk().expect("seven of 8 bytes"))
+        };
+        Self {
+            read_ms: field(0),
+            log_to: field(1),
+            queue_offset: field(2),
+            changed_ms: field(5),
+            changes: field(6),
+        }
+    }
+}
+
+/// What the file said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing was ever written.
+    Nothing,
+    /// It is damaged.
+    Damaged,
+    /// How far the timer came, and whether it stopped cleanly after that, which only our own say.
+    Progress(TimerProgress, bool),
+}
+
+/// The file.
+pub(super) struct CheckFile {
+    path: PathBuf,
+    file: Arc<dyn File>,
+}
+
+impl CheckFile {
+    pub(super) fn open(disk: &dyn Disk, root: &Path) -> Result<(Self, Found), Error> {
+        let path = root.join("config").join("timercheck");
+        let dir = root.join("config");
+        let listed = disk.list(&dir).map_err(Error::io("list", &dir))?;
+        let there = listed.iter().find(|file| file.name == "timercheck");
+        let is_wrong = there.is_some_and(|file| !file.is_file() || file.len != SIZE as u64);
+        if is_wrong {
+            move_aside(disk, &path, "the timer's place is found again")?;
+        }
+        let open = || disk.open(&path, SIZE as u64, Allocation::Sparse);
+        let file = open().map_err(Error::io("open", &path))?;
+        let mut bytes = [0; SIZE];
+        let found = match file.read_at(0, &mut bytes) {
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "cannot be read");
+                Found::Damaged
+            }
+            Ok(()) if is_wrong => Found::Damaged,
+            Ok(()) => find(&bytes),
+        };
+        Ok((Self { path, file }, found))
+    }
+
+    /// Writes it, durably when the timer stops cleanly.
+    pub(super) fn write(&self, progress: &TimerProgress, clean: bool) -> Result<(), Error> {
+        let written = self.file.write_at(0, &content(progress, clean));
+        written.map_err(Error::io("write", &self.path))?;
+        if clean {
+            self.file.sync(0..SIZE as u64).map_err(Error::io("sync", &self.path))?;
+        }
+        Ok(())
+    }
+}
+
+/// What the file holds.
+fn content(progress: &TimerProgress, clean: bool) -> [u8; SIZE] {
+    let mut bytes = [0; SIZE];
+    let java = progress.encode();
+    bytes[..JAVA].copy_from_slice(&java);
+    let own = &mut bytes[OWN_AT..];
+    own[..JAVA].copy_from_slice(&java);
+    own[JAVA..JAVA + 8].copy_from_slice(&i64::from(clean).to_be_bytes());
+    own[JAVA + 8..JAVA + 16].copy_from_slice(&MAGIC.to_be_bytes());
+    let seal = i64::from(crc32fast::hash(&own[..JAVA + 16]));
+    own[JAVA + 16..].copy_from_slice(&seal.to_be_bytes());
+    bytes
+}
+
+fn find(bytes: &[u8; SIZE]) -> Found {
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Found::Nothing;
+    }
+    let (own, field) = (&bytes[OWN_AT..], |at: usize| {
+        i64::from_be_bytes(*bytes[OWN_AT + at..].first_chunk().expect("inside"))
+    });
+    let sealed = field(JAVA + 8) == MAGIC
+        && field(JAVA + 16) == i64::from(crc32fast::hash(&own[..JAVA + 16]));
+    let front = TimerProgress::decode(bytes);
+    let ours = TimerProgress::decode(own);
+    if sealed && own[..JAVA] == bytes[..JAVA] {
+        return Found::Progress(front, field(JAVA) == 1);
+    }
+    let numbers = [front.read_ms, front.log_to, front.queue_offset, front.changes];
+    let is_javas = numbers.iter().all(|number| *number >= 0)
+        // Java goes on from what it finds.
+        && (!sealed || front.changes > ours.changes && front.changed_ms >= ours.changed_ms);
+    match (is_javas, sealed) {
+        (true, _) => Found::Progress(front, false),
+        (false, true) => Found::Progress(ours, false),
+        (false, false) => Found::Damaged,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: TimerProgress = TimerProgress {
+        read_ms: 1_700_000_000_000,
+        log_to: 520,
+        queue_offset: 10,
+        changed_ms: 1_700_000_000_100,
+        changes: 3,
+    };
+
+    #[test]
+    fn what_was_written_is_found_and_what_java_wrote_since() {
+        assert_eq!(find(&[0; SIZE]), Found::Nothing);
+        for clean in [true, false] {
+            assert_eq!(find(&content(&OURS, clean)), Found::Progress(OURS, clean));
+        }
+        let mut java = content(&OURS, true);
+        let theirs = TimerProgress { read_ms: OURS.read_ms + 9_000, changes: 5, ..OURS };
+        java[..JAVA].copy_from_slice(&theirs.encode());
+        assert_eq!(find(&java), Found::Progress(theirs, false));
+        java[JAVA..].fill(0);
+        assert_eq!(find(&java), Found::Progress(theirs, false));
+    }
+
+    #[test]
+    fn damage_is_seen_and_our_copy_helps() {
+        let mut bytes = content(&OURS, true);
+        for at in [0, 6, 7, 15, 23, 47] {
+            bytes[at] ^= 1;
+            assert_eq!(find(&bytes), Found::Progress(OURS, false), "{at}");
+            bytes[at] ^= 1;
+        }
+        bytes[0] = 0xff;
+        bytes[OWN_AT] = 0xff;
+        assert_eq!(find(&bytes), Found::Damaged);
+    }
+}
