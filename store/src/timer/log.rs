@@ -4,7 +4,7 @@
 use super::unit::{self, NONE, PREV_AT, TimerUnit};
 use crate::Error;
 use crate::disk::{Allocation, Disk, Listed};
-use crate::segments::{Segment, Segments};
+use crate::segments::{Cutting, Segment, Segments};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -100,7 +100,8 @@ impl Log {
             }
             at += UNIT;
         }
-        self.segments.truncate(at)?;
+        // Whatever a crash leaves of it is made anew from the queue.
+        self.segments.truncate(at, Cutting { before: &|| Ok(()), again: false })?;
         self.end = at;
         Ok(())
     }
