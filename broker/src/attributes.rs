@@ -4,6 +4,7 @@
 //! where it is read, not here.
 
 use message::Str;
+use remoting::body::topic::TopicConfig;
 use std::collections::BTreeMap;
 
 /// Attributes, as they are stored, or a change to them, whose keys begin with `+` or `-`.
@@ -38,9 +39,22 @@ const fn free(key: &'static str, kind: Kind) -> Known {
 /// What kind of messages a topic is for.
 pub const MESSAGE_TYPE: &str = "message.type";
 
+/// What this version has not, though Java has: attributes that would make another kind of topic.
+pub const ABSENT: &[(&str, &str)] =
+    &[(QUEUE_TYPE, INNER_BATCHES), ("cleanup.policy", "COMPACTION")];
+/// How the queues of a topic look.
+const QUEUE_TYPE: &str = "queue.type";
+/// Queues of inner batches.
+const INNER_BATCHES: &str = "BatchCQ";
+
+/// Whether a topic that a Java broker left holds inner batches.
+pub fn holds_inner_batches(topic: &TopicConfig) -> bool {
+    topic.attributes.get(QUEUE_TYPE).is_some_and(|kind| kind == INNER_BATCHES)
+}
+
 /// The attributes of a topic.
 pub const TOPIC: &[Known] = &[
-    fixed("queue.type", Kind::OneOf(&["BatchCQ", "SimpleCQ"])),
+    fixed(QUEUE_TYPE, Kind::OneOf(&[INNER_BATCHES, "SimpleCQ"])),
     fixed("cleanup.policy", Kind::OneOf(&["DELETE", "COMPACTION"])),
     free(
         MESSAGE_TYPE,

@@ -4,6 +4,7 @@
 //! A handler here only checks and prepares. The shell appends what all requests of one read want
 //! stored with one hold of the append lock, and the answers are made by `answer` afterwards.
 
+use crate::attributes;
 use crate::broker::Broker;
 use crate::put::{self, Effect, Pending, Sender, Wishes};
 use crate::timer::handle::Handle;
@@ -243,6 +244,13 @@ pub(super) fn check(
         let remark = format!("topic[{topic}] not exist, apply first please!");
         return refuse(ResponseCode::TOPIC_NOT_EXIST, remark);
     };
+    if attributes::holds_inner_batches(&found) {
+        let remark = format!(
+            "topic[{topic}] holds inner batches (queue.type=BatchCQ), which this version of \
+             Rockhopper has not"
+        );
+        return refuse(ResponseCode::MESSAGE_ILLEGAL, remark);
+    }
     if header.queue_id >= found.write_queue_nums.max(found.read_queue_nums) {
         let remark = format!(
             "request queueId[{}] is illegal, topic[{topic}] has {} write and {} read queues \

@@ -9,7 +9,7 @@ use super::{Look, marks::FIELDS};
 use crate::checkpoint::{Fields, Mark, OWN_MAGIC, SIZE};
 use crate::index_file::{HEADER, Header};
 use crate::progress::Step as Work;
-use crate::removed_topics::RemovedTopics;
+use crate::removed_topics::{RemovedTopics, batch_topics};
 use crate::{Disk, Error, SetAside};
 use message::{Str, record};
 use serde::Serialize;
@@ -375,7 +375,11 @@ impl Look<'_> {
 
     /// Where the log ended when topics were removed.
     pub(super) fn removed_topics(&self) -> BTreeMap<Str, i64> {
-        RemovedTopics::parse(&self.disk.read(&self.path("removedtopics")).unwrap_or_default())
+        let bytes = self.disk.read(&self.path("removedtopics")).unwrap_or_default();
+        let mut removed = RemovedTopics::parse(&bytes);
+        let elsewhere = batch_topics(self.disk, &self.settings.root);
+        removed.extend(elsewhere.into_iter().map(|topic| (topic.into(), i64::MAX)));
+        removed
     }
 
     /// The ranges that the broker set aside.

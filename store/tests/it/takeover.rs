@@ -398,3 +398,26 @@ fn addresses_in_extended_queues_are_no_tags() {
     drop(store);
     assert_eq!(check(&disk).damage, []);
 }
+
+/// Java has the queues of such topics elsewhere, and does not start when they are here too.
+#[test]
+fn topics_of_inner_batches_get_no_queues() {
+    let disk = sim();
+    let store = open(&disk, &settings());
+    for at in 0..6 {
+        let topic = if at % 2 == 0 { "Batches" } else { "T" };
+        append(&store, NOW + at, draft(topic, 0, &format!("{at}")));
+    }
+    assert!(store.delete_topics(["Batches"]).is_ok());
+    drop(store);
+    disk.remove(Path::new("/store/removedtopics")).unwrap();
+    let file = Path::new("/store/batchconsumequeue/Batches/0/00000000000000000000");
+    disk.replace(file, &[0; 46], None).unwrap();
+    let store = open(&disk, &settings());
+    assert_eq!(store.topics(), ["T"]);
+    assert_eq!(bodies(&store, "T", 0), ["1", "3", "5"]);
+    store.close().unwrap();
+    drop(store);
+    assert!(disk.list(Path::new("/store/consumequeue/Batches")).unwrap().is_empty());
+    assert_eq!(check(&disk).damage.len(), 0);
+}

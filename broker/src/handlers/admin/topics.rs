@@ -1,7 +1,7 @@
 //! Topics for operators: create, change, delete, list, look at.
 
 use super::{UNSET_REMARK, body, failed, invalid, json};
-use crate::attributes::{self, MESSAGE_TYPE};
+use crate::attributes::{self, ABSENT, MESSAGE_TYPE};
 use crate::broker::Broker;
 use crate::put::Effect;
 use message::{Str, names};
@@ -91,6 +91,15 @@ fn check(broker: &Broker, wanted: &TopicConfig) -> Result<(), Refusal> {
     let kind = wanted.attributes.get(format!("+{MESSAGE_TYPE}").as_str());
     if kind.is_some_and(|kind| kind == "MIXED") && !settings.broker.enable_mixed_message_type {
         return Err(invalid("MIXED message type is not supported."));
+    }
+    for (key, value) in ABSENT {
+        let asked = wanted.attributes.get(format!("+{key}").as_str());
+        if asked.is_some_and(|asked| asked == value) {
+            return Err(invalid(format!(
+                "topic {topic}: {key}={value} is not in this version of Rockhopper; make the topic \
+                 without it"
+            )));
+        }
     }
     let queues = [wanted.read_queue_nums, wanted.write_queue_nums];
     if queues.iter().any(|queues| !(0..=QUEUES_LIMIT).contains(queues)) {
