@@ -8,7 +8,7 @@
 //! hide messages.
 //!
 //! Topics of inner batches (`queue.type=BatchCQ`) count as removed up to the end: a Java broker has
-//! their queues in `batchconsumequeue`, which this version neither reads nor writes, and it does not
+//! their queues in `batchconsumequeue`, which this version neither reads nor writes. It does not
 //! start when it finds them in `consumequeue` too (Java: `ConsumeQueueStore.queueTypeShouldBe`).
 
 use crate::Error;
