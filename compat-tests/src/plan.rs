@@ -17,6 +17,9 @@ pub const TOGETHER: &[&str] = &[
     "timer-recall",
     "transaction-discarded",
     "transaction-immune",
+    "pop-expired",
+    "pop-push-left",
+    "pop-push-retry",
     "group-of-three",
     "retry-then-dlq",
     "orderly",
@@ -63,6 +66,16 @@ pub const TOGETHER: &[&str] = &[
     "request-reply",
     "request-late",
     "request-gone",
+    "pop-push",
+    "pop-push-tags",
+    "pop-held",
+    "pop-prolonged",
+    "pop-batch-ack",
+    "pop-first-or-last",
+    "pop-filtered",
+    "pop-fifo",
+    "pop-fifo-expired",
+    "pop-notified",
 ];
 
 /// Scenarios during which a server goes and comes back: one at a time, all clients in the same.

@@ -195,7 +195,7 @@ final class Kit implements AutoCloseable {
         client.setHeartbeatBrokerInterval(1_000);
     }
 
-    private synchronized void closing(Runnable closer) {
+    synchronized void closing(Runnable closer) {
         closers.push(closer);
     }
 

@@ -42,6 +42,7 @@ public final class Main {
         Transactions.register(scenarios);
         Timers.register(scenarios);
         Requests.register(scenarios);
+        Pops.register(scenarios);
 
         Actions actions = new Actions(Main::say);
         ExecutorService pool = Executors.newCachedThreadPool(Main::daemon);
