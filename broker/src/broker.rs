@@ -8,6 +8,7 @@ use crate::delay::Delays;
 use crate::filters::Filters;
 use crate::flush::Unflushed;
 use crate::groups::Groups;
+use crate::handlers::notification::HeldNotice;
 use crate::handlers::pop::HeldPop;
 use crate::handlers::pull::HeldPull;
 use crate::hold::Holds;
@@ -15,6 +16,7 @@ use crate::offsets::Offsets;
 use crate::order::Locks;
 use crate::pop::Pops;
 use crate::pop::order_info::Orders;
+use crate::pop::waiting::Waiting;
 use crate::saved::Saved;
 use crate::saving::{Round, Saving};
 use crate::stats::Stats;
@@ -131,6 +133,8 @@ pub struct Broker {
     pub holds: Holds<HeldPull>,
     /// Messages that are taken for a time.
     pub pops: Pops<HeldPop>,
+    /// Who waits to be told that there is something to pop.
+    pub notices: Waiting<HeldNotice>,
     /// Delivery of delayed messages.
     pub delays: Mutex<Delays>,
     /// Messages that wait for a time of their own.
@@ -336,6 +340,7 @@ impl Broker {
     pub fn disconnected(&self, peer: &Peer) {
         self.holds.forget(peer.id);
         self.pops.waiting.forget(peer.id);
+        self.notices.forget(peer.id);
         self.notify_changed(self.clients.closed(peer.id));
     }
 }

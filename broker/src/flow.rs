@@ -2,7 +2,7 @@
 
 use crate::broker::Broker;
 use crate::flush::{Arrival, Unanswered, Unflushed};
-use crate::handlers::{pop, pull};
+use crate::handlers::{notification, pop, pull};
 use crate::hold::Seen;
 use crate::put::{self, Sender};
 use message::{hash, properties, property};
@@ -20,7 +20,8 @@ impl Broker {
         for run in appends.chunk_by(|one, next| one.drafts.topic() == next.drafts.topic()) {
             self.count(run);
         }
-        let nobody_waits = self.holds.is_empty() && self.pops.waiting.is_empty();
+        let nobody_pops = self.pops.waiting.is_empty() && self.notices.is_empty();
+        let nobody_waits = self.holds.is_empty() && nobody_pops;
         if nobody_waits && !self.flushes_first() {
             return;
         }
@@ -85,6 +86,9 @@ impl Broker {
         }
         let popping = self.pops.waiting.arrived(topic, *queue_id, Some(message));
         pop::resume_all(self, popping, now_ms);
+        for held in self.notices.arrived(topic, *queue_id, Some(message)) {
+            notification::resume(self, held, now_ms);
+        }
     }
 
     /// Whether this sender's answer must wait until its messages are durable.
@@ -175,6 +179,9 @@ impl Broker {
             pull::resume(self, held, now_ms);
         }
         pop::resume_all(self, self.pops.waiting.expire(now_ms), now_ms);
+        for held in self.notices.expire(now_ms) {
+            notification::resume(self, held, now_ms);
+        }
         let late = self.unflushed.0.lock().late(now_ms);
         for Unanswered { asker, answer, begun_ms, .. } in late {
             self.stats.append_took(1, now_ms - begun_ms);
@@ -188,5 +195,6 @@ impl Broker {
             pull::resume(self, held, now_ms);
         }
         pop::release(self, now_ms);
+        notification::release(self);
     }
 }

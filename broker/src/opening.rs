@@ -84,8 +84,7 @@ impl Broker {
         let offsets_saved = offsets.changes();
         mending::make_groups(&groups, &offsets, &store, groups_from, now);
         mending::check_offsets(&offsets, &store, from);
-        let ip = identity.store_host.ip();
-        let pid = u16::try_from(surroundings.pid & 0xffff).unwrap_or(0);
+        let unique_ids = unique_ids(&identity, surroundings);
         let broker = Self {
             identity,
             topics,
@@ -99,6 +98,7 @@ impl Broker {
             request_modes: load_request_modes(store.config()),
             holds: Default::default(),
             pops: Default::default(),
+            notices: Default::default(),
             delays: Mutex::new(load_delays(files, &store).unwrap_or_else(|| Delays::new(now))),
             timer: Default::default(),
             transactions: Default::default(),
@@ -108,7 +108,7 @@ impl Broker {
             saved_groups: Mutex::new(saved_groups),
             store: Arc::new(store),
             unflushed: Default::default(),
-            unique_ids: UniqueIds::new(ip, pid, surroundings.salt, surroundings.utc_offset_ms),
+            unique_ids,
             counter: AtomicU16::new(0),
             settings: RwLock::new(Arc::new(settings)),
             settings_version: Mutex::new(DataVersion::new(now)),
@@ -268,6 +268,12 @@ fn load_filters(
     let filters = Filters::new(bloom.map_err(|error| error.to_string())?);
     files.load(filters::FILE, |text| filters.load(text, now).ok());
     Ok(filters)
+}
+
+fn unique_ids(identity: &Identity, surroundings: &Surroundings) -> UniqueIds {
+    let pid = u16::try_from(surroundings.pid & 0xffff).unwrap_or(0);
+    let (salt, utc_offset_ms) = (surroundings.salt, surroundings.utc_offset_ms);
+    UniqueIds::new(identity.store_host.ip(), pid, salt, utc_offset_ms)
 }
 
 fn own_topics(settings: &BrokerSettings) -> Own {

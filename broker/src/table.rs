@@ -5,8 +5,8 @@ use crate::handlers::admin::{
     clients, config, groups, offsets, progress, queues, relay, reset, runtime, topics,
 };
 use crate::handlers::{
-    ack, assignment, client, lock, offset, pop, pull, query, recall, reply, send, send_back,
-    transaction,
+    ack, assignment, client, lock, notification, offset, peek, pop, pull, query, recall, reply,
+    send, send_back, transaction,
 };
 use crate::put::Effect;
 use remoting::codes::RequestCode as Code;
@@ -14,8 +14,14 @@ use remoting::router::{Lane, Router};
 
 /// Requests that the second port, `listenPort` - 2, does not take (Java: the "fast" remoting
 /// server has no processor for them).
-pub const NOT_ON_FAST_PORT: &[Code] =
-    &[Code::PULL_MESSAGE, Code::LITE_PULL_MESSAGE, Code::POP_MESSAGE];
+pub const NOT_ON_FAST_PORT: &[Code] = &[
+    Code::PULL_MESSAGE,
+    Code::LITE_PULL_MESSAGE,
+    Code::POP_MESSAGE,
+    Code::PEEK_MESSAGE,
+    Code::NOTIFICATION,
+    Code::POLLING_INFO,
+];
 
 /// The table.
 pub fn table() -> Router<Broker, Effect> {
@@ -38,6 +44,9 @@ fn of_clients(router: Router<Broker, Effect>) -> Router<Broker, Effect> {
         .on(Code::ACK_MESSAGE,                Lane::Inline,   ack::ack)
         .on(Code::BATCH_ACK_MESSAGE,          Lane::Inline,   ack::batch_ack)
         .on(Code::CHANGE_MESSAGE_INVISIBLETIME, Lane::Inline, ack::change)
+        .on(Code::NOTIFICATION,               Lane::Inline,   notification::notify)
+        .on(Code::POLLING_INFO,               Lane::Inline,   notification::waiting)
+        .on(Code::PEEK_MESSAGE,               Lane::Blocking, peek::peek)
         .on(Code::HEART_BEAT,                 Lane::Inline,   client::heartbeat)
         .on(Code::UNREGISTER_CLIENT,          Lane::Inline,   client::unregister)
         .on(Code::GET_CONSUMER_LIST_BY_GROUP, Lane::Inline,   client::consumer_ids)

@@ -5,7 +5,7 @@
 //! before it is stored. Those of ordered pops move the group's offset instead.
 
 use super::client::body;
-use super::pop;
+use super::{notification, pop};
 use crate::broker::Broker;
 use crate::flush::Unanswered;
 use crate::pop::handle::{Handle, ORDERED, Retry};
@@ -36,6 +36,7 @@ pub fn ack(
 ) -> Result<Reply<Effect>, Refusal> {
     let AckMessageRequestHeader { topic, consumer_group: group, queue_id, offset, .. } = header;
     let config = check(broker, call, &topic, queue_id)?;
+    refuse_lite(header.lite_topic.as_deref())?;
     let topic = config.topic_name.clone();
     let ends =
         (broker.store.min_offset(&topic, queue_id), broker.store.max_offset(&topic, queue_id));
@@ -144,6 +145,7 @@ pub fn change(
     let ChangeInvisibleTimeRequestHeader { queue_id, offset, invisible_time, .. } = header;
     let topic = check(broker, call, &header.topic, queue_id)?.topic_name.clone();
     let group = Str::from(&*header.consumer_group);
+    refuse_lite(header.lite_topic.as_deref())?;
     let (min, max) =
         (broker.store.min_offset(&topic, queue_id), broker.store.max_offset(&topic, queue_id));
     if offset < min || offset >= max {
@@ -298,6 +300,7 @@ impl Done<'_> {
 fn wake(broker: &Broker, at: At<'_>, now_ms: i64) {
     let next = broker.pops.waiting.next(at.topic, at.group, at.queue_id);
     pop::resume_all(broker, next.into_iter().collect(), now_ms);
+    notification::wake(broker, at, now_ms);
 }
 
 /// Claims a queue, and waits for it where that is allowed.
@@ -363,6 +366,15 @@ fn check(
         return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
     }
     Ok(config)
+}
+
+/// No group here has lite topics; Java says the same of a group that has none.
+fn refuse_lite(lite_topic: Option<&str>) -> Result<(), Refusal> {
+    if lite_topic.is_none_or(|name| name.trim().is_empty()) {
+        return Ok(());
+    }
+    let remark = "group type or bind topic not match.";
+    Err(Refusal::new(ResponseCode::INVALID_PARAMETER, remark))
 }
 
 /// The revive log has only so many queues; Java makes whatever queue a handle names.

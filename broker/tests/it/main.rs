@@ -6,6 +6,7 @@ mod admin;
 mod filters;
 mod full;
 mod membership;
+mod notification;
 mod offsets;
 mod pop;
 mod recovery;

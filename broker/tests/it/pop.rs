@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// A popped message: its queue, its offset, its tries, its handle, its body.
 #[derive(Clone, Debug)]
-struct Got {
+pub(super) struct Got {
     queue_id: i32,
     offset: i64,
     tries: i32,
@@ -25,7 +25,7 @@ struct Got {
     body: String,
 }
 
-async fn send(client: &Caller, bodies: &[&str]) {
+pub(super) async fn send(client: &Caller, bodies: &[&str]) {
     for body in bodies {
         let header = SendMessageRequestHeader {
             producer_group: "p".into(),
@@ -41,7 +41,7 @@ async fn send(client: &Caller, bodies: &[&str]) {
     }
 }
 
-fn ask(invisible_ms: i64, poll_ms: i64) -> PopMessageRequestHeader {
+pub(super) fn ask(invisible_ms: i64, poll_ms: i64) -> PopMessageRequestHeader {
     PopMessageRequestHeader {
         consumer_group: "g".into(),
         topic: "T".into(),
@@ -55,7 +55,7 @@ fn ask(invisible_ms: i64, poll_ms: i64) -> PopMessageRequestHeader {
 }
 
 /// Pops, and gives the messages as a client sees them.
-async fn pop(client: &Caller, header: &PopMessageRequestHeader) -> Vec<Got> {
+pub(super) async fn pop(client: &Caller, header: &PopMessageRequestHeader) -> Vec<Got> {
     let answer = client.call(RequestCode::POP_MESSAGE, header).await;
     let said = PopMessageResponseHeader::read(&answer.fields).unwrap();
     let starts = said.start_offset_info.unwrap_or_default();
@@ -93,7 +93,7 @@ fn real_topic(got: &Got) -> &'static str {
     if got.handle.split(' ').nth(4) == Some("1") { "%RETRY%g_T" } else { "T" }
 }
 
-async fn ack(client: &Caller, got: &Got) -> Command {
+pub(super) async fn ack(client: &Caller, got: &Got) -> Command {
     let header = AckMessageRequestHeader {
         consumer_group: "g".into(),
         topic: real_topic(got).into(),
