@@ -8,7 +8,7 @@ use crate::disk::{Allocation, Disk, Listed};
 use crate::in_the_way::{SUFFIX, move_aside};
 use crate::index_entries::IndexEntries;
 use crate::index_file::{Header, IndexFile, Shape};
-use crate::index_gaps::first_gap;
+use crate::index_gaps::{Span, first_gap};
 use crate::marks::index_hash;
 use crate::{Error, Settings};
 use message::hash::{java_hash, java_hash_from};
@@ -175,7 +175,10 @@ impl Index {
     /// log, ends: what is missing there is only derived, and recovery makes it anew.
     pub(crate) fn drop_behind_gap(&self, log: &CommitLog) -> Result<(), Error> {
         let mut files = self.files.lock();
-        let spans = files.all.iter().map(|file| (file.header.begin_offset, file.header.end_offset));
+        let spans = files.all.iter().map(|file| {
+            let (begin, end) = (file.header.begin_offset, file.header.end_offset);
+            Span { begin, end, first_hash: file.first_hash() }
+        });
         let Some(at) = first_gap(log, &spans.collect::<Vec<_>>()) else { return Ok(()) };
         tracing::error!(
             path = %files.all[at].path.display(),

@@ -395,6 +395,11 @@ impl IndexFile {
         std::mem::take(&mut self.dirty).then(|| (self.path.clone(), self.file.clone()))
     }
 
+    /// The hash of the first key, when it can be read.
+    pub(crate) fn first_hash(&self) -> Option<i32> {
+        self.read_entry(1).map(|entry| entry.hash)
+    }
+
     fn read_entry(&self, number: i32) -> Option<IndexEntry> {
         let mut bytes = [0; ENTRY];
         self.file.read_at(self.shape.entry_at(number as usize), &mut bytes).ok()?;

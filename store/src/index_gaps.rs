@@ -9,18 +9,42 @@ use message::record::{Entry, Record};
 /// Records that are looked at behind a file's end until one with keys is found.
 const ASKED_MAX: usize = 64;
 
-/// The first of the files that does not go on where the one before it ends, or where the log
-/// begins. `spans` are the log offsets of the first and the last record of each, in order.
-pub(crate) fn first_gap(log: &CommitLog, spans: &[(i64, i64)]) -> Option<usize> {
+/// What a file has: the log offsets of its first and its last record, and the hash of its first
+/// key when it can be read.
+pub(crate) struct Span {
+    pub(crate) begin: i64,
+    pub(crate) end: i64,
+    pub(crate) first_hash: Option<i32>,
+}
+
+/// The first of the files, in order, that does not go on where the one before it ends, or where the
+/// log begins.
+pub(crate) fn first_gap(log: &CommitLog, spans: &[Span]) -> Option<usize> {
     let mut before: Option<i64> = None;
-    for (at, (begin, end)) in spans.iter().enumerate() {
-        let is_twice = before.is_some_and(|before| *begin < before);
-        if is_twice || lacks(log, before, *begin) {
+    for (at, span) in spans.iter().enumerate() {
+        let is_twice = before.is_some_and(|before| span.begin < before);
+        let goes_on = before == Some(span.begin);
+        if is_twice || lacks(log, before, span.begin) || !goes_on && begins_within(log, span) {
             return Some(at);
         }
-        before = Some(*end);
+        before = Some(span.end);
     }
     None
+}
+
+/// Whether the file's first key is not the first one of its record: what is missing is in a file
+/// before it.
+fn begins_within(log: &CommitLog, span: &Span) -> bool {
+    let Some(segment) = log.segments.find(span.begin) else { return false };
+    match LogReader::default().entry(&segment, span.begin, true) {
+        Ok(Ok(Entry::Message(record))) if record.log_offset == span.begin => {
+            let marks = Marks::read(record.properties);
+            let mut hashes = marks.index_hashes(record.topic, record.sys_flag);
+            let first = hashes.next();
+            first != span.first_hash && hashes.any(|hash| Some(hash) == span.first_hash)
+        }
+        _ => false,
+    }
 }
 
 /// Whether the log has a record with keys behind the one that begins at `before`, and before
