@@ -47,10 +47,14 @@ pub(crate) fn missing(
     is_known: &dyn Fn(&str, i32) -> bool,
 ) -> Vec<Front> {
     let mut suspects: HashMap<Str, Vec<Front>> = HashMap::new();
+    let log_end = log.segments.last().map_or(0, |last| last.end());
     for topic in queues.topics() {
         for id in queues.ids(&topic).into_iter().filter(|id| !is_known(&topic, *id)) {
             let Some(queue) = queues.find(&topic, id) else { continue };
-            let Some((first, unit)) = queue.first_unit() else { continue };
+            let first = queue.first_place();
+            // Where the file is empty that it begins with, all may be lost that was before.
+            let nowhere = Unit { log_offset: log_end, ..Unit::NONE };
+            let unit = queue.raw_unit(first).unwrap_or(nowhere);
             // A queue that begins with blank units was begun there.
             if first > 0 && !unit.is_blank() && unit.log_offset > log.min() {
                 let front = Front { topic: topic.clone(), queue, first, unit, lowest: None };

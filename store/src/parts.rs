@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{Checkpoint, Mark};
 use crate::commit_log::CommitLog;
-use crate::consume_queue::Queue;
+use crate::consume_queue::{Queue, Unit};
 use crate::disk::Disk;
 use crate::front;
 use crate::index::Index;
@@ -239,9 +239,11 @@ impl<'a> Parts<'a> {
     }
 
     /// Whether a queue's last unit can be believed: one that leads into the log and to no record
-    /// there is damaged.
+    /// there is damaged. Of one whose record is lost those before it tell.
     fn ends_with_a_record(&self, topic: &str, queue: &Queue) -> bool {
-        let last = queue.last_unit().filter(|(_, unit)| unit.log_offset >= self.log.min());
+        let is_lost = |unit: &Unit| self.aside.overlaps(unit.log_offset, unit.log_end());
+        let last = queue.last_unit(&is_lost);
+        let last = last.filter(|(_, unit)| unit.log_offset >= self.log.min());
         last.is_none_or(|(_, unit)| self.log.leads_to(&unit, (topic, queue.id), None))
     }
 
@@ -283,7 +285,7 @@ impl<'a> Parts<'a> {
                 if !queue.is_damaged() {
                     continue;
                 }
-                while let Some((place, unit)) = queue.last_unit()
+                while let Some((place, unit)) = queue.last_unit(&|_| false)
                     && !self.log.leads_to(&unit, (&topic, id), None)
                 {
                     (place..queue.max()).for_each(|_| queue.drop_last());

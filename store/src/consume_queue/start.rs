@@ -149,17 +149,11 @@ impl Queue {
         self.start.lock().is_damaged
     }
 
-    /// The first place in the files, with its unit.
-    pub(crate) fn first_unit(&self) -> Option<(i64, Unit)> {
-        let first = self.first_place();
-        Some((first, self.raw_unit(first)?))
-    }
-
-    /// The last unit that is not blank, with its place.
-    pub(crate) fn last_unit(&self) -> Option<(i64, Unit)> {
+    /// The last unit that is not blank and not passed over, with its place.
+    pub(crate) fn last_unit(&self, passed_over: &dyn Fn(&Unit) -> bool) -> Option<(i64, Unit)> {
         let places = (self.first_place()..self.max()).rev().take(PAGE_UNITS);
         let mut units = places.map(|at| (at, self.raw_unit(at).unwrap_or(Unit::NONE)));
-        units.find(|(_, unit)| !unit.is_blank())
+        units.find(|(_, unit)| !unit.is_blank() && !passed_over(unit))
     }
 
     /// Lets the queue end, in memory, before its last unit, which cannot be right.
@@ -522,7 +516,8 @@ impl Queue {
         Ok(behind)
     }
 
-    fn first_place(&self) -> i64 {
+    /// The first place in the files.
+    pub(crate) fn first_place(&self) -> i64 {
         self.segments.first().map_or(0, |segment| segment.start / UNIT)
     }
 

@@ -181,3 +181,28 @@ fn a_flipped_bit_does_not_make_a_message_look_expired() {
         assert_eq!(bodies_by_offset(&store, "T", 0), all, "bit {bit}");
     }
 }
+
+#[test]
+fn a_queue_that_begins_with_an_empty_file_gets_what_was_before() {
+    let (sim, disk, mut settings) = new(1);
+    settings.consume_queue_file_bytes = 20;
+    let store = open(&disk, &settings);
+    let all: Vec<_> = (0..4).map(|number| number.to_string()).collect();
+    for body in &all {
+        append(&store, NOW, draft("T", 0, body));
+    }
+    store.flush(NOW).unwrap();
+    drop(store);
+    // Power loss took the first name, and what the other files had.
+    for number in 0..4 {
+        let path = format!("/store/consumequeue/T/0/{:020}", 20 * number);
+        let file = disk.open(Path::new(&path), 20, Allocation::Sparse).unwrap();
+        file.write_at(0, &[0; 20]).unwrap();
+        if number < 2 {
+            disk.remove(Path::new(&path)).unwrap();
+        }
+    }
+    sim.kill();
+    disk.remove(Path::new("/store/queueends")).unwrap();
+    assert_eq!(bodies(&open(&disk, &settings), "T", 0), all);
+}
