@@ -30,7 +30,12 @@ pub(crate) struct Hits {
 
 impl Hits {
     /// Notes the bit at a byte of a file.
-    pub(crate) fn note(&mut self, (model, topics): (&Model, &[String]), path: &Path, at: u64) {
+    pub(crate) fn note(
+        &mut self,
+        (model, topics): (&Model, &[String]),
+        (path, at): (&Path, u64),
+        content: &[u8],
+    ) {
         let text = path.to_string_lossy();
         self.index |= text.contains("/index/");
         self.mark |= text.ends_with("/checkpoint");
@@ -45,7 +50,11 @@ impl Hits {
             _ => false,
         };
         let messages = model.messages.iter().enumerate();
-        self.messages.extend(messages.filter(|(_, m)| is_hit(m.state)).map(|(id, _)| id));
+        let hit: Vec<usize> = messages.filter(|(_, m)| is_hit(m.state)).map(|(id, _)| id).collect();
+        for id in hit {
+            self.messages.insert(id);
+            self.messages.extend(displaced_by(model, topics, &model.messages[id].state, content));
+        }
     }
 
     /// A start has mended what it can; says whether more may be lost from here on.
@@ -58,6 +67,17 @@ impl Hits {
     fn is_too_much(&self, clock_steps: bool) -> bool {
         self.removed_topics > 1 || self.mark && clock_steps
     }
+}
+
+/// The message whose place a record that was hit says now: of two that say one place the first in
+/// the log has it, where no unit was written before.
+fn displaced_by(model: &Model, topics: &[String], hit: &State, content: &[u8]) -> Option<usize> {
+    let State::Stored(at) = hit else { return None };
+    let start = at.log_offset as usize % content.len().max(1);
+    let Entry::Record(record) = decode::entry(content.get(start..)?) else { return None };
+    let topic = topics.iter().position(|known| *known == record.topic)?;
+    let queue = model.queues.get(&(topic, record.queue_id))?;
+    queue.placed.get(&record.queue_offset).copied()
 }
 
 /// The message whose unit is at a byte of a queue's file.

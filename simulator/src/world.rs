@@ -54,7 +54,7 @@ macro_rules! say {
 impl<'a> World<'a> {
     pub(crate) fn new(seed: u64, say: &'a dyn Fn(std::fmt::Arguments<'_>)) -> Self {
         let mut random = Random::new(seed);
-        let plan = Plan::draw(&mut random);
+        let plan = Plan::draw(&mut random).with_small_files(&mut Random::new(!seed));
         let disk = SimDisk::new(random.bits());
         disk.order_names(plan.names_in_order);
         disk.slow_down(plan.slow_one_in);
@@ -611,7 +611,10 @@ impl<'a> World<'a> {
                 let flipped = self.disk.flip();
                 say!(self, "a bit flips: {flipped:?}");
                 let known = (&self.model, &*self.plan.topics);
-                flipped.iter().for_each(|(path, at)| hits.note(known, path, *at));
+                if let Some((path, at)) = &flipped {
+                    let content = self.disk.content(path).unwrap_or_default();
+                    hits.note(known, (path, *at), &content);
+                }
             }
             self.open().map_err(|error| format!("damage never refuses a start: {error}"))?;
             flips::cost_their_messages_alone(self, &hits)?;
