@@ -4,6 +4,7 @@
 mod config;
 mod files;
 mod filters;
+mod timer;
 mod wire;
 
 /// A function that takes any bytes, and inputs that it takes as they are.
@@ -30,6 +31,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "consume_queue", run: files::queue, examples: files::queues, tries: 150 },
     Target { name: "index", run: files::index, examples: files::indexes, tries: 150 },
     Target { name: "checkpoint", run: files::checkpoint, examples: files::checkpoints, tries: 150 },
+    Target { name: "timer_log", run: timer::log, examples: timer::logs, tries: 300 },
+    Target { name: "timer_check", run: timer::check, examples: timer::checks, tries: 150 },
 ];
 
 /// Runs the target of a name.

@@ -18,7 +18,7 @@ use check::{CheckFile, Found};
 use log::Log;
 use message::{Entry, names, record};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wheel::Wheel;
 
@@ -129,13 +129,25 @@ fn open_wheel(
     }
     let file = match open() {
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            move_aside(&**disk, &path, "it is made anew from the timer's log")?;
+            make_way(&**disk, &path, true)?;
             open()
         }
         file => file,
     };
     let file = file.map_err(Error::io("open", &path))?;
     Ok((path, file, true))
+}
+
+/// Makes way for a file of the timer: one of another size goes, anything else is kept.
+fn make_way(disk: &dyn Disk, path: &Path, is_file: bool) -> Result<(), Error> {
+    if !is_file {
+        return move_aside(disk, path, "it is made anew from the timer's log and queue");
+    }
+    tracing::error!(
+        path = %path.display(),
+        "is not of its size: it is made anew from the timer's log and queue"
+    );
+    disk.remove(path).map_err(Error::io("remove", path))
 }
 
 impl Timer {

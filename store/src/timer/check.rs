@@ -2,9 +2,9 @@
 //! Java's seven numbers stand a copy of them, which says whether anybody else wrote since, and
 //! whether the timer stopped cleanly.
 
+use super::make_way;
 use crate::Error;
-use crate::disk::{Allocation, Disk, File};
-use crate::in_the_way::move_aside;
+use crate::disk::{Allocation, Disk, File, Listed};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ impl CheckFile {
         let there = listed.iter().find(|file| file.name == "timercheck");
         let is_wrong = there.is_some_and(|file| !file.is_file() || file.len != SIZE as u64);
         if is_wrong {
-            move_aside(disk, &path, "the timer's place is found again")?;
+            make_way(disk, &path, there.is_some_and(Listed::is_file))?;
         }
         let open = || disk.open(&path, SIZE as u64, Allocation::Sparse);
         let file = open().map_err(Error::io("open", &path))?;
