@@ -33,6 +33,8 @@ const RETRY_MS: i64 = 100;
 const REOPEN_MS: i64 = 10_000;
 /// How often files are looked for that nobody needs any more, and numbers are saved, ms.
 const SLOW_MS: i64 = 10_000;
+/// Steps that a stop may take to empty a slot.
+const LAST_STEPS: usize = 512;
 /// So soon after the files were made anew what is wrong is not there, ms.
 const REBUILD_MS: i64 = 600_000;
 
@@ -151,9 +153,15 @@ pub fn step(broker: &Broker, now_ms: i64) -> i64 {
     next
 }
 
-/// Ends: the files are whole.
+/// Ends: the files are whole. A slot that is being emptied is emptied before, for no file says how
+/// far that came.
 pub fn close(broker: &Broker, now_ms: i64) {
-    let mut state = broker.timer.state.lock();
+    let (mut state, settings) = (broker.timer.state.lock(), broker.settings());
+    for _ in 0..LAST_STEPS {
+        if state.emptying.is_none() || state.work(broker, &settings, now_ms).is_err() {
+            break;
+        }
+    }
     let is_sure = state.emptying.is_none();
     let Some(files) = state.files.as_mut() else { return };
     // What was delivered must not be lost while the files say that it was.
@@ -213,7 +221,7 @@ impl State {
             !settings.store.timer_stop_enqueue && enqueue::step(broker, settings, files, now_ms)?;
         let mut is_busy = is_behind;
         if !settings.store.timer_stop_dequeue {
-            is_busy |= self.deliver(broker, slot_ms, now_ms)?;
+            is_busy |= self.deliver(broker, settings, now_ms)?;
         }
         self.tend(broker, settings, now_ms)?;
         let first = self.files.as_ref().and_then(store::Timer::first);
@@ -222,7 +230,13 @@ impl State {
     }
 
     /// Empties slots that are over, as far as one step goes; whether there is more.
-    fn deliver(&mut self, broker: &Broker, slot_ms: i64, now_ms: i64) -> Result<bool, Error> {
+    fn deliver(
+        &mut self,
+        broker: &Broker,
+        settings: &BrokerSettings,
+        now_ms: i64,
+    ) -> Result<bool, Error> {
+        let slot_ms = settings.store.timer_slot_ms();
         let Self { files: Some(files), emptying, unsure, .. } = self else { return Ok(false) };
         if emptying.is_none() {
             let Some(first) = files.first().filter(|first| first + slot_ms <= now_ms) else {
@@ -236,7 +250,8 @@ impl State {
         }
         let Some(slot) = emptying else { return Ok(false) };
         // Whoever takes a message back may stand behind it in the queue.
-        if files.progress().queue_offset < slot.not_before {
+        let is_behind = files.progress().queue_offset < slot.not_before;
+        if is_behind && !settings.store.timer_stop_enqueue {
             return Ok(true);
         }
         let over_ms = slot.slot_ms + slot_ms;

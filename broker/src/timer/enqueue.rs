@@ -94,8 +94,12 @@ fn look(
     unit: &Unit,
     place: impl Fn(i64) -> (i64, bool),
 ) -> Option<(TimerUnit, String)> {
-    let stored = broker.store.message_at(unit.log_offset)?;
+    // A place whose message is lost leads nowhere.
+    let stored = broker.store.message_at(unit.log_offset).filter(|_| !unit.is_blank())?;
     let Ok(Entry::Message(parked)) = record::decode(&stored, false) else { return None };
+    if parked.topic != names::TIMER_TOPIC {
+        return None;
+    }
     let (slot_ms, rolls) = place(out_ms(&parked)?);
     let topic = parked.property(property::REAL_TOPIC)?;
     let entry = TimerUnit {

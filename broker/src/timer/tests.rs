@@ -302,6 +302,25 @@ fn a_killed_broker_delivers_each_message_once() {
 }
 
 #[test]
+fn a_stop_empties_the_slot_that_it_meets() {
+    let mut world = World::new();
+    for number in 0..5_000 {
+        world.send(&number.to_string(), "TIMER_DELAY_SEC^5~");
+    }
+    world.pass_to(BOOT_MS + 1_000);
+    world.now_ms = BOOT_MS + 5_000;
+    for _ in 0..2 {
+        step(world.broker(), world.now_ms);
+    }
+    assert_eq!(world.delivered().len(), 4_096);
+    world.restart_after(|_| {});
+    assert_eq!(world.delivered().len(), 5_000);
+    let files = world.broker().timer.state.lock().unsure.is_none();
+    assert!(files, "the files know what was delivered");
+    assert_eq!(world.condition().pending, 0);
+}
+
+#[test]
 fn files_that_are_gone_or_damaged_are_made_anew() {
     let damage: [fn(&Path); 6] = [
         |dir| std::fs::remove_file(dir.join("timerwheel")).unwrap(),

@@ -216,7 +216,7 @@ impl Log {
             let room = first.file.len() as i64 - BLANK_LEN as i64;
             let last = first.start + (room / UNIT - 1) * UNIT;
             let is_past = self.segments.last().is_some_and(|file| file.start > first.start)
-                && self.unit(last)?.is_none_or(|unit| unit.log_offset < log_min);
+                && self.unit(last)?.is_some_and(|unit| unit.log_offset < log_min);
             if !is_past {
                 break;
             }
