@@ -113,7 +113,7 @@ fn parse(line: &str) -> Result<Request> {
     let mut fields = Vec::new();
     for word in words {
         let (key, value) = word.split_once('=').context("a field without =")?;
-        let value = value.replace('^', "\u{1}").replace('~', "\u{2}");
+        let value = value.replace('^', "\u{1}").replace('~', "\u{2}").replace('`', " ");
         fields.push((key.to_owned(), value));
     }
     Ok(Request { to_namesrv, only_as_it_is, settles, code, name, fields, body: body.to_owned() })

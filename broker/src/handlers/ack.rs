@@ -142,6 +142,24 @@ pub fn change(
     call: &Call<'_>,
     header: ChangeInvisibleTimeRequestHeader,
 ) -> Result<Reply<Effect>, Refusal> {
+    let refused = |refusal| {
+        let answer = Answer::from(refusal);
+        answer.with_header(&ChangeInvisibleTimeResponseHeader::default()).into()
+    };
+    Ok(change_time(broker, call, header).unwrap_or_else(refused))
+}
+
+/// An answer with its header, and with the words that Java leaves in it.
+fn changed(code: ResponseCode, said: &ChangeInvisibleTimeResponseHeader) -> Answer {
+    let answer = Answer::code(code).with_header(said);
+    answer.with_remark(Str::from_static("not set any response code"))
+}
+
+fn change_time(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: ChangeInvisibleTimeRequestHeader,
+) -> Result<Reply<Effect>, Refusal> {
     let ChangeInvisibleTimeRequestHeader { queue_id, offset, invisible_time, .. } = header;
     let topic = check(broker, call, &header.topic, queue_id)?.topic_name.clone();
     let group = Str::from(&*header.consumer_group);
@@ -149,7 +167,8 @@ pub fn change(
     let (min, max) =
         (broker.store.min_offset(&topic, queue_id), broker.store.max_offset(&topic, queue_id));
     if offset < min || offset >= max {
-        return Ok(Reply::Answer(Answer::code(ResponseCode::NO_MESSAGE)));
+        let said = ChangeInvisibleTimeResponseHeader::default();
+        return Ok(Reply::Answer(changed(ResponseCode::NO_MESSAGE, &said)));
     }
     let handle = parse(&header.extra_info)?;
     let revive_qid = handle.revive_queue;
@@ -186,7 +205,7 @@ pub fn change(
         vec![pen.check_point(&point, revive_qid), pen.ack(&ack, revive_qid, handle.due_ms())];
     let pop_time = point.pop_ms;
     let said = ChangeInvisibleTimeResponseHeader { pop_time, invisible_time, revive_qid };
-    let reply = store(broker, call, drafts, Answer::header(&said))?;
+    let reply = store(broker, call, drafts, changed(ResponseCode::SUCCESS, &said))?;
     // The old time must not pass before the new one counts.
     let limit = broker.settings().broker.pop_ck_max_buffer_size;
     broker.pops.taken.insert(point, revive_qid, usize::try_from(limit).unwrap_or(0));
@@ -203,7 +222,8 @@ fn change_in_order(
     let (group, queue_id, pop_ms) = (&header.consumer_group, header.queue_id, handle.pop_ms);
     let committed = || broker.offsets.query(group, topic, queue_id).unwrap_or(-1);
     // Java answers with zeros then.
-    let nothing = Answer::header(&ChangeInvisibleTimeResponseHeader::default());
+    let nothing =
+        changed(ResponseCode::SUCCESS, &ChangeInvisibleTimeResponseHeader::default());
     if header.offset < committed() {
         return Ok(Reply::Answer(nothing));
     }
@@ -226,7 +246,7 @@ fn change_in_order(
         invisible_time: visible_ms.saturating_sub(pop_ms),
         revive_qid: ORDERED,
     };
-    Ok(Reply::Answer(Answer::header(&said)))
+    Ok(Reply::Answer(changed(ResponseCode::SUCCESS, &said)))
 }
 
 /// Messages of an ordered pop.

@@ -68,7 +68,10 @@ pub fn pop(
 ) -> Result<Reply<Effect>, Refusal> {
     let born_time = if header.born_time == 0 { call.now_ms } else { header.born_time };
     let header = PopMessageRequestHeader { born_time, ..header };
-    let checked = check(broker, call.peer.remote, &header, call.now_ms)?;
+    let checked = match check(broker, call.peer.remote, &header, call.now_ms) {
+        Ok(checked) => checked,
+        Err(refusal) => return Ok(Reply::Answer(refused(refusal))),
+    };
     let wait = match call.lane {
         Lane::Inline => Wait::Never,
         Lane::Blocking => Wait::ForDisk,
@@ -175,7 +178,7 @@ fn resume(broker: &Broker, held: HeldPop, now_ms: i64) -> Vec<HeldPop> {
     let checked = match check(broker, held.asker.peer().remote, header, now_ms) {
         Ok(checked) => checked,
         Err(refusal) => {
-            held.asker.answer(refusal.into());
+            held.asker.answer(refused(refusal));
             return Vec::new();
         }
     };
@@ -241,6 +244,11 @@ fn answer(header: &PopMessageRequestHeader, popped: Popped, now_ms: i64) -> (Ans
     let mut answer = Answer::header(&said).with_remark(Str::from_static("FOUND"));
     answer.body = popped.messages;
     (answer, popped.log_end)
+}
+
+/// A refusal as Java gives it: clients read the numbers of whatever answer.
+fn refused(refusal: Refusal) -> Answer {
+    Answer::from(refusal).with_header(&PopMessageResponseHeader::default())
 }
 
 fn nothing(
