@@ -64,6 +64,11 @@ impl<W> Pops<W> {
 
 /// What writes the broker's revive log now.
 pub fn pen(broker: &Broker, now_ms: i64) -> Pen {
-    let topic = records::revive_topic(&broker.settings().broker.broker_cluster_name);
-    Pen { topic, host: broker.identity.store_host, now_ms }
+    let settings = broker.settings();
+    Pen {
+        topic: records::revive_topic(&settings.broker.broker_cluster_name),
+        host: broker.identity.store_host,
+        now_ms,
+        slot_ms: settings.store.timer_slot_ms(),
+    }
 }

@@ -222,8 +222,7 @@ fn change_in_order(
     let (group, queue_id, pop_ms) = (&header.consumer_group, header.queue_id, handle.pop_ms);
     let committed = || broker.offsets.query(group, topic, queue_id).unwrap_or(-1);
     // Java answers with zeros then.
-    let nothing =
-        changed(ResponseCode::SUCCESS, &ChangeInvisibleTimeResponseHeader::default());
+    let nothing = changed(ResponseCode::SUCCESS, &ChangeInvisibleTimeResponseHeader::default());
     if header.offset < committed() {
         return Ok(Reply::Answer(nothing));
     }

@@ -296,6 +296,10 @@ fn check(
         let remark = format!("{here}'s num is greater than {MOST}");
         return refuse(ResponseCode::INVALID_PARAMETER, remark);
     }
+    if !settings.store.timer_wheel_enable {
+        let remark = format!("{here} is forbidden because timerWheelEnable is false");
+        return refuse(ResponseCode::SYSTEM_ERROR, remark);
+    }
     let (group, topic_name) = (&header.consumer_group, &header.topic);
     let Some(topic) = broker.topics.find(topic_name) else {
         let remark = format!("topic[{topic_name}] not exist, apply first please!");

@@ -4,6 +4,8 @@
 //! All of them are messages with a time of delivery: they wait in the timer's topic, and come into
 //! the revive log when their pop is about to become visible again. Not here: who reads them.
 
+use crate::put;
+use crate::timer::accept;
 use message::{Draft, Properties, Str, names, property};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -21,8 +23,6 @@ pub const ACK: &str = "ack";
 pub const BATCH_ACK: &str = "bAck";
 /// A checkpoint comes into the revive log this much before its acknowledgements, ms.
 pub const CHECK_POINT_AHEAD_MS: i64 = 1_000;
-/// The timer's tick, ms (Java: `timerPrecisionMs`).
-const TICK_MS: i64 = 1_000;
 
 /// The topic of a cluster's revive log.
 pub fn revive_topic(cluster: &str) -> Str {
@@ -197,6 +197,8 @@ pub struct Pen {
     pub host: SocketAddr,
     /// The time, ms since 1970.
     pub now_ms: i64,
+    /// The timer's tick, ms.
+    pub slot_ms: i64,
 }
 
 impl Pen {
@@ -241,13 +243,10 @@ impl Pen {
             properties: bytes::Bytes::new(),
         };
         if deliver_ms > self.now_ms {
-            // As Java rounds it: the tick that is read when the time has come.
-            let tick_ms = (deliver_ms - 1).div_euclid(TICK_MS) * TICK_MS;
-            all.set(property::TIMER_OUT_MS, tick_ms.to_string());
-            all.set(property::REAL_TOPIC, draft.topic);
-            all.set(property::REAL_QUEUE_ID, queue_id.to_string());
-            draft.topic = Str::from_static(names::TIMER_TOPIC);
-            draft.queue_id = 0;
+            let out_ms = accept::out_ms(deliver_ms, self.slot_ms);
+            all.set(property::TIMER_OUT_MS, out_ms.to_string());
+            put::put_aside(&mut draft, all, names::TIMER_TOPIC, 0);
+            return draft;
         }
         draft.properties = all.encode();
         draft
@@ -276,7 +275,7 @@ mod tests {
 
     fn pen() -> Pen {
         let host = "127.0.0.1:10911".parse().unwrap();
-        Pen { topic: revive_topic("c"), host, now_ms: 1_700_000_000_000 }
+        Pen { topic: revive_topic("c"), host, now_ms: 1_700_000_000_000, slot_ms: 1_000 }
     }
 
     #[test]

@@ -29,12 +29,7 @@ const EARLY: usize = 65_536;
 /// How long revival waits after the store refused, ms.
 const RETRY_MS: i64 = 1_000;
 /// How soon it is looked into the revive log again, ms.
-const LOOK_MS: i64 = 200;
-/// Acknowledgements of a pop are all in the log when the timer has delivered what was due this
-/// much later, ms (Java: `ackTimeInterval` and a second).
-const BEHIND_MS: i64 = 2_000;
-/// So long after its time a pop is believed to be all there when nothing comes any more, ms.
-const QUIET_MS: i64 = 3_000;
+const LOOK_MS: i64 = 100;
 /// How long an acknowledgement waits for its checkpoint, ms (Java: `reviveAckWaitMs`).
 const EARLY_MS: i64 = 180_000;
 /// After how long a message that could not be read is tried again, s.
@@ -56,8 +51,6 @@ struct Queue {
     places: HashMap<Key, i64>,
     /// Acknowledgements whose checkpoint did not come yet.
     early: HashMap<Key, Early>,
-    /// The latest time of delivery of what was read, ms since 1970.
-    delivered_ms: i64,
 }
 
 #[derive(Debug)]
@@ -258,6 +251,13 @@ fn later(point: &CheckPoint, offset: i64, now_ms: i64) -> Option<CheckPoint> {
     Some(CheckPoint { revive_ms: next.due_ms(), ..next })
 }
 
+/// When the timer has delivered all acknowledgements of a pop that was due then, ms since 1970.
+/// What the broker before this one may have revived it acknowledged a tick later.
+fn all_there_ms(broker: &Broker, due_ms: i64) -> i64 {
+    let may_be_revived = due_ms < broker.identity.boot_ms;
+    due_ms.saturating_add(if may_be_revived { CHECK_POINT_AHEAD_MS } else { 0 })
+}
+
 impl Queue {
     /// Reads on, and revives what nothing else will; whether there is more to do at once.
     fn step(&mut self, broker: &Broker, (topic, queue_id): (&Str, i32), now_ms: i64) -> bool {
@@ -266,6 +266,7 @@ impl Queue {
         let first = self.points.iter().take(POINTS);
         let mine: HashSet<i64> =
             first.filter(|(_, open)| !owned(open)).map(|(place, _)| *place).collect();
+        let delivered_ms = broker.timer.condition(&broker.store).read_ms;
         let read = self.read_on(broker, (topic, queue_id), now_ms);
         let mut done = None;
         let mut passed = 0;
@@ -275,7 +276,7 @@ impl Queue {
             let point = &open.point;
             let left = open.left();
             if !left.is_empty() {
-                let is_ripe = self.is_ripe(point.due_ms(), read == 0, now_ms);
+                let is_ripe = delivered_ms > all_there_ms(broker, point.due_ms());
                 if !mine.contains(&place) || !is_ripe {
                     break;
                 }
@@ -301,12 +302,6 @@ impl Queue {
             broker.offsets.commit(records::GROUP, topic, queue_id, done);
         }
         read >= READS || passed == POINTS
-    }
-
-    /// Whether all acknowledgements of a pop that was due then are in what was read.
-    fn is_ripe(&self, due_ms: i64, is_quiet: bool, now_ms: i64) -> bool {
-        let quiet = is_quiet && now_ms.saturating_sub(due_ms) > QUIET_MS;
-        quiet || self.delivered_ms.saturating_sub(due_ms) > BEHIND_MS
     }
 
     /// Reads what is new; gives how many records.
@@ -346,7 +341,6 @@ impl Queue {
         let Ok(Entry::Message(record)) = record::decode(stored, false) else { return };
         let at = record.queue_offset;
         let property = |key| properties::find(record.properties, key);
-        let deliver_ms = property(property::TIMER_DELIVER_MS).and_then(|text| text.parse().ok());
         let tag = property(property::TAGS).unwrap_or_default();
         let unreadable = |error| tracing::error!(at, %error, "the revive log has a bad record");
         match tag {
@@ -360,10 +354,6 @@ impl Queue {
                 Err(error) => unreadable(error),
             },
             _ => {}
-        }
-        // What came straight into the log says nothing about the timer.
-        if property(property::TIMER_OUT_MS).is_some() {
-            self.delivered_ms = self.delivered_ms.max(deliver_ms.unwrap_or(0).min(now_ms));
         }
     }
 

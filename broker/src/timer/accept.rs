@@ -56,7 +56,7 @@ pub fn park(draft: &mut Draft, settings: &BrokerSettings, now_ms: i64) -> Result
 
 /// The slot that ends at the time of delivery, or in which it lies: when that slot is over it is
 /// delivered, so never early.
-fn out_ms(deliver_ms: i64, slot_ms: i64) -> i64 {
+pub fn out_ms(deliver_ms: i64, slot_ms: i64) -> i64 {
     let into = deliver_ms.rem_euclid(slot_ms);
     deliver_ms - if into == 0 { slot_ms } else { into }
 }
