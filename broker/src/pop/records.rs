@@ -215,7 +215,12 @@ impl Pen {
         let tag = if of.offsets.is_some() { BATCH_ACK } else { ACK };
         let Ack { topic, queue_id: queue, offset, group, pop_ms, broker, .. } = of;
         let broker = broker.as_deref().unwrap_or("null");
-        let unique = format!("{topic}@{queue}@{offset}@{group}@{pop_ms}@{broker}@{ACK}");
+        // Java gives several acknowledgements of one pop the same key; after a kill the timer takes
+        // what has a known key for delivered.
+        let unique = match &of.offsets {
+            None => format!("{topic}@{queue}@{offset}@{group}@{pop_ms}@{broker}@{ACK}"),
+            Some(all) => format!("{topic}@{queue}@{all:?}@{group}@{pop_ms}@{BATCH_ACK}"),
+        };
         self.draft((tag, unique, remoting::json::to_body(of)), queue_id, due_ms)
     }
 

@@ -251,11 +251,13 @@ fn later(point: &CheckPoint, offset: i64, now_ms: i64) -> Option<CheckPoint> {
     Some(CheckPoint { revive_ms: next.due_ms(), ..next })
 }
 
-/// When the timer has delivered all acknowledgements of a pop that was due then, ms since 1970.
-/// What the broker before this one may have revived it acknowledged a tick later.
-fn all_there_ms(broker: &Broker, due_ms: i64) -> i64 {
-    let may_be_revived = due_ms < broker.identity.boot_ms;
-    due_ms.saturating_add(if may_be_revived { CHECK_POINT_AHEAD_MS } else { 0 })
+/// When the timer has delivered all acknowledgements of a pop, ms since 1970. What may have been
+/// revived on time was acknowledged a tick later; a pop of another life that was not over before
+/// this one began was not.
+fn all_there_ms(broker: &Broker, point: &CheckPoint) -> i64 {
+    let boot_ms = broker.identity.boot_ms;
+    let outlived_it = point.pop_ms < boot_ms && boot_ms <= point.due_ms();
+    point.due_ms().saturating_add(if outlived_it { 0 } else { CHECK_POINT_AHEAD_MS })
 }
 
 impl Queue {
@@ -276,7 +278,7 @@ impl Queue {
             let point = &open.point;
             let left = open.left();
             if !left.is_empty() {
-                let is_ripe = delivered_ms > all_there_ms(broker, point.due_ms());
+                let is_ripe = delivered_ms > all_there_ms(broker, point);
                 if !mine.contains(&place) || !is_ripe {
                     break;
                 }

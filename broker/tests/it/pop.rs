@@ -217,3 +217,21 @@ async fn pops_that_may_not_be_are_refused_in_javas_words() {
     .await;
     assert_eq!(code, ResponseCode::SUBSCRIPTION_PARSE_FAILED);
 }
+
+#[tokio::test]
+async fn what_was_popped_before_a_restart_comes_back_or_stays_away() {
+    let mut world = World::start().await;
+    send(&world.client(), &["a", "b"]).await;
+    let popped = pop(&world.client(), &ask(1_500, 0)).await;
+    let popped_ms = now_ms();
+    assert_eq!(bodies(&popped), ["a", "b"]);
+    let acked = ack(&world.client(), &popped[0]).await;
+    assert_eq!(said(&acked), (ResponseCode::SUCCESS, ""));
+    world.restart().await;
+    let client = world.client();
+    let back = pop(&client, &ask(60_000, 9_000)).await;
+    let late_ms = now_ms() - popped_ms - 1_500;
+    assert_eq!(bodies(&back), ["b"]);
+    assert!((-20..4_000).contains(&late_ms), "{late_ms} ms late");
+    assert!(pop(&client, &ask(60_000, 2_500)).await.is_empty(), "it was acknowledged");
+}
