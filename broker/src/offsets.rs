@@ -33,7 +33,7 @@ pub struct Offsets {
     changes: AtomicU64,
     /// 0 when nothing is.
     lost_at: AtomicI64,
-    /// See [`Self::set_noted_to`].
+    /// One more than [`Self::noted_to`]; 0 when that is not known.
     noted_to: AtomicI64,
 }
 
@@ -308,13 +308,13 @@ impl Offsets {
     /// Notes that the offsets are those after all pops whose checkpoints stand before this log
     /// offset: what was popped after it, a crash may have forgotten here and not there.
     pub fn set_noted_to(&self, log_offset: i64) {
-        self.noted_to.store(log_offset, Ordering::Relaxed);
+        self.noted_to.store(log_offset.saturating_add(1), Ordering::Relaxed);
     }
 
     /// The log offset before which all pops are noted; `None` when a broker wrote the file that
     /// does not say so.
     pub fn noted_to(&self) -> Option<i64> {
-        Some(self.noted_to.load(Ordering::Relaxed)).filter(|to| *to > 0)
+        Some(self.noted_to.load(Ordering::Relaxed) - 1).filter(|to| *to >= 0)
     }
 
     /// Grows with every change that the file should hold.
@@ -385,7 +385,7 @@ impl Offsets {
         *self.groups.write() = loaded;
         *self.version.lock() = file.data_version;
         self.lost_at.store(file.lost_before_log_offset.unwrap_or(0).max(0), Ordering::Relaxed);
-        self.set_noted_to(file.pops_noted_to_log_offset.unwrap_or(0).max(0));
+        self.set_noted_to(file.pops_noted_to_log_offset.unwrap_or(-1).max(-1));
         Ok(())
     }
 

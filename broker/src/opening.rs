@@ -126,7 +126,7 @@ impl Broker {
     /// What the store of another life holds and must be known before the first request.
     fn look_back(&self, now_ms: i64) {
         transactions::check::catch_up(self);
-        pop::catch_up::catch_up(self);
+        pop::catch_up::catch_up(self, self.identity.boot_ms);
         Timer::open(self, now_ms);
     }
 

@@ -55,11 +55,6 @@ impl<W> Pops<W> {
     pub fn turn(&self) -> u32 {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
-
-    /// Whether anybody has popped since the broker started.
-    pub fn has_popped(&self) -> bool {
-        self.turn.load(Ordering::Relaxed) > 0
-    }
 }
 
 /// What writes the broker's revive log now.

@@ -11,15 +11,18 @@ const MOST: i64 = 1_000_000;
 
 /// Notes in the file of offsets that is about to be written up to where it has all pops.
 pub fn note(broker: &Broker) {
-    if broker.offsets.noted_to().is_some() || broker.pops.has_popped() {
-        let _still = broker.pops.moving.write();
-        broker.offsets.set_noted_to(broker.store.max_log_offset());
-    }
+    let _still = broker.pops.moving.write();
+    broker.offsets.set_noted_to(broker.store.max_log_offset());
 }
 
-/// Takes over the pops that the file of offsets lacks.
-pub fn catch_up(broker: &Broker) {
-    let Some(noted_to) = broker.offsets.noted_to() else { return };
+/// Takes over the pops that the file of offsets lacks. A file that does not say what it has is
+/// another broker's: it is written once more before the first pop.
+pub fn catch_up(broker: &Broker, now_ms: i64) {
+    let Some(noted_to) = broker.offsets.noted_to() else {
+        note(broker);
+        broker.save("consumerOffset.json", &broker.offsets.to_json(now_ms));
+        return;
+    };
     let revive = records::revive_topic(&broker.settings().broker.broker_cluster_name);
     let mut moved = look(broker, (names::TIMER_TOPIC, 0), noted_to);
     for queue_id in broker.store.queue_ids(&revive) {
