@@ -36,6 +36,7 @@ pub struct Pops<W> {
     /// both done or neither.
     pub moving: RwLock<()>,
     turn: AtomicU32,
+    revive_turn: AtomicU32,
 }
 
 impl<W> Default for Pops<W> {
@@ -46,6 +47,7 @@ impl<W> Default for Pops<W> {
             taken: Taken::default(),
             moving: RwLock::new(()),
             turn: AtomicU32::new(0),
+            revive_turn: AtomicU32::new(0),
         }
     }
 }
@@ -54,6 +56,11 @@ impl<W> Pops<W> {
     /// Counts the pops, for choosing: one after the other.
     pub fn turn(&self) -> u32 {
         self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Counts those that have checkpoints, for choosing a queue of the revive log.
+    pub fn revive_turn(&self) -> u32 {
+        self.revive_turn.fetch_add(1, Ordering::Relaxed)
     }
 }
 

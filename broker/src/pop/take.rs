@@ -110,7 +110,10 @@ impl Ask<'_> {
         let java = &self.settings.broker;
         let revive_queue = match self.header.order {
             true => ORDERED,
-            false => (turn % java.revive_queue_num.unsigned_abs().max(1)).cast_signed(),
+            false => {
+                let queues = java.revive_queue_num.unsigned_abs().max(1);
+                (self.broker.pops.revive_turn() % queues).cast_signed()
+            }
         };
         let mut popped = Popped { revive_queue, ends: self.ends(), ..Popped::default() };
         // Spread over 0 to 99, each of them once in a hundred turns.
