@@ -100,6 +100,11 @@ pub enum Outside {
         /// Whoever waits for it, and what to say then.
         then: Vec<(Asker, Answer)>,
     },
+    /// Run pops on that wait, where the disk may be waited for.
+    Pops {
+        /// The pops.
+        held: Vec<HeldPop>,
+    },
     /// Write changed settings back to the configuration file that the broker was started with.
     SaveSettings {
         /// The keys and their new values.

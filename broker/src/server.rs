@@ -4,6 +4,7 @@
 
 use crate::announce;
 use crate::broker::{Answers, Broker, Outside};
+use crate::handlers::pop;
 use crate::housekeeping::{self, Bell};
 pub use crate::opening::Surroundings;
 use crate::readiness::{Gate, Opening};
@@ -330,6 +331,10 @@ impl Shell {
                             let route = shell.route(topic).await;
                             asker.answer(then(&shell.broker, route));
                         });
+                    }
+                    Outside::Pops { held } => {
+                        let broker = Arc::clone(&self.broker);
+                        tokio::task::spawn_blocking(move || pop::go_on(&broker, held, now_ms()));
                     }
                     Outside::SaveSettings { changes } => self.save_settings(changes).await,
                 }

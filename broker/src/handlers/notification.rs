@@ -78,7 +78,11 @@ fn ask(
     call: &Call<'_>,
     header: NotificationRequestHeader,
 ) -> Result<Reply<Effect>, Refusal> {
-    let born_time = if header.born_time == 0 { call.now_ms } else { header.born_time };
+    // A client whose clock is ahead waits no longer than it says.
+    let born_time = match header.born_time {
+        0 => call.now_ms,
+        born_ms => born_ms.min(call.now_ms),
+    };
     let header = NotificationRequestHeader { born_time, ..header };
     let (topic, selection) = check(broker, call.peer.remote, &header, call.now_ms)?;
     let found = look(broker, &topic, &selection, &header, call.now_ms);

@@ -1,12 +1,15 @@
 //! Pops: messages of any queue for a time, at once or when the next one comes (200050; Java:
 //! `PopMessageProcessor`, `PopLongPollingService`).
 //!
-//! A pop that finds nothing becomes a [`HeldPop`]; a message, or its deadline, runs it once more.
+//! A pop that finds nothing becomes a [`HeldPop`]; a message, or its deadline, runs it once more:
+//! whoever brings the message looks at what is in memory, and what takes longer goes on beside the
+//! connections, one look at a time.
 //! How queues are read is in [`crate::pop::take`].
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Outside};
 use crate::flush::Unanswered;
-use crate::pop::take::{Ask, Popped};
+use crate::pop::records;
+use crate::pop::take::{Ask, NotInMemory, Popped};
 use crate::pop::waiting::{Bounds, Place};
 use crate::put::Effect;
 use crate::selection::Selection;
@@ -66,7 +69,11 @@ pub fn pop(
     call: &Call<'_>,
     header: PopMessageRequestHeader,
 ) -> Result<Reply<Effect>, Refusal> {
-    let born_time = if header.born_time == 0 { call.now_ms } else { header.born_time };
+    // A client whose clock is ahead waits no longer than it says.
+    let born_time = match header.born_time {
+        0 => call.now_ms,
+        born_ms => born_ms.min(call.now_ms),
+    };
     let header = PopMessageRequestHeader { born_time, ..header };
     let checked = match check(broker, call.peer.remote, &header, call.now_ms) {
         Ok(checked) => checked,
@@ -76,14 +83,19 @@ pub fn pop(
         Lane::Inline => Wait::Never,
         Lane::Blocking => Wait::ForDisk,
     };
-    let Ok(popped) = checked.ask(broker, &header, wait, call.now_ms).pop() else {
-        return Ok(Reply::Effect(Effect::Block));
+    let popped = match checked.ask(broker, &header, wait, call.now_ms).pop() {
+        Ok(popped) => popped,
+        Err(NotInMemory { missed }) => {
+            let next = missed.then(|| next(broker, &header)).flatten();
+            beside(broker, next.into_iter().collect());
+            return Ok(Reply::Effect(Effect::Block));
+        }
     };
     if !popped.messages.is_empty() {
         let next = wakes(broker, &header, &popped);
         let reply =
             give(broker, call.now_ms, || call.later(), answer(&header, popped, call.now_ms));
-        resume_all(broker, next, call.now_ms);
+        beside(broker, next);
         return Ok(reply);
     }
     if !may_wait(&header, call.now_ms) {
@@ -92,8 +104,7 @@ pub fn pop(
     }
     let asker = call.later();
     let held = HeldPop { asker, header: kept(header, &checked) };
-    let again = hold(broker, held, &checked, popped, call.now_ms);
-    resume_all(broker, again, call.now_ms);
+    beside(broker, hold(broker, held, &checked, popped, call.now_ms));
     Ok(Reply::Later)
 }
 
@@ -135,32 +146,48 @@ fn hold(
         each: usize::try_from(java.pop_polling_size).unwrap_or(0),
         all: usize::try_from(java.max_pop_polling_size).unwrap_or(0),
     };
-    // Nobody is told of messages in the system's own topics: the broker writes them while it pops.
-    let bounds = if broker.topics.is_system(topic) { Bounds { all: 0, ..bounds } } else { bounds };
+    // Nobody waits for messages that a pop itself writes.
+    let revive = records::revive_topic(&java.broker_cluster_name);
+    let of_pops = **topic == *names::TIMER_TOPIC || *topic == revive;
+    let bounds = if of_pops { Bounds { all: 0, ..bounds } } else { bounds };
     if let Err(held) = broker.pops.waiting.hold(place, held, bounds) {
         held.asker.answer(nothing(ResponseCode::POLLING_FULL, &header, &popped, now_ms));
         return Vec::new();
     }
-    // A message may have come while nobody waited for it yet.
-    let came = checked.ask(broker, &header, Wait::Never, now_ms).ends() != popped.ends;
-    let next = || broker.pops.waiting.next(topic, &group, queue_id);
-    (came || popped.more || popped.missed).then(next).flatten().into_iter().collect()
+    // A message may have come, or a queue been given back, while nobody waited for it yet.
+    let ask = checked.ask(broker, &header, Wait::Never, now_ms);
+    let came = popped.more || popped.missed || ask.ends() != popped.ends || ask.is_free(&popped);
+    came.then(|| next(broker, &header)).flatten().into_iter().collect()
+}
+
+/// One that waits for what this one asked for.
+fn next(broker: &Broker, header: &PopMessageRequestHeader) -> Option<HeldPop> {
+    let (topic, group) = (&header.topic, &header.consumer_group);
+    broker.pops.waiting.next(topic, group, header.queue_id.max(-1))
 }
 
 /// Pops that wait and can go on, as this one left something.
 fn wakes(broker: &Broker, header: &PopMessageRequestHeader, popped: &Popped) -> Vec<HeldPop> {
-    let next = || {
-        let (topic, group) = (&header.topic, &header.consumer_group);
-        broker.pops.waiting.next(topic, group, header.queue_id.max(-1))
-    };
-    (popped.more || popped.missed).then(next).flatten().into_iter().collect()
+    let more = popped.more || popped.missed;
+    more.then(|| next(broker, header)).flatten().into_iter().collect()
 }
 
-/// Runs pops that were held, because a message came or their time is up.
+/// Runs pops that were held, because a message came or their time is up, as far as memory goes.
 pub fn resume_all(broker: &Broker, held: Vec<HeldPop>, now_ms: i64) {
-    let mut held = held;
-    while let Some(next) = held.pop() {
-        held.extend(resume(broker, next, now_ms));
+    let again = held.into_iter().flat_map(|held| resume(broker, held, Wait::Never, now_ms));
+    beside(broker, again.collect());
+}
+
+/// Runs held pops where the disk may be waited for.
+pub fn go_on(broker: &Broker, held: Vec<HeldPop>, now_ms: i64) {
+    let again = held.into_iter().flat_map(|held| resume(broker, held, Wait::ForDisk, now_ms));
+    beside(broker, again.collect());
+}
+
+/// Has held pops run on beside the connections, each for one look.
+fn beside(broker: &Broker, held: Vec<HeldPop>) {
+    if !held.is_empty() {
+        broker.outside(Outside::Pops { held });
     }
 }
 
@@ -173,7 +200,7 @@ pub fn release(broker: &Broker, now_ms: i64) {
 }
 
 /// Runs one; gives those that can go on then.
-fn resume(broker: &Broker, held: HeldPop, now_ms: i64) -> Vec<HeldPop> {
+fn resume(broker: &Broker, held: HeldPop, wait: Wait, now_ms: i64) -> Vec<HeldPop> {
     let header = &held.header;
     let checked = match check(broker, held.asker.peer().remote, header, now_ms) {
         Ok(checked) => checked,
@@ -182,8 +209,13 @@ fn resume(broker: &Broker, held: HeldPop, now_ms: i64) -> Vec<HeldPop> {
             return Vec::new();
         }
     };
-    let popped = checked.ask(broker, header, Wait::ForDisk, now_ms).pop();
-    let popped = popped.expect("it may wait for the disk");
+    let popped = match checked.ask(broker, header, wait, now_ms).pop() {
+        Ok(popped) => popped,
+        Err(NotInMemory { missed }) => {
+            let next = missed.then(|| next(broker, header)).flatten();
+            return std::iter::once(held).chain(next).collect();
+        }
+    };
     if popped.messages.is_empty() {
         if may_wait(header, now_ms) {
             return hold(broker, held, &checked, popped, now_ms);

@@ -38,9 +38,15 @@ impl Claims {
         claimed.insert(queue.clone(), false);
         Some(Claim { claims: self, queue: Some(queue) })
     }
-}
 
-impl Claims {
+    /// Whether somebody has a queue. If so, the end of that claim says that it was wanted.
+    pub fn is_claimed(&self, topic: &Str, group: &Str, queue_id: i32) -> bool {
+        let queue = (topic.clone(), group.clone(), queue_id);
+        self.claimed.lock().get_mut(&queue).is_some_and(|missed| {
+            *missed = true;
+            true
+        })
+    }
     /// Claims a queue for a group when nobody has it any more.
     pub fn wait(&self, topic: &Str, group: &Str, queue_id: i32) -> Claim<'_> {
         loop {

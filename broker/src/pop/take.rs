@@ -56,8 +56,12 @@ pub struct Popped {
     pub missed: bool,
     /// How often the messages of an ordered pop were taken before.
     pub counts: String,
-    /// When a queue that was found blocked is not any more, ms since 1970.
+    /// When the first queue that was found blocked is not any more, ms since 1970.
     pub blocked_ms: Option<i64>,
+    /// The queues that were found blocked.
+    pub blocked: Vec<i32>,
+    /// The queues that were passed over, as somebody else had them.
+    pub passed: Vec<(Str, i32)>,
     /// The queue of the revive log.
     pub revive_queue: i32,
     /// The end of what it stored in the log; 0 for nothing.
@@ -68,7 +72,10 @@ pub struct Popped {
 
 /// The disk would have to be waited for, and nothing was found yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotInMemory;
+pub struct NotInMemory {
+    /// Whether somebody else found a queue claimed by this pop.
+    pub missed: bool,
+}
 
 impl Ask<'_> {
     fn group(&self) -> &Str {
@@ -170,22 +177,34 @@ impl Ask<'_> {
             if !self.header.order {
                 popped.rest += end - committed();
             }
+            popped.passed.push((name.clone(), queue_id));
             return Ok(());
         };
         let start = self.start(name, queue_id);
+        let mut read = Ok(());
         if let Some(until_ms) = self.blocked_ms(name, queue_id) {
             let first_ms = popped.blocked_ms.unwrap_or(i64::MAX);
             popped.blocked_ms = Some(first_ms.min(until_ms));
-            return Ok(());
-        }
-        if popped.messages.len() >= self.most() {
+            popped.blocked.push(queue_id);
+        } else if popped.messages.len() >= self.most() {
             popped.rest += end - start;
             popped.more |= end > start;
         } else {
-            self.read(name, is_retry, (queue_id, start), popped)?;
+            read = self.read(name, is_retry, (queue_id, start), popped);
         }
         popped.missed |= claim.end();
-        Ok(())
+        read.map_err(|NotInMemory { .. }| NotInMemory { missed: popped.missed })
+    }
+
+    /// Whether a queue that this pop could not read is free by now. Where it is not, whoever has
+    /// it, or its time, wakes who waits.
+    pub fn is_free(&self, popped: &Popped) -> bool {
+        let topic = &self.topic.topic_name;
+        let mut blocked = popped.blocked.iter();
+        let mut passed = popped.passed.iter();
+        let claims = &self.broker.pops.claims;
+        blocked.any(|id| self.blocked_ms(topic, *id).is_none())
+            || passed.any(|(topic, id)| !claims.is_claimed(topic, self.group(), *id))
     }
 
     fn at<'a>(&'a self, topic: &'a str, queue_id: i32) -> At<'a> {
@@ -266,7 +285,11 @@ impl Ask<'_> {
         if read.status == ReadStatus::NotInMemory {
             popped.rest += read.max_offset - start;
             popped.more = true;
-            return if popped.messages.is_empty() { Err(NotInMemory) } else { Ok(()) };
+            return if popped.messages.is_empty() {
+                Err(NotInMemory { missed: false })
+            } else {
+                Ok(())
+            };
         }
         if read.messages.is_empty() {
             let passed = matches!(

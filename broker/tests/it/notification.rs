@@ -159,3 +159,38 @@ async fn a_look_takes_nothing() {
     let nothing = (ResponseCode::PULL_NOT_FOUND, "NO_MESSAGE_IN_QUEUE".to_owned(), 0, 0);
     assert_eq!(look(2).await, nothing);
 }
+
+#[tokio::test]
+async fn an_acknowledgement_beside_the_pop_ends_its_wait() {
+    let world = World::start().await;
+    let (client, other) = (world.client(), world.client());
+    let order = |poll_ms, attempt: String| PopMessageRequestHeader {
+        order: true,
+        attempt_id: Some(attempt.into()),
+        max_msg_nums: 1,
+        ..ask(60_000, poll_ms)
+    };
+    let rounds = 40;
+    for _ in 0..=rounds {
+        send(&client, &["a"]).await;
+    }
+    let mut out = pop(&client, &order(0, "first".into())).await;
+    for round in 0..rounds {
+        let begun_ms = now_ms();
+        let next = order(8_000, round.to_string());
+        let (popped, _) = tokio::join!(pop(&client, &next), ack(&other, &out[0]));
+        assert_eq!(popped.len(), 1, "round {round}");
+        assert!(now_ms() - begun_ms < 4_000, "round {round}");
+        out = popped;
+    }
+}
+
+#[tokio::test]
+async fn a_topic_of_the_system_can_be_waited_for() {
+    let world = World::start().await;
+    let client = world.client();
+    let wait = PopMessageRequestHeader { topic: "BenchmarkTest".into(), ..ask(60_000, 250) };
+    let begun_ms = now_ms();
+    assert!(pop(&client, &wait).await.is_empty(), "the code is that of a time that is over");
+    assert!(now_ms() - begun_ms >= 150);
+}
