@@ -73,9 +73,12 @@ pub const TOPIC: &[Known] = &[
     free("lite.topic.expiration", Kind::Between(-1, 30 * 24 * 60)),
 ];
 
+/// Of a hundred pops of a group so many read a topic of priorities by them.
+pub const PRIORITY_FACTOR: &str = "priority.factor";
+
 /// The attributes of a consumer group.
 pub const GROUP: &[Known] = &[
-    free("priority.factor", Kind::Between(0, 100)),
+    free(PRIORITY_FACTOR, Kind::Between(0, 100)),
     free("lite.bind.topic", Kind::Text),
     free("lite.sub.model", Kind::OneOf(&["Shared", "Exclusive"])),
     free("lite.sub.reset.offset.exclusive", Kind::Boolean),

@@ -96,6 +96,11 @@ settings! {
         max_pop_polling_size: i64 = 100_000 => 0..=1_000_000, live;
         /// Of a hundred pops so many look at the retry topic first, the others at last.
         pop_from_retry_probability: i32 = 20 => 0..=100, live;
+        /// The same for pops that read a topic of priorities by them.
+        pop_from_retry_probability_for_priority: i32 = 0 => 0..=100, live;
+        /// Whether queues with higher numbers are popped first; in a topic of priorities they hold
+        /// the higher ones.
+        priority_order_asc: bool = true, live;
         /// Whether popped messages come back in topics named `%RETRY%group+topic`, not
         /// `%RETRY%group_topic`.
         enable_retry_topic_v2: bool = false, live;

@@ -8,6 +8,7 @@
 use super::handle::{Handle, Lists, ORDERED, Retry};
 use super::order_info::{At, Pop};
 use super::records::CheckPoint;
+use crate::attributes;
 use crate::broker::Broker;
 use crate::selection::Selection;
 use crate::stats::Pulled;
@@ -123,10 +124,13 @@ impl Ask<'_> {
             }
         };
         let mut popped = Popped { revive_queue, ends: self.ends(), ..Popped::default() };
-        // Spread over 0 to 99, each of them once in a hundred turns.
-        let chance = (turn.wrapping_mul(37) % 100).cast_signed();
+        let chance = chance(turn);
         let retry = self.retry(chance);
-        let first = chance < java.pop_from_retry_probability;
+        let (turned, probability) = match self.by_priority(chance) {
+            true => (0, java.pop_from_retry_probability_for_priority),
+            false => (chance, java.pop_from_retry_probability),
+        };
+        let first = chance < probability;
         let own = (None, false);
         let order = match (retry.map(|topic| (Some(topic), true)), first) {
             (None, _) => vec![own],
@@ -135,7 +139,7 @@ impl Ask<'_> {
         };
         for (topic, is_retry) in order {
             let topic = topic.as_deref().unwrap_or(self.topic);
-            for queue_id in self.queues(topic, is_retry, chance) {
+            for queue_id in self.queues(topic, is_retry, turned) {
                 self.one(topic, is_retry, queue_id, &mut popped)?;
             }
         }
@@ -152,13 +156,30 @@ impl Ask<'_> {
         (!self.header.order).then(|| self.broker.topics.find(&name)).flatten()
     }
 
+    /// Whether the queues are read by their numbers, which are the priorities of what they hold.
+    fn by_priority(&self, chance: i32) -> bool {
+        let kind = self.topic.attributes.get(attributes::MESSAGE_TYPE);
+        if self.header.order || kind.is_none_or(|kind| kind != "PRIORITY") {
+            return false;
+        }
+        let group = self.broker.groups.find(self.group());
+        let factor = group.and_then(|group| {
+            group.attributes.get(attributes::PRIORITY_FACTOR).and_then(|factor| factor.parse().ok())
+        });
+        chance < factor.unwrap_or(100)
+    }
+
     /// The queues in the order of reading.
-    fn queues(&self, topic: &TopicConfig, is_retry: bool, chance: i32) -> Vec<i32> {
+    fn queues(&self, topic: &TopicConfig, is_retry: bool, turned: i32) -> Vec<i32> {
         if !is_retry && self.header.queue_id >= 0 {
             return vec![self.header.queue_id];
         }
         let count = topic.read_queue_nums.max(0);
-        (0..count).rev().map(|at| (at + chance) % count).collect()
+        let at = |place| match self.settings.broker.priority_order_asc {
+            true => count - 1 - place,
+            false => place,
+        };
+        (0..count).map(|place| (at(place) + turned) % count).collect()
     }
 
     /// Reads one queue.
@@ -453,10 +474,32 @@ impl Ask<'_> {
     }
 }
 
+/// A number from 0 to 99 for each turn, all of them as often, and so for every second turn or third.
+fn chance(turn: u32) -> i32 {
+    let spread = u64::from(turn.wrapping_mul(0x9E37_79B1));
+    i32::try_from((spread * 100) >> 32).expect("it is less than 100")
+}
+
 /// The place in its queue that a record names.
 fn queue_offset(stored: &Bytes) -> i64 {
     match record::decode(stored, false) {
         Ok(Entry::Message(record)) => record.queue_offset,
         _ => -1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_that_pop_in_turns_all_get_every_chance() {
+        for (step, from) in [(1, 0), (2, 0), (2, 1), (3, 1), (8, 5)] {
+            let mut counts = [0; 100];
+            for turn in (from..step * 10_000).step_by(step as usize) {
+                counts[chance(turn).unsigned_abs() as usize] += 1;
+            }
+            assert!(counts.iter().all(|count| (80..=120).contains(count)), "{step}: {counts:?}");
+        }
     }
 }

@@ -9,6 +9,7 @@ mod membership;
 mod notification;
 mod offsets;
 mod pop;
+mod priorities;
 mod recovery;
 mod replies;
 mod saved;

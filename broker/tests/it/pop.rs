@@ -22,7 +22,7 @@ pub(super) struct Got {
     tries: i32,
     topic: String,
     handle: String,
-    body: String,
+    pub(super) body: String,
 }
 
 pub(super) async fn send(client: &Caller, bodies: &[&str]) {

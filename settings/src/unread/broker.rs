@@ -116,14 +116,14 @@ unread! {
             once, who waits is woken by the append, and messages come back on time" {
             boolean: enableSkipLongAwaitingAck = false, enablePopBufferMerge = false,
                 enablePopBatchAck = false, enableNotifyBeforePopCalculateLag = true,
-                enableNotifyAfterPopOrderLockRelease = true, priorityOrderAsc = true,
+                enableNotifyAfterPopOrderLockRelease = true,
                 popConsumerFSServiceInit = true, popReviveSkipIfGroupAbsent = true,
                 useMessageFilterForNotification = true, enablePopMessageThreshold = false,
                 skipWhenCKRePutReachMaxTimes = false, appendAckAsync = false,
                 appendCkAsync = false;
             int: popPollingMapSize = 100000, popPollingMapExpireTimeSeconds = 600,
                 popCkStayBufferTime = 10000, popCkStayBufferTimeOut = 3000,
-                popCkOffsetMaxQueueSize = 20000, popFromRetryProbabilityForPriority = 0,
+                popCkOffsetMaxQueueSize = 20000,
                 popReviveMaxReturnSizePerRead = 16384, popReviveConcurrency = 32,
                 popReviveMaxAttemptTimes = 16, maxMessageFilterNumForNotification = 64;
             long: reviveInterval = 1000, reviveMaxSlow = 3, reviveScanTime = 10000,
