@@ -474,7 +474,7 @@ impl Ask<'_> {
     }
 }
 
-/// A number from 0 to 99 for each turn, all of them as often, and so for every second turn or third.
+/// A number from 0 to 99 for each turn; all of them as often, also for every second turn or third.
 fn chance(turn: u32) -> i32 {
     let spread = u64::from(turn.wrapping_mul(0x9E37_79B1));
     i32::try_from((spread * 100) >> 32).expect("it is less than 100")
