@@ -136,11 +136,10 @@ impl Broker {
         let changes = self.offsets.changes();
         if self.saved_offsets.load(Ordering::Relaxed) != changes {
             pop::catch_up::note(self);
-        }
-        if self.saved_offsets.load(Ordering::Relaxed) != changes
-            && self.save("consumerOffset.json", &self.offsets.to_json(now_ms))
-        {
-            self.saved_offsets.store(changes, Ordering::Relaxed);
+            let text = self.offsets.to_json(now_ms);
+            if pop::catch_up::is_durable(self) && self.save("consumerOffset.json", &text) {
+                self.saved_offsets.store(changes, Ordering::Relaxed);
+            }
         }
         let locks = self.locks.take_changed(now_ms);
         if locks.is_some_and(|locks| !self.save(order::FILE, &locks)) {
