@@ -333,7 +333,14 @@ impl Queue {
         for segment in segments.iter().take(segments.len().saturating_sub(1)) {
             // Units may wait in memory; a blank one is as old as what follows it.
             let last = self.any_unit(self.first_real(segment.end() / UNIT - 1, Unit::is_blank));
-            if last.is_none_or(|unit| unit.is_blank() || unit.log_offset >= log_min) {
+            let stays = |unit: Unit| !unit.is_blank() && unit.log_offset >= log_min;
+            if last.is_none_or(|unit| unit.is_blank() || stays(unit)) {
+                break;
+            }
+            // A changed bit may make that one look expired.
+            let end = segment.end() / UNIT;
+            let mut near = (segment.start / UNIT).max(end - NEAR_UNITS as i64)..end;
+            if near.any(|place| self.any_unit(place).is_some_and(stays)) {
                 break;
             }
             self.segments.remove_first()?;
