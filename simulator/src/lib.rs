@@ -6,6 +6,7 @@ mod check;
 mod decode;
 mod disk;
 mod flips;
+mod kept;
 mod model;
 mod plan;
 mod random;

@@ -2,6 +2,7 @@
 
 use crate::check::{self, Verdict};
 use crate::flips;
+use crate::kept::Left;
 use crate::model::{At, Kind, Model, Place, State};
 use crate::plan::{BEGIN, End, Plan, ROOT, Step};
 use crate::{Op, Random, SimDisk};
@@ -12,6 +13,9 @@ use store::{Append, AppendError, Store};
 
 /// Starts that die in a row, at most.
 const DEATHS_MAX: u64 = 5;
+/// Calls that fail in the middle at a run's end, and calls that fill a file before each.
+const BURSTS: u64 = 2;
+const CALLS_MAX: u64 = 20;
 const HOUR_MS: i64 = 3_600_000;
 
 /// What happened since the last start that was checked.
@@ -42,6 +46,8 @@ pub(crate) struct World<'a> {
     outage: Outage,
     /// Something was told to fail: errors are no wonder.
     armed: bool,
+    /// What power loss left of the queues, until a start may have changed it.
+    left: Option<Left>,
     /// When what was stored in this life, as in `passed`, and where it ended in the log.
     stored: Vec<(i64, i64)>,
     say: &'a dyn Fn(std::fmt::Arguments<'_>),
@@ -73,6 +79,7 @@ impl<'a> World<'a> {
             passed: 0,
             outage: Outage::default(),
             armed: false,
+            left: None,
             stored: Vec::new(),
             say,
         }
@@ -85,6 +92,13 @@ impl<'a> World<'a> {
 
     pub(crate) fn log_path(&self, start: i64) -> PathBuf {
         Path::new(ROOT).join(format!("commitlog/{start:020}"))
+    }
+
+    /// Where a file of a queue begins, bytes, when it is one.
+    pub(crate) fn queue_file_start(&self, path: &Path, place: Place) -> Option<i64> {
+        let dir = Path::new(ROOT).join("consumequeue").join(&self.plan.topics[place.0]);
+        let name = path.strip_prefix(dir.join(place.1.to_string())).ok()?;
+        name.to_str()?.parse().ok()
     }
 
     pub(crate) fn name(&self, place: Place) -> String {
@@ -108,7 +122,45 @@ impl<'a> World<'a> {
         if self.plan.flips {
             return self.flips();
         }
-        check::running(self)
+        check::running(self)?;
+        if self.plan.write_faults { self.bursts() } else { Ok(()) }
+    }
+
+    /// A write in the middle of a call fails, where the call goes over a file's end.
+    fn bursts(&mut self) -> Verdict {
+        const APPENDS: u64 = 20;
+        for _ in 0..BURSTS {
+            let file_bytes = self.plan.settings.commit_log_file_bytes as i64;
+            let left = |world: &Self| file_bytes - world.store().max_log_offset() % file_bytes;
+            for _ in 0..CALLS_MAX {
+                if left(self) < APPENDS as i64 * 150 {
+                    break;
+                }
+                self.append_some(APPENDS)?;
+            }
+            self.disk.fail(Op::Write, self.random.below(2), false);
+            self.armed = true;
+            self.append_some(APPENDS)?;
+            self.go_down();
+            self.start()?;
+            self.forget()?;
+        }
+        Ok(())
+    }
+
+    /// A sync fails, and the next process has a checkpoint made of what that left in memory.
+    fn forget(&mut self) -> Verdict {
+        self.append_some(4)?;
+        self.tick(11_000);
+        self.disk.fail(Op::Sync, self.random.below(6), false);
+        self.armed = true;
+        self.flush()?;
+        self.end_process(false);
+        self.start()?;
+        self.tick(11_000);
+        self.flush()?;
+        self.end_process(true);
+        self.start()
     }
 
     /// Whether the process cannot go on.
@@ -164,6 +216,7 @@ impl<'a> World<'a> {
         say!(self, "started: clean {}, log {from}..{to}", self.store().was_clean());
         let outage = std::mem::take(&mut self.outage);
         self.has_damage |= outage.power;
+        self.left.take().map_or(Ok(()), |left| left.is_kept(self))?;
         self.stored.clear();
         check::restarted(self, outage)
     }
@@ -187,6 +240,7 @@ impl<'a> World<'a> {
             self.disk.kill();
             say!(self, "killed");
         }
+        self.left = power.then(|| Left::look(self));
         self.outage.power |= power || had_forgotten && !self.disk.has_forgotten();
     }
 
@@ -265,11 +319,15 @@ impl<'a> World<'a> {
         (self.random.index(self.plan.topics.len()), self.random.below(self.plan.queues) as i32)
     }
 
-    /// One to four entries in one call.
     fn append(&mut self) -> Verdict {
+        self.append_some(4)
+    }
+
+    /// Some entries in one call, at most `most` and one.
+    fn append_some(&mut self, most: u64) -> Verdict {
         let mut list = Vec::new();
         let mut ids = Vec::new();
-        for _ in 0..=self.random.below(4) {
+        for _ in 0..=self.random.below(most) {
             let place = self.place();
             let count = match self.random.one_in(4) && self.plan.batches {
                 true => 1 + self.random.below(5),

@@ -36,6 +36,7 @@ const FOUND: &[(u64, &str)] = &[
     (139019, "a record of a removed topic behind damage was not taken for one"),
     (147673, "a removal that was cut short was not finished where the last record was lost"),
     (200831, "a record that was hit took the place of another one"),
+    (201080, "a bit of the last unit of a queue file made the whole file look expired"),
     (201304, "a queue that began with an empty file did not get what was before it"),
     (204964, "an index file that had the second part of a record's keys passed for whole"),
 ];
