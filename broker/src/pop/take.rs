@@ -209,7 +209,8 @@ impl Ask<'_> {
             popped.blocked.push(queue_id);
         } else if popped.messages.len() >= self.most() {
             popped.rest += end - start;
-            popped.more |= end > start;
+            // Who asks for nothing would be woken for it again and again.
+            popped.more |= end > start && !popped.messages.is_empty();
         } else {
             read = self.read(name, is_retry, (queue_id, start), popped);
         }

@@ -149,8 +149,11 @@ async fn a_waiting_pop_is_answered_by_a_send_and_only_one_is() {
         send(&client, &["second"]).await;
     });
     assert_eq!(one.len() + other.len(), 1);
+    // Who asks for nothing waits as well, though there is something.
+    send(&client, &["third"]).await;
     let waited_ms = now_ms();
-    assert!(pop(&client, &ask(60_000, 200)).await.is_empty());
+    let nothing = PopMessageRequestHeader { max_msg_nums: 0, ..ask(60_000, 200) };
+    assert!(pop(&client, &nothing).await.is_empty());
     assert!(now_ms() - waited_ms >= 100, "it was held");
 }
 
