@@ -134,6 +134,9 @@ pub const MQADMIN: &[&str] = &[
     "consumeMessageDirectly",
     "messageTrack",
     "queryMsgTraceById",
+    "setConsumeMode",
+    "consumerProgressOfPops",
+    "resetOffsetOfPops",
 ];
 
 /// What clients do where one server is ours and the other the stock one.

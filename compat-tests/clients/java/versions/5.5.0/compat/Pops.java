@@ -30,6 +30,7 @@ final class Pops {
         scenarios.put("pop-push-retry", Pops::retry);
         scenarios.put("pop-push-left", Pops::left);
         RawPops.register(scenarios);
+        PopCommands.register(scenarios);
     }
 
     /** Two members get everything once; what comes while they wait wakes one of them. */
