@@ -222,7 +222,9 @@ fn revive(broker: &Broker, bell: &Bell) -> Option<String> {
     let mut log = revive::Log::default();
     let mut due_ms = now_ms();
     loop {
-        let wait_ms = (due_ms - now_ms()).clamp(0, REVIVE_WAIT_MS);
+        let is_idle = broker.pops.taken.is_empty();
+        let longest_ms = if is_idle { revive::IDLE_MS } else { REVIVE_WAIT_MS };
+        let wait_ms = (due_ms - now_ms()).clamp(0, longest_ms);
         if !bell.wait(Duration::from_millis(wait_ms.unsigned_abs())) {
             return None;
         }

@@ -30,6 +30,8 @@ const EARLY: usize = 65_536;
 const RETRY_MS: i64 = 1_000;
 /// How soon it is looked into the revive log again, ms.
 const LOOK_MS: i64 = 100;
+/// The same while nothing is out that was popped in this life of the broker, ms.
+pub const IDLE_MS: i64 = 250;
 /// How long an acknowledgement waits for its checkpoint, ms (Java: `reviveAckWaitMs`).
 const EARLY_MS: i64 = 180_000;
 /// After how long a message that could not be read is tried again, s.
@@ -96,7 +98,8 @@ pub fn step(broker: &Broker, log: &mut Log, now_ms: i64) -> i64 {
         return now_ms;
     }
     let next_ms = broker.pops.taken.next_due_ms().unwrap_or(i64::MAX);
-    next_ms.min(now_ms + LOOK_MS)
+    let look_ms = if broker.pops.taken.is_empty() { IDLE_MS } else { LOOK_MS };
+    next_ms.min(now_ms + look_ms)
 }
 
 /// Puts messages of a pop into the retry topic, and notes that in the revive log; gives those for
