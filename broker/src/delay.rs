@@ -155,7 +155,7 @@ fn restored(broker: &Broker, unit: &Unit) -> Option<Draft> {
         return None;
     };
     let all = Properties::parse(parked.properties);
-    let (topic, queue_id) = put::real(&all)?;
+    let (topic, queue_id) = put::real(&parked)?;
     Some(Draft { topic, queue_id, ..put::again(&parked, &stored, all) })
 }
 

@@ -237,15 +237,20 @@ pub fn put_aside(draft: &mut Draft, mut all: Properties, topic: &'static str, qu
 }
 
 /// The topic and queue that [`put_aside`] noted.
-pub fn real(all: &Properties) -> Option<(Str, i32)> {
-    let topic = all.get(property::REAL_TOPIC)?;
-    Some((Str::from(topic), all.get(property::REAL_QUEUE_ID)?.parse().ok()?))
+pub fn real(record: &Record<'_>) -> Option<(Str, i32)> {
+    let topic = record.property(property::REAL_TOPIC)?;
+    Some((Str::from(topic), record.property(property::REAL_QUEUE_ID)?.parse().ok()?))
 }
 
 /// A record to be stored once more, with other properties.
 pub fn again(record: &Record<'_>, stored: &Bytes, mut all: Properties) -> Draft {
     // That of the record says nothing about this one.
     all.remove(property::CRC32);
+    again_as(record, stored, all.encode())
+}
+
+/// The same with properties that are encoded already.
+pub fn again_as(record: &Record<'_>, stored: &Bytes, properties: Bytes) -> Draft {
     Draft {
         topic: record.topic.into(),
         queue_id: record.queue_id,
@@ -257,7 +262,7 @@ pub fn again(record: &Record<'_>, stored: &Bytes, mut all: Properties) -> Draft 
         reconsume_times: record.reconsume_times,
         prepared_transaction_offset: 0,
         body: stored.slice_ref(record.body),
-        properties: all.encode(),
+        properties,
     }
 }
 

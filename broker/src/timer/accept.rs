@@ -103,7 +103,8 @@ mod tests {
             assert_eq!((&*draft.topic, draft.queue_id), (names::TIMER_TOPIC, 0));
             let all = Properties::parse(&draft.properties);
             assert_eq!(all.get(property::TIMER_OUT_MS), Some(out), "{asked}");
-            assert_eq!(put::real(&all), Some(("T".into(), 3)));
+            assert_eq!(all.get(property::REAL_TOPIC), Some("T"));
+            assert_eq!(all.get(property::REAL_QUEUE_ID), Some("3"));
         }
     }
 

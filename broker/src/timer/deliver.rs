@@ -7,7 +7,8 @@ use super::known::Unsure;
 use super::{QUEUE, waiting::one};
 use crate::broker::Broker;
 use crate::put;
-use message::{Draft, Entry, Properties, Record, Str, names, property, record};
+use bytes::Bytes;
+use message::{Draft, Entry, Properties, Record, Str, names, properties, property, record};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use store::{Append, AppendError, Error, TimerUnit};
@@ -16,6 +17,8 @@ use store::{Append, AppendError, Error, TimerUnit};
 const STEP: usize = 4_096;
 /// Those of them that are stored with one hold of the append lock: how long a send may wait for it.
 const AT_ONCE: usize = 64;
+/// Bytes that the times of a message take.
+const ROOM: usize = 64;
 /// What is left out of a message that has no room for more.
 const SPARE: [&str; 3] = [property::TIMER_OUT_MS, property::REAL_TOPIC, property::REAL_QUEUE_ID];
 
@@ -197,22 +200,21 @@ impl Round<'_> {
         else {
             return Verdict::Damaged;
         };
-        let all = Properties::parse(parked.properties);
-        let real_topic = all.get(property::REAL_TOPIC).unwrap_or_default();
+        let real_topic = parked.property(property::REAL_TOPIC).unwrap_or_default();
         if unit.deletes && !unit.rolls {
             return Verdict::Pass;
         }
-        if !unit.rolls && is_recalled(&all, real_topic, recalled) {
+        if !unit.rolls && is_recalled(&parked, real_topic, recalled) {
             return Verdict::Pass;
         }
         if let Some(unsure) = self.unsure.as_mut()
-            && unsure.is_done(self.broker, &parked, &all, (out_ms, unit.rolls))
+            && unsure.is_done(self.broker, &parked, (out_ms, unit.rolls))
         {
             self.count(real_topic, unit);
             return Verdict::Pass;
         }
         self.count(real_topic, unit);
-        match draft(&parked, &stored, (&all, unit), self.now_ms) {
+        match draft(&parked, &stored, unit, self.now_ms) {
             Some(draft) => Verdict::Put(draft),
             None => Verdict::Unreadable("it does not say where it belongs, or is too large"),
         }
@@ -224,41 +226,60 @@ impl Round<'_> {
 }
 
 /// Whether a message was taken back: by its unique id, or as 5.3.2 to 5.4 name it.
-fn is_recalled(all: &Properties, real_topic: &str, recalled: &HashSet<String>) -> bool {
+fn is_recalled(parked: &Record<'_>, real_topic: &str, recalled: &HashSet<String>) -> bool {
     if recalled.is_empty() {
         return false;
     }
-    let id = all.get(property::UNIQ_KEY);
+    let id = parked.property(property::UNIQ_KEY);
     id.is_some_and(|id| recalled.contains(id) || recalled.contains(&format!("{real_topic}+{id}")))
 }
 
 /// The message as it is stored again (Java: `convert`): all that it had, and when it was put and
 /// taken out.
-fn draft(
-    parked: &Record<'_>,
-    stored: &bytes::Bytes,
-    (all, unit): (&Properties, &TimerUnit),
-    now_ms: i64,
-) -> Option<Draft> {
-    let mut more = all.clone();
-    more.set(property::TIMER_ENQUEUE_MS, unit.write_ms.to_string());
-    if unit.rolls {
-        let times = all.get(property::TIMER_ROLL_TIMES).and_then(|text| text.parse::<i32>().ok());
-        more.set(property::TIMER_ROLL_TIMES, (times.unwrap_or(0).wrapping_add(1)).to_string());
-    }
-    more.set(property::TIMER_DEQUEUE_MS, now_ms.to_string());
+fn draft(parked: &Record<'_>, stored: &Bytes, unit: &TimerUnit, now_ms: i64) -> Option<Draft> {
     let (topic, queue_id) = match unit.rolls {
         true => (Str::from_static(names::TIMER_TOPIC), QUEUE),
-        false => put::real(all)?,
+        false => put::real(parked)?,
     };
-    let with = |more| Draft { topic: topic.clone(), queue_id, ..put::again(parked, stored, more) };
-    let draft = with(more);
+    let times = [
+        (property::TIMER_ENQUEUE_MS, unit.write_ms.to_string()),
+        (property::TIMER_DEQUEUE_MS, now_ms.to_string()),
+    ];
+    let properties = if is_plain(parked, unit) {
+        let mut out = Vec::with_capacity(parked.properties.len() + ROOM);
+        out.extend_from_slice(parked.properties);
+        if out.last().is_some_and(|last| *last != properties::PAIR_SEPARATOR) {
+            out.push(properties::PAIR_SEPARATOR);
+        }
+        times.iter().for_each(|(key, value)| properties::push_pair(&mut out, key, value));
+        out.into()
+    } else {
+        let mut all = Properties::parse(parked.properties);
+        if unit.rolls {
+            let before = all.get(property::TIMER_ROLL_TIMES);
+            let before = before.and_then(|text| text.parse::<i32>().ok()).unwrap_or(0);
+            all.set(property::TIMER_ROLL_TIMES, before.wrapping_add(1).to_string());
+        }
+        times.into_iter().for_each(|(key, value)| all.set(key, value));
+        all.remove(property::CRC32);
+        all.encode()
+    };
+    let draft = Draft { topic, queue_id, ..put::again_as(parked, stored, properties) };
     if draft.check().is_ok() {
         return Some(draft);
     }
-    let mut less = all.clone();
+    let mut less = Properties::parse(parked.properties);
     for key in SPARE.into_iter().filter(|_| !unit.rolls) {
         less.remove(key);
     }
-    Some(with(less)).filter(|draft| draft.check().is_ok())
+    let (topic, queue_id) = (draft.topic, draft.queue_id);
+    let draft = Draft { topic, queue_id, ..put::again(parked, stored, less) };
+    draft.check().is_ok().then_some(draft)
+}
+
+/// Whether the times can stand behind what the message has: none of them is there yet, nor anything
+/// that must go.
+fn is_plain(parked: &Record<'_>, unit: &TimerUnit) -> bool {
+    let odd = [property::TIMER_ENQUEUE_MS, property::TIMER_DEQUEUE_MS, property::CRC32];
+    !unit.rolls && odd.into_iter().all(|key| parked.property(key).is_none())
 }

@@ -3,7 +3,7 @@
 
 use super::enqueue::Reach;
 use crate::broker::Broker;
-use message::{Entry, Properties, Record, names, property, record};
+use message::{Entry, Record, names, property, record};
 use std::collections::HashSet;
 use store::Store;
 
@@ -35,7 +35,6 @@ impl Unsure {
         &mut self,
         broker: &Broker,
         parked: &Record<'_>,
-        all: &Properties,
         (out_ms, rolls): (i64, bool),
     ) -> bool {
         if parked.log_offset >= self.log_end {
@@ -45,17 +44,17 @@ impl Unsure {
         let far_ms = Reach::of(&broker.settings()).rolls_from_ms();
         if rolls || waits_ms >= far_ms - BACK_MS {
             let times = |text: Option<&str>| text.and_then(|text| text.parse::<i32>().ok());
-            let next = times(all.get(property::TIMER_ROLL_TIMES)).unwrap_or(0) + 1;
+            let next = times(parked.property(property::TIMER_ROLL_TIMES)).unwrap_or(0) + 1;
             let is_next =
                 |copy: &Record<'_>| times(copy.property(property::TIMER_ROLL_TIMES)) == Some(next);
-            if self.has_copy(broker, parked, (names::TIMER_TOPIC, all), is_next) {
+            if self.has_copy(broker, parked, names::TIMER_TOPIC, is_next) {
                 return true;
             }
         }
-        let topic = all.get(property::REAL_TOPIC).unwrap_or_default();
+        let topic = parked.property(property::REAL_TOPIC).unwrap_or_default();
         !rolls
             && out_ms <= self.until_ms
-            && self.has_copy(broker, parked, (topic, all), |copy| {
+            && self.has_copy(broker, parked, topic, |copy| {
                 copy.property(property::TIMER_DEQUEUE_MS).is_some()
             })
     }
@@ -65,10 +64,11 @@ impl Unsure {
         &mut self,
         broker: &Broker,
         parked: &Record<'_>,
-        (topic, all): (&str, &Properties),
+        topic: &str,
         is_it: impl Fn(&Record<'_>) -> bool,
     ) -> bool {
-        let Some(id) = all.get(property::UNIQ_KEY) else { return false };
+        let Some(id) = parked.property(property::UNIQ_KEY) else { return false };
+        let out_ms = parked.property(property::TIMER_OUT_MS);
         let times = (parked.store_timestamp - BACK_MS, i64::MAX);
         let found = broker.store.query(topic, id, LOOKED_AT, times);
         for stored in &found.records {
@@ -78,7 +78,7 @@ impl Unsure {
                 && copy.born_timestamp == parked.born_timestamp
                 && copy.body_crc == parked.body_crc
                 && copy.property(property::UNIQ_KEY) == Some(id)
-                && copy.property(property::TIMER_OUT_MS) == all.get(property::TIMER_OUT_MS);
+                && copy.property(property::TIMER_OUT_MS) == out_ms;
             if is_same && is_it(&copy) && self.used.insert(copy.log_offset) {
                 return true;
             }
