@@ -53,6 +53,18 @@ struct Queue {
     places: HashMap<Key, i64>,
     /// Acknowledgements whose checkpoint did not come yet.
     early: HashMap<Key, Early>,
+    /// What was known before the log was read.
+    seen: Option<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    /// The first pops that nobody remembers, by their places.
+    mine: HashSet<i64>,
+    /// What the timer has delivered, ms since 1970.
+    delivered_ms: i64,
+    /// Where the commit log ended.
+    log_end: i64,
 }
 
 #[derive(Debug)]
@@ -266,13 +278,16 @@ fn all_there_ms(broker: &Broker, point: &CheckPoint) -> i64 {
 impl Queue {
     /// Reads on, and revives what nothing else will; whether there is more to do at once.
     fn step(&mut self, broker: &Broker, (topic, queue_id): (&Str, i32), now_ms: i64) -> bool {
-        // Looked at before the log: what is done meanwhile stands in what is read then.
-        let owned = |open: &Open| broker.pops.taken.has(&Key::from(&open.point));
-        let first = self.points.iter().take(POINTS);
-        let mine: HashSet<i64> =
-            first.filter(|(_, open)| !owned(open)).map(|(place, _)| *place).collect();
-        let delivered_ms = broker.timer.condition(&broker.store).read_ms;
+        if self.seen.is_none() {
+            self.seen = Some(self.look(broker));
+        }
+        // Under `SYNC_FLUSH` the log shows what is durable, which is later than what is done.
+        let log_end = self.seen.as_ref().map_or(0, |seen| seen.log_end);
+        let is_shown = !broker.flushes_first() || broker.store.flushed_to() >= log_end;
         let read = self.read_on(broker, (topic, queue_id), now_ms);
+        let Some(Seen { mine, delivered_ms, .. }) = self.seen.take_if(|_| is_shown) else {
+            return read >= READS;
+        };
         let mut done = None;
         let mut passed = 0;
         while let Some((&place, open)) = self.points.first_key_value()
@@ -281,7 +296,8 @@ impl Queue {
             let point = &open.point;
             let left = open.left();
             if !left.is_empty() {
-                let is_ripe = delivered_ms > all_there_ms(broker, point);
+                let is_all_read = read < READS;
+                let is_ripe = is_all_read && delivered_ms > all_there_ms(broker, point);
                 if !mine.contains(&place) || !is_ripe {
                     break;
                 }
@@ -307,6 +323,15 @@ impl Queue {
             broker.offsets.commit(records::GROUP, topic, queue_id, done);
         }
         read >= READS || passed == POINTS
+    }
+
+    /// Looks before the log is read: what is done by then stands in what is read.
+    fn look(&self, broker: &Broker) -> Seen {
+        let owned = |open: &Open| broker.pops.taken.has(&Key::from(&open.point));
+        let first = self.points.iter().take(POINTS);
+        let mine = first.filter(|(_, open)| !owned(open)).map(|(place, _)| *place).collect();
+        let delivered_ms = broker.timer.condition(&broker.store).read_ms;
+        Seen { mine, delivered_ms, log_end: broker.store.max_log_offset() }
     }
 
     /// Reads what is new; gives how many records.
@@ -402,5 +427,61 @@ impl Open {
         for place in offsets.iter().filter_map(|offset| self.point.place(*offset)) {
             self.acked |= 1 << place;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point() -> CheckPoint {
+        let (topic, group, broker) = ("T".into(), "G".into(), "b".into());
+        CheckPoint { topic, group, broker, start: 5, count: 3, ..CheckPoint::default() }
+    }
+
+    fn ack(offsets: &[i64]) -> Ack {
+        let (topic, group) = ("T".into(), "G".into());
+        let offsets = Some(offsets.to_vec());
+        Ack { topic, group, offset: -1, offsets, start: 5, ..Ack::default() }
+    }
+
+    #[test]
+    fn acknowledgements_count_on_either_side_of_their_checkpoint() {
+        let mut queue = Queue::default();
+        queue.ack(&ack(&[6]), "b", (10, 0));
+        assert_eq!(queue.early.len(), 1);
+        queue.open(point(), 11);
+        assert!(queue.early.is_empty());
+        assert_eq!(queue.points[&11].left(), [5, 7]);
+        queue.ack(&ack(&[5, 99]), "b", (12, 0));
+        queue.ack(&ack(&[7]), "another", (13, 0));
+        assert_eq!(queue.points[&11].left(), [7]);
+        queue.ack(&ack(&[7]), "b", (14, 0));
+        assert!(queue.points[&11].left().is_empty());
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_there_twice_is_one() {
+        let mut queue = Queue::default();
+        queue.open(point(), 3);
+        queue.open(point(), 8);
+        assert_eq!(queue.points.keys().collect::<Vec<_>>(), [&8]);
+        assert_eq!(queue.places.len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_tried_less_and_less_and_then_given_up() {
+        let mut point = point();
+        let mut now_ms = 1_000;
+        for wait_s in AGAIN_S {
+            point = later(&point, 6, now_ms).unwrap();
+            assert_eq!(point.due_ms(), now_ms + wait_s * 1_000);
+            assert_eq!(point.offsets().collect::<Vec<_>>(), [6]);
+            now_ms = point.due_ms();
+        }
+        assert_eq!(point.again.as_deref(), Some("17"));
+        assert_eq!(later(&point, 6, now_ms), None);
+        let odd = CheckPoint { again: Some("often".into()), ..point };
+        assert_eq!(later(&odd, 6, now_ms), None);
     }
 }
