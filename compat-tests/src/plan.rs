@@ -137,6 +137,7 @@ pub const MQADMIN: &[&str] = &[
     "setConsumeMode",
     "consumerProgressOfPops",
     "resetOffsetOfPops",
+    "enableRetryTopicV2",
 ];
 
 /// What clients do where one server is ours and the other the stock one.

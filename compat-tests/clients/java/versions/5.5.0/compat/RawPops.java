@@ -60,6 +60,7 @@ final class RawPops {
         scenarios.put("pop-fifo", RawPops::fifo);
         scenarios.put("pop-fifo-expired", RawPops::fifoExpired);
         scenarios.put("pop-notified", RawPops::notified);
+        scenarios.put("enableRetryTopicV2", RawPops::secondRetryTopic);
     }
 
     /** A pop of an empty topic ends without, or with the message that comes. */
@@ -130,6 +131,28 @@ final class RawPops {
             }
         }
         same(PopStatus.POLLING_NOT_FOUND, pops.pop(new Pop().poll(4_000)).getPopStatus(), "acked");
+    }
+
+    /** A setting of the whole broker: nothing else may run beside this. */
+    private static void secondRetryTopic(Kit kit) throws Exception {
+        RawPops pops = new RawPops(kit, 1);
+        Mqadmin.run(kit, "updateBrokerConfig", "-b", pops.broker, "-k", "enableRetryTopicV2",
+                "-v", "true").says("success");
+        try {
+            pops.send("lost");
+            PopResult popped = pops.pop(new Pop().poll(5_000).invisible(1_000));
+            same(List.of("lost"), bodies(popped), "bodies");
+            popped = pops.pop(new Pop().poll(15_000).invisible(30_000));
+            MessageExt again = popped.getMsgFoundList().get(0);
+            same("2", ExtraInfoUtil.getRetry(ExtraInfoUtil.split(handle(again))), "retry");
+            same(1, again.getReconsumeTimes(), "times it came again");
+            pops.acked(again);
+            String retry = "%RETRY%" + pops.group + "+" + pops.topic;
+            Kit.await(retry, () -> kit.admin().fetchAllTopicList().getTopicList().contains(retry));
+        } finally {
+            Mqadmin.run(kit, "updateBrokerConfig", "-b", pops.broker, "-k", "enableRetryTopicV2",
+                    "-v", "false").says("success");
+        }
     }
 
     /** A changed time counts, and only the new handle then. */
