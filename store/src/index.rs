@@ -22,6 +22,9 @@ pub(crate) use crate::index_file::IndexKey;
 /// Keys that may wait; an append that makes it more puts them itself.
 const PENDING_MAX: usize = 1 << 20;
 
+/// Called before a file goes: a start that is killed then leaves one that may come back.
+pub(crate) type Before<'a> = &'a dyn Fn() -> Result<(), Error>;
+
 /// The index of a store.
 pub(crate) struct Index {
     disk: Arc<dyn Disk>,
@@ -74,7 +77,12 @@ impl Index {
     /// Opens the files. After an unclean stop those that were not durable are repaired from their
     /// entries. One that cannot be used at all is removed with those behind it, as they are only
     /// derived: recovery makes them anew.
-    pub(crate) fn load(&self, clean: bool, checkpoint: &Checkpoint) -> Result<(), Error> {
+    pub(crate) fn load(
+        &self,
+        clean: bool,
+        checkpoint: &Checkpoint,
+        before: Before<'_>,
+    ) -> Result<(), Error> {
         let durable_to = checkpoint.get(Mark::IndexTime);
         let mut files = self.files.lock();
         let all = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
@@ -89,7 +97,7 @@ impl Index {
                 move_aside(&*self.disk, &path, what)?;
                 let later = all.extract_if(.., |file| file.name > listed.name);
                 let later: Vec<_> = later.collect();
-                later.iter().rev().try_for_each(|listed| self.remove_file(listed))?;
+                later.iter().rev().try_for_each(|listed| self.remove_file(listed, before))?;
             } else if !listed.name.contains(SUFFIX) {
                 tracing::warn!(
                     path = %path.display(),
@@ -102,7 +110,7 @@ impl Index {
             let is_last = at + 1 == all.len();
             match self.load_file(listed, is_last, clean, checkpoint)? {
                 Loaded::Used(file) => files.all.push(file),
-                Loaded::Empty if is_last => self.remove_file(listed)?,
+                Loaded::Empty if is_last => self.remove_file(listed, before)?,
                 other => {
                     let why = match other {
                         Loaded::Damaged(why) => why,
@@ -115,7 +123,10 @@ impl Index {
                         "an index file is damaged: it and later ones are made anew from the log"
                     );
                     self.damaged.store(true, Ordering::Release);
-                    all[at..].iter().rev().try_for_each(|listed| self.remove_file(listed))?;
+                    all[at..]
+                        .iter()
+                        .rev()
+                        .try_for_each(|listed| self.remove_file(listed, before))?;
                     break;
                 }
             }
@@ -173,7 +184,7 @@ impl Index {
 
     /// Removes the files from the first one on that does not go on where the one before it, or the
     /// log, ends: what is missing there is only derived, and recovery makes it anew.
-    pub(crate) fn drop_behind_gap(&self, log: &CommitLog) -> Result<(), Error> {
+    pub(crate) fn drop_behind_gap(&self, log: &CommitLog, before: Before<'_>) -> Result<(), Error> {
         let mut files = self.files.lock();
         let spans = files.all.iter().map(|file| {
             let (begin, end) = (file.header.begin_offset, file.header.end_offset);
@@ -190,18 +201,19 @@ impl Index {
         while files.all.len() > at
             && let Some(last) = files.all.pop()
         {
-            self.remove_for_good(&last.path)?;
+            self.remove_for_good(&last.path, before)?;
         }
         Ok(())
     }
 
-    fn remove_file(&self, listed: &Listed) -> Result<(), Error> {
-        self.remove_for_good(&self.dir.join(&listed.name))
+    fn remove_file(&self, listed: &Listed, before: Before<'_>) -> Result<(), Error> {
+        self.remove_for_good(&self.dir.join(&listed.name), before)
     }
 
     /// Removes a file durably: one that came back would pass for keys of the records that were put
     /// in the place of those it knew, or hide that files before it are gone.
-    fn remove_for_good(&self, path: &Path) -> Result<(), Error> {
+    fn remove_for_good(&self, path: &Path, before: Before<'_>) -> Result<(), Error> {
+        before()?;
         self.disk.remove(path).map_err(Error::io("remove", path))?;
         self.disk.sync_all(&self.dir).map_err(Error::io("sync", &self.dir))
     }
@@ -224,7 +236,7 @@ impl Index {
     }
 
     /// Cuts off keys of records at or behind `log_end`, which were lost.
-    pub(crate) fn truncate(&self, log_end: i64) -> Result<(), Error> {
+    pub(crate) fn truncate(&self, log_end: i64, before: Before<'_>) -> Result<(), Error> {
         let mut files = self.files.lock();
         while let Some(last) = files.all.last_mut() {
             if last.header.end_offset < log_end {
@@ -234,7 +246,7 @@ impl Index {
                 return last.repair(log_end, false, i64::MAX);
             }
             let path = last.path.clone();
-            self.remove_for_good(&path)?;
+            self.remove_for_good(&path, before)?;
             files.all.pop();
         }
         Ok(())

@@ -114,9 +114,10 @@ impl<'a> Parts<'a> {
         let front_from = self.begin_at_fronts(&ends, &losses)?;
         losses.tell_short();
         self.count_missing_front(&losses);
+        let before_cut = || self.mark_cutting();
         if let Some(index) = &self.index {
-            let loaded = index.load(self.clean, &self.checkpoint);
-            let loaded = loaded.and_then(|()| index.drop_behind_gap(&self.log));
+            let loaded = index.load(self.clean, &self.checkpoint, &before_cut);
+            let loaded = loaded.and_then(|()| index.drop_behind_gap(&self.log, &before_cut));
             self.touched.set(self.touched.get() || index.was_damaged());
             loaded?;
         }
@@ -142,7 +143,7 @@ impl<'a> Parts<'a> {
             losses: &losses,
             touched: &self.touched,
             keeps_places: &self.keeps_places,
-            cutting: Cutting { before: &|| self.mark_cutting(), again: self.cuts_again.get() },
+            cutting: Cutting { before: &before_cut, again: self.cuts_again.get() },
         }
         .run()?;
         self.removed_topics.cut(self.log.written_to())?;

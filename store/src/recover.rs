@@ -159,7 +159,7 @@ impl Recovery<'_> {
         };
         self.settle_queues(end, durable)?;
         if let Some(index) = self.index {
-            index.truncate(end)?;
+            index.truncate(end, self.cutting.before)?;
         }
         let newest = match self.checkpoint.durable_to() {
             Some(_) => scanned.newest_time.max(self.checkpoint.get(Mark::LogTime)),
@@ -304,7 +304,7 @@ impl Recovery<'_> {
             self.queues.remove(&topic)?;
         }
         self.log.start_at(0, 0);
-        self.index.map_or(Ok(()), |index| index.truncate(0))?;
+        self.index.map_or(Ok(()), |index| index.truncate(0, self.cutting.before))?;
         Ok(Recovered::default())
     }
 

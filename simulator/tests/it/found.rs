@@ -38,6 +38,7 @@ const FOUND: &[(u64, &str)] = &[
     (200831, "a record that was hit took the place of another one"),
     (201080, "a bit of the last unit of a queue file made the whole file look expired"),
     (201304, "a queue that began with an empty file did not get what was before it"),
+    (203371, "an index file that a killed start had removed came back, with keys of lost records"),
     (204964, "an index file that had the second part of a record's keys passed for whole"),
 ];
 

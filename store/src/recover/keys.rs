@@ -57,7 +57,7 @@ impl<'a> Keys<'a> {
                  log but not its index: it is made anew from the log"
             );
             recovery.touch();
-            index.truncate(from)?;
+            index.truncate(from, recovery.cutting.before)?;
             (self.indexed_to, self.entries) = (log_offset, None);
         }
         recovery.touch();
