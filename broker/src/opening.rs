@@ -85,6 +85,7 @@ impl Broker {
         mending::make_groups(&groups, &offsets, &store, groups_from, now);
         mending::check_offsets(&offsets, &store, from);
         let unique_ids = unique_ids(&identity, surroundings);
+        let delays = load_delays(files, &store, now);
         let broker = Self {
             identity,
             topics,
@@ -99,7 +100,7 @@ impl Broker {
             holds: Default::default(),
             pops: Default::default(),
             notices: Default::default(),
-            delays: Mutex::new(load_delays(files, &store).unwrap_or_else(|| Delays::new(now))),
+            delays: Mutex::new(delays),
             timer: Default::default(),
             transactions: Default::default(),
             stats: Stats::new(now, surroundings.utc_offset_ms),
@@ -115,12 +116,19 @@ impl Broker {
             outside,
             saved_offsets: AtomicU64::new(offsets_saved),
         };
-        broker.save_tables(now);
-        if from == ConfigOrigin::Missing || broker.offsets.changes() != offsets_saved {
-            broker.save("consumerOffset.json", &broker.offsets.to_json(now));
-        }
+        broker.save_first(from, now);
         broker.look_back(now);
         Ok(broker)
+    }
+
+    /// Saves what the start made or changed. Files that are not there tell the next start that they
+    /// were lost, so they are there from the first one on.
+    fn save_first(&self, offsets_from: ConfigOrigin, now_ms: i64) {
+        self.save_tables(now_ms);
+        self.save_changed(now_ms);
+        if offsets_from == ConfigOrigin::Missing {
+            self.save("consumerOffset.json", &self.offsets.to_json(now_ms));
+        }
     }
 
     /// What the store of another life holds and must be known before the first request.
@@ -220,17 +228,22 @@ fn saved(
 }
 
 /// How far delayed messages were delivered.
-fn load_delays(files: &ConfigFiles, store: &Store) -> Option<Delays> {
+fn load_delays(files: &ConfigFiles, store: &Store, now_ms: i64) -> Delays {
     let (delays, _) = files.load_from("delayOffset.json", |text| {
         has_mark("delayOffset.json", text).then(|| Delays::load(text).ok())?
     });
+    if let Some(delays) = delays {
+        return delays;
+    }
     let ids = store.queue_ids(names::SCHEDULE_TOPIC);
-    if delays.is_none() && ids.iter().any(|id| store.max_offset(names::SCHEDULE_TOPIC, *id) > 0) {
+    if ids.iter().any(|id| store.max_offset(names::SCHEDULE_TOPIC, *id) > 0) {
         tracing::error!(
             "neither delayOffset.json nor its .bak can be used: how far delayed messages were \
              delivered is lost, and all that the log still has are delivered again"
         );
     }
+    let mut delays = Delays::new(now_ms);
+    delays.set_changed();
     delays
 }
 

@@ -174,6 +174,10 @@ impl Index {
         }
         match file.repair(i64::MAX, is_last, checkpoint.durable_to().unwrap_or(0)) {
             Err(Error::Io { op: "read", .. }) => return Ok(Loaded::Damaged("cannot be read")),
+            // Its own blocks are room for the next one, and keys can wait.
+            Err(Error::Full { .. }) => {
+                return Ok(Loaded::Damaged("the disk has no room for what its repair writes"));
+            }
             repaired => repaired?,
         }
         if file.header.count <= 1 || file.header.begin_time <= 0 {

@@ -153,3 +153,33 @@ fn a_stop_on_a_full_disk_after_a_crash_is_no_failure() {
         store.close().unwrap();
     }
 }
+
+/// What the repair of the last index file writes lies in holes of that file.
+#[test]
+fn a_start_after_a_crash_on_a_full_disk_needs_no_room_for_the_index() {
+    for seed in 0..8 {
+        let sim = SimDisk::new(seed);
+        let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+        let settings = Settings { index_slots: 50_000, ..small(Path::new("/store")) };
+        let store = open(&disk, &settings);
+        let mut stored = Vec::new();
+        append_until_full(&store, NOW, &mut stored, 9);
+        store.flush(NOW).unwrap();
+        drop(store);
+        sim.kill();
+        sim.fill(true);
+        for _ in 0..2 {
+            let store = open(&disk, &settings);
+            for (topic, id) in [("T", 0), ("New", 1)] {
+                assert_eq!(bodies(&store, topic, id), stored, "seed {seed}");
+            }
+            drop(store);
+            sim.kill();
+        }
+        sim.fill(false);
+        let store = open(&disk, &settings);
+        store.flush(NOW + 1).unwrap();
+        check(&store, &stored);
+        store.close().unwrap();
+    }
+}
