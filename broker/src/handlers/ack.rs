@@ -182,7 +182,8 @@ fn change_time(
         diffs: Some(vec![0]),
         invisible_ms: invisible_time,
         count: 1,
-        pop_ms: call.now_ms,
+        // Never that of the pop: its acknowledgements would count for this checkpoint too.
+        pop_ms: call.now_ms.max(handle.pop_ms.saturating_add(1)),
         queue_id,
         start: offset,
         suspend: header.suspend,

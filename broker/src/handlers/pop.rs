@@ -11,7 +11,7 @@ use crate::flush::Unanswered;
 use crate::pop::records;
 use crate::pop::take::{Ask, NotInMemory, Popped};
 use crate::pop::waiting::{Bounds, Place};
-use crate::put::Effect;
+use crate::put::{self, Effect};
 use crate::selection::Selection;
 use crate::topics::PERM_READ;
 use message::{Str, names};
@@ -97,6 +97,9 @@ pub fn pop(
             give(broker, call.now_ms, || call.later(), answer(&header, popped, call.now_ms));
         beside(broker, next);
         return Ok(reply);
+    }
+    if let Some(error) = popped.refused {
+        return Ok(Reply::Answer(refused(put::refusal(broker, error))));
     }
     if !may_wait(&header, call.now_ms) {
         let code = ResponseCode::POLLING_TIMEOUT;
@@ -217,6 +220,10 @@ fn resume(broker: &Broker, held: HeldPop, wait: Wait, now_ms: i64) -> Vec<HeldPo
         }
     };
     if popped.messages.is_empty() {
+        if let Some(error) = popped.refused {
+            held.asker.answer(refused(put::refusal(broker, error)));
+            return Vec::new();
+        }
         if may_wait(header, now_ms) {
             return hold(broker, held, &checked, popped, now_ms);
         }

@@ -18,7 +18,7 @@ use remoting::body::topic::TopicConfig;
 use remoting::headers::pop::PopMessageRequestHeader;
 use settings::BrokerSettings;
 use std::sync::Arc;
-use store::{Append, Everything, Limits, Position, Read, ReadStatus, Wait};
+use store::{Append, AppendError, Everything, Limits, Position, Read, ReadStatus, Wait};
 
 /// `initMode`: a new group begins at the first message.
 const FROM_FIRST: i32 = 0;
@@ -53,6 +53,8 @@ pub struct Popped {
     pub rest: i64,
     /// Whether another pop would find something, as far as this one looked.
     pub more: bool,
+    /// Why a checkpoint could not be stored.
+    pub refused: Option<AppendError>,
     /// Whether somebody else found a queue claimed by this pop.
     pub missed: bool,
     /// How often the messages of an ordered pop were taken before.
@@ -424,7 +426,8 @@ impl Ask<'_> {
         let stored = match appends[0].outcome {
             Ok(stored) => stored,
             Err(error) => {
-                tracing::warn!(%error, topic = %point.topic, "no checkpoint, so nothing is popped");
+                // Without a checkpoint nothing is popped.
+                popped.refused = Some(error);
                 return false;
             }
         };
