@@ -14,6 +14,7 @@ mod waiting;
 
 use crate::broker::Broker;
 use deliver::{Emptying, Round};
+use enqueue::Step;
 use known::Unsure;
 use message::names;
 use parking_lot::Mutex;
@@ -94,6 +95,10 @@ struct State {
     flushed_ms: i64,
     slow_ms: i64,
     rebuilt_ms: i64,
+    /// The store took not all that was due.
+    is_refused: bool,
+    /// Why nothing goes on, as far as the log was told.
+    waits: Option<String>,
 }
 
 impl Timer {
@@ -145,10 +150,14 @@ pub fn step(broker: &Broker, now_ms: i64) -> i64 {
         return now_ms + REOPEN_MS;
     }
     let mut state = broker.timer.state.lock();
-    let next = state.work(broker, &settings, now_ms).unwrap_or_else(|error| {
-        tracing::warn!(%error, "the timer has to wait");
-        now_ms + RETRY_MS
-    });
+    let worked = state.work(broker, &settings, now_ms);
+    let next = *worked.as_ref().unwrap_or(&(now_ms + RETRY_MS));
+    let waits = match worked {
+        Err(error) => Some(error.to_string()),
+        Ok(_) if state.is_refused => broker.store.refusal().map(|refusal| refusal.to_string()),
+        Ok(_) => None,
+    };
+    state.tell(waits);
     state.show(&broker.timer.shown);
     next
 }
@@ -158,11 +167,12 @@ pub fn step(broker: &Broker, now_ms: i64) -> i64 {
 pub fn close(broker: &Broker, now_ms: i64) {
     let (mut state, settings) = (broker.timer.state.lock(), broker.settings());
     for _ in 0..LAST_STEPS {
-        if state.emptying.is_none() || state.work(broker, &settings, now_ms).is_err() {
+        let is_over = state.emptying.is_none();
+        if is_over || state.work(broker, &settings, now_ms).is_err() || state.is_refused {
             break;
         }
     }
-    let is_sure = state.emptying.is_none();
+    let is_sure = state.emptying.is_none() && state.unsure.is_none();
     let Some(files) = state.files.as_mut() else { return };
     // What was delivered must not be lost while the files say that it was.
     let closed = broker.store.sync().and_then(|_| files.close(is_sure, now_ms));
@@ -217,16 +227,37 @@ impl State {
             files.read_to(this_slot);
             self.settled_ms = self.settled_ms.min(this_slot);
         }
-        let is_behind =
-            !settings.store.timer_stop_enqueue && enqueue::step(broker, settings, files, now_ms)?;
-        let mut is_busy = is_behind;
+        let put = match settings.store.timer_stop_enqueue {
+            true => Step::Stuck,
+            false => enqueue::step(broker, settings, files, now_ms)?,
+        };
+        let mut is_busy = put == Step::More;
+        self.is_refused = false;
         if !settings.store.timer_stop_dequeue {
-            is_busy |= self.deliver(broker, settings, now_ms)?;
+            is_busy |= self.deliver(broker, settings, (put, now_ms))?;
         }
         self.tend(broker, settings, now_ms)?;
+        if is_busy {
+            return Ok(now_ms);
+        }
+        if self.is_refused || settings.store.timer_stop_dequeue {
+            return Ok(now_ms + RETRY_MS);
+        }
         let first = self.files.as_ref().and_then(store::Timer::first);
         let next = first.map_or(i64::MAX, |first| first.saturating_add(slot_ms));
-        Ok(if is_busy { now_ms } else { next.clamp(now_ms + 1, now_ms + POLL_MS) })
+        Ok(next.clamp(now_ms + 1, now_ms + POLL_MS))
+    }
+
+    /// Says once that the timer has to wait, and once that it goes on.
+    fn tell(&mut self, waits: Option<String>) {
+        match (&self.waits, &waits) {
+            (None, Some(why)) => {
+                tracing::warn!(why, "the timer has to wait: messages come later than they should");
+            }
+            (Some(_), None) => tracing::warn!("the timer goes on"),
+            _ => {}
+        }
+        self.waits = waits;
     }
 
     /// Empties slots that are over, as far as one step goes; whether there is more.
@@ -234,7 +265,7 @@ impl State {
         &mut self,
         broker: &Broker,
         settings: &BrokerSettings,
-        now_ms: i64,
+        (put, now_ms): (Step, i64),
     ) -> Result<bool, Error> {
         let slot_ms = settings.store.timer_slot_ms();
         let Self { files: Some(files), emptying, unsure, .. } = self else { return Ok(false) };
@@ -251,13 +282,16 @@ impl State {
         let Some(slot) = emptying else { return Ok(false) };
         // Whoever takes a message back may stand behind it in the queue.
         let is_behind = files.progress().queue_offset < slot.not_before;
-        if is_behind && !settings.store.timer_stop_enqueue {
+        if is_behind && put != Step::Stuck {
             return Ok(true);
         }
         let over_ms = slot.slot_ms + slot_ms;
         match (Round { broker, files, unsure, now_ms }).run(slot)? {
             deliver::Outcome::More => return Ok(true),
-            deliver::Outcome::Wait => return Ok(false),
+            deliver::Outcome::Wait => {
+                self.is_refused = true;
+                return Ok(false);
+            }
             deliver::Outcome::Damaged => {
                 self.rebuild(broker, now_ms)?;
                 return Ok(true);

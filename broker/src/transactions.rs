@@ -169,7 +169,7 @@ pub fn is_committed(broker: &Broker, half: &Record<'_>, all: &Properties, now_ms
     };
     // A copy of the half message is younger than what it may have become.
     let times = (half.born_timestamp.min(half.store_timestamp) - CLOCKS_APART_MS, now_ms);
-    [topic, names::SCHEDULE_TOPIC].into_iter().any(|topic| {
+    [topic, names::SCHEDULE_TOPIC, names::TIMER_TOPIC].into_iter().any(|topic| {
         let found = broker.store.query(topic, id, COMMITS_LOOKED_AT, times);
         found.records.iter().any(|stored| {
             let Ok(Entry::Message(record)) = record::decode(stored, false) else { return false };

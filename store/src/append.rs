@@ -192,7 +192,8 @@ impl Writer {
 impl Store {
     /// Stores `appends` in their order, stamped with `now` (ms since the epoch), and sets the
     /// outcome of each. Readers see them at once; under [`crate::FlushMode::Sync`] after the next
-    /// [`Store::sync`].
+    /// [`Store::sync`]. Where the disk has no room for one, those behind it are refused too, though
+    /// a small one might fit: what is refused can be tried again from there on.
     pub fn append(&self, now: i64, appends: &mut [Append]) {
         if let Some(refusal) = self.refusal() {
             appends.iter_mut().for_each(|append| append.outcome = Err(refusal));
@@ -206,12 +207,15 @@ impl Store {
             self.make_room_now(bytes);
             writer = self.writer.lock();
         }
+        let mut is_full = false;
         for append in appends.iter_mut() {
             // After a failure nothing may follow: what was staged with it is forgotten.
-            append.outcome = match self.is_fenced() {
-                true => Err(AppendError::Fenced),
-                false => self.stage(&mut writer, now, &mut append.drafts),
+            append.outcome = match (self.is_fenced(), is_full) {
+                (true, _) => Err(AppendError::Fenced),
+                (false, true) => Err(AppendError::DiskFull),
+                (false, false) => self.stage(&mut writer, now, &mut append.drafts),
             };
+            is_full |= append.outcome == Err(AppendError::DiskFull);
         }
         if let Err(error) = self.write_out(&mut writer, now, Then::Stay) {
             self.fence(&error);

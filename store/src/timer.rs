@@ -90,7 +90,8 @@ impl Store {
         let holds = self.max_offset(names::TIMER_TOPIC, QUEUE) > 0;
         let is_clean = match found {
             Found::Progress(progress, clean) => {
-                let read_ms = progress.read_ms.min(timer.slot_of(now_ms));
+                // It may come from a broker with another precision.
+                let read_ms = timer.slot_of(progress.read_ms.min(now_ms));
                 timer.progress = TimerProgress { read_ms, ..progress };
                 clean && is_sound && read_ms == progress.read_ms
             }
@@ -265,13 +266,13 @@ impl Timer {
         let place = self.log.append(unit, prev)?;
         self.wheel.put(unit.slot_ms, place, unit.deletes);
         self.pending += 1;
-        self.skip();
+        self.skip(1);
         Ok(())
     }
 
-    /// Passes over the next message of the queue, which cannot be put.
-    pub fn skip(&mut self) {
-        self.progress.queue_offset += 1;
+    /// Passes over the next `messages` of the queue, which cannot be put.
+    pub fn skip(&mut self, messages: i64) {
+        self.progress.queue_offset += messages;
         self.is_changed = true;
     }
 

@@ -17,6 +17,8 @@ use store::{Append, AppendError, Error, TimerUnit};
 const STEP: usize = 4_096;
 /// Those of them that are stored with one hold of the append lock: how long a send may wait for it.
 const AT_ONCE: usize = 64;
+/// The bytes after which no more are added to them.
+const BYTES_AT_ONCE: usize = 1 << 20;
 /// Bytes that the times of a message take.
 const ROOM: usize = 64;
 /// What is left out of a message that has no room for more.
@@ -34,6 +36,8 @@ pub(super) struct Emptying {
 struct Entries {
     places: Vec<i64>,
     at: usize,
+    /// Messages of entries before `at` that the store refused for want of room.
+    refused: Vec<Append>,
     /// What names the messages that are taken back.
     recalled: HashSet<String>,
 }
@@ -95,23 +99,24 @@ impl Round<'_> {
             let Some(recalled) = self.recalled(&found.places)? else {
                 return Ok(Outcome::Damaged);
             };
-            slot.entries = Some(Entries { places: found.places, at: 0, recalled });
+            let (places, refused) = (found.places, Vec::new());
+            slot.entries = Some(Entries { places, at: 0, refused, recalled });
             return Ok(Outcome::More);
         };
         let step_end = (entries.at + STEP).min(entries.places.len());
-        while entries.at < step_end {
-            let (mut appends, mut ends) = (Vec::new(), Vec::new());
-            let mut at = entries.at;
+        self.append(&mut entries.refused);
+        while entries.refused.is_empty() && entries.at < step_end {
+            let (mut appends, mut bytes) = (Vec::new(), 0);
             let mut is_damaged = false;
-            while at < step_end && appends.len() < AT_ONCE {
-                let Some(unit) = self.files.unit(entries.places[at])? else {
+            while entries.at < step_end && appends.len() < AT_ONCE && bytes < BYTES_AT_ONCE {
+                let Some(unit) = self.files.unit(entries.places[entries.at])? else {
                     is_damaged = true;
                     break;
                 };
                 match self.verdict(&unit, slot.slot_ms, &entries.recalled) {
                     Verdict::Put(draft) => {
+                        bytes += draft.encoded_len();
                         appends.push(Append::one(draft));
-                        ends.push(at + 1);
                     }
                     Verdict::Pass => {}
                     Verdict::Unreadable(why) => self.pass_over(&unit, why),
@@ -120,42 +125,36 @@ impl Round<'_> {
                         break;
                     }
                 }
-                at += 1;
+                entries.at += 1;
             }
-            if let Some(reached) = self.append(&mut appends, &ends) {
-                entries.at = reached;
-                return Ok(Outcome::Wait);
-            }
-            entries.at = at;
-            if is_damaged {
+            self.append(&mut appends);
+            entries.refused = appends;
+            if is_damaged && entries.refused.is_empty() {
                 return Ok(Outcome::Damaged);
             }
+        }
+        if !entries.refused.is_empty() {
+            return Ok(Outcome::Wait);
         }
         Ok(if entries.at < entries.places.len() { Outcome::More } else { Outcome::Done })
     }
 
-    /// Stores messages; where to go on when the store takes nothing now.
-    fn append(&self, appends: &mut [Append], ends: &[usize]) -> Option<usize> {
+    /// Stores messages; leaves those that the store takes not now.
+    fn append(&self, appends: &mut Vec<Append>) {
         let broker = self.broker;
         broker.append(appends, self.now_ms);
-        for (append, end) in appends.iter().zip(ends) {
-            match &append.outcome {
-                Ok(_) => {
-                    broker.timer.shown.delivered.fetch_add(1, Ordering::Relaxed);
-                }
-                Err(
-                    error @ (AppendError::DiskFull | AppendError::Fenced | AppendError::Closed),
-                ) => {
-                    tracing::warn!(%error, "messages that are due have to wait");
-                    return Some(end - 1);
-                }
-                Err(error) => {
-                    tracing::error!(%error, "a message that is due is passed over");
-                    broker.timer.shown.passed_over.fetch_add(1, Ordering::Relaxed);
-                }
+        appends.retain(|append| match &append.outcome {
+            Ok(_) => {
+                broker.timer.shown.delivered.fetch_add(1, Ordering::Relaxed);
+                false
             }
-        }
-        None
+            Err(AppendError::DiskFull | AppendError::Fenced | AppendError::Closed) => true,
+            Err(error) => {
+                tracing::error!(%error, "a message that is due is passed over");
+                broker.timer.shown.passed_over.fetch_add(1, Ordering::Relaxed);
+                false
+            }
+        });
     }
 
     fn pass_over(&self, unit: &TimerUnit, why: &'static str) {

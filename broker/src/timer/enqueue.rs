@@ -52,20 +52,35 @@ impl Reach {
     }
 }
 
-/// Takes what came into slots; whether there is more.
+/// How far a step came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// All that came is in its slots.
+    Done,
+    /// There is more.
+    More,
+    /// What is next cannot be read now.
+    Stuck,
+}
+
+/// Takes what came into slots.
 pub(super) fn step(
     broker: &Broker,
     settings: &BrokerSettings,
     files: &mut store::Timer,
     now_ms: i64,
-) -> Result<bool, Error> {
+) -> Result<Step, Error> {
     let (topic, from) = (names::TIMER_TOPIC, files.progress().queue_offset);
     let (min, end) = (broker.store.min_offset(topic, QUEUE), broker.store.max_offset(topic, QUEUE));
-    for _ in from..min.min(from.saturating_add(BATCH as i64)) {
-        files.skip();
-    }
     if from < min {
-        return Ok(true);
+        let messages = min - from;
+        tracing::error!(
+            messages,
+            "messages with a time of delivery expired before the timer took them: they are lost"
+        );
+        broker.timer.shown.passed_over.fetch_add(messages.unsigned_abs(), Ordering::Relaxed);
+        files.skip(messages);
+        return Ok(Step::More);
     }
     let (reach, write_ms) = (Reach::of(settings), files.slot_of(now_ms));
     let units = broker.store.units(topic, QUEUE, from, BATCH);
@@ -76,7 +91,7 @@ pub(super) fn step(
         let Some((entry, topic)) = entry else {
             tracing::error!(timer_offset = at, "a message of the timer is passed over: not read");
             shown.passed_over.fetch_add(1, Ordering::Relaxed);
-            files.skip();
+            files.skip(1);
             continue;
         };
         files.put(&TimerUnit { write_ms, ..entry })?;
@@ -84,7 +99,11 @@ pub(super) fn step(
         let one = if entry.deletes { -1 } else { 1 };
         broker.timer.waiting.lock().add(&topic, one, now_ms);
     }
-    Ok(from + (units.len() as i64) < end && !units.is_empty())
+    Ok(match from + (units.len() as i64) < end {
+        false => Step::Done,
+        true if units.is_empty() => Step::Stuck,
+        true => Step::More,
+    })
 }
 
 /// The entry for a message of the queue, and the topic that it goes to; `None` when it does not

@@ -21,6 +21,7 @@ struct World {
     broker: Option<Broker>,
     dir: PathBuf,
     now_ms: i64,
+    precision_ms: i32,
 }
 
 impl World {
@@ -28,8 +29,8 @@ impl World {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("rockhopper-timer-{}-{number}", std::process::id());
-        let mut world =
-            Self { broker: None, dir: std::env::temp_dir().join(name), now_ms: BOOT_MS };
+        let dir = std::env::temp_dir().join(name);
+        let mut world = Self { broker: None, dir, now_ms: BOOT_MS, precision_ms: 1_000 };
         world.open();
         world
     }
@@ -41,6 +42,7 @@ impl World {
         settings.store.mapped_file_size_commit_log = 1 << 20;
         settings.store.mapped_file_size_timer_log = 4_096;
         settings.store.timer_max_delay_sec = 400 * 86_400;
+        settings.store.timer_precision_ms = self.precision_ms;
         (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
         let surroundings = Surroundings {
             now_ms: self.now_ms,
@@ -410,4 +412,32 @@ fn a_disk_that_is_missing_files_refuses_no_start() {
     assert_eq!(world.delivered(), ["a"]);
     let log = world.dir.join("timerlog/00000000000000000000");
     assert!(OsDisk.read(&log).unwrap().len() == 4_096);
+}
+
+#[test]
+fn another_precision_loses_and_doubles_nothing() {
+    let mut world = World::new();
+    for (before, after) in [(100, 1_000), (1_000, 100), (100, 1_000)] {
+        world.restart_after(|_| {});
+        world.precision_ms = before;
+        world.restart_after(|_| {});
+        let begin_ms = world.now_ms + 10_300 - world.now_ms % 1_000;
+        world.pass_to(begin_ms);
+        let already = world.delivered().len();
+        for delay_ms in [100, 250, 400, 600, 1_500, 3_000] {
+            let id = format!("{begin_ms}+{delay_ms}");
+            world.send(&id, &format!("TIMER_DELAY_MS^{delay_ms}~"));
+        }
+        world.pass_to(begin_ms + 300);
+        world.settle();
+        world.send(&format!("{begin_ms}+late"), "TIMER_DELAY_MS^100~");
+        world.precision_ms = after;
+        world.kill();
+        for _ in 0..3 {
+            let now_ms = world.now_ms + 2_000;
+            world.pass_to(now_ms);
+        }
+        assert_eq!(world.delivered().len(), already + 7, "{before} to {after}");
+        assert_eq!(world.condition().pending, 0);
+    }
 }

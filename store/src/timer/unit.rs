@@ -42,7 +42,9 @@ impl TimerUnit {
     pub(super) fn encode(&self, prev: i64) -> [u8; LEN] {
         let roll = if self.rolls { ROLLS } else { 0 };
         let delete = if self.deletes { DELETES } else { 0 };
-        let delay_ms = i32::try_from(self.slot_ms - self.write_ms).expect("slots are near");
+        // Farther than 24 days only where a clock was set back.
+        let delay_ms = self.slot_ms.saturating_sub(self.write_ms);
+        let delay_ms = delay_ms.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
         let mut out = [0; LEN];
         let mut at = 0;
         let mut put = |bytes: &[u8]| {

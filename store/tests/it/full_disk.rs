@@ -183,3 +183,22 @@ fn a_start_after_a_crash_on_a_full_disk_needs_no_room_for_the_index() {
         store.close().unwrap();
     }
 }
+
+/// A list goes on where it was refused: nothing behind that is stored already.
+#[test]
+fn what_stands_behind_a_refused_message_is_refused_too() {
+    let sim = SimDisk::new(5);
+    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+    let settings = small(Path::new("/store"));
+    let store = open(&disk, &settings);
+    // Half of a file with its key, which is the body again.
+    let large = "x".repeat(5_000);
+    append(&store, NOW, draft("T", 0, &large));
+    sim.fill(true);
+    let stored = store.max_offset("T", 0);
+    let mut list = [&*large, "small"].map(|body| Append::one(draft("T", 0, body)));
+    store.append(NOW, &mut list);
+    let outcomes = list.map(|append| append.outcome);
+    assert_eq!(outcomes, [Err(AppendError::DiskFull); 2]);
+    assert_eq!(store.max_offset("T", 0), stored);
+}
