@@ -1,9 +1,9 @@
 //! Messages with a time of delivery of their own: they wait in the timer's topic, and go to their
 //! own when their slot of time is over (Java: `TimerMessageStore`; disk reference, 6.2).
 //!
-//! A step takes what came to the queue into slots ([`enqueue`]), then empties the slots that are
-//! over ([`deliver`]). The files know how far that came; what a crash leaves open is looked up
-//! ([`known`]). Where slots and entries stand is the store's business.
+//! A step takes what came to the queue into slots (`enqueue`), then empties the slots that are
+//! over (`deliver`). The files know how far that came; what a crash leaves open is looked up
+//! (`known`). Where slots and entries stand is the store's business.
 
 pub mod accept;
 mod deliver;
