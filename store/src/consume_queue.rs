@@ -38,7 +38,7 @@ pub struct Unit {
     /// The record's whole size, bytes.
     pub size: i32,
     /// Java hash of the tag; for delayed messages the time when they are due. In a file it may
-    /// also say where a Java broker wrote that, see [`Unit::is_extended`].
+    /// also say where a Java broker wrote that, see `Unit::is_extended`.
     pub tags_code: i64,
 }
 
