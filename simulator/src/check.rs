@@ -273,7 +273,7 @@ fn ends_agree(
     let least = if outage.power { durable_next } else { next }.max(behind_last);
     let tried = if outage.power { world.model.tried.get(&place).unwrap_or(&0) } else { &0 };
     let was = if outage.power { world.model.may_be_back.get(&place).unwrap_or(&0) } else { &0 };
-    let most = (next + tried).max(behind_last).max(*was);
+    let most = (next.max(behind_last) + tried).max(*was);
     if !half_deleted && !(least..=most).contains(&max) {
         return Err(format!(
             "offsets never go back: {name} ends at {max}, not within {least}..={most} \
