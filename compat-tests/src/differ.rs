@@ -287,7 +287,13 @@ impl Side {
         let text = text.replace(&broker.to_string(), "BROKER").replace(&names.to_string(), "NAMES");
         let ha = format!("127.0.0.1:{}", broker.port() + 1);
         let text = text.replace(&format!("/{}/", self.name), "/SIDE/");
-        text.replace(&ha, "HA").replace(&format!("7F000001{hex}"), "BROKER")
+        let text = text.replace(&ha, "HA").replace(&format!("7F000001{hex}"), "BROKER");
+        // What is delivered later comes when it comes, and moves the places in the log: the suite
+        // of same bytes compares those.
+        let mut ids = text.split(',').filter_map(|id| id.strip_prefix("BROKER"));
+        let are_ids = ids.clone().count() == text.split(',').count()
+            && ids.all(|at| at.len() == 16 && at.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        if are_ids { vec!["an id of BROKER"; text.split(',').count()].join(",") } else { text }
     }
 }
 
