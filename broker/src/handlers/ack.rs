@@ -53,16 +53,7 @@ pub fn ack(
         return Ok(done.in_order(broker, call, &[offset])?.into_reply());
     }
     check_revive_queue(broker, handle.revive_queue)?;
-    let ack = Ack {
-        offset,
-        broker: Some(handle.broker.clone()),
-        group,
-        pop_ms: handle.pop_ms,
-        queue_id,
-        start: handle.start,
-        topic,
-        ..Ack::default()
-    };
+    let ack = of_one(&handle, (topic, group, queue_id), offset);
     note(broker, &ack);
     let draft = pops::pen(broker, call.now_ms).ack(&ack, handle.revive_queue, handle.due_ms());
     let sender = Sender {
@@ -113,6 +104,20 @@ pub fn batch_ack(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effec
         }
     }
     store(broker, call, drafts, Answer::success())
+}
+
+/// The acknowledgement of one message by its handle.
+fn of_one(handle: &Handle, (topic, group, queue_id): (Str, Str, i32), offset: i64) -> Ack {
+    Ack {
+        offset,
+        broker: Some(handle.broker.clone()),
+        group,
+        pop_ms: handle.pop_ms,
+        queue_id,
+        start: handle.start,
+        topic,
+        ..Ack::default()
+    }
 }
 
 fn batch(
@@ -191,16 +196,7 @@ fn change_time(
         ..CheckPoint::default()
     };
     let point = CheckPoint { revive_ms: point.due_ms(), ..point };
-    let ack = Ack {
-        offset,
-        broker: Some(handle.broker.clone()),
-        group,
-        pop_ms: handle.pop_ms,
-        queue_id,
-        start: handle.start,
-        topic,
-        ..Ack::default()
-    };
+    let ack = of_one(&handle, (topic, group, queue_id), offset);
     let pen = pops::pen(broker, call.now_ms);
     let drafts =
         vec![pen.check_point(&point, revive_qid), pen.ack(&ack, revive_qid, handle.due_ms())];
