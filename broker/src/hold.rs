@@ -4,6 +4,7 @@
 //! once; nothing is scanned. What is done with a pull that was taken out is
 //! [`crate::handlers::pull`]'s business, and so is answering; time is an argument.
 
+use crate::held::Held;
 use crate::selection::Selection;
 use message::Str;
 use parking_lot::Mutex;
@@ -47,18 +48,14 @@ pub struct Holds<W> {
 
 #[derive(Debug)]
 struct Table<W> {
-    held: HashMap<u64, Held<W>>,
+    held: Held<Pull<W>>,
     queues: HashMap<Str, HashMap<i32, Queue>>,
-    deadlines: BTreeSet<(i64, u64)>,
-    peers: HashMap<u64, HashSet<u64>>,
-    next: u64,
 }
 
 #[derive(Debug)]
-struct Held<W> {
+struct Pull<W> {
     topic: Str,
     queue_id: i32,
-    deadline_ms: i64,
     waiting: W,
 }
 
@@ -71,13 +68,7 @@ struct Queue {
 
 impl<W: Waiting> Default for Holds<W> {
     fn default() -> Self {
-        let table = Table {
-            held: HashMap::new(),
-            queues: HashMap::new(),
-            deadlines: BTreeSet::new(),
-            peers: HashMap::new(),
-            next: 0,
-        };
+        let table = Table { held: Held::default(), queues: HashMap::new() };
         Self { held: AtomicUsize::new(0), table: Mutex::new(table) }
     }
 }
@@ -102,7 +93,7 @@ impl<W: Waiting> Holds<W> {
         if table.held.len() >= LIMIT {
             return Err(waiting);
         }
-        table.insert(Held { topic: topic.clone(), queue_id, deadline_ms, waiting });
+        table.insert(deadline_ms, Pull { topic: topic.clone(), queue_id, waiting });
         self.held.store(table.held.len(), Ordering::SeqCst);
         Ok(())
     }
@@ -132,12 +123,14 @@ impl<W: Waiting> Holds<W> {
         }
         ids.sort_unstable();
         ids.dedup();
-        ids.retain(|id| table.held.get(id).is_some_and(|held| offset >= held.waiting.offset()));
+        ids.retain(|id| table.held.get(*id).is_some_and(|held| offset >= held.waiting.offset()));
         let Some(properties) = message.and_then(|message| message.properties) else {
             return self.take(&mut table, ids);
         };
-        let judges: Vec<(u64, Selection)> =
-            ids.iter().filter_map(|id| Some((*id, table.held.get(id)?.waiting.judge()?))).collect();
+        let judges: Vec<(u64, Selection)> = ids
+            .iter()
+            .filter_map(|id| Some((*id, table.held.get(*id)?.waiting.judge()?)))
+            .collect();
         if judges.is_empty() {
             return self.take(&mut table, ids);
         }
@@ -152,7 +145,7 @@ impl<W: Waiting> Holds<W> {
     /// Takes out those whose time is up.
     pub fn expire(&self, now_ms: i64) -> Vec<W> {
         let mut table = self.table.lock();
-        let late = table.deadlines.range(..=(now_ms, u64::MAX)).map(|(_, id)| *id).collect();
+        let late = table.held.late(now_ms);
         self.take(&mut table, late)
     }
 
@@ -164,7 +157,7 @@ impl<W: Waiting> Holds<W> {
     /// Forgets those of a connection that is gone.
     pub fn forget(&self, peer_id: u64) {
         let mut table = self.table.lock();
-        let ids = table.peers.get(&peer_id).into_iter().flatten().copied().collect();
+        let ids = table.held.of_peer(peer_id);
         let gone = self.take(&mut table, ids);
         // What a pull holds may be more than a few bytes: it is freed outside the lock.
         drop(table);
@@ -179,12 +172,11 @@ impl<W: Waiting> Holds<W> {
 }
 
 impl<W: Waiting> Table<W> {
-    fn insert(&mut self, held: Held<W>) {
-        let id = self.next;
-        self.next += 1;
-        let queues = self.queues.entry(held.topic.clone()).or_default();
-        let queue = queues.entry(held.queue_id).or_default();
-        match held.waiting.codes() {
+    fn insert(&mut self, deadline_ms: i64, pull: Pull<W>) {
+        let queues = self.queues.entry(pull.topic.clone()).or_default();
+        let queue = queues.entry(pull.queue_id).or_default();
+        let id = self.held.next();
+        match pull.waiting.codes() {
             None => {
                 queue.all.insert(id);
             }
@@ -194,20 +186,11 @@ impl<W: Waiting> Table<W> {
                 }
             }
         }
-        self.deadlines.insert((held.deadline_ms, id));
-        self.peers.entry(held.waiting.peer_id()).or_default().insert(id);
-        self.held.insert(id, held);
+        self.held.insert(deadline_ms, pull.waiting.peer_id(), pull);
     }
 
     fn remove(&mut self, id: u64) -> Option<W> {
-        let Held { topic, queue_id, deadline_ms, waiting } = self.held.remove(&id)?;
-        self.deadlines.remove(&(deadline_ms, id));
-        if let Entry::Occupied(mut ids) = self.peers.entry(waiting.peer_id()) {
-            ids.get_mut().remove(&id);
-            if ids.get().is_empty() {
-                ids.remove();
-            }
-        }
+        let Pull { topic, queue_id, waiting } = self.held.remove(id)?;
         let queues = self.queues.get_mut(&topic)?;
         let queue = queues.get_mut(&queue_id)?;
         queue.all.remove(&id);
@@ -282,7 +265,7 @@ mod tests {
         assert_eq!(holds.expire(49), []);
         assert_eq!(holds.expire(70), [At(6, [1]), At(5, [1])]);
         assert_eq!(holds.len(), 1);
-        assert_eq!(holds.table.lock().deadlines.len(), 1);
+        assert_eq!(holds.table.lock().held.late(i64::MAX).len(), 1);
     }
 
     #[test]
@@ -293,7 +276,7 @@ mod tests {
         assert_eq!(holds.len(), 1);
         assert_eq!(holds.arrived("t", 0, 7, seen(99)), [At(7, [0])]);
         let table = holds.table.lock();
-        assert!(table.peers.is_empty() && table.queues.is_empty() && table.deadlines.is_empty());
+        assert!(table.held.is_clean() && table.queues.is_empty());
     }
 
     /// Waits for messages of which an expression is true.

@@ -16,6 +16,7 @@ pub mod flow;
 pub mod flush;
 pub mod groups;
 pub mod handlers;
+mod held;
 pub mod hold;
 mod housekeeping;
 mod mending;

@@ -2,11 +2,12 @@
 //! of each group, not all: it can be taken once. Not here: what a woken pop does
 //! ([`crate::handlers::pop`]).
 
+use crate::held::Held;
 use crate::hold::Seen;
 use crate::selection::Selection;
 use message::Str;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use store::Filter;
 
@@ -23,19 +24,16 @@ pub struct Waiting<W> {
 
 #[derive(Debug)]
 struct Table<W> {
-    held: HashMap<u64, Held<W>>,
+    held: Held<Pop<W>>,
     /// By topic and group; retry topics lead to the same pops as their topic.
     topics: HashMap<Str, BTreeMap<Str, Line>>,
-    deadlines: BTreeSet<(i64, u64)>,
-    peers: HashMap<u64, HashSet<u64>>,
-    next: u64,
 }
 
 /// The pops of one group, by queue (-1 is any) and deadline.
 type Line = BTreeMap<i32, BTreeSet<(i64, u64)>>;
 
 #[derive(Debug)]
-struct Held<W> {
+struct Pop<W> {
     place: Place,
     what: W,
 }
@@ -70,13 +68,7 @@ pub struct Bounds {
 
 impl<W> Default for Waiting<W> {
     fn default() -> Self {
-        let table = Table {
-            held: HashMap::new(),
-            topics: HashMap::new(),
-            deadlines: BTreeSet::new(),
-            peers: HashMap::new(),
-            next: 0,
-        };
+        let table = Table { held: Held::default(), topics: HashMap::new() };
         Self { held: AtomicUsize::new(0), table: Mutex::new(table) }
     }
 }
@@ -108,17 +100,13 @@ impl<W> Waiting<W> {
         if there > bounds.each || table.held.len() >= bounds.all {
             return Err(what);
         }
-        let id = table.next;
-        table.next += 1;
-        let at = (place.deadline_ms, id);
-        table.deadlines.insert(at);
-        table.peers.entry(place.peer_id).or_default().insert(id);
+        let at = (place.deadline_ms, table.held.next());
         for topic in std::iter::once(&place.topic).chain(&place.retry) {
             let groups = table.topics.entry(topic.clone()).or_default();
             let line = groups.entry(place.group.clone()).or_default();
             line.entry(place.queue_id).or_default().insert(at);
         }
-        table.held.insert(id, Held { place, what });
+        table.held.insert(place.deadline_ms, place.peer_id, Pop { place, what });
         self.held.store(table.held.len(), Ordering::SeqCst);
         Ok(())
     }
@@ -155,7 +143,7 @@ impl<W> Waiting<W> {
     /// Takes out those whose time is up.
     pub fn expire(&self, now_ms: i64) -> Vec<W> {
         let mut table = self.table.lock();
-        let late = table.deadlines.range(..=(now_ms, u64::MAX)).map(|(_, id)| *id).collect();
+        let late = table.held.late(now_ms);
         self.take(&mut table, late)
     }
 
@@ -167,7 +155,7 @@ impl<W> Waiting<W> {
     /// Forgets those of a connection that is gone.
     pub fn forget(&self, peer_id: u64) {
         let mut table = self.table.lock();
-        let ids = table.peers.get(&peer_id).into_iter().flatten().copied().collect();
+        let ids = table.held.of_peer(peer_id);
         let gone = self.take(&mut table, ids);
         drop(table);
         drop(gone);
@@ -187,7 +175,7 @@ impl<W> Table<W> {
             return pops.first().map(|(_, id)| *id);
         };
         let wants = |id: &u64| {
-            self.held.get(id).is_some_and(|held| {
+            self.held.get(*id).is_some_and(|held| {
                 let selection = &held.place.selection;
                 selection.wants_tags_code(tags_code)
                     && properties.is_none_or(|encoded| selection.wants_properties(encoded))
@@ -197,15 +185,8 @@ impl<W> Table<W> {
     }
 
     fn remove(&mut self, id: u64) -> Option<W> {
-        let Held { place, what } = self.held.remove(&id)?;
+        let Pop { place, what } = self.held.remove(id)?;
         let at = (place.deadline_ms, id);
-        self.deadlines.remove(&at);
-        if let Some(ids) = self.peers.get_mut(&place.peer_id) {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.peers.remove(&place.peer_id);
-            }
-        }
         for topic in std::iter::once(&place.topic).chain(&place.retry) {
             let Some(groups) = self.topics.get_mut(topic) else { continue };
             let Some(line) = groups.get_mut(&place.group) else { continue };
@@ -260,7 +241,7 @@ mod tests {
         assert_eq!((waiting.count("T", "g", -1), waiting.count("T", "g", 3)), (1, 0));
         assert_eq!(waiting.next("T", "g", 3), Some(2));
         let table = waiting.table.lock();
-        assert!(table.topics.is_empty() && table.deadlines.is_empty() && table.peers.is_empty());
+        assert!(table.topics.is_empty() && table.held.is_clean());
     }
 
     #[test]
