@@ -89,7 +89,7 @@ impl Client {
         let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address));
         let stream = stream.await.unwrap_or_else(|_| Err(late())).map_err(CallError::Connect)?;
         let opened = open_connection(stream, &self.serve, Limits::default(), Arc::default());
-        let (peer, _, connection) = opened.map_err(CallError::Connect)?;
+        let (peer, connection) = opened.map_err(CallError::Connect)?;
         tokio::spawn(connection.run());
         *slot = Some(Arc::clone(&peer));
         Ok(peer)

@@ -10,15 +10,14 @@ use crate::outbox::Outbox;
 use crate::peer::{BUFFERED_LIMIT, Peer};
 use crate::reply::{Refusal, Ticket};
 use crate::seldom::Seldom;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::BytesMut;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio_util::io::{poll_read_buf, poll_write_buf};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio_util::io::poll_read_buf;
 
 /// Bytes that one read asks for at least.
 const READ_BYTES: usize = 64 << 10;
@@ -109,29 +108,12 @@ impl Counters {
 }
 
 /// A connection with its buffers.
-pub(crate) struct Connection<R, W> {
-    pub(crate) reader: R,
-    pub(crate) writer: W,
+pub(crate) struct Connection {
+    pub(crate) reader: OwnedReadHalf,
     pub(crate) peer: Arc<Peer>,
-    pub(crate) queued: UnboundedReceiver<Vec<Bytes>>,
     pub(crate) serve: Arc<dyn Serve>,
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
-    /// When bytes last moved, in ticks of the sweeper.
-    pub(crate) activity: Arc<Activity>,
-}
-
-/// What the sweeper looks at, and what it says.
-#[derive(Debug, Default)]
-pub(crate) struct Activity {
-    /// Counts moved bytes; the sweeper compares it with what it saw before.
-    pub(crate) moved: AtomicU64,
-    /// Counts written bytes.
-    pub(crate) written: AtomicU64,
-    /// Bytes that wait to be written.
-    pub(crate) waiting: AtomicU64,
-    /// Set by the sweeper: why the connection must end. 0 while it need not.
-    pub(crate) verdict: AtomicU64,
 }
 
 struct Gone {
@@ -154,7 +136,7 @@ struct Buffers {
     more: bool,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
+impl Connection {
     /// Serves until the connection ends, and tells the other parts that it has.
     pub(crate) async fn run(mut self) -> Ended {
         let mut buffers = Buffers {
@@ -170,18 +152,21 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
 
     fn poll(&mut self, buffers: &mut Buffers, context: &mut Context<'_>) -> Poll<Ended> {
         loop {
-            self.take_queued(&mut buffers.output, context);
-            match self.write(&mut buffers.output, context) {
-                Poll::Ready(Err(ended)) => return Poll::Ready(ended),
+            let (written, waiting) = self.peer.poll_write(&mut buffers.output, context);
+            match written {
+                Poll::Ready(Err(_)) => return Poll::Ready(Ended::Io),
                 Poll::Ready(Ok(())) if self.peer.is_closing() => {
                     return Poll::Ready(self.verdict().unwrap_or(Ended::Local));
+                }
+                Poll::Pending if waiting > BUFFERED_LIMIT => {
+                    return Poll::Ready(Ended::SlowReader);
                 }
                 _ => {}
             }
             if let Some(ended) = self.verdict() {
                 return Poll::Ready(ended);
             }
-            if buffers.output.remaining() > HIGH_WATER || self.peer.is_closing() {
+            if waiting > HIGH_WATER || self.peer.is_closing() {
                 return Poll::Pending;
             }
             if buffers.more {
@@ -200,45 +185,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
 
     /// Why the sweeper wants this connection to end, if it does.
     fn verdict(&self) -> Option<Ended> {
-        match self.activity.verdict.load(Ordering::Relaxed) {
+        match self.peer.activity.verdict.load(Ordering::Relaxed) {
             0 => None,
             1 => Some(Ended::Idle),
             _ => Some(Ended::SlowReader),
         }
-    }
-
-    /// Moves what others sent through the peer into the output.
-    fn take_queued(&mut self, output: &mut Outbox, context: &mut Context<'_>) {
-        while let Poll::Ready(Some(frames)) = self.queued.poll_recv(context) {
-            let bytes = frames.iter().map(Bytes::len).sum();
-            for part in &frames {
-                output.push_bytes(part);
-            }
-            self.peer.taken(bytes);
-        }
-    }
-
-    /// Writes until all is written (`Ready(Ok)`) or the socket takes no more (`Pending`).
-    fn write(&mut self, output: &mut Outbox, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
-        while output.has_remaining() {
-            match poll_write_buf(Pin::new(&mut self.writer), context, output) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Ended::Io)),
-                Poll::Ready(Ok(bytes)) => {
-                    self.activity.moved.fetch_add(bytes as u64, Ordering::Relaxed);
-                    self.activity.written.fetch_add(bytes as u64, Ordering::Relaxed);
-                }
-                Poll::Pending => {
-                    let waiting = output.remaining();
-                    self.activity.waiting.store(waiting as u64, Ordering::Relaxed);
-                    if waiting > BUFFERED_LIMIT {
-                        return Poll::Ready(Err(Ended::SlowReader));
-                    }
-                    return Poll::Pending;
-                }
-            }
-        }
-        self.activity.waiting.store(0, Ordering::Relaxed);
-        Poll::Ready(Ok(()))
     }
 
     /// Reads once and serves every whole frame that is there then.
@@ -247,7 +198,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         match ready!(poll_read_buf(Pin::new(&mut self.reader), context, &mut buffers.input)) {
             Ok(0) => return Poll::Ready(Some(Ended::Remote)),
             Err(_) => return Poll::Ready(Some(Ended::Io)),
-            Ok(bytes) => self.activity.moved.fetch_add(bytes as u64, Ordering::Relaxed),
+            Ok(bytes) => self.peer.activity.moved.fetch_add(bytes as u64, Ordering::Relaxed),
         };
         let ended = self.serve_arrived(buffers);
         // What arrives next must not keep the room of the largest frame for good.

@@ -52,8 +52,24 @@ impl Outbox {
         self.segments.push_back(part.clone());
     }
 
+    /// Adds all that waits in another one, which is left empty.
+    pub fn append(&mut self, other: &mut Self) {
+        if self.bytes == 0 {
+            // Its room goes the other way.
+            std::mem::swap(self, other);
+            return;
+        }
+        for part in other.drain() {
+            if !self.tail.is_empty() {
+                self.segments.push_back(self.tail.split().freeze());
+            }
+            self.bytes += part.len();
+            self.segments.push_back(part);
+        }
+    }
+
     /// Takes everything out as one list of buffers.
-    pub fn take(&mut self) -> Vec<Bytes> {
+    pub fn drain(&mut self) -> Vec<Bytes> {
         let mut all: Vec<Bytes> = self.segments.drain(..).collect();
         if !self.tail.is_empty() {
             all.push(self.tail.split().freeze());
@@ -96,6 +112,25 @@ impl Buf for Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_one_holds_comes_behind_what_is_there() {
+        let (mut first, mut second) = (Outbox::default(), Outbox::default());
+        for (outbox, bytes) in [(&mut first, b"ab"), (&mut second, b"cd")] {
+            outbox.push_bytes(&Bytes::from_static(bytes));
+        }
+        first.append(&mut second);
+        second.push_bytes(&Bytes::from(vec![b'e'; LENT_BYTES]));
+        second.push_bytes(&Bytes::from_static(b"f"));
+        first.append(&mut second);
+        first.append(&mut Outbox::default());
+        assert!(!second.has_remaining());
+        let mut empty = Outbox::default();
+        empty.append(&mut first);
+        assert_eq!((first.remaining(), empty.remaining()), (0, 5 + LENT_BYTES));
+        let all = empty.drain().concat();
+        assert_eq!((&all[..5], all[all.len() - 1]), (&b"abcde"[..], b'f'));
+    }
 
     #[test]
     fn bytes_leave_in_the_order_in_which_they_came() {

@@ -1,21 +1,29 @@
 //! `Peer`: one connection as the rest of the program sees it. Anyone may send through it from any
-//! thread; the bytes themselves are moved by [`crate::connection`].
+//! thread, and what is sent is written there and then: no other thread is woken for it. What the
+//! socket does not take at once is left to the connection's task ([`crate::connection`]).
 
 use crate::calls::Calls;
 use crate::command::Command;
 use crate::outbox::Outbox;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use std::fmt;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::oneshot;
+use tokio_util::io::poll_write_buf;
 
 /// Calls that we may have in flight over one connection.
 const CALLS_LIMIT: usize = 65_536;
 /// Bytes that may wait for a slow reader before the connection is given up.
 pub const BUFFERED_LIMIT: usize = 64 << 20;
+/// Buffers that one system call writes at most.
+const SLICES: usize = 64;
 
 /// One connection, in either direction.
 #[derive(Debug)]
@@ -26,18 +34,46 @@ pub struct Peer {
     pub remote: SocketAddr,
     /// Our own address.
     pub local: SocketAddr,
-    queue: mpsc::UnboundedSender<Vec<Bytes>>,
+    out: Mutex<Out>,
     calls: Mutex<Calls<oneshot::Sender<Command>>>,
-    buffered: AtomicUsize,
     in_flight: AtomicUsize,
     closing: AtomicBool,
+    pub(crate) activity: Activity,
+}
+
+/// The way out. Whoever holds it writes; frames of others come before or after, never between.
+#[derive(Debug, Default)]
+struct Out {
+    outbox: Outbox,
+    /// There is none when the connection has ended, and for a peer without a connection.
+    socket: Option<OwnedWriteHalf>,
+    /// Wakes the connection's task, once it has come past.
+    task: Option<Waker>,
+}
+
+/// What the sweeper looks at, and what it says.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    /// Counts moved bytes; the sweeper compares it with what it saw before.
+    pub(crate) moved: AtomicU64,
+    /// Counts written bytes.
+    pub(crate) written: AtomicU64,
+    /// Set by the sweeper: why the connection must end. 0 while it need not.
+    pub(crate) verdict: AtomicU64,
+}
+
+impl Activity {
+    fn wrote(&self, bytes: usize) {
+        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
 }
 
 /// Why a call has no answer.
 #[derive(Debug)]
 pub enum CallError {
     /// No connection could be made.
-    Connect(std::io::Error),
+    Connect(io::Error),
     /// The answer did not come in time.
     Timeout(Duration),
     /// The connection ended before the answer came.
@@ -60,46 +96,101 @@ impl fmt::Display for CallError {
 impl std::error::Error for CallError {}
 
 impl Peer {
-    /// A new connection's face, and the queue that the connection must write out.
-    pub fn new(
-        remote: SocketAddr,
-        local: SocketAddr,
-    ) -> (Self, mpsc::UnboundedReceiver<Vec<Bytes>>) {
+    /// A peer without a connection: what it is sent waits ([`Self::take_unwritten`]).
+    pub fn new(remote: SocketAddr, local: SocketAddr) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let (queue, queued) = mpsc::unbounded_channel();
-        let peer = Self {
+        Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             remote,
             local,
-            queue,
+            out: Mutex::default(),
             calls: Mutex::new(Calls::new(CALLS_LIMIT)),
-            buffered: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
-        };
-        (peer, queued)
+            activity: Activity::default(),
+        }
     }
 
-    /// Sends whole frames. A connection that is gone, or whose reader is too slow, takes nothing:
-    /// the latter is closed, and the frames are lost with it as they are in any lost connection.
-    pub fn send_bytes(&self, frames: Vec<Bytes>) {
-        let bytes: usize = frames.iter().map(Bytes::len).sum();
-        if bytes == 0 || self.is_closing() {
+    /// The face of a new connection.
+    pub(crate) fn connected(remote: SocketAddr, local: SocketAddr, socket: OwnedWriteHalf) -> Self {
+        let peer = Self::new(remote, local);
+        peer.out.lock().socket = Some(socket);
+        peer
+    }
+
+    /// Sends the whole frames that `fill` puts into the outbox. A connection that is gone takes
+    /// nothing. One whose reader is too slow is closed, and its frames are lost with it as they are
+    /// in any lost connection.
+    pub(crate) fn send_with(&self, fill: impl FnOnce(&mut Outbox)) {
+        let mut out = self.out.lock();
+        if self.is_closing() {
             return;
         }
-        if self.buffered.fetch_add(bytes, Ordering::Relaxed) + bytes > BUFFERED_LIMIT {
-            self.close();
-            return;
+        let is_first = !out.outbox.has_remaining();
+        fill(&mut out.outbox);
+        if out.outbox.remaining() > BUFFERED_LIMIT {
+            self.closing.store(true, Ordering::Release);
+            out.wake();
+        } else if is_first {
+            self.write_now(&mut out);
         }
-        // The receiver lives as long as the connection: an error means that it is gone.
-        let _ = self.queue.send(frames);
+    }
+
+    /// Writes what the socket takes now. For the rest, and for errors, there is the task.
+    fn write_now(&self, out: &mut Out) {
+        while let Some(socket) = &out.socket
+            && out.outbox.has_remaining()
+        {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = out.outbox.chunks_vectored(&mut slices);
+            match socket.try_write_vectored(&slices[..filled]) {
+                Ok(bytes) if bytes > 0 => {
+                    out.outbox.advance(bytes);
+                    self.activity.wrote(bytes);
+                }
+                _ => return out.wake(),
+            }
+        }
+    }
+
+    /// The connection's task: writes what waits and then `more`, until all is written (`Ready(Ok)`)
+    /// or the socket takes no more (`Pending`). Gives how many bytes wait then.
+    pub(crate) fn poll_write(
+        &self,
+        more: &mut Outbox,
+        context: &mut Context<'_>,
+    ) -> (Poll<io::Result<()>>, usize) {
+        let mut out = self.out.lock();
+        let Out { outbox, socket, task } = &mut *out;
+        if task.as_ref().is_none_or(|task| !task.will_wake(context.waker())) {
+            *task = Some(context.waker().clone());
+        }
+        outbox.append(more);
+        while let Some(socket) = socket
+            && outbox.has_remaining()
+        {
+            match poll_write_buf(Pin::new(socket), context, outbox) {
+                Poll::Ready(Ok(0)) => {
+                    let error = io::Error::from(io::ErrorKind::WriteZero);
+                    return (Poll::Ready(Err(error)), outbox.remaining());
+                }
+                Poll::Ready(Ok(bytes)) => self.activity.wrote(bytes),
+                Poll::Ready(Err(error)) => return (Poll::Ready(Err(error)), outbox.remaining()),
+                Poll::Pending => return (Poll::Pending, outbox.remaining()),
+            }
+        }
+        (Poll::Ready(Ok(())), 0)
     }
 
     /// Sends one command.
     pub fn send(&self, command: &Command) {
-        let mut out = Outbox::default();
-        out.push(&command.head, &command.fields, command.form, std::slice::from_ref(&command.body));
-        self.send_bytes(out.take());
+        let body = std::slice::from_ref(&command.body);
+        self.send_with(|out| out.push(&command.head, &command.fields, command.form, body));
+    }
+
+    /// Takes out the bytes that wait to be written.
+    pub fn take_unwritten(&self) -> Vec<Bytes> {
+        self.out.lock().outbox.drain()
     }
 
     /// Asks the other end, and waits for the answer.
@@ -130,7 +221,7 @@ impl Peer {
 
     /// How many bytes wait for the other end to read.
     pub fn buffered(&self) -> usize {
-        self.buffered.load(Ordering::Relaxed)
+        self.out.lock().outbox.remaining()
     }
 
     /// How many requests of the other end wait for an answer that comes later.
@@ -150,8 +241,7 @@ impl Peer {
     /// Asks for the connection to be closed after what was sent before has been written.
     pub fn close(&self) {
         if !self.closing.swap(true, Ordering::AcqRel) {
-            // An empty list wakes the connection, which then sees the flag.
-            let _ = self.queue.send(Vec::new());
+            self.out.lock().wake();
         }
     }
 
@@ -168,14 +258,18 @@ impl Peer {
         }
     }
 
-    /// Says that queued bytes have been taken over by the connection.
-    pub(crate) fn taken(&self, bytes: usize) {
-        self.buffered.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
     /// Ends all calls: the connection is gone.
     pub(crate) fn gone(&self) {
         self.closing.store(true, Ordering::Release);
+        drop(std::mem::take(&mut *self.out.lock()));
         drop(self.calls.lock().close());
+    }
+}
+
+impl Out {
+    fn wake(&self) {
+        if let Some(task) = &self.task {
+            task.wake_by_ref();
+        }
     }
 }

@@ -192,9 +192,7 @@ impl Asker {
 
     /// Sends the answer; nothing happens when the connection is gone.
     pub fn answer(self, answer: Answer) {
-        let mut out = Outbox::default();
-        self.ticket.answer(answer, &mut out);
-        self.peer.send_bytes(out.take());
+        self.peer.send_with(|out| self.ticket.answer(answer, out));
     }
 }
 

@@ -1,6 +1,6 @@
 //! A listening port: accepts connections within a bound, and sweeps out the silent ones.
 
-use crate::connection::{Activity, Connection, Counters, Ended, Serve};
+use crate::connection::{Connection, Counters, Ended, Serve};
 use crate::frame::Limits;
 use crate::peer::Peer;
 use std::collections::HashMap;
@@ -135,18 +135,15 @@ impl Server {
         }
         let counters = Arc::clone(&self.counters);
         let opened = open_connection(stream, serve, self.options.limits, counters);
-        let Ok((peer, activity, connection)) = opened else {
+        let Ok((peer, connection)) = opened else {
             return;
         };
         self.counters.opened.fetch_add(1, Ordering::Relaxed);
         let id = peer.id;
-        open.sweeps
-            .insert(id, Watched { peer, activity, moved: 0, written: 0, silent: 0, stalled: 0 });
+        open.sweeps.insert(id, Watched { peer, moved: 0, written: 0, silent: 0, stalled: 0 });
         open.tasks.spawn(async move { (id, connection.run().await) });
     }
 }
-
-type TcpConnection = Connection<tokio::net::tcp::OwnedReadHalf, tokio::net::tcp::OwnedWriteHalf>;
 
 /// A socket for IPv4 and IPv6, or for IPv4 alone on a system that has no IPv6, or keeps the two
 /// apart (`net.ipv6.bindv6only`).
@@ -180,24 +177,13 @@ pub(crate) fn open_connection(
     serve: &Arc<dyn Serve>,
     limits: Limits,
     counters: Arc<Counters>,
-) -> io::Result<(Arc<Peer>, Arc<Activity>, TcpConnection)> {
+) -> io::Result<(Arc<Peer>, Connection)> {
     stream.set_nodelay(true)?;
     let (remote, local) = (plain(stream.peer_addr()?), plain(stream.local_addr()?));
-    let (peer, queued) = Peer::new(remote, local);
-    let peer = Arc::new(peer);
-    let activity = Arc::<Activity>::default();
     let (reader, writer) = stream.into_split();
-    let connection = Connection {
-        reader,
-        writer,
-        peer: Arc::clone(&peer),
-        queued,
-        serve: Arc::clone(serve),
-        limits,
-        counters,
-        activity: Arc::clone(&activity),
-    };
-    Ok((peer, activity, connection))
+    let peer = Arc::new(Peer::connected(remote, local, writer));
+    let (serve, reached) = (Arc::clone(serve), Arc::clone(&peer));
+    Ok((reached, Connection { reader, peer, serve, limits, counters }))
 }
 
 struct Open {
@@ -207,7 +193,6 @@ struct Open {
 
 struct Watched {
     peer: Arc<Peer>,
-    activity: Arc<Activity>,
     moved: u64,
     written: u64,
     silent: u32,
@@ -234,18 +219,19 @@ impl Open {
     fn sweep(&mut self, idle: Duration) {
         let sweeps = |time: Duration| (time.as_secs() / SWEEP.as_secs()).max(1) as u32;
         for watched in self.sweeps.values_mut() {
-            let moved = watched.activity.moved.load(Ordering::Relaxed);
-            let written = watched.activity.written.load(Ordering::Relaxed);
-            let waiting = watched.activity.waiting.load(Ordering::Relaxed) > 0;
+            let activity = &watched.peer.activity;
+            let moved = activity.moved.load(Ordering::Relaxed);
+            let written = activity.written.load(Ordering::Relaxed);
+            let waiting = watched.peer.buffered() > 0;
             watched.silent = if moved == watched.moved { watched.silent + 1 } else { 0 };
             let stuck = waiting && written == watched.written;
             watched.stalled = if stuck { watched.stalled + 1 } else { 0 };
             (watched.moved, watched.written) = (moved, written);
             if watched.stalled > sweeps(STALLED) {
-                watched.activity.verdict.store(2, Ordering::Relaxed);
+                activity.verdict.store(2, Ordering::Relaxed);
                 watched.peer.close();
             } else if watched.silent > sweeps(idle) {
-                watched.activity.verdict.store(1, Ordering::Relaxed);
+                activity.verdict.store(1, Ordering::Relaxed);
                 watched.peer.close();
             }
         }

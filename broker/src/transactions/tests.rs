@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use store::OsDisk;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 
 const BOOT_MS: i64 = 1_700_000_000_000;
 const INTERVAL_MS: i64 = 30_000;
@@ -34,12 +34,16 @@ struct World {
 /// A connected producer, and what it was sent.
 struct Producer {
     peer: Arc<Peer>,
-    sent: UnboundedReceiver<Vec<Bytes>>,
 }
 
 impl Producer {
-    fn asked(&mut self) -> usize {
-        std::iter::from_fn(|| self.sent.try_recv().ok()).count()
+    fn asked(&self) -> usize {
+        let sent = self.peer.take_unwritten().concat();
+        let (mut frames, mut rest) = (0, &sent[..]);
+        while let Some((length, behind)) = rest.split_first_chunk() {
+            (frames, rest) = (frames + 1, &behind[u32::from_be_bytes(*length) as usize..]);
+        }
+        frames
     }
 }
 
@@ -88,8 +92,7 @@ impl World {
 
     fn producer(&self, group: &str) -> Producer {
         let address: SocketAddr = "127.0.0.1:7".parse().unwrap();
-        let (peer, sent) = Peer::new(address, address);
-        let peer = Arc::new(peer);
+        let peer = Arc::new(Peer::new(address, address));
         let client = Client {
             id: "p".into(),
             peer_id: peer.id,
@@ -99,7 +102,7 @@ impl World {
             version: 0,
         };
         self.broker().clients.register_producer(&group.into(), &client, self.now_ms);
-        Producer { peer, sent }
+        Producer { peer }
     }
 
     /// Stores a half message and gives its places in the queue and in the log.
@@ -137,7 +140,7 @@ impl World {
         group: &str,
     ) -> Result<(), Refusal> {
         let address: SocketAddr = "127.0.0.1:7".parse().unwrap();
-        let peer = Arc::new(Peer::new(address, address).0);
+        let peer = Arc::new(Peer::new(address, address));
         let command = Command::request(RequestCode::END_TRANSACTION);
         let (room, lane) = (Room::default(), Lane::Blocking);
         let now_ms = self.now_ms;
@@ -206,7 +209,7 @@ fn only_a_check_that_went_out_counts_and_after_the_last_it_is_given_up() {
     // Nobody of its group is there: it was put back as it is.
     assert_eq!((world.end_of(names::TRANS_HALF_TOPIC, 0), world.times(1)), (2, None));
     drop(other);
-    let mut producer = world.producer("g");
+    let producer = world.producer("g");
     for times in 1..=3 {
         world.round();
         assert_eq!(producer.asked(), 1);
@@ -225,7 +228,7 @@ fn only_a_check_that_went_out_counts_and_after_the_last_it_is_given_up() {
 #[test]
 fn a_producer_that_is_leaving_is_passed_over_for_one_that_stays() {
     let mut world = World::new();
-    let mut stays = world.producer("g");
+    let stays = world.producer("g");
     let leaves = world.producer("g");
     leaves.peer.close();
     for number in 0..4 {
@@ -250,7 +253,7 @@ fn without_any_producer_rounds_are_rare() {
 #[test]
 fn what_is_finished_is_never_checked_whichever_of_its_places_is_named() {
     let mut world = World::new();
-    let mut producer = world.producer("g");
+    let producer = world.producer("g");
     let (first, second, third) = (world.half("a", ""), world.half("b", ""), world.half("c", ""));
     world.commit(first);
     world.round();
@@ -326,7 +329,7 @@ fn a_decision_must_fit_its_half_message() {
 #[test]
 fn an_immune_one_is_put_back_uncounted_until_its_time_is_over() {
     let mut world = World::new();
-    let mut producer = world.producer("g");
+    let producer = world.producer("g");
     world.half("a", "CHECK_IMMUNITY_TIME_IN_SECONDS^70~");
     world.half("b", "");
     world.round();
@@ -342,7 +345,7 @@ fn an_immune_one_is_put_back_uncounted_until_its_time_is_over() {
 #[test]
 fn a_broken_one_holds_up_nobody() {
     let mut world = World::new();
-    let mut producer = world.producer("g");
+    let producer = world.producer("g");
     let host = world.broker().identity.store_host;
     world.append(Draft {
         topic: names::TRANS_HALF_TOPIC.into(),
@@ -376,7 +379,7 @@ fn an_op_message_that_a_crash_took_is_not_missed() {
     let all = Properties::parse(record.properties);
     world.append(committed(&record, &stored, &all).unwrap());
     world.restart();
-    let mut producer = world.producer("g");
+    let producer = world.producer("g");
     world.round();
     assert_eq!(producer.asked(), 1);
     let unique = world.property(names::TRANS_HALF_TOPIC, 2, property::UNIQ_KEY).0;
@@ -392,13 +395,13 @@ fn a_step_has_a_bound_and_a_restart_goes_on_where_it_was() {
     for number in 0..300 {
         world.half(&format!("n{number}"), "");
     }
-    let mut producer = world.producer("g");
+    let producer = world.producer("g");
     world.now_ms += INTERVAL_MS + 1;
     check::step(world.broker(), world.now_ms);
     assert_eq!(producer.asked(), 128);
     assert!(!producer.peer.is_closing());
     world.restart();
-    let mut producer = world.producer("g");
+    let producer = world.producer("g");
     world.round();
     // What was put back before is old by now.
     assert_eq!(producer.asked(), 300);

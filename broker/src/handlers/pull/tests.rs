@@ -114,7 +114,7 @@ fn store_one(broker: &Broker) {
 /// A pull from the queue's beginning that commits an offset on its way.
 fn pulled(broker: &Broker, lane: Lane, commit_offset: i64) -> Reply<Effect> {
     let address: SocketAddr = "127.0.0.1:7".parse().unwrap();
-    let peer = Arc::new(Peer::new(address, address).0);
+    let peer = Arc::new(Peer::new(address, address));
     let command = Command::request(RequestCode::PULL_MESSAGE);
     let header = PullMessageRequestHeader {
         consumer_group: "g".into(),
