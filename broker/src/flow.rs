@@ -1,11 +1,11 @@
 //! What happens around an append: waiting for the flush, and telling the consumers that wait.
 
 use crate::broker::Broker;
-use crate::flush::{Arrival, Unanswered, Unflushed};
+use crate::flush::{Arrival, Durable, Unanswered, Unflushed};
 use crate::handlers::{notification, pop, pull};
 use crate::hold::Seen;
 use crate::put::{self, Sender};
-use message::{hash, properties, property};
+use message::{Str, hash, properties, property};
 use std::time::Duration;
 use store::{Append, AppendError, Appended};
 
@@ -54,16 +54,18 @@ impl Broker {
 
     fn arrive(&self, append: &Append, stored: &Appended, now_ms: i64) {
         let filters = self.settings().broker.enable_property_filter;
+        let flushes_first = self.flushes_first();
         for (draft, queue_offset) in append.drafts.as_slice().iter().zip(stored.queue_offset..) {
             let tag = properties::find(&draft.properties, property::TAGS);
             let arrival = Arrival {
-                topic: draft.topic.clone(),
+                // While it waits it must not keep the whole input that its text is lent from.
+                topic: if flushes_first { Str::from(&*draft.topic) } else { draft.topic.clone() },
                 queue_id: draft.queue_id,
                 queue_offset,
                 tags_code: tag.map_or(0, |tag| i64::from(hash::java_hash(tag))),
                 properties: filters.then(|| draft.properties.clone()),
             };
-            if self.flushes_first() {
+            if flushes_first {
                 self.unflushed.0.lock().arrive(stored.log_end(), arrival);
             } else {
                 self.arrived(&arrival, now_ms);
@@ -149,18 +151,18 @@ impl Broker {
 
     /// The log is durable up to here: answers what waited for that, tells consumers, and gives how
     /// many had an answer to wait for, those included that wait on.
-    pub fn flushed(&self, flushed_to: i64, now_ms: i64) -> usize {
-        let (arrivals, answers, waiting) = {
+    pub fn flushed(&self, flushed_to: i64, durable: &mut Durable, now_ms: i64) -> usize {
+        let waiting = {
             let mut unflushed = self.unflushed.0.lock();
-            let (arrivals, answers) = unflushed.flushed(flushed_to);
-            (arrivals, answers, unflushed.waiting())
+            unflushed.flushed(flushed_to, durable);
+            unflushed.waiting()
         };
-        let all = answers.len() + waiting;
-        for Unanswered { asker, answer, begun_ms, .. } in answers {
+        let all = durable.answers.len() + waiting;
+        for Unanswered { asker, answer, begun_ms, .. } in durable.answers.drain(..) {
             self.stats.append_took(1, now_ms - begun_ms);
             asker.answer(answer);
         }
-        for arrival in arrivals {
+        for arrival in durable.arrivals.drain(..) {
             self.arrived(&arrival, now_ms);
         }
         all

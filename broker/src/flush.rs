@@ -5,7 +5,6 @@ use bytes::Bytes;
 use message::Str;
 use remoting::codes::ResponseCode;
 use remoting::reply::{Answer, Asker};
-use std::collections::VecDeque;
 
 /// Messages whose consumers can be told about them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +34,20 @@ pub struct Unanswered {
     pub deadline_ms: i64,
 }
 
-/// Stored and not yet flushed, in the order of the commit log.
+/// What a flush made durable. Its room is for the next one too.
+#[derive(Debug, Default)]
+pub struct Durable {
+    /// Whom consumers can be told of.
+    pub arrivals: Vec<Arrival>,
+    /// Who can be answered.
+    pub answers: Vec<Unanswered>,
+}
+
+/// Stored and not yet flushed.
 #[derive(Debug, Default)]
 pub struct Unflushed {
-    arrivals: VecDeque<(i64, Arrival)>,
-    answers: VecDeque<(i64, Unanswered)>,
+    arrivals: Vec<(i64, Arrival)>,
+    answers: Vec<(i64, Unanswered)>,
     /// So many answers the flusher waits for to come together; 0 when anything is worth a flush.
     pub wanted: usize,
     /// The broker stops: nobody sleeps on this any more.
@@ -51,12 +59,12 @@ pub struct Unflushed {
 impl Unflushed {
     /// A message whose record ends at `log_end`.
     pub fn arrive(&mut self, log_end: i64, arrival: Arrival) {
-        self.arrivals.push_back((log_end, arrival));
+        self.arrivals.push((log_end, arrival));
     }
 
     /// An answer about records that end at `log_end`.
     pub fn wait(&mut self, log_end: i64, unanswered: Unanswered) {
-        self.answers.push_back((log_end, unanswered));
+        self.answers.push((log_end, unanswered));
     }
 
     /// Whether nothing waits.
@@ -78,12 +86,13 @@ impl Unflushed {
         is_there || self.stopping
     }
 
-    /// Takes out what is durable now.
+    /// Moves what is durable now to `durable`.
     ///
     /// Batches of several connections may be noted in another order than they were appended in, so
     /// all entries are looked at; there are no more of them than requests in flight.
-    pub fn flushed(&mut self, flushed_to: i64) -> (Vec<Arrival>, Vec<Unanswered>) {
-        (take(&mut self.arrivals, flushed_to), take(&mut self.answers, flushed_to))
+    pub fn flushed(&mut self, flushed_to: i64, durable: &mut Durable) {
+        take(&mut self.arrivals, flushed_to, &mut durable.arrivals);
+        take(&mut self.answers, flushed_to, &mut durable.answers);
     }
 
     /// The store failed: takes out everybody who waits. Consumers are not told of messages that may
@@ -96,23 +105,18 @@ impl Unflushed {
 
     /// Takes out the answers that are late, with the code that says so. The messages are stored.
     pub fn late(&mut self, now_ms: i64) -> Vec<Unanswered> {
-        let (late, waiting) = std::mem::take(&mut self.answers)
-            .into_iter()
-            .partition(|(_, unanswered)| unanswered.deadline_ms <= now_ms);
-        self.answers = waiting;
+        let late = self.answers.extract_if(.., |(_, unanswered)| unanswered.deadline_ms <= now_ms);
         let say_so = |(_, mut unanswered): (i64, Unanswered)| {
             unanswered.answer.code = ResponseCode::FLUSH_DISK_TIMEOUT;
             unanswered
         };
-        VecDeque::into_iter(late).map(say_so).collect()
+        late.map(say_so).collect()
     }
 }
 
-fn take<T>(queue: &mut VecDeque<(i64, T)>, flushed_to: i64) -> Vec<T> {
-    let (done, waiting): (VecDeque<_>, VecDeque<_>) =
-        std::mem::take(queue).into_iter().partition(|(log_end, _)| *log_end <= flushed_to);
-    *queue = waiting;
-    done.into_iter().map(|(_, what)| what).collect()
+fn take<T>(waiting: &mut Vec<(i64, T)>, flushed_to: i64, durable: &mut Vec<T>) {
+    let done = waiting.extract_if(.., |(log_end, _)| *log_end <= flushed_to);
+    durable.extend(done.map(|(_, what)| what));
 }
 
 #[cfg(test)]
@@ -127,7 +131,7 @@ mod tests {
     #[test]
     fn a_late_answer_says_so_and_a_failed_store_answers_nobody() {
         let address = "127.0.0.1:1".parse().unwrap();
-        let peer = Arc::new(Peer::new(address, address).0);
+        let peer = Arc::new(Peer::new(address, address));
         let ticket = Ticket::of(&Command::request(RequestCode::SEND_MESSAGE_V2));
         let mut unflushed = Unflushed::default();
         for (log_end, deadline_ms) in [(100, 10), (200, 20)] {
@@ -139,7 +143,9 @@ mod tests {
         let late = unflushed.late(10);
         let [late] = &late[..] else { panic!("one is late") };
         assert_eq!(late.answer.code, ResponseCode::FLUSH_DISK_TIMEOUT);
-        assert_eq!(unflushed.flushed(100).1.len(), 0, "it has its answer");
+        let mut durable = Durable::default();
+        unflushed.flushed(100, &mut durable);
+        assert_eq!(durable.answers.len(), 0, "it has its answer");
         unflushed.arrive(200, arrival(0));
         assert_eq!(unflushed.fail().len(), 1);
         assert!(unflushed.failed && unflushed.is_empty());
@@ -155,10 +161,13 @@ mod tests {
         for (log_end, queue_offset) in [(200, 1), (100, 0), (300, 2)] {
             unflushed.arrive(log_end, arrival(queue_offset));
         }
-        assert_eq!(unflushed.flushed(99).0, []);
-        assert_eq!(unflushed.flushed(200).0, [arrival(1), arrival(0)]);
-        assert!(!unflushed.is_empty());
-        assert_eq!(unflushed.flushed(300).0, [arrival(2)]);
-        assert!(unflushed.is_empty());
+        let mut arrivals = |flushed_to| {
+            let mut durable = Durable::default();
+            unflushed.flushed(flushed_to, &mut durable);
+            (durable.arrivals, unflushed.is_empty())
+        };
+        assert_eq!(arrivals(99), (vec![], false));
+        assert_eq!(arrivals(200), (vec![arrival(1), arrival(0)], false));
+        assert_eq!(arrivals(300), (vec![arrival(2)], true));
     }
 }

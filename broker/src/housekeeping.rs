@@ -3,6 +3,7 @@
 
 use crate::broker::Broker;
 use crate::delay;
+use crate::flush::Durable;
 use crate::pop::revive;
 use crate::saving::Wake;
 use crate::server::now_ms;
@@ -110,6 +111,7 @@ pub(crate) fn join(threads: Threads) -> Option<String> {
 fn flush(broker: &Broker, bell: &Bell) -> Option<String> {
     let mut due = Instant::now();
     let (mut together, mut took) = (0, Duration::ZERO);
+    let mut durable = Durable::default();
     loop {
         let waited_for = broker.wait_unflushed(due.duration_since(Instant::now()).min(FLUSH_WAIT));
         let mut flushed = Ok(());
@@ -120,7 +122,7 @@ fn flush(broker: &Broker, bell: &Bell) -> Option<String> {
             let begun = Instant::now();
             let synced = broker.store.sync();
             took = begun.elapsed();
-            flushed = synced.map(|to| together = broker.flushed(to, now_ms()));
+            flushed = synced.map(|to| together = broker.flushed(to, &mut durable, now_ms()));
         }
         if flushed.is_ok() && Instant::now() >= due {
             let now = now_ms();
