@@ -16,6 +16,31 @@ use std::ops::Range;
 /// How deep values that nobody reads may be nested.
 const DEPTH: usize = 8;
 
+/// A member of a header.
+#[derive(Clone, Copy)]
+enum Member {
+    Code,
+    ExtFields,
+    Flag,
+    Language,
+    Opaque,
+    SerializeType,
+    Version,
+    Remark,
+}
+
+/// The members in the order in which Java writes those of a request, and as it writes them.
+const MEMBERS: [(&[u8], Member); 8] = [
+    (b"\"code\":", Member::Code),
+    (b"\"extFields\":", Member::ExtFields),
+    (b"\"flag\":", Member::Flag),
+    (b"\"language\":", Member::Language),
+    (b"\"opaque\":", Member::Opaque),
+    (b"\"serializeTypeCurrentRPC\":", Member::SerializeType),
+    (b"\"version\":", Member::Version),
+    (b"\"remark\":", Member::Remark),
+];
+
 /// Reads a header, whose fields' texts then lie where the spans say.
 ///
 /// # Errors
@@ -32,17 +57,17 @@ pub(crate) fn decode(header: &mut [u8], limits: &Limits) -> Result<(Head, Spans)
     };
     let mut spans = Spans::default();
     let mut more = reader.begins(b'{', "an object was expected")?;
+    let mut guess = 0;
     while more {
-        let key = reader.key()?;
-        match &reader.header[key] {
-            b"code" => head.code = reader.integer()?,
-            b"version" => head.version = reader.integer()?,
-            b"opaque" => head.opaque = reader.integer()?,
-            b"flag" => head.flag = reader.integer()?,
-            b"language" => head.language = reader.language()?,
-            b"remark" => head.remark = reader.remark()?,
-            b"extFields" => reader.fields(limits, &mut spans)?,
-            _ => reader.skip(DEPTH)?,
+        match reader.member(&mut guess)? {
+            Some(Member::Code) => head.code = reader.integer()?,
+            Some(Member::ExtFields) => reader.fields(limits, &mut spans)?,
+            Some(Member::Flag) => head.flag = reader.integer()?,
+            Some(Member::Language) => head.language = reader.language()?,
+            Some(Member::Opaque) => head.opaque = reader.integer()?,
+            Some(Member::Version) => head.version = reader.integer()?,
+            Some(Member::Remark) => head.remark = reader.remark()?,
+            Some(Member::SerializeType) | None => reader.skip(DEPTH)?,
         }
         more = reader.goes_on(b'}')?;
     }
@@ -144,12 +169,49 @@ impl Reader<'_> {
     /// The next byte that is no blank.
     #[inline(always)]
     fn peek(&mut self) -> Option<u8> {
+        match self.header.get(self.at) {
+            Some(byte) if *byte > b' ' => Some(*byte),
+            _ => self.peek_behind_blanks(),
+        }
+    }
+
+    #[cold]
+    fn peek_behind_blanks(&mut self) -> Option<u8> {
         loop {
             match self.header.get(self.at) {
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
                 other => return other.copied(),
             }
         }
+    }
+
+    /// Passes these bytes if they come next. What nearly always stands there is looked for at once
+    /// this way, before it is read bit by bit.
+    #[inline(always)]
+    fn passes(&mut self, bytes: &[u8]) -> bool {
+        let comes = self.header.get(self.at..).is_some_and(|rest| rest.starts_with(bytes));
+        self.at += if comes { bytes.len() } else { 0 };
+        comes
+    }
+
+    /// Passes the name of a member and the colon behind it; nothing when it is unknown. `guess` is
+    /// the place in [`MEMBERS`] of the one that is expected.
+    fn member(&mut self, guess: &mut usize) -> Result<Option<Member>, CommandError> {
+        let guessed = MEMBERS.get(*guess).filter(|(written, _)| self.passes(written));
+        let found = match guessed {
+            Some(_) => Some(*guess),
+            None => {
+                let key = self.quoted()?;
+                let written = &self.header[key.start - 1..=key.end];
+                let found = MEMBERS.iter().position(|(member, _)| {
+                    member.strip_suffix(b":").is_some_and(|member| member == written)
+                });
+                self.expect(b':', "':' was expected")?;
+                found
+            }
+        };
+        *guess = found.map_or(*guess, |found| found + 1);
+        Ok(found.map(|found| MEMBERS[found].1))
     }
 
     fn expect(&mut self, byte: u8, why: &'static str) -> Result<(), CommandError> {
@@ -191,20 +253,19 @@ impl Reader<'_> {
                 return Err(self.error(TOO_MANY_FIELDS));
             }
             let key = self.text()?;
-            self.expect(b':', "':' was expected")?;
-            if let Some(value) = self.value()? {
+            let value = match self.passes(b":\"") {
+                true => Some(self.begun_text()?),
+                false => {
+                    self.expect(b':', "':' was expected")?;
+                    self.value()?
+                }
+            };
+            if let Some(value) = value {
                 spans.push(key, value);
             }
             more = self.goes_on(b'}')?;
         }
         Ok(())
-    }
-
-    /// A key as it is written, and the colon behind it. Keys that we know have no escapes.
-    fn key(&mut self) -> Result<Range<usize>, CommandError> {
-        let key = self.quoted()?;
-        self.expect(b':', "':' was expected")?;
-        Ok(key)
     }
 
     /// Moves to the next quote or backslash, and gives it.
@@ -272,6 +333,19 @@ impl Reader<'_> {
     }
 
     fn integer(&mut self) -> Result<i32, CommandError> {
+        // So many digits always fit.
+        const FIT: usize = 9;
+        let (mut number, mut at) = (0, self.at);
+        while let Some(digit @ b'0'..=b'9') = self.header.get(at)
+            && at < self.at + FIT
+        {
+            number = number * 10 + i32::from(digit - b'0');
+            at += 1;
+        }
+        if at > self.at && matches!(self.header.get(at), Some(b',' | b'}')) {
+            self.at = at;
+            return Ok(number);
+        }
         let written = self.short()?;
         let number = Decimal::parse(&self.header[written]).map(i32::try_from);
         number.and_then(Result::ok).ok_or_else(|| self.error("a 32-bit number was expected"))
@@ -295,6 +369,12 @@ impl Reader<'_> {
     #[inline(always)]
     fn text(&mut self) -> Result<Range<usize>, CommandError> {
         self.expect(b'"', "a text in quotes was expected")?;
+        self.begun_text()
+    }
+
+    /// The same behind its first quote.
+    #[inline(always)]
+    fn begun_text(&mut self) -> Result<Range<usize>, CommandError> {
         let start = self.at;
         let end = match self.go_to_mark()? {
             b'"' => self.at,
@@ -358,13 +438,20 @@ impl Reader<'_> {
     }
 
     fn hex(&mut self) -> Result<u32, CommandError> {
-        let digits = self.header.get(self.at..self.at + 4);
-        let digits = digits.ok_or_else(|| self.error("a \\u escape needs four digits"))?;
+        let why = "a \\u escape needs four digits";
+        let digits: [u8; 4] = match self.header.get(self.at..).and_then(<[u8]>::first_chunk) {
+            Some(digits) => *digits,
+            None => return Err(self.error(why)),
+        };
         let mut value = 0;
         for digit in digits {
-            let digit = char::from(*digit).to_digit(16);
-            value =
-                value << 4 | digit.ok_or_else(|| self.error("a \\u escape needs four digits"))?;
+            let digit = match digit {
+                b'0'..=b'9' => digit - b'0',
+                b'a'..=b'f' => digit - b'a' + 10,
+                b'A'..=b'F' => digit - b'A' + 10,
+                _ => return Err(self.error(why)),
+            };
+            value = value << 4 | u32::from(digit);
         }
         self.at += 4;
         Ok(value)
@@ -380,7 +467,8 @@ impl Reader<'_> {
                 let mut more = self.begins(bracket, "a value was expected")?;
                 while more {
                     if bracket == b'{' {
-                        self.key()?;
+                        self.quoted()?;
+                        self.expect(b':', "':' was expected")?;
                     }
                     self.skip(depth - 1)?;
                     more = self.goes_on(bracket + 2)?;

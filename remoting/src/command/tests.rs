@@ -57,6 +57,37 @@ fn what_other_clients_write_is_understood() {
     assert_eq!(fields.get("e").unwrap(), "\u{4e2d}\u{1f600}/\u{1}");
 }
 
+#[test]
+fn members_may_come_in_any_order_and_with_blanks() {
+    let members = [
+        r#""code":310"#,
+        r#""extFields":{"a":"b"}"#,
+        r#""flag": 2147483647"#,
+        r#""language":"GO""#,
+        r#""opaque":-2147483648"#,
+        r#""serializeTypeCurrentRPC":"JSON""#,
+        r#""version":"461""#,
+        r#""remark" : "r""#,
+    ];
+    for shift in 0..members.len() {
+        for step in [1, 3, 5, 7] {
+            let mixed = (0..members.len()).map(|at| members[(shift + at * step) % members.len()]);
+            let text = format!("{{{}}}", mixed.collect::<Vec<_>>().join(" ,"));
+            let (head, fields) = json(&text).unwrap();
+            assert_eq!((head.code, head.version), (310, 461), "{text}");
+            assert_eq!((head.flag, head.opaque), (i32::MAX, i32::MIN), "{text}");
+            assert_eq!(head.language, LanguageCode::GO, "{text}");
+            assert_eq!(head.remark.as_deref(), Some("r"), "{text}");
+            assert_eq!(fields.get("a"), Some("b"), "{text}");
+        }
+    }
+    let (twice, _) = json(r#"{"code":1,"code":2,"codes":3,"opaque":123456789}"#).unwrap();
+    assert_eq!((twice.code, twice.opaque), (2, 123_456_789));
+    for wrong in [r#"{"code":2147483648}"#, r#"{"code":99999999999}"#, r#"{"code":1x}"#] {
+        assert!(json(wrong).is_err(), "{wrong}");
+    }
+}
+
 /// Java: `new String(bytes, UTF_8)` in both forms.
 #[test]
 fn bytes_that_are_no_utf8_are_replaced_and_all_else_is_kept() {
