@@ -44,6 +44,8 @@ pub struct Sender {
     pub wait: bool,
     /// The queue that the answer names; the messages may be parked elsewhere.
     pub queue_id: i32,
+    /// The unique id of a message that came with one, which the answer repeats.
+    pub unique_id: Option<Str>,
     /// Makes the answer.
     pub then: fn(&Broker, &Room, &Self, &[Draft], &Appended) -> Answer,
 }
@@ -83,7 +85,7 @@ pub fn refusal(broker: &Broker, error: AppendError) -> Refusal {
 
 /// What the properties of an incoming message ask the broker for.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct Wishes<'a> {
     /// The delay level, 0 for none.
     pub delay_level: i32,
     /// Whether the delay level is no number; Java fails then.
@@ -98,8 +100,8 @@ pub struct Wishes {
     pub priority: Option<i32>,
     /// Whether the sender waits for flush and replicas.
     pub wait: bool,
-    /// Whether there is a unique id.
-    pub unique: bool,
+    /// The unique id.
+    pub unique: Option<&'a [u8]>,
     /// Whether a priority stands in a message of another kind: delayed, half, or of a message
     /// group. It is removed then (Java: `TopicMessageType.parseFromMessageProperty`).
     void_priority: bool,
@@ -108,9 +110,9 @@ pub struct Wishes {
     rewrite: bool,
 }
 
-impl Wishes {
+impl<'a> Wishes<'a> {
     /// Reads them in one pass.
-    pub fn of(encoded: &[u8]) -> Self {
+    pub fn of(encoded: &'a [u8]) -> Self {
         let mut wishes = Self { wait: true, ..Self::default() };
         let (mut pair_bytes, mut seen, mut other_kind) = (0, 0_u64, false);
         for (key, value) in properties::pairs(encoded) {
@@ -120,7 +122,7 @@ impl Wishes {
             seen |= name;
             let Ok(key) = std::str::from_utf8(key) else { continue };
             match key {
-                property::UNIQ_KEY => wishes.unique = true,
+                property::UNIQ_KEY => wishes.unique = Some(value),
                 property::WAIT => wishes.wait = !value.eq_ignore_ascii_case(b"false"),
                 property::DELAY => {
                     other_kind = true;
@@ -170,7 +172,13 @@ fn mark(name: &[u8]) -> u64 {
 }
 
 /// The properties as they are stored: those of the sender, a unique id, and the broker's stamp.
-pub fn stamped(broker: &Broker, room: &Room, sent: &str, wishes: &Wishes, now_ms: i64) -> Bytes {
+pub fn stamped(
+    broker: &Broker,
+    room: &Room,
+    sent: &str,
+    wishes: &Wishes<'_>,
+    now_ms: i64,
+) -> Bytes {
     let stamp = &broker.identity.stamp;
     if wishes.rewrite {
         let mut all = Properties::parse(sent.as_bytes());
@@ -178,7 +186,7 @@ pub fn stamped(broker: &Broker, room: &Room, sent: &str, wishes: &Wishes, now_ms
         if wishes.void_priority {
             all.remove(property::PRIORITY);
         }
-        if !wishes.unique {
+        if wishes.unique.is_none() {
             all.set(property::UNIQ_KEY, broker.unique_id(now_ms));
         }
         for (key, value) in Properties::parse(stamp).iter() {
@@ -191,7 +199,7 @@ pub fn stamped(broker: &Broker, room: &Room, sent: &str, wishes: &Wishes, now_ms
         if out.last().is_some_and(|last| *last != properties::PAIR_SEPARATOR) {
             out.put_u8(properties::PAIR_SEPARATOR);
         }
-        if !wishes.unique {
+        if wishes.unique.is_none() {
             broker.push_unique_key(out, now_ms);
         }
         out.extend_from_slice(stamp);
@@ -292,7 +300,7 @@ mod tests {
         let wishes =
             Wishes::of(b"DELAY\x013\x02WAIT\x01FALSE\x02UNIQ_KEY\x01u\x02TRAN_MSG\x01true\x02");
         assert_eq!((wishes.delay_level, wishes.wait), (3, false));
-        assert!(wishes.unique && wishes.prepared && !wishes.rewrite && !wishes.timer);
+        assert!(wishes.unique == Some(b"u") && wishes.prepared && !wishes.rewrite && !wishes.timer);
         assert!(Wishes::of(b"").wait);
         assert!(Wishes::of(b"CLUSTER\x01c").rewrite);
         assert!(Wishes::of(b"DELAY\x01soon\x02").bad_level);

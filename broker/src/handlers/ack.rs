@@ -60,6 +60,7 @@ pub fn ack(
         ticket: Ticket::of(call.command),
         wait: true,
         queue_id: handle.revive_queue,
+        unique_id: None,
         then: |_, _, _, _, _| Answer::success(),
     };
     Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))

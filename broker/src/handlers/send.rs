@@ -10,7 +10,7 @@ use crate::put::{self, Effect, Pending, Sender, Wishes};
 use crate::timer::handle::Handle;
 use crate::topics::{self, PERM_WRITE, Wanted};
 use crate::transactions;
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use message::{
     Draft, Properties, Str, batch, ids::MessageId, names, properties, property, sys_flag,
 };
@@ -100,14 +100,20 @@ fn prepare(
     }
     put::park(&mut draft, wishes.delay_level, wishes.timer, &settings, call.now_ms)?;
     check_size(&settings, call, &draft)?;
-    let ticket = Ticket::of(call.command);
-    let sender = Sender { ticket, wait: wishes.wait, queue_id: answer_queue_id, then: answer };
+    let unique_id = wishes.unique.and_then(|id| std::str::from_utf8(id).ok());
+    let sender = Sender {
+        ticket: Ticket::of(call.command),
+        wait: wishes.wait,
+        queue_id: answer_queue_id,
+        unique_id: unique_id.zip(header.properties.as_ref()).map(|(id, all)| all.slice_ref(id)),
+        then: answer,
+    };
     Ok(Pending { append: Append::one(draft), sender })
 }
 
 /// What Java refuses because of properties (`HookUtils`): a delay level that is no number, an inner
 /// batch outside of its own kind of topic, which this version does not have.
-fn check_wishes(wishes: &Wishes, header: &SendMessageRequestHeader) -> Result<(), Refusal> {
+fn check_wishes(wishes: &Wishes<'_>, header: &SendMessageRequestHeader) -> Result<(), Refusal> {
     if wishes.bad_level {
         let remark = format!("{} of the message is no number", property::DELAY);
         return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
@@ -157,7 +163,8 @@ fn prepare_batch(
         drafts.push(one);
     }
     let ticket = Ticket::of(call.command);
-    let sender = Sender { ticket, wait, queue_id: whole.queue_id, then: answer };
+    let queue_id = whole.queue_id;
+    let sender = Sender { ticket, wait, queue_id, unique_id: None, then: answer };
     Ok(Pending { append: Append::batch(drafts), sender })
 }
 
@@ -173,7 +180,7 @@ pub(super) fn draft(broker: &Broker, call: &Call<'_>, header: &SendMessageReques
         reconsume_times: header.reconsume_times.unwrap_or(0),
         prepared_transaction_offset: 0,
         body: call.command.body.clone(),
-        properties: bytes::Bytes::new(),
+        properties: Bytes::new(),
     }
 }
 
@@ -292,7 +299,7 @@ fn retry(
     call: &Call<'_>,
     header: &SendMessageRequestHeader,
     draft: &mut Draft,
-    wishes: &mut Wishes,
+    wishes: &mut Wishes<'_>,
 ) -> Result<(), Refusal> {
     let group = names::group_of(&header.topic).unwrap_or_default();
     let Some(config) = broker.group(group, call.now_ms) else {
@@ -343,8 +350,7 @@ fn answer(
     assert_eq!(log_offset, stored.log_end(), "the records lie side by side");
     // Of a batch Java names no transaction: its own properties stand in no record.
     let transaction_id = match drafts {
-        [alone] => properties::find(&alone.properties, property::UNIQ_KEY)
-            .and_then(|id| Str::try_from(alone.properties.slice_ref(id.as_bytes())).ok()),
+        [alone] => sender.unique_id.clone().or_else(|| made_id(&alone.properties)),
         _ => None,
     };
     let header = SendMessageResponseHeader {
@@ -356,6 +362,12 @@ fn answer(
         ..SendMessageResponseHeader::default()
     };
     stamped(broker, Answer::header(&header))
+}
+
+/// The unique id that the broker gave.
+fn made_id(properties: &Bytes) -> Option<Str> {
+    let id = properties::find(properties, property::UNIQ_KEY)?;
+    Str::try_from(properties.slice_ref(id.as_bytes())).ok()
 }
 
 /// What takes a message back that waits for its time.

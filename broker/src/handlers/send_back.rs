@@ -78,6 +78,7 @@ pub fn send_back(
         ticket: Ticket::of(call.command),
         wait: false,
         queue_id: draft.queue_id,
+        unique_id: None,
         then: |_, _, _, _, _| Answer::success(),
     };
     Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))

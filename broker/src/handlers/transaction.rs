@@ -70,8 +70,8 @@ fn is_late(broker: &Broker, call: &Call<'_>, half: &Record<'_>, all: &Properties
 
 fn commit(broker: &Broker, call: &Call<'_>, draft: Option<Draft>) -> Result<(), Refusal> {
     let mut draft = draft.ok_or_else(|| failed("the half message does not name its topic"))?;
-    let wishes = Wishes::of(&draft.properties);
-    put::park(&mut draft, wishes.delay_level, wishes.timer, &broker.settings(), call.now_ms)?;
+    let Wishes { delay_level, timer, .. } = Wishes::of(&draft.properties);
+    put::park(&mut draft, delay_level, timer, &broker.settings(), call.now_ms)?;
     let mut appends = [Append::one(draft)];
     broker.append(&mut appends, call.now_ms);
     let outcome = appends[0].outcome;
