@@ -3,22 +3,25 @@
 
 use crate::assignment::RequestModes;
 use crate::delay::Delays;
-use crate::offsets::Offsets;
+use crate::offsets::{self, Offsets};
 use crate::order::{self, Locks};
 use remoting::body::group::SubscriptionGroupWrapper;
 use remoting::body::topic::TopicConfigSerializeWrapper;
 use remoting::json::from_body;
 use serde::de::IgnoredAny;
 
-/// Files that every broker has that has run for some seconds.
-pub const NEEDED: [&str; 2] = ["topics.json", "consumerOffset.json"];
+/// Files that every broker has that has run for some seconds; `has` says whether there is one.
+pub fn needed(has: impl Fn(&str) -> bool) -> [&'static str; 2] {
+    let light = has(offsets::LIGHT_FILE) && !has(offsets::FILE);
+    ["topics.json", if light { offsets::LIGHT_FILE } else { offsets::FILE }]
+}
 
 /// What stands in every such file: a broker has topics and groups of its own from the start.
 fn mark_of(name: &str) -> &'static str {
     match name {
         "topics.json" => "topicName",
         "subscriptionGroup.json" => "groupName",
-        "consumerOffset.json" | "delayOffset.json" => "offsetTable",
+        offsets::FILE | offsets::LIGHT_FILE | "delayOffset.json" => "offsetTable",
         _ => "",
     }
 }
@@ -41,7 +44,8 @@ pub fn check(name: &str, text: &str) -> Result<(), String> {
     match name {
         "topics.json" => from_body::<TopicConfigSerializeWrapper>(bytes).map(drop),
         "subscriptionGroup.json" => from_body::<SubscriptionGroupWrapper>(bytes).map(drop),
-        "consumerOffset.json" => Offsets::default().load(text),
+        offsets::FILE => Offsets::default().load(text),
+        offsets::LIGHT_FILE => Offsets::with_light_queues(true).load(text),
         "delayOffset.json" => Delays::load(text).map(drop),
         "messageRequestMode.json" => RequestModes::default().load(text),
         order::FILE => Locks::default().load(text, 0),

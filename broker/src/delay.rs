@@ -6,7 +6,7 @@
 
 use crate::broker::Broker;
 use crate::put;
-use message::{Draft, Entry, Properties, names, record};
+use message::{Draft, Entry, Properties, names, property, record};
 use remoting::body::data_version::DataVersion;
 use std::collections::BTreeMap;
 use store::{Append, Unit};
@@ -148,14 +148,20 @@ fn due_ms(unit: &Unit, delay_ms: i64, now_ms: i64) -> i64 {
 }
 
 /// The message as it goes to its own topic. It keeps its delay level, as in Java, where the text of
-/// the properties is made before the level is taken out of the table.
+/// the properties is made before the level is taken out of the table; for one that goes to light
+/// queues too the text is made anew.
 fn restored(broker: &Broker, unit: &Unit) -> Option<Draft> {
     let stored = broker.store.message_at(unit.log_offset)?;
     let Ok(Entry::Message(parked)) = record::decode(&stored, false) else {
         return None;
     };
-    let all = Properties::parse(parked.properties);
+    let mut all = Properties::parse(parked.properties);
     let (topic, queue_id) = put::real(&parked)?;
+    let is_allowed = names::allows_light_queues(&topic) && broker.store.settings().light_queues;
+    if is_allowed && all.contains(property::INNER_MULTI_DISPATCH) {
+        all.remove(property::DELAY);
+        all.set(property::WAIT, "false");
+    }
     Some(Draft { topic, queue_id, ..put::again(&parked, &stored, all) })
 }
 

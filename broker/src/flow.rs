@@ -7,7 +7,7 @@ use crate::hold::Seen;
 use crate::put::{self, Sender};
 use message::{Str, hash, properties, property};
 use std::time::Duration;
-use store::{Append, AppendError, Appended};
+use store::{Append, AppendError, Appended, light};
 
 impl Broker {
     /// Stores messages, counts them, and tells whoever waits for them, now or when they are
@@ -65,13 +65,24 @@ impl Broker {
                 tags_code: tag.map_or(0, |tag| i64::from(hash::java_hash(tag))),
                 properties: filters.then(|| draft.properties.clone()),
             };
-            if flushes_first {
-                self.unflushed.0.lock().arrive(stored.log_end(), arrival);
-            } else {
-                self.arrived(&arrival, now_ms);
+            if self.store.settings().light_queues {
+                for (name, queue_offset) in light::places_of(&draft.topic, &draft.properties) {
+                    let topic = Str::from(name);
+                    let light = Arrival { topic, queue_id: 0, queue_offset, ..arrival.clone() };
+                    self.arrive_one(stored.log_end(), light, now_ms);
+                }
             }
+            self.arrive_one(stored.log_end(), arrival, now_ms);
         }
         self.wake_flusher_for_enough(&self.unflushed.0.lock());
+    }
+
+    fn arrive_one(&self, log_end: i64, arrival: Arrival, now_ms: i64) {
+        if self.flushes_first() {
+            self.unflushed.0.lock().arrive(log_end, arrival);
+        } else {
+            self.arrived(&arrival, now_ms);
+        }
     }
 
     fn wake_flusher_for_enough(&self, unflushed: &Unflushed) {

@@ -47,6 +47,8 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Groups {
     state: RwLock<State>,
+    /// Whether groups of light queues need not be made (`enableLmq`).
+    light: bool,
     changes: AtomicU64,
 }
 
@@ -70,7 +72,16 @@ impl Groups {
             version: DataVersion::new(now),
             unsaved: Changed::Nothing,
         };
-        Self { state: RwLock::new(state), changes: AtomicU64::new(0) }
+        Self { state: RwLock::new(state), light: false, changes: AtomicU64::new(0) }
+    }
+
+    /// With groups of light queues, which need not be made (Java: `LmqSubscriptionGroupManager`).
+    pub fn with_light_queues(self, light: bool) -> Self {
+        Self { light, ..self }
+    }
+
+    fn is_light(&self, group: &str) -> bool {
+        self.light && names::is_lmq(group)
     }
 
     /// Whether every broker has the group from the start.
@@ -80,12 +91,15 @@ impl Groups {
 
     /// A group.
     pub fn find(&self, group: &str) -> Option<Arc<SubscriptionGroupConfig>> {
+        if self.is_light(group) {
+            return Some(Arc::new(fresh(group)));
+        }
         self.state.read().table.get(group).cloned()
     }
 
     /// Whether the group is there.
     pub fn contains(&self, group: &str) -> bool {
-        self.state.read().table.contains_key(group)
+        self.is_light(group) || self.state.read().table.contains_key(group)
     }
 
     /// A group, made if it is not there and may be: any with a valid name while `auto_create`
@@ -119,6 +133,9 @@ impl Groups {
         wanted: SubscriptionGroupConfig,
         now: i64,
     ) -> Result<Arc<SubscriptionGroupConfig>, String> {
+        if self.is_light(&wanted.group_name) {
+            return Ok(Arc::new(wanted));
+        }
         let mut state = self.state.write();
         let known = state.table.get(&wanted.group_name).map(|known| &known.attributes);
         let attributes = attributes::alter(attributes::GROUP, known, &wanted.attributes)?;

@@ -27,7 +27,7 @@ pub(crate) fn make_topics(topics: &Topics, store: &Store, origin: ConfigOrigin, 
         return;
     }
     for topic in store.topics() {
-        if topics.is_system(&topic) {
+        if topics.is_system(&topic) || names::is_lmq(&topic) {
             continue;
         }
         let last = store.queue_ids(&topic).into_iter().filter(|id| *id < QUEUES_MAX).max();

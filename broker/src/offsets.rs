@@ -7,6 +7,7 @@
 
 use crate::files;
 use bytes::Bytes;
+use message::names;
 use parking_lot::{Mutex, RwLock};
 use remoting::body::data_version::DataVersion;
 use remoting::json::BodyError;
@@ -23,6 +24,11 @@ const UNSET: i64 = i64::MIN;
 /// What a consumer commits that has consumed nothing yet: the one negative offset with a meaning.
 const NOTHING_YET: i64 = -1;
 
+/// Where they are kept.
+pub const FILE: &str = "consumerOffset.json";
+/// Where they are kept with light queues; Java does not look into the other file then.
+pub const LIGHT_FILE: &str = "lmqConsumerOffset.json";
+
 /// The offsets of all groups.
 #[derive(Debug, Default)]
 pub struct Offsets {
@@ -31,6 +37,8 @@ pub struct Offsets {
     /// Commits that no data version counts yet.
     commits: AtomicU64,
     changes: AtomicU64,
+    /// Whether groups of light queues have a table of their own (`enableLmq`).
+    light: bool,
     /// 0 when nothing is.
     lost_at: AtomicI64,
     /// One more than [`Self::noted_to`]; 0 when that is not known.
@@ -65,13 +73,16 @@ struct Row {
     reset: AtomicI64,
 }
 
-/// `config/consumerOffset.json`. `groupTopicMap` and `pullOffsetTable` are for reading along only:
-/// Java loads neither.
+/// `config/consumerOffset.json`, or `config/lmqConsumerOffset.json`. `groupTopicMap` and
+/// `pullOffsetTable` are for reading along only: Java loads neither.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct File {
     data_version: DataVersion,
     group_topic_map: BTreeMap<String, BTreeSet<String>>,
+    /// Of `lmqConsumerOffset.json` alone: what groups of light queues have committed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lmq_offset_table: Option<BTreeMap<String, i64>>,
     offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
     pull_offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
     /// Rockhopper's own; see [`Offsets::set_lost`]. Java passes over it.
@@ -83,6 +94,25 @@ struct File {
 }
 
 impl Offsets {
+    /// No offsets yet, with light queues (Java: `LmqConsumerOffsetManager`): a group of such a name
+    /// has one offset in a topic, whichever queue it names.
+    pub fn with_light_queues(light: bool) -> Self {
+        Self { light, ..Self::default() }
+    }
+
+    /// The file under `config` that holds them.
+    pub fn file(&self) -> &'static str {
+        if self.light { LIGHT_FILE } else { FILE }
+    }
+
+    fn is_light(&self, group: &str) -> bool {
+        self.light && names::is_lmq(group)
+    }
+
+    fn at<'a>(&self, (group, topic, queue_id): At<'a>) -> At<'a> {
+        (group, topic, if self.is_light(group) { 0 } else { queue_id })
+    }
+
     /// Remembers where the group goes on, even if that is behind what it said before.
     pub fn commit(&self, group: &str, topic: &str, queue_id: i32, offset: i64) {
         self.with_row((group, topic, queue_id), |row| {
@@ -140,7 +170,7 @@ impl Offsets {
         }
         // The write lock keeps a commit from slipping in between the two.
         let mut groups = self.groups.write();
-        if let Some(row) = insert(&mut groups, (group, topic, queue_id)) {
+        if let Some(row) = insert(&mut groups, self.at((group, topic, queue_id))) {
             row.reset.store(offset, Ordering::Relaxed);
             row.committed.store(offset, Ordering::Relaxed);
         }
@@ -334,7 +364,7 @@ impl Offsets {
         *version
     }
 
-    /// The text of `config/consumerOffset.json`.
+    /// The text of the file.
     pub fn to_json(&self, now: i64) -> String {
         let lost_before_log_offset = self.lost_before();
         let pops_noted_to_log_offset = self.noted_to();
@@ -349,6 +379,7 @@ impl Offsets {
 
     fn to_file(&self, now: i64) -> File {
         let mut file = File { data_version: self.version(now), ..File::default() };
+        let mut light = self.light.then(BTreeMap::new);
         let groups = self.groups.read();
         for (group, topics) in &*groups {
             for (topic, queues) in topics {
@@ -358,7 +389,9 @@ impl Offsets {
                     file.pull_offset_table.insert(key.clone(), pulled);
                 }
                 let committed = committed_rows(queues);
-                if !committed.is_empty() {
+                if let Some(light) = light.as_mut().filter(|_| self.is_light(group)) {
+                    light.extend(committed.get(&0).map(|offset| (key, *offset)));
+                } else if !committed.is_empty() {
                     let topics = file.group_topic_map.entry(group.to_string()).or_default();
                     topics.insert(topic.to_string());
                     file.offset_table.insert(key, committed);
@@ -366,7 +399,7 @@ impl Offsets {
             }
         }
         drop(groups);
-        file
+        File { lmq_offset_table: light, ..file }
     }
 
     /// Takes the committed offsets of a file in the place of all that is known.
@@ -382,6 +415,11 @@ impl Offsets {
             let queues = queues.into_iter().map(|(queue, offset)| (queue, Row::at(offset)));
             loaded.entry(group.into()).or_default().insert(topic.into(), queues.collect());
         }
+        for (key, offset) in file.lmq_offset_table.filter(|_| self.light).into_iter().flatten() {
+            let Some((topic, group)) = key.split_once('@') else { continue };
+            let queues = BTreeMap::from([(0, Row::at(offset))]);
+            loaded.entry(group.into()).or_default().insert(topic.into(), queues);
+        }
         *self.groups.write() = loaded;
         *self.version.lock() = file.data_version;
         self.lost_at.store(file.lost_before_log_offset.unwrap_or(0).max(0), Ordering::Relaxed);
@@ -394,17 +432,15 @@ impl Offsets {
         self.commits.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn read_row(
-        &self,
-        (group, topic, queue_id): At<'_>,
-        read: impl FnOnce(&Row) -> Option<i64>,
-    ) -> Option<i64> {
+    fn read_row(&self, at: At<'_>, read: impl FnOnce(&Row) -> Option<i64>) -> Option<i64> {
+        let (group, topic, queue_id) = self.at(at);
         let groups = self.groups.read();
         read(groups.get(group)?.get(topic)?.get(&queue_id)?)
     }
 
     /// Does something to a row, which is made if it is not there; `None` if there is no room.
     fn with_row<T>(&self, at: At<'_>, change: impl Fn(&Row) -> T) -> Option<T> {
+        let at = self.at(at);
         let groups = self.groups.read();
         let queues = groups.get(at.0).and_then(|topics| topics.get(at.1));
         if let Some(row) = queues.and_then(|queues| queues.get(&at.2)) {
@@ -533,6 +569,22 @@ mod tests {
             assert_eq!(offsets.version(7).counter, counter);
         }
         assert_eq!((offsets.version(8).timestamp, offsets.changes()), (7, 2_000));
+    }
+
+    #[test]
+    fn groups_of_light_queues_have_a_table_of_their_own() {
+        let offsets = Offsets::with_light_queues(true);
+        assert_eq!((offsets.file(), Offsets::default().file()), (LIGHT_FILE, FILE));
+        offsets.commit("%LMQ%g", "%LMQ%q", 3, 7);
+        offsets.commit("g", "%LMQ%q", 0, 5);
+        assert_eq!(offsets.query("%LMQ%g", "%LMQ%q", 0), Some(7), "whichever queue is named");
+        let text = offsets.to_json(9);
+        assert!(text.contains("\"%LMQ%q@%LMQ%g\":7"), "{text}");
+        let again = Offsets::with_light_queues(true);
+        again.load(&text).unwrap();
+        assert_eq!(again.query("%LMQ%g", "%LMQ%q", 0), Some(7));
+        assert_eq!(again.query("g", "%LMQ%q", 0), Some(5));
+        assert!(!Offsets::default().to_json(9).contains("lmqOffsetTable"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::delay::Delays;
 use crate::filters::{self, Filters};
 use crate::groups::Groups;
 use crate::mending;
-use crate::offsets::Offsets;
+use crate::offsets::{self, Offsets};
 use crate::order::{self, Locks};
 use crate::pop;
 use crate::pop::order_info::{self, Orders};
@@ -67,8 +67,10 @@ impl Broker {
             watch,
         );
         let store = opened.map_err(|error| error.to_string())?;
-        let topics = Topics::new(&own_topics(&settings), now);
-        let (groups, offsets) = (Groups::new(now), Offsets::default());
+        let light = settings.store.enable_lmq;
+        let topics = Topics::new(&own_topics(&settings), now).with_light_queues(light);
+        let groups = Groups::new(now).with_light_queues(light);
+        let offsets = Offsets::with_light_queues(light);
         let files = store.config();
         let load = |text: &str| has_mark("topics.json", text) && topics.load(text).is_ok();
         let (saved_topics, from) =
@@ -78,9 +80,7 @@ impl Broker {
             |text: &str| has_mark("subscriptionGroup.json", text) && groups.load(text).is_ok();
         let (saved_groups, groups_from) =
             saved(files, "subscriptionGroup.json", load, |change| groups.replay(change));
-        let (_, from) = files.load_from("consumerOffset.json", |text| {
-            has_mark("consumerOffset.json", text).then(|| offsets.load(text).ok())?
-        });
+        let from = load_offsets(files, &offsets);
         let offsets_saved = offsets.changes();
         mending::make_groups(&groups, &offsets, &store, groups_from, now);
         mending::check_offsets(&offsets, &store, from);
@@ -127,7 +127,7 @@ impl Broker {
         self.save_tables(now_ms);
         self.save_changed(now_ms);
         if offsets_from == ConfigOrigin::Missing {
-            self.save("consumerOffset.json", &self.offsets.to_json(now_ms));
+            self.save(self.offsets.file(), &self.offsets.to_json(now_ms));
         }
     }
 
@@ -145,7 +145,7 @@ impl Broker {
         if self.saved_offsets.load(Ordering::Relaxed) != changes {
             pop::catch_up::note(self);
             let text = self.offsets.to_json(now_ms);
-            if pop::catch_up::is_durable(self) && self.save("consumerOffset.json", &text) {
+            if pop::catch_up::is_durable(self) && self.save(self.offsets.file(), &text) {
                 self.saved_offsets.store(changes, Ordering::Relaxed);
             }
         }
@@ -225,6 +225,18 @@ fn saved(
         }
     }
     (Saved::new(name, journal), origin)
+}
+
+/// Where groups are. The first start with light queues finds the file of one without.
+fn load_offsets(files: &ConfigFiles, offsets: &Offsets) -> ConfigOrigin {
+    let load = |name| {
+        let parse = |text: &str| has_mark(name, text).then(|| offsets.load(text).ok())?;
+        files.load_from(name, parse).1
+    };
+    match load(offsets.file()) {
+        ConfigOrigin::Missing if offsets.file() != offsets::FILE => load(offsets::FILE),
+        origin => origin,
+    }
 }
 
 /// How far delayed messages were delivered.
@@ -353,6 +365,11 @@ pub(crate) fn store_settings(
         scrub_time_percent: percent(java.scrub_time_percent),
         cut_log_at_damage: java.cut_log_at_damage,
         append_property_crc: java.enabled_append_prop_crc,
+        light_queues: java.enable_lmq && java.enable_multi_dispatch,
+        light_queues_max: match java.enable_lmq_quota {
+            true => number(java.max_lmq_consume_queue_num),
+            false => store::Settings::default().light_queues_max,
+        },
         delay_levels_ms: java.delay_levels_ms(),
         hot_read_bytes: number(java.max_transfer_bytes_on_message_in_memory),
         hot_read_messages: number(java.max_transfer_count_on_message_in_memory),

@@ -56,7 +56,9 @@ pub fn refusal(broker: &Broker, error: AppendError) -> Refusal {
         AppendError::Empty
         | AppendError::Draft(_)
         | AppendError::TopicName
+        | AppendError::LightQueueName
         | AppendError::TooLarge { .. } => ResponseCode::MESSAGE_ILLEGAL,
+        AppendError::LightQueues { .. } => ResponseCode::LMQ_QUOTA_EXCEEDED,
         AppendError::DiskFull | AppendError::Fenced | AppendError::Closed => {
             ResponseCode::SERVICE_NOT_AVAILABLE
         }
@@ -77,6 +79,9 @@ pub fn refusal(broker: &Broker, error: AppendError) -> Refusal {
              broker stops, see its log",
             broker.store.fence_reason().unwrap_or("a write or sync failed")
         ),
+        AppendError::LightQueues { max } => {
+            format!("there are {max} light queues, no more may be made (maxLmqConsumeQueueNum)")
+        }
         AppendError::Closed => "service not available now: the broker is stopping".to_owned(),
         other => format!("the message is illegal: {other}"),
     };

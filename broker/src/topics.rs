@@ -80,6 +80,8 @@ pub struct Topics {
     state: RwLock<State>,
     /// Names that are the system's on this broker alone.
     own: BTreeSet<Str>,
+    /// Whether light queues are topics that need not be made (`enableLmq`).
+    light: bool,
     changes: AtomicU64,
 }
 
@@ -105,17 +107,31 @@ impl Topics {
             unsaved: Changed::Nothing,
             untold: Changed::All,
         };
-        Self { state: RwLock::new(state), own: names, changes: AtomicU64::new(0) }
+        let changes = AtomicU64::new(0);
+        Self { state: RwLock::new(state), own: names, light: false, changes }
+    }
+
+    /// With light queues as topics that need not be made (Java: `LmqTopicConfigManager`).
+    pub fn with_light_queues(self, light: bool) -> Self {
+        Self { light, ..self }
+    }
+
+    /// Whether the topic is a light queue: one that is there without being made.
+    pub fn is_light(&self, topic: &str) -> bool {
+        self.light && names::is_lmq(topic)
     }
 
     /// A topic.
     pub fn find(&self, topic: &str) -> Option<Arc<TopicConfig>> {
+        if self.is_light(topic) {
+            return Some(Arc::new(simple(topic, 1)));
+        }
         self.state.read().table.get(topic).cloned()
     }
 
     /// Whether the topic is there.
     pub fn contains(&self, topic: &str) -> bool {
-        self.state.read().table.contains_key(topic)
+        self.is_light(topic) || self.state.read().table.contains_key(topic)
     }
 
     /// Whether the topic is one of the system's own, on any broker or on this one.
@@ -181,6 +197,9 @@ impl Topics {
     /// # Errors
     /// When the attributes cannot be changed so; the text is Java's.
     pub fn update(&self, wanted: TopicConfig, now: i64) -> Result<Arc<TopicConfig>, String> {
+        if self.is_light(&wanted.topic_name) {
+            return Ok(Arc::new(wanted));
+        }
         let mut state = self.state.write();
         let known = state.table.get(&wanted.topic_name).map(|known| &known.attributes);
         let altered = attributes::alter(attributes::TOPIC, known, &wanted.attributes)?;

@@ -206,6 +206,12 @@ pub fn is_lmq(topic: &str) -> bool {
     topic.starts_with(LMQ_PREFIX)
 }
 
+/// Whether messages of the topic may go to light queues too (Java `MixAll.topicAllowsLMQ`).
+pub fn allows_light_queues(topic: &str) -> bool {
+    let is_own = topic.starts_with(SYSTEM_TOPIC_PREFIX) || topic == SCHEDULE_TOPIC;
+    !is_own && !is_retry(topic) && !is_dlq(topic)
+}
+
 /// The retry topic of a group.
 pub fn retry_topic(group: &str) -> String {
     format!("{RETRY_PREFIX}{group}")

@@ -83,11 +83,13 @@ fn looking<T>(
 ) -> anyhow::Result<T> {
     let settings = settings_of(directory)?;
     let bar = bar::Bar::new();
+    let config = settings.root.join("config");
+    let needed = broker::config_texts::needed(|name| config.join(name).is_file());
     let done = work(&store::look::Look {
         disk: &OsDisk,
         settings: &settings,
         parse: &broker::config_texts::check,
-        needed: &broker::config_texts::NEEDED,
+        needed: &needed,
         watch: &|progress| bar.tell(progress),
     });
     bar.end();

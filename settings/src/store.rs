@@ -105,6 +105,16 @@ settings! {
         message_delay_level: String =
             "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h" => DELAYS;
 
+        /// Whether topics and groups whose names begin with `%LMQ%` are there without being made.
+        enable_lmq: bool = false;
+        /// Whether messages go to the light queues too that their property `INNER_MULTI_DISPATCH`
+        /// names; needs `enableLmq`.
+        enable_multi_dispatch: bool = false;
+        /// Whether `maxLmqConsumeQueueNum` bounds the light queues.
+        enable_lmq_quota: bool = false;
+        /// Light queues that there may be.
+        max_lmq_consume_queue_num: i32 = 20_000 => 0..=1_000_000;
+
         /// Whether messages may ask for a time of delivery of their own.
         timer_wheel_enable: bool = true;
         /// How far apart the times of delivery are that are told apart; as in Java 100, 200, 500

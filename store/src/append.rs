@@ -4,11 +4,12 @@
 use crate::commit_log::CommitLog;
 use crate::consume_queue::{Queue, Unit};
 use crate::index::{Index, IndexKey};
+use crate::light;
 use crate::marks::Marks;
 use crate::segments::Segment;
 use crate::{Error, Store};
 use message::record::{self, BLANK_LEN, MAGIC_BLANK};
-use message::{Draft, DraftError, Placement, sys_flag};
+use message::{Draft, DraftError, Placement, property, sys_flag};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -111,6 +112,14 @@ pub enum AppendError {
         /// The limit.
         max: usize,
     },
+    /// Among the names of light queues stands one that is none: a stock broker which opens the
+    /// store stops dispatching at such a message.
+    LightQueueName,
+    /// There may be no more light queues.
+    LightQueues {
+        /// The limit.
+        max: usize,
+    },
     /// The disk or the store is full; [`Store::full`] says what was reached.
     DiskFull,
     /// A write or sync failed; nothing is stored until a restart.
@@ -129,6 +138,12 @@ impl fmt::Display for AppendError {
             Self::TooLarge { size, max } => {
                 write!(f, "the message takes {size} bytes, at most {max} are allowed")
             }
+            Self::LightQueueName => write!(
+                f,
+                "{} names a light queue and something that is none",
+                property::INNER_MULTI_DISPATCH
+            ),
+            Self::LightQueues { max } => write!(f, "there are {max} light queues"),
             Self::DiskFull => write!(f, "the disk is full"),
             Self::Fenced => write!(f, "the store takes no more writes after a failure"),
             Self::Closed => write!(f, "the store is closed"),
@@ -186,6 +201,15 @@ impl Writer {
 
     fn end(&self) -> i64 {
         self.at + self.buffer.len() as i64
+    }
+
+    /// Gives a queue the unit of a record that is about to be written, and returns its place.
+    fn push(&mut self, queue: Arc<Queue>, unit: Unit) -> i64 {
+        let pushed = queue.push(unit);
+        if pushed.is_first {
+            self.queues.push(queue);
+        }
+        pushed.queue_offset
     }
 }
 
@@ -257,6 +281,9 @@ impl Store {
         now: i64,
         drafts: &mut Drafts,
     ) -> Result<Appended, AppendError> {
+        if self.settings.light_queues {
+            light::note_places(drafts, &self.queues, &self.settings)?;
+        }
         drafts.as_mut_slice().iter_mut().for_each(match self.settings.append_property_crc {
             true => Draft::reserve_property_crc,
             false => Draft::reserve_property_crc_for_zeros,
@@ -371,10 +398,10 @@ impl Store {
         if let Some(queue) = queue {
             let size = i32::try_from(draft.encoded_len()).expect("check() bounds it");
             let tags_code = marks.tags_code(&self.settings, &draft.topic, now);
-            let pushed = queue.push(Unit { log_offset, size, tags_code });
-            queue_offset = pushed.queue_offset;
-            if pushed.is_first {
-                writer.queues.push(queue);
+            let unit = Unit { log_offset, size, tags_code };
+            queue_offset = writer.push(queue, unit);
+            if self.settings.light_queues {
+                self.stage_light(writer, &marks, &draft.topic, unit);
             }
         }
         let start = writer.buffer.len();
@@ -389,6 +416,17 @@ impl Store {
         }
         writer.messages += 1;
         queue_offset
+    }
+
+    /// Gives the unit of a message to the light queues that it names.
+    fn stage_light(&self, writer: &mut Writer, marks: &Marks<'_>, topic: &str, unit: Unit) {
+        for (name, place) in marks.light_places(topic) {
+            let queue = self.queues.open(name, light::QUEUE_ID);
+            // One that is named twice has it already.
+            if queue.next_offset() == place {
+                writer.push(queue, unit);
+            }
+        }
     }
 
     /// Writes the buffer, the queue units and the index keys, and lets readers see them. After an

@@ -3,13 +3,15 @@
 
 use crate::consume_queue::Unit;
 use crate::disk::{Allocation, Disk};
+use crate::light;
 use crate::log_reader::{PAGE, record_len};
 use crate::losses::is_told;
+use crate::marks::Marks;
 use crate::reach::{Reach, Wait};
 use crate::segments::Segments;
 use crate::{Error, FlushMode, Settings};
 use bytes::Bytes;
-use message::record::{self, Entry};
+use message::record::{self, Entry, Record};
 use message::{names, sys_flag};
 use parking_lot::Mutex;
 use std::io;
@@ -322,7 +324,7 @@ pub(crate) fn is_lasting(error: &io::Error) -> bool {
 }
 
 /// Whether `bytes` are the record that a unit of a queue leads to: none that no queue shows. Units
-/// of light queues lead to records of other topics.
+/// of light queues lead to records of other topics that name them.
 pub(crate) fn is_record_of(
     bytes: &[u8],
     unit: &Unit,
@@ -331,10 +333,23 @@ pub(crate) fn is_record_of(
 ) -> bool {
     let Ok(Entry::Message(record)) = record::decode_of(bytes, topic) else { return false };
     let is_whole = record.log_offset == unit.log_offset && record.total_size() == bytes.len();
-    let is_own = record.topic == topic
-        && record.queue_id == queue_id
-        && place.is_none_or(|place| record.queue_offset == place);
-    is_whole && sys_flag::is_visible(record.sys_flag) && (is_own || names::is_lmq(topic))
+    if !is_whole || !sys_flag::is_visible(record.sys_flag) {
+        return false;
+    }
+    let claimed = claimed_place(&record, (topic, queue_id));
+    claimed.is_some_and(|claimed| place.is_none_or(|place| place == claimed))
+}
+
+/// The place that a record says it has in a queue.
+pub(crate) fn claimed_place(record: &Record<'_>, (topic, queue_id): (&str, i32)) -> Option<i64> {
+    if (record.topic, record.queue_id) == (topic, queue_id) {
+        return Some(record.queue_offset);
+    }
+    if !names::is_lmq(topic) || queue_id != light::QUEUE_ID {
+        return None;
+    }
+    let marks = Marks::read(record.properties);
+    marks.light_places(record.topic).find(|(name, _)| *name == topic).map(|(_, place)| place)
 }
 
 fn i32_at(bytes: &[u8], at: usize) -> i32 {

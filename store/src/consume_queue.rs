@@ -154,6 +154,11 @@ impl Queue {
         self.max.fetch_max(max, Ordering::AcqRel);
     }
 
+    /// The queue offset that the next unit gets.
+    pub(crate) fn next_offset(&self) -> i64 {
+        self.tail.lock().next()
+    }
+
     /// Takes one unit at the end, for a record that is about to be written.
     pub(crate) fn push(&self, unit: Unit) -> Pushed {
         self.tail.lock().push(unit)

@@ -4,7 +4,9 @@
 
 use crate::commit_log::CommitLog;
 use crate::consume_queue::{Queue, Unit};
+use crate::light;
 use crate::log_reader::LogReader;
+use crate::marks::Marks;
 use crate::queues::Queues;
 use crate::removed_topics::RemovedTopics;
 use crate::search::Search;
@@ -28,11 +30,11 @@ pub(crate) struct Front {
 impl Front {
     /// Takes a record of the queue that stands before its first unit's. No checksum covers its
     /// queue offset: it counts when those between have room in the log.
-    fn take(&mut self, record: &Record<'_>) {
-        let lacks = self.first - record.queue_offset;
+    fn take(&mut self, record: &Record<'_>, place: i64) {
+        let lacks = self.first - place;
         let room = (self.unit.log_offset - record.log_offset) / FIXED_LEN as i64;
-        if record.queue_offset >= 0 && lacks > 0 && lacks <= room {
-            let lowest = self.lowest.unwrap_or(i64::MAX).min(record.queue_offset);
+        if place >= 0 && lacks > 0 && lacks <= room {
+            let lowest = self.lowest.unwrap_or(i64::MAX).min(place);
             self.lowest = Some(lowest);
         }
     }
@@ -65,16 +67,22 @@ pub(crate) fn missing(
     let ends = suspects.values().flatten().map(|front| front.unit.log_offset);
     let Some(end) = ends.max() else { return Vec::new() };
     read(log, (queues, removed_topics), end, |record| {
-        let Some(fronts) = suspects.get_mut(record.topic) else { return };
-        let is_removed = record.log_offset < removed_topics.end_of(record.topic);
-        let is_before = |front: &&mut Front| {
-            front.queue.id == record.queue_id && record.log_offset < front.unit.log_offset
+        let mut look = |topic: &str, id: i32, place: i64| {
+            let Some(fronts) = suspects.get_mut(topic) else { return };
+            let is_removed = record.log_offset < removed_topics.end_of(topic);
+            let is_before = |front: &&mut Front| {
+                front.queue.id == id && record.log_offset < front.unit.log_offset
+            };
+            if !is_removed && let Some(front) = fronts.iter_mut().find(is_before) {
+                front.take(record, place);
+            }
         };
-        if sys_flag::is_visible(record.sys_flag)
-            && !is_removed
-            && let Some(front) = fronts.iter_mut().find(is_before)
-        {
-            front.take(record);
+        if sys_flag::is_visible(record.sys_flag) {
+            look(record.topic, record.queue_id, record.queue_offset);
+            let marks = Marks::read(record.properties);
+            marks.light_places(record.topic).for_each(|(topic, place)| {
+                look(topic, light::QUEUE_ID, place);
+            });
         }
     });
     let mut found: Vec<_> = suspects.into_values().flatten().collect();

@@ -23,6 +23,7 @@ mod index;
 mod index_entries;
 mod index_file;
 mod index_gaps;
+pub mod light;
 mod log_reader;
 pub mod look;
 mod losses;

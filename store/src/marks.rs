@@ -1,37 +1,51 @@
 //! What the properties of a message say to its queue unit and to the index; the same for an append
 //! and for recovery.
 
-use crate::Settings;
+use crate::{Settings, light};
 use message::{hash, names, properties, property, sys_flag};
 
 const TAGS: &[u8] = property::TAGS.as_bytes();
 const DELAY: &[u8] = property::DELAY.as_bytes();
 const UNIQ_KEY: &[u8] = property::UNIQ_KEY.as_bytes();
 const KEYS: &[u8] = property::KEYS.as_bytes();
+const LIGHT_QUEUES: &[u8] = property::INNER_MULTI_DISPATCH.as_bytes();
+const LIGHT_OFFSETS: &[u8] = property::INNER_MULTI_QUEUE_OFFSET.as_bytes();
 
 /// What the properties of a message say to the queue and the index.
+#[derive(Default)]
 pub(crate) struct Marks<'a> {
     tags: Option<&'a str>,
     delay: Option<&'a str>,
     unique_key: Option<&'a str>,
     keys: Option<&'a str>,
+    light_queues: Option<&'a str>,
+    light_offsets: Option<&'a str>,
 }
 
 impl<'a> Marks<'a> {
     /// Reads an encoded property string once.
     pub(crate) fn read(encoded: &'a [u8]) -> Self {
-        let mut marks = Self { tags: None, delay: None, unique_key: None, keys: None };
+        let mut marks = Self::default();
         for (key, value) in properties::pairs(encoded) {
             let mark = match key {
                 TAGS => &mut marks.tags,
                 DELAY => &mut marks.delay,
                 UNIQ_KEY => &mut marks.unique_key,
                 KEYS => &mut marks.keys,
+                LIGHT_QUEUES => &mut marks.light_queues,
+                LIGHT_OFFSETS => &mut marks.light_offsets,
                 _ => continue,
             };
             *mark = std::str::from_utf8(value).ok();
         }
         marks
+    }
+
+    /// The light queues that the message goes to, and its place in each.
+    pub(crate) fn light_places(&self, topic: &str) -> impl Iterator<Item = (&'a str, i64)> {
+        let is_allowed = |_: &_| names::allows_light_queues(topic);
+        let both = self.light_queues.zip(self.light_offsets).filter(is_allowed);
+        both.into_iter().flat_map(|(queues, offsets)| light::places(queues, offsets))
     }
 
     /// Whether the last of [`Self::index_hashes`] is that of the tags, when there are any hashes.

@@ -2,7 +2,7 @@
 //! queue's file or of the log has changed since it was written. The unit is looked for in the log
 //! between its neighbours and made anew; what cannot be mended is passed over, loudly and once.
 
-use crate::commit_log::{is_lasting, is_record_of};
+use crate::commit_log::{claimed_place, is_lasting, is_record_of};
 use crate::consume_queue::{Queue, Unit};
 use crate::log_reader::LogReader;
 use crate::losses::is_told;
@@ -122,8 +122,9 @@ impl Store {
             let bytes = self.log.lend(unit.log_offset, size, &mut Reach::new(Wait::ForDisk))?;
             let Some(bytes) = bytes else { return Ok(None) };
             let Ok(Entry::Message(record)) = record::decode(&bytes, false) else { return Ok(None) };
-            let is_own = is_record_of(&bytes, unit, name, None);
-            Ok::<_, NotNow>(is_own.then_some(record.queue_offset - place))
+            let claimed = claimed_place(&record, name);
+            let claimed = claimed.filter(|_| is_record_of(&bytes, unit, name, None));
+            Ok::<_, NotNow>(claimed.map(|claimed| claimed - place))
         };
         let Some(own) = by(place, unit)? else { return Ok(false) };
         for near in [place - 1, place + 1] {

@@ -6,7 +6,7 @@ use crate::disk::Disk;
 use crate::in_the_way::move_aside;
 use crate::losses::is_told;
 use crate::queue_ends::QueueEnds;
-use message::Str;
+use message::{Str, names};
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
@@ -29,6 +29,8 @@ pub(crate) struct Queues {
 struct Topics {
     places: HashMap<Str, usize>,
     list: Vec<(Str, Topic)>,
+    /// How many of them are light queues.
+    light: usize,
 }
 
 impl Topics {
@@ -43,6 +45,7 @@ impl Topics {
     fn entry(&mut self, topic: Str) -> &mut Topic {
         let at = *self.places.entry(topic.clone()).or_insert(self.list.len());
         if at == self.list.len() {
+            self.light += usize::from(names::is_lmq(&topic));
             self.list.push((topic, Topic::new()));
         }
         &mut self.list[at].1
@@ -50,6 +53,7 @@ impl Topics {
 
     fn remove(&mut self, topic: &str) {
         let Some(at) = self.places.remove(topic) else { return };
+        self.light -= usize::from(names::is_lmq(topic));
         self.list.swap_remove(at);
         if let Some((moved, _)) = self.list.get(at) {
             self.places.insert(moved.clone(), at);
@@ -109,6 +113,11 @@ impl Queues {
             }
         }
         Ok(lost_from)
+    }
+
+    /// How many light queues there are.
+    pub(crate) fn light(&self) -> usize {
+        self.topics.read().light
     }
 
     /// A queue that exists.

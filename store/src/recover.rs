@@ -1,15 +1,18 @@
 //! Start-up: where the log really ends, and what the queues and the index lack (docs/disk.md). A
 //! torn tail is cut; damage with whole records behind it is set aside and nothing is lost by it.
 
+mod claim;
 mod deleted;
 mod keys;
 
+use self::claim::Claim;
 pub(crate) use self::deleted::Deleted;
 use self::keys::Keys;
 use crate::checkpoint::{Checkpoint, Mark};
-use crate::commit_log::CommitLog;
+use crate::commit_log::{CommitLog, claimed_place};
 use crate::consume_queue::{Queue, Restored, Unit};
 use crate::index::Index;
+use crate::light;
 use crate::log_reader::LogReader;
 use crate::losses::{Losses, is_told};
 use crate::marks::Marks;
@@ -316,7 +319,7 @@ impl Recovery<'_> {
                 unit.log_offset >= start && !self.aside.overlaps(unit.log_offset, unit.log_end());
             is_known && !self.log.leads_to(unit, name, Some(place)) && {
                 // Java puts a record whose place is not the next one at the end.
-                let claimed = self.queue_offset_at(unit.log_offset);
+                let claimed = self.place_at(unit.log_offset, name);
                 let claimed = claimed.filter(|_| self.log.leads_to(unit, name, None));
                 claimed.is_none_or(|claimed| {
                     let there = queue.raw_unit(claimed).filter(|_| claimed < place);
@@ -329,10 +332,11 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    fn queue_offset_at(&self, at: i64) -> Option<i64> {
+    /// The place that the record at a log offset says it has in a queue.
+    fn place_at(&self, at: i64, name: (&str, i32)) -> Option<i64> {
         let segment = self.log.segments.find(at)?;
         match LogReader::default().entry(&segment, at, false) {
-            Ok(Ok(Entry::Message(record))) => Some(record.queue_offset),
+            Ok(Ok(Entry::Message(record))) => claimed_place(&record, name),
             _ => None,
         }
     }
@@ -697,7 +701,7 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Gives a record to its queue and to the index. Returns from where older records of the queue
+    /// Gives a record to its queues and to the index. Returns from where older records of a queue
     /// have to be looked for, when it lacks their units and the scan began behind them.
     fn restore(
         &self,
@@ -706,48 +710,63 @@ impl Recovery<'_> {
         keys: &mut Keys<'_>,
     ) -> Result<Option<i64>, Error> {
         let marks = Marks::read(record.properties);
-        let (log_offset, store_timestamp) = (record.log_offset, record.store_timestamp);
         let mut again_from = None;
-        let is_shown = sys_flag::is_visible(record.sys_flag) && is_dir_name(record.topic);
-        if is_shown && !self.is_removed(record)? {
+        if sys_flag::is_visible(record.sys_flag) {
             let size = i32::try_from(record.total_size()).expect("decoded from an i32");
-            let tags_code = marks.tags_code(self.settings, record.topic, store_timestamp);
-            let queue = self.queues.open(record.topic, record.queue_id);
-            let (end, log_end) = (queue.max(), queue.log_end());
-            let has_hole = record.queue_offset > end && !queue.is_new();
-            if record.queue_offset >= end {
-                self.touch();
+            let tags_code = marks.tags_code(self.settings, record.topic, record.store_timestamp);
+            let unit = Unit { log_offset: record.log_offset, size, tags_code };
+            if is_dir_name(record.topic) {
+                let claim = Claim::own(record);
+                again_from = self.restore_in(&claim, unit, start)?;
             }
-            let unit = Unit { log_offset, size, tags_code };
-            let is_right = |place: Option<i64>, unit: &Unit| {
-                self.log.leads_to(unit, (record.topic, record.queue_id), place)
-            };
-            match queue.restore(record.queue_offset, unit, start, &is_right)? {
-                Restored::Known => {
-                    if has_hole && self.losses.is_fresh(log_end, log_offset) {
-                        let name = (record.topic, record.queue_id);
-                        self.losses.aside.note(name, end, queue.max() - 1);
-                    }
+            if self.settings.light_queues {
+                for (topic, place) in marks.light_places(record.topic) {
+                    let claim = Claim { topic, queue_id: light::QUEUE_ID, place };
+                    let from = self.restore_in(&claim, unit, start)?;
+                    again_from = again_from.into_iter().chain(from).min();
                 }
-                Restored::Mended => {
-                    self.touch();
-                    let (name, at) = ((record.topic, record.queue_id), record.queue_offset);
-                    self.losses.mended.note(name, at, at + 1);
-                }
-                Restored::LacksOlder { from } => again_from = Some(from),
             }
         }
         keys.take(self, record, &marks)?;
         Ok(again_from)
     }
 
-    /// Whether a record belongs to a topic that was removed since.
-    fn is_removed(&self, record: &Record<'_>) -> Result<bool, Error> {
-        if record.log_offset < self.removed_topics.end_of(record.topic) {
+    /// Gives the unit of a record to one queue, unless that was removed since.
+    fn restore_in(&self, claim: &Claim<'_>, unit: Unit, start: i64) -> Result<Option<i64>, Error> {
+        if self.is_removed(claim, unit.log_offset)? {
+            return Ok(None);
+        }
+        let Claim { topic, queue_id, place } = *claim;
+        let name = (topic, queue_id);
+        let queue = self.queues.open(topic, queue_id);
+        let (end, log_end) = (queue.max(), queue.log_end());
+        let has_hole = place > end && !queue.is_new();
+        if place >= end {
+            self.touch();
+        }
+        let is_right = |place: Option<i64>, unit: &Unit| self.log.leads_to(unit, name, place);
+        match queue.restore(place, unit, start, &is_right)? {
+            Restored::Known => {
+                if has_hole && self.losses.is_fresh(log_end, unit.log_offset) {
+                    self.losses.aside.note(name, end, queue.max() - 1);
+                }
+            }
+            Restored::Mended => {
+                self.touch();
+                self.losses.mended.note(name, place, place + 1);
+            }
+            Restored::LacksOlder { from } => return Ok(Some(from)),
+        }
+        Ok(None)
+    }
+
+    /// Whether a record's place is one in a topic that was removed since.
+    fn is_removed(&self, claim: &Claim<'_>, log_offset: i64) -> Result<bool, Error> {
+        if log_offset < self.removed_topics.end_of(claim.topic) {
             return Ok(true);
         }
         let Some(deleted) = self.deleted else { return Ok(false) };
-        deleted.holds(record, (self.log, self.queues), self.removed_topics)
+        deleted.holds((claim, log_offset), (self.log, self.queues), self.removed_topics)
     }
 }
 

@@ -43,6 +43,10 @@ pub struct Settings {
     pub cut_log_at_damage: bool,
     /// `enabledAppendPropCRC`.
     pub append_property_crc: bool,
+    /// `enableLmq` and `enableMultiDispatch`: messages go to the light queues that they name.
+    pub light_queues: bool,
+    /// `maxLmqConsumeQueueNum`, when `enableLmqQuota`: so many light queues there may be.
+    pub light_queues_max: usize,
     /// `messageDelayLevel`, parsed: the delay of level 1 comes first.
     pub delay_levels_ms: Vec<i64>,
 
@@ -116,6 +120,8 @@ impl Default for Settings {
             scrub_time_percent: 5,
             cut_log_at_damage: false,
             append_property_crc: false,
+            light_queues: false,
+            light_queues_max: 1_000_000,
             delay_levels_ms: [1_000, 5_000, 10_000, 30_000]
                 .into_iter()
                 .chain((1..=10).map(|minutes| minutes * MINUTE))

@@ -25,7 +25,10 @@ pub fn query(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>, 
         let remark = "messageModel is missing: CLUSTERING or BROADCASTING was expected";
         return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
     };
-    if broker.settings().broker.namesrv_addr.as_deref().unwrap_or_default().trim().is_empty() {
+    let settings = broker.settings();
+    // No name server knows a light queue: it is the one of the broker that is asked.
+    let is_light = names::is_lmq(&asked.topic);
+    if is_light || settings.broker.namesrv_addr.as_deref().unwrap_or_default().trim().is_empty() {
         let route = own_route(broker, &asked.topic);
         return Ok(answer(broker, &asked, model, route.as_ref()).into());
     }

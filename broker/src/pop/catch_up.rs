@@ -34,7 +34,7 @@ pub fn is_durable(broker: &Broker) -> bool {
 pub fn catch_up(broker: &Broker, now_ms: i64) {
     let Some(noted_to) = broker.offsets.noted_to() else {
         note(broker);
-        broker.save("consumerOffset.json", &broker.offsets.to_json(now_ms));
+        broker.save(broker.offsets.file(), &broker.offsets.to_json(now_ms));
         return;
     };
     let revive = records::revive_topic(&broker.settings().broker.broker_cluster_name);

@@ -18,7 +18,7 @@ use remoting::body::topic::TopicConfig;
 use remoting::headers::pop::PopMessageRequestHeader;
 use settings::BrokerSettings;
 use std::sync::Arc;
-use store::{Append, AppendError, Everything, Limits, Position, Read, ReadStatus, Wait};
+use store::{Append, AppendError, Everything, Limits, Position, Read, ReadStatus, Wait, light};
 
 /// `initMode`: a new group begins at the first message.
 const FROM_FIRST: i32 = 0;
@@ -343,7 +343,8 @@ impl Ask<'_> {
         (queue_id, start): (i32, i64),
         (read, popped): (&Read, &mut Popped),
     ) -> bool {
-        let places: Vec<i64> = read.messages.iter().map(queue_offset).collect();
+        let place = |stored: &Bytes| light::place_in((topic, queue_id), stored).unwrap_or(-1);
+        let places: Vec<i64> = read.messages.iter().map(place).collect();
         if self.header.order {
             self.note_order(topic, (queue_id, start), &places, popped);
         } else {
@@ -483,14 +484,6 @@ impl Ask<'_> {
 fn chance(turn: u32) -> i32 {
     let spread = u64::from(turn.wrapping_mul(0x9E37_79B1));
     i32::try_from((spread * 100) >> 32).expect("it is less than 100")
-}
-
-/// The place in its queue that a record names.
-fn queue_offset(stored: &Bytes) -> i64 {
-    match record::decode(stored, false) {
-        Ok(Entry::Message(record)) => record.queue_offset,
-        _ => -1,
-    }
 }
 
 #[cfg(test)]

@@ -24,9 +24,6 @@ unread! {
                 asyncLearner = false;
             int: inSyncReplicas = 1, minInSyncReplicas = 1;
         }
-        refused "light message queues are not in this version" {
-            boolean: enableLmq = false, enableMultiDispatch = false, enableLmqQuota = false;
-        }
         refused "cold reads are not held back in this version, so a lagging group could slow the \
             others" {
             boolean: coldDataFlowControlEnable = false;
@@ -151,9 +148,9 @@ unread! {
             boolean: messageIndexSafe = false, indexFileWriteEnable = true,
                 indexFileReadEnable = true;
         }
-        accepted "light message queues and batch consume queues are not in this version" {
+        accepted "batch consume queues are not in this version" {
             boolean: searchBcqByCacheEnable = true;
-            int: maxLmqConsumeQueueNum = 20000, mapperFileSizeBatchConsumeQueue = 13800000;
+            int: mapperFileSizeBatchConsumeQueue = 13800000;
         }
         accepted "extended consume queues of a Java broker are read past, none are written" {
             boolean: enableConsumeQueueExt = false;

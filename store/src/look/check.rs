@@ -278,7 +278,7 @@ impl Check<'_> {
         if is_visible {
             let tags_code = marks.tags_code(self.look.settings, record.topic, stored);
             let size = i32::try_from(len).unwrap_or(i32::MAX);
-            self.queues.take(Expected {
+            let own = Expected {
                 topic: record.topic,
                 queue_id: record.queue_id,
                 queue_offset: record.queue_offset,
@@ -287,7 +287,8 @@ impl Check<'_> {
                 // What is being written may have been read in part.
                 is_torn: is_torn || !settled,
                 place: place.clone(),
-            })?;
+            };
+            self.queues.take_all(own, marks.light_places(record.topic))?;
             self.counts.visible_end = log_end;
         }
         if is_torn && settled {
@@ -569,6 +570,13 @@ impl Check<'_> {
                 "{} records from {} on have no queue unit yet: a broker that runs writes it \
                  shortly, else the next start does if their topic was not deleted",
                 self.queues.pending.count, self.queues.pending.first
+            ));
+        }
+        if self.queues.without_light > 0 {
+            self.notes.push(format!(
+                "{} places in light queues that are not there: these were removed, or their \
+                 broker did not dispatch to them",
+                self.queues.without_light
             ));
         }
         for (topic, count) in std::mem::take(&mut self.queues.deleted) {

@@ -9,6 +9,7 @@ use super::damage::{Kind, Place, Tally};
 use super::files::Run;
 use super::marks::Unsettled;
 use crate::consume_queue::{UNIT_LEN, Unit};
+use crate::light;
 use crate::{Disk, Error};
 use message::Str;
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +22,7 @@ const MEMORY: usize = 48 << 20;
 const UNITS_AT_ONCE: std::ops::RangeInclusive<usize> = 16..=3_000;
 
 /// What a record says of its unit.
+#[derive(Clone)]
 pub(super) struct Expected<'a> {
     pub(super) topic: &'a str,
     pub(super) queue_id: i32,
@@ -62,6 +64,8 @@ pub(super) struct QueueWalk<'a> {
     pub(super) pending: Unsettled,
     /// Topics that have no queues at all: how many records, and where the first one is.
     pub(super) without_queues: HashMap<String, (u64, i64)>,
+    /// Places in light queues that are not there.
+    pub(super) without_light: u64,
     /// Where the log ended when topics were removed.
     pub(super) removed: BTreeMap<Str, i64>,
     /// How many records topics have from before they were deleted.
@@ -112,6 +116,7 @@ impl<'a> QueueWalk<'a> {
             total: queues.len() as u64,
             pending: Unsettled::default(),
             without_queues: HashMap::new(),
+            without_light: 0,
             removed: BTreeMap::new(),
             deleted: BTreeMap::new(),
             strays: BTreeMap::new(),
@@ -173,6 +178,24 @@ impl<'a> QueueWalk<'a> {
         };
         let reader = Reader { disk: self.disk, units_at_once: self.units_at_once };
         queue.take(&record, reader, &self.unknown, &mut self.pending)
+    }
+
+    /// Takes the next record of the log for the queue of its topic and for light ones. One of these
+    /// that is not there was removed, or its broker did not dispatch to such queues.
+    pub(super) fn take_all<'r>(
+        &mut self,
+        own: Expected<'r>,
+        light: impl Iterator<Item = (&'r str, i64)>,
+    ) -> Result<(), Error> {
+        for (topic, queue_offset) in light {
+            let queue_id = light::QUEUE_ID;
+            if self.topics.get(topic).is_some_and(|ids| ids.contains_key(&queue_id)) {
+                self.take(Expected { topic, queue_id, queue_offset, ..own.clone() })?;
+            } else {
+                self.without_light += 1;
+            }
+        }
+        self.take(own)
     }
 
     fn note_deleted(&mut self, topic: &str, count: u64) {

@@ -6,6 +6,7 @@
 //! topic is gone from `topics.json` and has no queue at all, or when a queue of the topic began
 //! anew behind that record: then the topic was deleted and made again in between.
 
+use super::claim::Claim;
 use crate::Error;
 use crate::commit_log::CommitLog;
 use crate::config_files::ConfigFiles;
@@ -13,7 +14,6 @@ use crate::consume_queue::Queue;
 use crate::queues::Queues;
 use crate::removed_topics::RemovedTopics;
 use message::names;
-use message::record::Record;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -61,19 +61,17 @@ impl Deleted {
         Some(Self { known, there, firsts: Mutex::default() })
     }
 
-    /// Whether a record is one of a deleted topic; notes that, and removes the queues that older
-    /// ones of the topic were given meanwhile.
+    /// Whether the place of a record, at a log offset, is one in a deleted topic; notes that, and
+    /// removes the queues that older ones of the topic were given meanwhile.
     pub(super) fn holds(
         &self,
-        record: &Record<'_>,
+        (claim, log_offset): (&Claim<'_>, i64),
         (log, queues): (&CommitLog, &Queues),
         removed: &RemovedTopics,
     ) -> Result<bool, Error> {
-        let topic = record.topic;
+        let topic = claim.topic;
         let Some(there) = self.there.get(topic) else {
-            let is_gone = !self.known.contains(topic)
-                && !names::is_system_topic(topic)
-                && !names::is_lmq(topic);
+            let is_gone = !self.known.contains(topic) && !names::is_system_topic(topic);
             if is_gone {
                 removed.learn(topic, i64::MAX);
                 tracing::warn!(topic, "was deleted: its messages in the log get no queues");
@@ -85,11 +83,11 @@ impl Deleted {
             firsts.insert(topic.to_owned(), firsts_of(topic, there, (log, queues)));
         }
         let Some(Some(firsts)) = firsts.get(topic) else { return Ok(false) };
-        let began_later = firsts.get(&record.queue_id).is_some_and(|(place, first)| {
-            *place <= record.queue_offset && record.log_offset < *first
-        });
+        let began_later = firsts
+            .get(&claim.queue_id)
+            .is_some_and(|(place, first)| *place <= claim.place && log_offset < *first);
         let end = firsts.values().map(|(_, first)| *first).min().unwrap_or(0);
-        if !began_later || end <= record.log_offset {
+        if !began_later || end <= log_offset {
             return Ok(false);
         }
         removed.learn(topic, end);

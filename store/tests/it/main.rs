@@ -13,6 +13,7 @@ mod found;
 mod full_disk;
 mod in_the_way;
 mod layout;
+mod light;
 mod lines;
 mod look;
 mod losses;
