@@ -27,6 +27,7 @@ const SLOTS: usize = 50;
 const SMALL: &str = "mappedFileSizeCommitLog=65536\nmaxMessageSize=65536\nmaxHashSlotNum=50\n\
                      maxIndexNum=40\nrecallMessageEnable=true\n";
 const SEALED: &str = "enabledAppendPropCRC=true\n";
+const LIGHT: &str = "enableLmq=true\nenableMultiDispatch=true\n";
 const TOPIC: &str = "bytes";
 /// What brokers add to properties, or take away, differently from release to release; and the id
 /// that holds a place.
@@ -37,17 +38,24 @@ const OP_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
 const MOST: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The one level whose messages become due while the list is sent.
-const SOON: &str = "DELAY^1~UNIQ_KEY^soon~KEYS^soon~TAGS^soon~";
+const SOON: &str = "DELAY^1~UNIQ_KEY^soon~KEYS^soon~TAGS^soon~INNER_MULTI_DISPATCH^%LMQ%soon~";
+/// What a message of a light queue brings when it is sent again.
+const LIGHT_RETRY: &str = "INNER_MULTI_DISPATCH^%LMQ%a~INNER_MULTI_QUEUE_OFFSET^0~";
 
 /// Compares for each release and form of record.
 ///
 /// # Errors
 /// A server does not start; a difference is in the report.
 pub fn run(places: &Places, make: Make, only: &str, report: &mut Report) -> Result<()> {
-    let rows =
-        [(Release::V550, ""), (Release::V550, SEALED), (Release::V533, ""), (Release::V498, "")];
+    let rows = [
+        (Release::V550, ""),
+        (Release::V550, SEALED),
+        (Release::V550, LIGHT),
+        (Release::V533, ""),
+        (Release::V498, ""),
+    ];
     for (number, (release, settings)) in rows.into_iter().enumerate() {
-        let with = settings.trim_end().replace('=', " ");
+        let with = settings.trim_end().replace('=', " ").replace('\n', ", ");
         let row = format!("{} {with}", Make::Java(release)).trim_end().to_owned();
         if !row.contains(only) {
             continue;
@@ -223,6 +231,18 @@ const PROPERTIES: &[(&str, &str)] = &[
     ("a time that is none", "UNIQ_KEY^u25~TIMER_DELAY_MS^soon~"),
     ("a time of a past one to take back", "TIMER_DELIVER_MS^5~TIMER_DEL_UNIQKEY^u~"),
     ("a time that was there", "UNIQ_KEY^u26~TIMER_DELAY_SEC^9~TIMER_OUT_MS^5~"),
+    ("a light queue", "UNIQ_KEY^l1~INNER_MULTI_DISPATCH^%LMQ%a~TAGS^t~"),
+    ("two light queues", "UNIQ_KEY^l2~INNER_MULTI_DISPATCH^%LMQ%a,%LMQ%b~KEYS^k~WAIT^true~"),
+    ("light queues in another order", "INNER_MULTI_DISPATCH^%LMQ%b,%LMQ%c,%LMQ%a~UNIQ_KEY^l3~"),
+    ("a list with a comma too many", "UNIQ_KEY^l4~INNER_MULTI_DISPATCH^%LMQ%a,%LMQ%c,,~"),
+    (
+        "a place that was sent",
+        "UNIQ_KEY^l5~INNER_MULTI_DISPATCH^%LMQ%a~INNER_MULTI_QUEUE_OFFSET^9~",
+    ),
+    ("a place without a queue", "UNIQ_KEY^l6~INNER_MULTI_QUEUE_OFFSET^9~"),
+    ("a light queue that is none", "UNIQ_KEY^l8~INNER_MULTI_DISPATCH^b~"),
+    ("two light queues that are none", "UNIQ_KEY^l9~INNER_MULTI_DISPATCH^b,c~"),
+    ("a light queue and a level", "UNIQ_KEY^l7~INNER_MULTI_DISPATCH^%LMQ%a~DELAY^18~"),
 ];
 
 fn singles() -> Vec<(String, Letter)> {
@@ -254,7 +274,9 @@ fn singles() -> Vec<(String, Letter)> {
     }
     let retry = "%RETRY%bytes-group";
     for (number, (properties, reconsume_times)) in
-        [("", 1), ("DELAY^18~", 2), ("", 17), ("DELAY^2~TAGS^x~", 18)].into_iter().enumerate()
+        [("", 1), ("DELAY^18~", 2), ("", 17), ("DELAY^2~TAGS^x~", 18), (LIGHT_RETRY, 1)]
+            .into_iter()
+            .enumerate()
     {
         let properties = format!("UNIQ_KEY^r{number}~RETRY_TOPIC^bytes~{properties}");
         let one = Letter { reconsume_times, ..Letter::new(retry, &properties, "again") };

@@ -21,6 +21,7 @@ const FEATURES: &[(&str, &[&str])] = &[
     ("sending: sync, async, oneway, batches, priority", &["send-", "topic-auto-create"]),
     ("bodies up to 4 MiB, compressed or not", &["body-", "compressed-"]),
     ("pulling, and held pulls", &["pull", "push-"]),
+    ("light queues (LMQ)", &["light-"]),
     ("lite pull: subscribe, assign, seek", &["lite-pull-"]),
     ("filters by tags", &["tags"]),
     ("filters in SQL92", &["sql-"]),

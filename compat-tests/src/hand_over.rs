@@ -37,7 +37,8 @@ const SEALED: &str = "enabledAppendPropCRC=true\n";
 const STOPPED: &str = "store after a stop";
 const KILLED: &str = "store after kill -9";
 /// What a stock client leaves to the next broker: the row's name, what names it, and settings.
-const PLAYS: [(&str, &str, &str); 2] = [
+const PLAYS: [(&str, &str, &str); 3] = [
+    ("light queues, there and back and there", "light", LIGHT),
     ("undecided transactions, there and back and there", "halves", HALVES),
     ("messages that wait for their time, there and back and there", "timers", TIMERS),
 ];
@@ -102,6 +103,9 @@ type Play = (&'static str, &'static str, &'static str);
 const HALVES: &str = "transactionTimeOut=2000\ntransactionCheckInterval=1000\n\
                       transactionCheckMax=1000\ntransactionOpBatchInterval=100\n\
                       flushConsumerOffsetInterval=500\n";
+
+/// Light queues, and offsets that are saved soon.
+const LIGHT: &str = "enableLmq=true\nenableMultiDispatch=true\nflushConsumerOffsetInterval=500\n";
 
 /// What waits for its time may be taken back, and is written down soon.
 const TIMERS: &str = "recallMessageEnable=true\ntimerFlushIntervalMs=200\n";

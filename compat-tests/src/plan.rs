@@ -4,11 +4,12 @@ use std::time::Duration;
 
 /// What a broker of clients and mqadmin is started with: half messages are checked soon, and
 /// given up soon; filters in SQL92 are allowed; there is a topic for traces; messages that wait may
-/// be taken back.
+/// be taken back; there are light queues.
 pub const SETTINGS: &str = "transactionTimeOut=2000\ntransactionCheckInterval=1000\n\
                             transactionCheckMax=3\ntransactionOpBatchInterval=100\n\
                             enablePropertyFilter=true\ntraceTopicEnable=true\n\
-                            recallMessageEnable=true\n";
+                            recallMessageEnable=true\nenableLmq=true\n\
+                            enableMultiDispatch=true\n";
 
 /// Scenarios that share a cluster with others at the same time, the slowest first.
 pub const TOGETHER: &[&str] = &[
@@ -47,6 +48,9 @@ pub const TOGETHER: &[&str] = &[
     "broadcast",
     "delay-level-1",
     "pull",
+    "light-pull",
+    "light-held",
+    "light-lite-pull",
     "lite-pull-subscribe",
     "lite-pull-seek",
     "offset-by-time",

@@ -29,6 +29,7 @@ public final class Main {
         Groups.register(scenarios);
         Consumes.register(scenarios);
         Pulls.register(scenarios);
+        Light.register(scenarios);
         Filters.register(scenarios);
         Queries.register(scenarios);
         Refusals.register(scenarios);
