@@ -159,6 +159,14 @@ impl CommitLog {
             && self.written_to() - offset <= self.recent_bytes
     }
 
+    /// Looks whether the files of which readers are lent what is mapped still have their length.
+    pub(crate) fn look_at_lens(&self) {
+        let from = self.written_to() - self.recent_bytes;
+        let segments = self.segments.all();
+        let recent = segments.iter().rev().take_while(|segment| segment.end() > from);
+        recent.for_each(|segment| segment.file.look_at_len());
+    }
+
     /// Lends the record that begins at `offset`.
     pub(crate) fn record(&self, offset: i64) -> Option<Bytes> {
         let head = self.slice(offset, record::FIXED_LEN)?;

@@ -153,6 +153,8 @@ pub trait File: Send + Sync {
     }
     /// Lends bytes that will never be written again; they stay readable when the file is removed.
     fn slice(&self, range: Range<u64>) -> io::Result<Bytes>;
+    /// Looks whether somebody made the file shorter: what is lent from then on is copied.
+    fn look_at_len(&self) {}
     /// Whether every byte of the range is zero; fast where nothing was ever written.
     fn is_zero(&self, range: Range<u64>) -> io::Result<bool>;
     /// Makes a range read as zeros.

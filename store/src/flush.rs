@@ -70,6 +70,7 @@ impl Store {
     /// the next log file ready. Returns when it wants to be called again, ms since the epoch.
     pub fn flush(&self, now: i64) -> Result<i64, Error> {
         self.check_fence()?;
+        self.log.look_at_lens();
         let flushed = self.flush_due(now);
         if flushed.is_ok() && self.waits_for_room.swap(false, Ordering::AcqRel) {
             tracing::warn!("there is room on the disk again, messages are taken");

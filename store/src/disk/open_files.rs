@@ -10,7 +10,7 @@ use rustix::process::{Resource, getrlimit};
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Weak};
 
@@ -91,6 +91,11 @@ impl OpenFile {
         let open = Arc::new(Self { path, file, used: AtomicBool::new(true) });
         open.list();
         open
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The file, opened if need be.

@@ -20,6 +20,7 @@ use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::UNIX_EPOCH;
 
@@ -47,7 +48,7 @@ impl Disk for OsDisk {
             return Err(io::Error::new(ErrorKind::InvalidData, text));
         }
         let file = OpenFile::new(path.to_owned(), file);
-        Ok(Arc::new(OsFile { file, len, space, view: OnceLock::new() }))
+        Ok(Arc::new(OsFile::new(file, len, space)))
     }
 
     fn open_existing(
@@ -66,7 +67,7 @@ impl Disk for OsDisk {
             return Ok(None);
         }
         let file = OpenFile::new(path.to_owned(), file);
-        Ok(Some(Arc::new(OsFile { file, len, space, view: OnceLock::new() })))
+        Ok(Some(Arc::new(OsFile::new(file, len, space))))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
@@ -267,9 +268,17 @@ struct OsFile {
     space: Allocation,
     /// The whole file as readers see it, mapped at the first use.
     view: OnceLock<Bytes>,
+    /// Somebody made the file shorter: to touch what is mapped behind its end would end the
+    /// process.
+    is_short: AtomicBool,
 }
 
 impl OsFile {
+    fn new(file: Arc<OpenFile>, len: u64, space: Allocation) -> Self {
+        let (view, is_short) = Default::default();
+        Self { file, len, space, view, is_short }
+    }
+
     fn check(&self, range: &Range<u64>) -> io::Result<()> {
         if range.start <= range.end && range.end <= self.len {
             return Ok(());
@@ -355,13 +364,25 @@ impl File for OsFile {
     fn slice(&self, range: Range<u64>) -> io::Result<Bytes> {
         self.check(&range)?;
         let (view, from, to) = (self.view()?, range.start as usize, range.end as usize);
-        if to <= view.len() {
+        if to <= view.len() && !self.is_short.load(Ordering::Relaxed) {
             return Ok(view.slice(from..to));
         }
-        // Somebody made the file shorter before it was mapped; what was written since is there.
+        // Somebody made the file shorter; what was written since is there.
         let mut bytes = vec![0; to - from];
         self.read_at(range.start, &mut bytes)?;
         Ok(bytes.into())
+    }
+
+    fn look_at_len(&self) {
+        let len = self.file.get().and_then(|file| Ok(file.metadata()?.len()));
+        let is_short = len.is_ok_and(|len| len < self.len);
+        if is_short && !self.is_short.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                path = %self.file.path().display(),
+                expected = self.len,
+                "somebody made this file shorter while it is in use: what it lacks is lost"
+            );
+        }
     }
 
     fn is_zero(&self, range: Range<u64>) -> io::Result<bool> {

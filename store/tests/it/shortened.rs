@@ -38,3 +38,20 @@ fn what_a_shortened_log_file_has_lost_is_passed_over_and_told_in_few_lines() {
     assert_eq!(found[&509], body(509));
     assert_eq!(store.set_aside().ranges(), aside);
 }
+
+#[test]
+fn what_was_mapped_of_a_shortened_file_is_not_touched_after_the_next_flush() {
+    let dir = TempDir::new();
+    let settings = store::Settings { commit_log_file_bytes: 256 << 10, ..small(dir.path()) };
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let store = open(&disk, &settings);
+    for number in 0..500 {
+        append(&store, NOW, draft("T", 0, &format!("{number:04}")));
+    }
+    assert_eq!(bodies(&store, "T", 0).len(), 500, "all of it is mapped now");
+    let path = settings.commit_log_path().join(format!("{:020}", 0));
+    std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(8_192).unwrap();
+    store.flush(NOW).unwrap();
+    let found = bodies_by_offset(&store, "T", 0);
+    assert!((1..500).contains(&found.len()), "{}", found.len());
+}
