@@ -85,8 +85,11 @@ impl Store {
         Ok(now + self.live().flush_log_interval_ms)
     }
 
-    /// Puts the index keys that wait.
+    /// Puts the index keys that wait; after a failure nothing is written any more.
     pub(crate) fn put_index_keys(&self) -> Result<(), Error> {
+        if self.is_fenced() {
+            return Ok(());
+        }
         self.index.as_ref().map_or(Ok(()), |index| index.apply(&self.checkpoint))
     }
 

@@ -39,10 +39,11 @@ pub(crate) struct Index {
 }
 
 /// What became of a file at the start.
-enum Loaded {
-    Used(IndexFile),
-    /// It holds nothing.
-    Empty,
+enum Checked {
+    /// It has all that it had.
+    Sound,
+    /// It has room, or nothing at all: there can be no file behind it.
+    Cut,
     /// It cannot be used, and this is why.
     Damaged(&'static str),
 }
@@ -83,56 +84,29 @@ impl Index {
         checkpoint: &Checkpoint,
         before: Before<'_>,
     ) -> Result<(), Error> {
-        let durable_to = checkpoint.get(Mark::IndexTime);
         let mut files = self.files.lock();
-        let all = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
-        let is_name = |listed: &Listed| listed.name.bytes().all(|byte| byte.is_ascii_digit());
-        let (mut all, strange): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|listed| listed.is_file() && is_name(listed));
-        for listed in strange {
-            let path = self.dir.join(&listed.name);
-            if is_name(&listed) && !listed.is_file() {
-                self.damaged.store(true, Ordering::Release);
-                let what = "its keys, and those of later files, are put anew from the log";
-                move_aside(&*self.disk, &path, what)?;
-                let later = all.extract_if(.., |file| file.name > listed.name);
-                let later: Vec<_> = later.collect();
-                later.iter().rev().try_for_each(|listed| self.remove_file(listed, before))?;
-            } else if !listed.name.contains(SUFFIX) {
-                tracing::warn!(
-                    path = %path.display(),
-                    "what lies here is no index file and is passed over; remove it when nobody \
-                     misses it"
-                );
-            }
-        }
-        for (at, listed) in all.iter().enumerate() {
-            let is_last = at + 1 == all.len();
-            match self.load_file(listed, is_last, clean, checkpoint)? {
-                Loaded::Used(file) => files.all.push(file),
-                Loaded::Empty if is_last => self.remove_file(listed, before)?,
-                other => {
-                    let why = match other {
-                        Loaded::Damaged(why) => why,
-                        _ => "it is empty and has others behind it",
-                    };
-                    tracing::error!(
-                        path = %self.dir.join(&listed.name).display(),
-                        why,
-                        later_files = all.len() - at - 1,
-                        "an index file is damaged: it and later ones are made anew from the log"
-                    );
-                    self.damaged.store(true, Ordering::Release);
-                    all[at..]
-                        .iter()
-                        .rev()
-                        .try_for_each(|listed| self.remove_file(listed, before))?;
-                    break;
-                }
-            }
-        }
+        files.all = self.open_files(clean, before)?;
         // Names say when; a clock that was set back puts them out of order.
-        files.all.sort_by_key(|file| file.header.begin_offset);
+        files.all.sort_by_key(|file| (file.header.begin_offset, file.header.end_offset));
+        for at in 0..files.all.len() {
+            let is_last = at + 1 == files.all.len();
+            let first_bad = match self.check(&mut files.all[at], is_last, clean, checkpoint)? {
+                Checked::Sound => continue,
+                Checked::Cut if is_last => break,
+                Checked::Cut => at + 1,
+                Checked::Damaged(why) => {
+                    self.tell_damaged(&files.all[at].path, why, files.all.len() - at - 1);
+                    at
+                }
+            };
+            self.damaged.store(true, Ordering::Release);
+            self.remove_from(&mut files.all, first_bad, before)?;
+            break;
+        }
+        if let Some(empty) = files.all.pop_if(|last| last.is_empty()) {
+            self.remove_for_good(&empty.path, before)?;
+        }
+        let durable_to = checkpoint.get(Mark::IndexTime);
         let last_time = files.all.last().map_or(0, |file| file.header.end_time);
         if durable_to > last_time && !self.damaged.swap(true, Ordering::AcqRel) {
             tracing::error!(
@@ -145,45 +119,124 @@ impl Index {
         Ok(())
     }
 
-    fn load_file(
+    /// The files that can be used at all, in the order of their names, without those that hold
+    /// nothing; those behind one that cannot be used are removed with it.
+    fn open_files(&self, clean: bool, before: Before<'_>) -> Result<Vec<IndexFile>, Error> {
+        let listed = self.list(before)?;
+        let mut opened = Vec::with_capacity(listed.len());
+        for (at, one) in listed.iter().enumerate() {
+            let path = self.dir.join(&one.name);
+            let file = match one.len == self.shape.file_bytes() {
+                true => self.open(path.clone())?.ok_or("cannot be read"),
+                false => Err("wrong size"),
+            };
+            match file {
+                Ok(file) if file.header.count <= 1 => {
+                    // Its keys were not durable, unless something went wrong: they are put again.
+                    self.damaged.fetch_or(clean, Ordering::AcqRel);
+                    self.remove_for_good(&path, before)?;
+                }
+                Ok(file) => opened.push(file),
+                Err(why) => {
+                    self.tell_damaged(&path, why, listed.len() - at - 1);
+                    self.damaged.store(true, Ordering::Release);
+                    let mut later = listed[at..].iter().rev();
+                    later.try_for_each(|one| {
+                        self.remove_for_good(&self.dir.join(&one.name), before)
+                    })?;
+                    break;
+                }
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Lists the files, in the order of their names, and clears away what is none.
+    fn list(&self, before: Before<'_>) -> Result<Vec<Listed>, Error> {
+        let all = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
+        let is_name = |listed: &Listed| listed.name.bytes().all(|byte| byte.is_ascii_digit());
+        let (mut all, strange): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|listed| listed.is_file() && is_name(listed));
+        for listed in strange {
+            let path = self.dir.join(&listed.name);
+            if is_name(&listed) && !listed.is_file() {
+                self.damaged.store(true, Ordering::Release);
+                let what = "its keys, and those of later files, are put anew from the log";
+                move_aside(&*self.disk, &path, what)?;
+                let later = all.extract_if(.., |file| file.name > listed.name);
+                let later: Vec<_> = later.map(|file| self.dir.join(file.name)).collect();
+                later.iter().rev().try_for_each(|path| self.remove_for_good(path, before))?;
+            } else if !listed.name.contains(SUFFIX) {
+                tracing::warn!(
+                    path = %path.display(),
+                    "what lies here is no index file and is passed over; remove it when nobody \
+                     misses it"
+                );
+            }
+        }
+        Ok(all)
+    }
+
+    /// Opens a file that has the right size; `None` when it cannot be read.
+    fn open(&self, path: PathBuf) -> Result<Option<IndexFile>, Error> {
+        let file = self.disk.open(&path, self.shape.file_bytes(), Allocation::Sparse);
+        let file = file.map_err(Error::io("open", &path))?;
+        Ok(IndexFile::load(path, file, self.shape).ok())
+    }
+
+    /// Looks whether a file can be believed, and repairs one that was not durable.
+    fn check(
         &self,
-        listed: &Listed,
+        file: &mut IndexFile,
         is_last: bool,
         clean: bool,
         checkpoint: &Checkpoint,
-    ) -> Result<Loaded, Error> {
-        let durable_to = checkpoint.get(Mark::IndexTime);
-        if listed.len != self.shape.file_bytes() {
-            return Ok(Loaded::Damaged("wrong size"));
-        }
-        let path = self.dir.join(&listed.name);
-        let file = self.disk.open(&path, listed.len, Allocation::Sparse);
-        let file = file.map_err(Error::io("open", &path))?;
-        let Ok(mut file) = IndexFile::load(path, file, self.shape) else {
-            return Ok(Loaded::Damaged("cannot be read"));
-        };
-        // A file is made durable before the next one is made.
-        let full = file.room() == 0 && !is_last;
-        let durable = full && file.header.end_time <= durable_to;
-        if clean || durable {
-            return Ok(match file.header.count {
-                1 => Loaded::Empty,
-                _ if file.is_sound() => Loaded::Used(file),
-                _ => Loaded::Damaged("its header contradicts its entries"),
+    ) -> Result<Checked, Error> {
+        if clean || !is_last && is_durable(file, checkpoint) {
+            return Ok(match file.is_sound() {
+                true => Checked::Sound,
+                false => Checked::Damaged("its header contradicts its entries"),
             });
         }
         match file.repair(i64::MAX, is_last, checkpoint.durable_to().unwrap_or(0)) {
-            Err(Error::Io { op: "read", .. }) => return Ok(Loaded::Damaged("cannot be read")),
+            Err(Error::Io { op: "read", .. }) => return Ok(Checked::Damaged("cannot be read")),
             // Its own blocks are room for the next one, and keys can wait.
             Err(Error::Full { .. }) => {
-                return Ok(Loaded::Damaged("the disk has no room for what its repair writes"));
+                let why = "the disk has no room for what its repair writes";
+                return Ok(Checked::Damaged(why));
             }
             repaired => repaired?,
         }
-        if file.header.count <= 1 || file.header.begin_time <= 0 {
-            return Ok(Loaded::Empty);
+        // A file is filled, and made durable, before the next one is made.
+        Ok(match (file.is_empty(), file.room()) {
+            (true, _) if !is_last => Checked::Damaged("it is empty and has others behind it"),
+            (false, 0) => Checked::Sound,
+            _ => Checked::Cut,
+        })
+    }
+
+    fn tell_damaged(&self, path: &Path, why: &str, later_files: usize) {
+        tracing::error!(
+            path = %path.display(),
+            why,
+            later_files,
+            "an index file is damaged: it and later ones are made anew from the log"
+        );
+    }
+
+    /// Removes the files from number `first` on, the last one first.
+    fn remove_from(
+        &self,
+        files: &mut Vec<IndexFile>,
+        first: usize,
+        before: Before<'_>,
+    ) -> Result<(), Error> {
+        while files.len() > first
+            && let Some(last) = files.pop()
+        {
+            self.remove_for_good(&last.path, before)?;
         }
-        Ok(Loaded::Used(file))
+        Ok(())
     }
 
     /// Removes the files from the first one on that does not go on where the one before it, or the
@@ -202,16 +255,7 @@ impl Index {
              made anew from the log"
         );
         self.damaged.store(true, Ordering::Release);
-        while files.all.len() > at
-            && let Some(last) = files.all.pop()
-        {
-            self.remove_for_good(&last.path, before)?;
-        }
-        Ok(())
-    }
-
-    fn remove_file(&self, listed: &Listed, before: Before<'_>) -> Result<(), Error> {
-        self.remove_for_good(&self.dir.join(&listed.name), before)
+        self.remove_from(&mut files.all, at, before)
     }
 
     /// Removes a file durably: one that came back would pass for keys of the records that were put
@@ -232,6 +276,23 @@ impl Index {
     /// be put again after an unclean stop.
     pub(crate) fn indexed_to(&self) -> Option<i64> {
         self.files.lock().all.last().map(|file| file.header.end_offset)
+    }
+
+    /// The log offset of the newest indexed record, and the hashes of its keys that are there.
+    pub(crate) fn newest(&self) -> Option<(i64, Vec<i32>)> {
+        let files = self.files.lock();
+        let newest = files.all.last()?.header.end_offset;
+        let mut hashes = Vec::new();
+        for file in files.all.iter().rev() {
+            let entries = (1..file.header.count).rev().map_while(|number| file.read_entry(number));
+            let before = hashes.len();
+            let of_newest = entries.take_while(|entry| entry.log_offset == newest);
+            hashes.extend(of_newest.map(|entry| entry.hash));
+            if hashes.len() - before + 1 < file.header.count as usize {
+                break;
+            }
+        }
+        Some((newest, hashes))
     }
 
     /// What the files hold of records that begin at `from` or behind it.
@@ -332,13 +393,9 @@ impl Index {
 
     fn create(&self, now: i64) -> Result<IndexFile, Error> {
         let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
-        let mut local = now + self.utc_offset_ms;
-        let mut name = file_name(local);
-        while listed.iter().any(|file| file.name == name) {
-            local += 1;
-            name = file_name(local);
-        }
-        let path = self.dir.join(name);
+        let is_name = |listed: &&Listed| listed.name.bytes().all(|byte| byte.is_ascii_digit());
+        let newest = listed.iter().filter(is_name).filter_map(|file| file.name.parse().ok()).max();
+        let path = self.dir.join(next_name(now + self.utc_offset_ms, newest));
         let file = self.disk.open(&path, self.shape.file_bytes(), Allocation::Sparse);
         IndexFile::load(path.clone(), file.map_err(Error::io("open", &path))?, self.shape)
     }
@@ -404,6 +461,26 @@ impl Index {
     }
 }
 
+/// Whether everything in a full file was durable once: our own checkpoint says so by log offset.
+/// Another broker's says it by time, and of full files alone.
+fn is_durable(file: &IndexFile, checkpoint: &Checkpoint) -> bool {
+    file.room() == 0
+        && match checkpoint.durable_to() {
+            Some(to) => file.header.end_offset < to,
+            None => file.header.end_time <= checkpoint.get(Mark::IndexTime),
+        }
+}
+
+/// The name of a file made at a local time: behind that of the newest file, read as a number, for
+/// Java takes them in the order of their names.
+fn next_name(local: i64, newest: Option<u64>) -> String {
+    let name = file_name(local);
+    match newest.map_or(String::new(), |newest| format!("{:017}", newest.saturating_add(1))) {
+        next if next.len() == name.len() && next > name => next,
+        _ => name,
+    }
+}
+
 /// `yyyyMMddHHmmssSSS` of a local time in ms since the epoch.
 fn file_name(local: i64) -> String {
     let (days, ms) = (local.div_euclid(86_400_000), local.rem_euclid(86_400_000));
@@ -421,5 +498,11 @@ mod tests {
         assert_eq!(file_name(0), "19700101000000000");
         assert_eq!(file_name(1_709_251_199_999), "20240229235959999");
         assert_eq!(file_name(1_763_720_029_005), "20251121101349005");
+        assert_eq!(next_name(0, None), "19700101000000000");
+        assert_eq!(next_name(0, Some(20_251_121_101_349_005)), "20251121101349006");
+        assert_eq!(
+            next_name(1_763_720_029_005, Some(19_700_101_000_000_000)),
+            file_name(1_763_720_029_005)
+        );
     }
 }

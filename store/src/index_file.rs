@@ -164,6 +164,11 @@ impl IndexFile {
         }
     }
 
+    /// Whether nothing was put yet, or none of it counts.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.header.count <= 1 || self.header.begin_time <= 0
+    }
+
     /// How many more keys fit.
     pub(crate) fn room(&self) -> usize {
         usize::try_from(i64::from(self.shape.entries) - i64::from(self.header.count)).unwrap_or(0)
@@ -375,19 +380,18 @@ impl IndexFile {
     }
 
     /// Makes everything behind the last entry zeros, so that a later repair does not take old
-    /// entries for new ones.
+    /// entries for new ones. What reads as zeros may do so in memory alone.
     fn zero_behind(&self) -> Result<(), Error> {
         let range = self.shape.entry_at(self.header.count as usize)..self.shape.file_bytes();
-        if !self.file.is_zero(range.clone()).map_err(Error::io("read", &self.path))? {
-            self.file.zero(range).map_err(Error::io("zero", &self.path))?;
-        }
-        Ok(())
+        self.file.zero(range).map_err(Error::io("zero", &self.path))
     }
 
     /// Makes everything durable.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
         let Some((path, file)) = self.take_dirty() else { return Ok(()) };
-        file.sync(0..self.shape.file_bytes()).map_err(Error::io("sync", &path))
+        let synced = file.sync(0..self.shape.file_bytes()).map_err(Error::io("sync", &path));
+        self.dirty = synced.is_err();
+        synced
     }
 
     /// The file when it was written since the last time, for the caller to sync.
@@ -400,7 +404,8 @@ impl IndexFile {
         self.read_entry(1).map(|entry| entry.hash)
     }
 
-    fn read_entry(&self, number: i32) -> Option<IndexEntry> {
+    /// The entry of that number, when it can be read.
+    pub(crate) fn read_entry(&self, number: i32) -> Option<IndexEntry> {
         let mut bytes = [0; ENTRY];
         self.file.read_at(self.shape.entry_at(number as usize), &mut bytes).ok()?;
         Some(IndexEntry::decode(&bytes))

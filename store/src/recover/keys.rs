@@ -20,6 +20,9 @@ pub(super) struct Keys<'a> {
     index: Option<&'a Index>,
     /// Records before this log offset have their keys.
     indexed_to: i64,
+    /// The newest record that the index knows, and the hashes under which it does: some of its keys
+    /// may be missing.
+    newest: (i64, Vec<i32>),
     /// What the index has, while it agrees with the log; `None` when it need not be compared.
     entries: Option<IndexEntries>,
 }
@@ -33,7 +36,8 @@ impl<'a> Keys<'a> {
         let indexed_to = index.and_then(Index::indexed_to).map_or(0, |to| to + i64::from(has_all));
         let compared = index.filter(|_| recovery.is_foreign && indexed_to > start);
         let entries = compared.map(|index| index.entries_from(start));
-        Self { index, indexed_to, entries }
+        let newest = index.filter(|_| !has_all).and_then(Index::newest);
+        Self { index, indexed_to, newest: newest.unwrap_or((-1, Vec::new())), entries }
     }
 
     /// Gives the index the keys of a record that it lacks.
@@ -59,11 +63,17 @@ impl<'a> Keys<'a> {
             recovery.touch();
             index.truncate(from, recovery.cutting.before)?;
             (self.indexed_to, self.entries) = (log_offset, None);
+            self.newest.1.clear();
         }
         recovery.touch();
         let key = |hash| IndexKey { hash, log_offset, store_timestamp };
         let hashes = marks.index_hashes(record.topic, record.sys_flag);
-        index.push(&mut hashes.map(key).collect());
+        let (newest, known) = &mut self.newest;
+        let is_new = |hash: &i32| {
+            let place = known.iter().position(|known| log_offset == *newest && known == hash);
+            place.map(|place| known.swap_remove(place)).is_none()
+        };
+        index.push(&mut hashes.filter(is_new).map(key).collect());
         if index.is_behind() {
             index.apply(recovery.checkpoint)?;
         }

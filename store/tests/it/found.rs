@@ -197,6 +197,56 @@ fn an_index_entry_that_was_written_in_part_is_put_again() {
     }
 }
 
+/// The index files with their first log offset and how many entries they have.
+fn index_files(sim: &SimDisk) -> Vec<(i64, i32)> {
+    let paths = sim.paths().into_iter().filter(|path| path.starts_with("/store/index"));
+    let header = |content: Vec<u8>| {
+        let begin = i64::from_be_bytes(content[16..24].try_into().unwrap());
+        (begin, i32::from_be_bytes(content[36..40].try_into().unwrap()) - 1)
+    };
+    paths.map(|path| header(sim.content(&path).unwrap())).collect()
+}
+
+#[test]
+fn a_start_puts_no_key_twice() {
+    let (sim, disk, settings) = new(1);
+    let store = open(&disk, &settings);
+    for body in ["a", "b"] {
+        append(&store, NOW, draft("T", 0, body));
+    }
+    store.flush(NOW).unwrap();
+    let files = index_files(&sim);
+    assert_eq!(files, [(0, 6)]);
+    drop(store);
+    for _ in 0..3 {
+        sim.kill();
+        let store = open(&disk, &settings);
+        assert_eq!(store.query("T", "key-b", 32, (0, i64::MAX)).records.len(), 1);
+        assert_eq!(index_files(&sim), files);
+    }
+}
+
+#[test]
+fn index_files_are_named_in_the_order_of_the_log_whatever_the_clock_says() {
+    let (sim, disk, mut settings) = new(1);
+    settings.index_entries = 4;
+    let store = open(&disk, &settings);
+    for (number, now) in [NOW, NOW + 60_000, NOW - 60_000, NOW].into_iter().enumerate() {
+        append(&store, now, draft("T", 0, &number.to_string()));
+        store.flush(now).unwrap();
+    }
+    let files = index_files(&sim);
+    assert!(files.len() == 4 && files.is_sorted(), "{files:?}");
+    drop(store);
+    sim.kill();
+    let store = open(&disk, &settings);
+    assert_eq!(index_files(&sim), files);
+    for number in 0..4 {
+        let found = store.query("T", &format!("key-{number}"), 32, (0, i64::MAX));
+        assert_eq!(found.records.len(), 1, "key-{number}");
+    }
+}
+
 #[test]
 fn an_index_file_that_was_cut_does_not_come_back() {
     let (sim, disk, settings) = new(1);
