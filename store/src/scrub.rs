@@ -35,7 +35,8 @@ impl Store {
         }
         let mut pass = self.pass.lock();
         let since = pass.began_ms.map(|began| now.saturating_sub(began));
-        if pass.is_over || since.is_none() {
+        let begins = pass.is_over || since.is_none();
+        if begins {
             if since.is_some_and(|since| (0..PASS_INTERVAL_MS).contains(&since)) {
                 return 0;
             }
@@ -43,6 +44,11 @@ impl Store {
         }
         let from = pass.at.max(self.log.min());
         let read = self.scrub_from(from, now);
+        if begins && read.is_none() {
+            // No file is complete yet: there was no pass.
+            *pass = Pass::default();
+            return 0;
+        }
         pass.at = from + read.unwrap_or(0);
         pass.is_over = read.is_none();
         if pass.is_over {
