@@ -2,7 +2,7 @@
 //! rules are those of `DefaultMessageStore.load`, `MappedFileQueue.load`, `CommitLog`'s recoveries
 //! and `IndexService.load`.
 
-use super::check::Checked;
+use super::check::{CHUNK, Checked};
 use super::files::{self, Run};
 use super::log_walk::{LogWalk, Step};
 use super::marks::Settled;
@@ -11,8 +11,13 @@ use super::{Kind, Look};
 use crate::checkpoint::{Fields, Mark, SIZE};
 use crate::index_file::{HEADER, Header};
 use crate::{Error, config_journal};
-use message::names;
+use message::{names, sys_flag};
 use serde::Serialize;
+use std::collections::HashMap;
+
+/// Files of the log that recovery in 5.5 goes back, at most (Java
+/// `MessageStoreConfig.commitLogRecoverMaxNum`).
+const JAVA_55_FILES: usize = 10;
 
 /// A broker that may be started on the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +96,7 @@ impl Look<'_> {
         self.sizes(target, &run, &mut tell)?;
         if java {
             self.cuts(&checked, cut_from, &mut tell);
+            self.out_of_reach(cut_from, &run, &mut tell)?;
             self.java_index(&mut tell)?;
         } else {
             ours(&checked, &mut tell);
@@ -122,19 +128,72 @@ impl Look<'_> {
         let queues = files::queues(self.disk, &self.settings.root)?;
         let bytes = self.settings.consume_queue_file_bytes;
         let known_end = QueueWalk::new(self.disk, queues, bytes)?.log_end()?;
-        for file in run.files.iter().rev() {
+        for (number, file) in run.files.iter().rev().enumerate() {
             let one = Run { dir: run.dir.clone(), files: vec![file.clone()], strangers: vec![] };
             let mut walk = LogWalk::new(self.disk, one, Vec::new(), 1 << 20);
-            if walk.step()? != Step::Record {
-                continue;
-            }
-            let stored = walk.record().map_or(0, |record| record.store_timestamp);
+            let is_record = walk.step()? == Step::Record;
+            let record = walk.record().filter(|_| is_record);
+            let stored = record.map_or(0, |record| record.store_timestamp);
             let early = if clean { file.start <= known_end } else { stored <= safe_time };
-            if stored != 0 && early {
+            let is_last_tried = target == Target::Java55 && number + 1 == JAVA_55_FILES;
+            if stored != 0 && early || is_last_tried {
                 return Ok(file.start);
             }
         }
         Ok(first)
+    }
+
+    /// Messages that stand before `from`, where Java begins to read, and that no queue has yet: the
+    /// units of the last half second were in the memory of a broker that was killed.
+    fn out_of_reach(
+        &self,
+        from: i64,
+        run: &Run,
+        tell: &mut impl FnMut(Effect, String),
+    ) -> Result<(), Error> {
+        let fields = self.checkpoint_fields()?;
+        let first = run.files.first().map_or(from, |file| file.start);
+        let known = fields.as_ref().and_then(Fields::durable_to).unwrap_or(0).max(first);
+        if known >= from || Settled::read(self, fields.as_ref())? == Settled::All {
+            return Ok(());
+        }
+        let (removed, mut known_ends) = (self.removed_topics(), HashMap::new());
+        let mut walk = LogWalk::new(self.disk, run.clone(), self.set_aside(), CHUNK);
+        walk.jump(known);
+        let mut lost = 0;
+        while walk.at() < from {
+            match walk.step()? {
+                Step::End { .. } => break,
+                Step::Gap(_) => continue,
+                Step::Record => {}
+            }
+            let Some(record) = walk.record() else { break };
+            let is_removed = removed.get(record.topic).is_some_and(|end| record.log_offset < *end);
+            if record.log_offset >= from || !sys_flag::is_visible(record.sys_flag) || is_removed {
+                continue;
+            }
+            let name = (record.topic.to_owned(), record.queue_id);
+            let end = match known_ends.get(&name) {
+                Some(end) => *end,
+                None => {
+                    let dir = self.path("consumequeue").join(&name.0).join(name.1.to_string());
+                    let bytes = self.settings.consume_queue_file_bytes;
+                    let end = ends(self.disk, &dir, bytes, 0)?.max;
+                    known_ends.insert(name, end);
+                    end
+                }
+            };
+            lost += u64::from(record.queue_offset >= end);
+        }
+        if lost > 0 {
+            let what = format!(
+                "its recovery goes back no more than {JAVA_55_FILES} files of the log, to {from} \
+                 (commitLogRecoverMaxNum): {lost} messages before that are in no queue yet. Start \
+                 Rockhopper and stop it cleanly first"
+            );
+            tell(Effect::Loses, what);
+        }
+        Ok(())
     }
 
     fn checkpoint_fields(&self) -> Result<Option<Fields>, Error> {

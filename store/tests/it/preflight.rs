@@ -99,3 +99,25 @@ fn a_record_of_version_2_ends_the_log_for_4_9() {
     assert!(has(&found, Effect::Loses, "2 messages"), "{found:#?}");
     assert!(preflight(&settings, Target::Java53).safe);
 }
+
+#[test]
+fn units_that_were_in_memory_are_out_of_reach_for_5_5_behind_ten_files() {
+    for (count, is_lost) in [(300, false), (900, true)] {
+        let dir = TempDir::new();
+        let settings = small(dir.path());
+        let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+        let store = open(&disk, &settings);
+        for number in 0..count {
+            append(&store, NOW, draft("T", 0, &body(number)));
+        }
+        // As a process that is killed leaves it, half a second after the first of them.
+        drop(store);
+        let found = preflight(&settings, Target::Java55);
+        assert_eq!(has(&found, Effect::Loses, "in no queue yet"), is_lost, "{count} {found:#?}");
+        assert_eq!(found.safe, !is_lost);
+        assert!(
+            preflight(&settings, Target::Java53).safe
+                && preflight(&settings, Target::Rockhopper).safe
+        );
+    }
+}
