@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// A message broker that is Apache RocketMQ on the wire and on the disk.
 #[derive(Debug, Parser)]
-#[command(name = "rockhopper", version, arg_required_else_help = true)]
+#[command(name = "rockhopper", version = env!("ROCKHOPPER_VERSION"), arg_required_else_help = true)]
 #[command(after_help = "\
 Examples:
   rockhopper dev                            name server and broker in one process, in ./data
@@ -360,6 +360,16 @@ mod tests {
     #[test]
     fn the_table_of_flags_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_version_names_the_commit_where_one_is_known() {
+        let command = Cli::command();
+        let version = command.get_version().unwrap();
+        let rest = version.strip_prefix(env!("CARGO_PKG_VERSION")).unwrap();
+        let commit = rest.strip_prefix(" (").and_then(|rest| rest.strip_suffix(')'));
+        let is_commit = |text: &str| text.len() == 12 && u64::from_str_radix(text, 16).is_ok();
+        assert!(rest.is_empty() || commit.is_some_and(is_commit), "{version}");
     }
 
     #[test]
