@@ -243,3 +243,26 @@ fn a_last_log_file_of_zeros_or_junk_is_damage() {
         }
     }
 }
+
+#[test]
+fn every_bit_of_an_index_entry_is_seen() {
+    let (sim, settings) = (simulator::SimDisk::new(1), small(Path::new("/store")));
+    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+    let store = open(&disk, &settings);
+    for number in 0..2 {
+        append(&store, NOW + 2_000 * number, draft("T", 0, &number.to_string()));
+    }
+    store.close().unwrap();
+    drop(store);
+    assert!(check(&*disk, &settings, &[]).sound);
+    let path = sim.paths().into_iter().find(|path| path.starts_with("/store/index")).unwrap();
+    let content = sim.content(&path).unwrap();
+    // The second key of the second message.
+    let entry = 40 + 4 * u64::from(settings.index_slots) + 5 * 20;
+    for (at, bit) in (entry..entry + 20).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        let file = disk.open(&path, content.len() as u64, Allocation::Sparse).unwrap();
+        file.write_at(at, &[content[at as usize] ^ 1 << bit]).unwrap();
+        assert!(!check(&*disk, &settings, &[]).sound, "byte {} of it, bit {bit}", at - entry);
+        file.write_at(at, &[content[at as usize]]).unwrap();
+    }
+}
