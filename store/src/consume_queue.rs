@@ -3,7 +3,7 @@
 
 mod start;
 
-pub(crate) use start::{Noted, Restored};
+pub(crate) use start::{Noted, Opening, Restored};
 
 use crate::Error;
 use crate::commit_log::is_lasting;
@@ -331,11 +331,13 @@ impl Queue {
     }
 
     /// Moves the first readable offset to the first unit at or behind `log_min` and removes the
-    /// files all of whose units lie before it, never the last one.
+    /// files all of whose units lie before it, but none without a durable unit behind it, which
+    /// says where the queue ends.
     pub(crate) fn expire(&self, log_min: i64) -> Result<usize, Error> {
         let mut removed = 0;
+        let synced = self.synced.load(Ordering::Acquire);
         let segments = self.segments.all();
-        for segment in segments.iter().take(segments.len().saturating_sub(1)) {
+        for segment in segments.iter().take_while(|segment| segment.end() < synced) {
             // Units may wait in memory; a blank one is as old as what follows it.
             let last = self.any_unit(self.first_real(segment.end() / UNIT - 1, Unit::is_blank));
             let stays = |unit: Unit| !unit.is_blank() && unit.log_offset >= log_min;

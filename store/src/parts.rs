@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{Checkpoint, Mark};
 use crate::commit_log::CommitLog;
-use crate::consume_queue::{Queue, Unit};
+use crate::consume_queue::{Opening, Queue, Unit};
 use crate::disk::Disk;
 use crate::front;
 use crate::index::Index;
@@ -98,7 +98,7 @@ impl<'a> Parts<'a> {
         let gaps = self.log.segments.load_log(noted_bytes, &|| self.touched.set(true))?;
         let before_mending = || self.write_abort(MENDING);
         let (ends, all_from) = self.noted_ends(own_mark)?;
-        let lost_from = self.queues.load(self.clean, &ends, &before_mending)?;
+        let lost_from = self.queues.load(self.opening(), &ends, &before_mending)?;
         let lost_from = lost_from.map(|from| self.drop_false_ends().unwrap_or(from).min(from));
         let is_true = |topic: &str, queue: &Queue| self.ends_with_a_record(topic, queue);
         self.removed_topics.finish(&self.queues, &is_true, &|| self.touched.set(true))?;
@@ -160,6 +160,12 @@ impl<'a> Parts<'a> {
             }
         }
         self.end_mending()
+    }
+
+    /// What is known when queues are opened.
+    fn opening(&self) -> Opening {
+        let (durable, log_min) = (self.checkpoint.durable_to(), self.log.min());
+        Opening { clean: self.clean, durable, log_min }
     }
 
     /// Lets no queue end before its noted end, nor begin behind its noted beginning.
@@ -286,7 +292,9 @@ impl<'a> Parts<'a> {
                 if !queue.is_damaged() {
                     continue;
                 }
+                // Of one whose record has expired nobody can tell.
                 while let Some((place, unit)) = queue.last_unit(&|_| false)
+                    && unit.log_offset >= self.log.min()
                     && !self.log.leads_to(&unit, (&topic, id), None)
                 {
                     (place..queue.max()).for_each(|_| queue.drop_last());
@@ -329,7 +337,7 @@ impl<'a> Parts<'a> {
                     0
                 }
                 Some(queue) => {
-                    queue.load(false, &|| Ok(()))?;
+                    queue.load(Opening { clean: false, ..self.opening() }, &|| Ok(()))?;
                     while is_false(queue) {
                         queue.drop_last();
                     }

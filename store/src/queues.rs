@@ -1,7 +1,7 @@
 //! The table of all consume queues: topic and queue id to [`Queue`], found without allocating.
 
 use crate::Error;
-use crate::consume_queue::Queue;
+use crate::consume_queue::{Opening, Queue};
 use crate::disk::Disk;
 use crate::in_the_way::move_aside;
 use crate::losses::is_told;
@@ -73,11 +73,11 @@ impl Queues {
     /// `before_mending` is called before a file is changed.
     pub(crate) fn load(
         &self,
-        clean: bool,
+        opening: Opening,
         ends: &QueueEnds,
         before_mending: &dyn Fn() -> Result<(), Error>,
     ) -> Result<Option<i64>, Error> {
-        let noted = if clean { ends.noted() } else { HashMap::new() };
+        let noted = if opening.clean { ends.noted() } else { HashMap::new() };
         let (mut lost_from, mut damaged) = (None::<i64>, 0);
         let list = |dir: &PathBuf| self.disk.list(dir).map_err(Error::io("list", dir));
         for topic in list(&self.dir)?.iter().filter(|listed| listed.is_dir) {
@@ -96,7 +96,7 @@ impl Queues {
                 if noted.map_or(Ok(false), |noted| opened.load_noted(*noted))? {
                     continue;
                 }
-                let lost = opened.load(clean, before_mending)?;
+                let lost = opened.load(opening, before_mending)?;
                 damaged += u64::from(lost.is_some());
                 if let Some(from) = lost.filter(|_| is_told(damaged)) {
                     let topic = &topic.name;

@@ -184,7 +184,11 @@ impl Recovery<'_> {
             let begin = log_min.max(self.removed_topics.end_of(&topic));
             for id in self.queues.ids(&topic) {
                 let Some(queue) = self.queues.find(&topic, id) else { continue };
-                if !queue.settle(log_min, durable, self.cutting)? {
+                let is_looked_at = queue.settle(log_min, durable, self.cutting)?;
+                // They may be there in memory alone, as a start left them that died.
+                let keeps_places = !self.clean && queue.ends_blank();
+                self.keeps_places.set(self.keeps_places.get() || keeps_places);
+                if !is_looked_at {
                     continue;
                 }
                 // The unit before the first one looks expired; a changed bit may make it look so.
@@ -243,14 +247,14 @@ impl Recovery<'_> {
             {
                 self.losses.mended.note(name, place, place + 1);
             } else {
-                let keeps = self.keeps_offsets(queue, place, end);
                 first = place;
-                queue.end_at(place, self.cutting)?;
-                if keeps {
+                if self.keeps_offsets(queue, place, end) {
                     // Consumers may have read them: no other message gets their places.
-                    self.keeps_places.set(queue.extend_to(max)? || self.keeps_places.get());
+                    self.keeps_places.set(true);
+                    queue.blank_from(place)?;
                     return Ok((place, max));
                 }
+                queue.end_at(place, self.cutting)?;
             }
         }
         Ok((first.min(queue.max()), max))

@@ -135,7 +135,9 @@ impl RemovedTopics {
         let mut removed = 0;
         for (topic, end) in ends {
             removed += queues.remove_where(&topic, |queue| {
-                let is_left = (1..=end).contains(&queue.log_end()) && is_true(&topic, queue);
+                // What no unit is left of comes from the log, if it is of a later life.
+                let log_end = queue.log_end();
+                let is_left = log_end == 0 || log_end <= end && is_true(&topic, queue);
                 if is_left {
                     before();
                 }

@@ -136,11 +136,13 @@ impl Segments {
     }
 
     /// Opens the files of a run that can be made anew. One of a wrong length gets the right one,
-    /// with the bytes that it has; one that is missing between others is made; those that cannot
-    /// belong to the run are removed. Returns the first offset that is not as it was. Calls
-    /// `before_mending` before anything is changed.
+    /// with the bytes that it has; one that is missing between others is made, unless the one
+    /// before it `has_expired`: then those in front were removed once, and power loss brought them
+    /// back; those that cannot belong to the run are removed. Returns the first offset that is not
+    /// as it was. Calls `before_mending` before anything that was not removed once is changed.
     pub(crate) fn load_derived(
         &self,
+        has_expired: &dyn Fn(&Segment) -> bool,
         before_mending: &dyn Fn() -> Result<(), Error>,
     ) -> Result<Option<i64>, Error> {
         let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
@@ -153,8 +155,13 @@ impl Segments {
         }
         let listed: Vec<(i64, Listed)> =
             listed.into_iter().filter_map(|file| Some((start_of(&file)?, file))).collect();
-        let (mut files, mut mended, mut end) = (Vec::new(), None, None::<i64>);
+        let (mut files, mut mended, mut end) = (Vec::<Segment>::new(), None, None::<i64>);
         for (at, (start, file)) in listed.iter().enumerate() {
+            let is_behind_gap = end.is_some_and(|end| end < *start);
+            if is_behind_gap && files.last().is_some_and(has_expired) {
+                files.drain(..).try_for_each(|front| self.remove(&front))?;
+                (mended, end) = (None, None);
+            }
             let missing = end.map_or(0, |end| (start - end) / self.file_bytes);
             let is_stray = start % self.file_bytes != 0 || missing > MISSING_MAX;
             if is_stray || missing > 0 || file.len != self.file_bytes as u64 {

@@ -7,7 +7,7 @@ use super::{PAGE_UNITS, Queue, UNIT, UNIT_LEN, Unit, WAITING_BYTES_MAX};
 use crate::Error;
 use crate::commit_log::is_lasting;
 use crate::queue_tail::Tail;
-use crate::segments::Cutting;
+use crate::segments::{Cutting, Segment};
 use message::record;
 use parking_lot::MutexGuard;
 use std::sync::atomic::Ordering;
@@ -42,6 +42,17 @@ pub(super) struct Start {
     first_noted_at: Option<i64>,
 }
 
+/// What is known when a queue is opened.
+#[derive(Clone, Copy)]
+pub(crate) struct Opening {
+    /// The last stop was clean.
+    pub(crate) clean: bool,
+    /// Units that lead before this log offset were durable.
+    pub(crate) durable: Option<i64>,
+    /// Where the log begins.
+    pub(crate) log_min: i64,
+}
+
 /// Where a queue began and ended at the last clean stop.
 #[derive(Clone, Copy)]
 pub(crate) struct Noted {
@@ -61,27 +72,40 @@ struct Walked {
     is_damaged: bool,
 }
 
+/// The last unit of a file that is not blank; none where one before it is damaged.
+fn last_unit_of(segment: &Segment) -> Option<Unit> {
+    let mut units = [0; PAGE_UNITS * UNIT_LEN];
+    let units = &mut units[..(segment.file.len() as usize).min(PAGE_UNITS * UNIT_LEN)];
+    let at = segment.file.len() - units.len() as u64;
+    segment.file.read_at(at, units).ok()?;
+    let mut units = units.as_chunks::<UNIT_LEN>().0.iter().rev().map(Unit::decode);
+    units.find(|unit| unit.is_none_or(|unit| !unit.is_blank()))?
+}
+
 impl Queue {
     /// Opens the files and finds the end: after a clean stop in the last file alone, else by
-    /// walking from the third-last file on as Java does. When units were lost, returns the log
-    /// offset from which on the log may still have them. `before_mending` is called before a file
-    /// is changed.
+    /// walking from the third-last file on as Java does, or from an earlier one whose first unit
+    /// was durable. When units were lost, returns the log offset from which
+    /// on the log may still have them. `before_mending` is called before a file is changed.
     pub(crate) fn load(
         &self,
-        clean: bool,
+        Opening { clean, durable, log_min }: Opening,
         before_mending: &dyn Fn() -> Result<(), Error>,
     ) -> Result<Option<i64>, Error> {
-        let mended_from = self.segments.load_derived(before_mending)?;
+        let has_expired = |segment: &Segment| {
+            let last = last_unit_of(segment);
+            last.is_some_and(|last| last.log_offset < log_min)
+        };
+        let mended_from = self.segments.load_derived(&has_expired, before_mending)?;
         let clean = clean && mended_from.is_none();
         let segments = self.segments.all();
         let Some(last) = segments.last() else { return Ok(mended_from.map(|_| 0)) };
         let first = segments[0].start / UNIT;
-        let third_last = segments[segments.len().saturating_sub(3)].start;
-        let walk_from = mended_from.map_or(third_last, |from| from.min(third_last));
+        let doubted = self.doubted_from(&segments, durable);
+        let walk_from = mended_from.map_or(doubted, |from| from.min(doubted));
         let walk_from = walk_from.max(segments[0].start);
         let walked = if clean {
-            let end = self.find_end(last.start / UNIT, last.end() / UNIT)?;
-            Walked { end, is_damaged: false }
+            Walked { end: self.find_end_in(&segments)?, is_damaged: false }
         } else {
             self.walk(walk_from, last.end(), true)?
         };
@@ -94,6 +118,19 @@ impl Queue {
         self.synced.store(if clean { next * UNIT } else { walk_from }, Ordering::Release);
         self.start.lock().is_damaged = is_damaged;
         Ok(is_damaged.then_some(log_end))
+    }
+
+    /// The byte from which on units may not have been durable: where the third-last file begins, or
+    /// an earlier one, until the first unit of one was durable. Files may be small, and appends
+    /// fast.
+    fn doubted_from(&self, segments: &[Segment], durable: Option<i64>) -> i64 {
+        let third_last = segments.len().saturating_sub(3);
+        let was_durable = |segment: &Segment| {
+            let first = self.raw_unit(segment.start / UNIT).filter(|unit| !unit.is_blank());
+            durable.is_none_or(|durable| first.is_some_and(|unit| unit.log_end() <= durable))
+        };
+        let doubted = (1..=third_last).rev().find(|at| was_durable(&segments[*at]));
+        segments[doubted.unwrap_or(0)].start
     }
 
     /// Opens the file of a queue that has one alone, after a clean stop, and says whether it ends
@@ -164,6 +201,18 @@ impl Queue {
         self.max.store(next, Ordering::Release);
         self.synced.fetch_min(next * UNIT, Ordering::AcqRel);
         self.start.lock().is_damaged = true;
+    }
+
+    /// The end, in the last file that is not empty: power loss may leave files without their units.
+    fn find_end_in(&self, segments: &[Segment]) -> Result<i64, Error> {
+        for segment in segments.iter().rev() {
+            let start = segment.start / UNIT;
+            let end = self.find_end(start, segment.end() / UNIT)?;
+            if end > start {
+                return Ok(end);
+            }
+        }
+        Ok(segments.first().map_or(0, |first| first.start / UNIT))
     }
 
     /// The first place in a file, from `from` to `to`, that holds no unit. Most files end in their
@@ -355,6 +404,26 @@ impl Queue {
         Ok(is_short)
     }
 
+    /// Makes the places from `from` on those of lost messages, one write over the other: at no
+    /// moment are they free.
+    pub(crate) fn blank_from(&self, from: i64) -> Result<(), Error> {
+        self.write()?;
+        let removed = self.removed.lock();
+        let mut tail = self.tail.lock();
+        let (mut at, to) = (from * UNIT, tail.written() * UNIT);
+        self.synced.fetch_min(at, Ordering::AcqRel);
+        while let Some(segment) = self.segments.find(at).filter(|_| at < to && !*removed) {
+            let bytes = SCAN_BYTES.min(to.min(segment.end()) - at);
+            let blanks = Unit::BLANK.encode().repeat((bytes / UNIT) as usize);
+            let written = segment.file.write_at((at - segment.start) as u64, &blanks);
+            written.map_err(Error::io("write", &self.segments.path(segment.start)))?;
+            at += bytes;
+        }
+        tail.set_log_end(self.log_end_at(self.first_place(), from));
+        self.start.lock().copy = Default::default();
+        Ok(())
+    }
+
     /// Makes the queue begin at `min` when it begins behind it: nothing expired since it began
     /// there, so the units before its beginning lead astray.
     pub(crate) fn begin_no_later(&self, min: i64) {
@@ -435,7 +504,9 @@ impl Queue {
     ) -> Result<bool, Error> {
         self.again_behind.store(durable, Ordering::Release);
         let start = std::mem::take(&mut *self.start.lock());
-        if start.is_damaged || cutting.again {
+        let next = self.tail.lock().next() * UNIT;
+        let has_empty_files = self.segments.last().is_some_and(|last| last.start > next);
+        if start.is_damaged || has_empty_files || cutting.again {
             let to = self.write_to()?;
             self.segments.truncate(to, cutting)?;
             self.sync()?;
@@ -460,7 +531,12 @@ impl Queue {
     /// the medium.
     pub(super) fn write_again(&self) -> Result<(), Error> {
         let behind = self.again_behind.load(Ordering::Acquire);
-        let Some(first) = self.first_behind(behind)? else {
+        if behind == i64::MAX {
+            return Ok(());
+        }
+        // No record tells of the places that the queue ends with.
+        let first = self.first_behind(behind)?.or_else(|| self.first_blank_at_end());
+        let Some(first) = first else {
             self.again_behind.store(i64::MAX, Ordering::Release);
             return Ok(());
         };
@@ -483,6 +559,17 @@ impl Queue {
         }
         self.again_behind.store(i64::MAX, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether the queue ends with places of lost messages.
+    pub(crate) fn ends_blank(&self) -> bool {
+        let last = (self.max() - 1).max(self.first_place());
+        last < self.max() && self.any_unit(last).is_some_and(|unit| unit.is_blank())
+    }
+
+    fn first_blank_at_end(&self) -> Option<i64> {
+        let is_blank = |place: &i64| self.any_unit(*place).is_some_and(|unit| unit.is_blank());
+        (self.first_place()..self.max()).rev().take_while(is_blank).last()
     }
 
     /// The first of the last units whose records do not end at or before `log_end`; none when the

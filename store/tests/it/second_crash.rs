@@ -2,7 +2,7 @@
 //! memory alone, or may have been the only word of something.
 
 use crate::support::*;
-use simulator::{Loss, SimDisk};
+use simulator::{Loss, Op, SimDisk};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::disk::Allocation;
@@ -71,6 +71,34 @@ fn places_of_lost_messages_outlive_a_second_power_loss() {
     let known = [(0, "kept-0"), (1, "kept-1"), (3, "new-3")];
     let known = known.map(|(offset, body)| (offset, body.to_owned()));
     assert_eq!(bodies_by_offset(&store, "T", 0), known.into());
+}
+
+#[test]
+fn kept_places_that_a_failed_sync_left_in_memory_outlive_a_power_loss() {
+    let mut seen = 0;
+    for (seed, failing) in (0..10).flat_map(|seed| (0..8).map(move |failing| (seed, failing))) {
+        let (sim, disk, settings) = new(seed);
+        let store = open(&disk, &settings);
+        append(&store, NOW, draft("T", 0, "kept-0"));
+        store.flush(NOW).unwrap();
+        append(&store, NOW, draft("T", 0, "lost-1"));
+        store.flush(NOW + 1).unwrap();
+        let path = Path::new("/store/consumequeue/T/0/00000000000000000000");
+        let units = disk.open(path, settings.consume_queue_file_bytes, Allocation::Sparse).unwrap();
+        units.sync(0..40).unwrap();
+        drop(store);
+        sim.lose(Loss::All);
+        sim.fail(Op::Sync, failing, false);
+        let _ = Store::open(disk.clone(), settings.clone());
+        sim.heal();
+        seen += usize::from(sim.has_forgotten());
+        sim.kill();
+        let end = open(&disk, &settings).max_offset("T", 0);
+        sim.lose(Loss::All);
+        let store = open(&disk, &settings);
+        assert_eq!(store.max_offset("T", 0), end, "seed {seed}, sync {failing}");
+    }
+    assert!(seen > 0);
 }
 
 #[test]
@@ -205,4 +233,48 @@ fn a_queue_that_begins_with_an_empty_file_gets_what_was_before() {
     sim.kill();
     disk.remove(Path::new("/store/queueends")).unwrap();
     assert_eq!(bodies(&open(&disk, &settings), "T", 0), all);
+}
+
+#[test]
+fn a_queue_file_that_had_expired_and_is_back_does_not_hide_the_end() {
+    let (sim, disk, mut settings) = new(1);
+    settings.consume_queue_file_bytes = 20;
+    let store = open(&disk, &settings);
+    for number in 0..4 {
+        append(&store, NOW, draft("T", 0, &number.to_string()));
+    }
+    while store.max_log_offset() < 3 * settings.commit_log_file_bytes as i64 {
+        append(&store, NOW, draft("Other", 0, &"x".repeat(3_000)));
+    }
+    store.flush(NOW).unwrap();
+    let first = Path::new("/store/consumequeue/T/0/00000000000000000000");
+    let units = sim.content(first).unwrap();
+    expire(&sim, &store);
+    assert!(sim.content(first).is_none() && store.max_offset("T", 0) == 4);
+    drop(store);
+    sim.kill();
+    disk.open(first, 20, Allocation::Sparse).unwrap().write_at(0, &units).unwrap();
+    disk.remove(Path::new("/store/queueends")).unwrap();
+    let store = open(&disk, &settings);
+    assert_eq!((store.min_offset("T", 0), store.max_offset("T", 0)), (4, 4));
+}
+
+#[test]
+fn empty_files_behind_a_queue_do_not_move_its_end() {
+    let (sim, disk, mut settings) = new(1);
+    settings.consume_queue_file_bytes = 20;
+    let store = open(&disk, &settings);
+    append(&store, NOW, draft("T", 0, "only"));
+    store.flush(NOW).unwrap();
+    drop(store);
+    sim.kill();
+    for start in [20, 40] {
+        let path = format!("/store/consumequeue/T/0/{start:020}");
+        disk.open(Path::new(&path), 20, Allocation::Sparse).unwrap();
+    }
+    for _ in 0..2 {
+        let store = open(&disk, &settings);
+        assert_eq!(store.max_offset("T", 0), 1);
+        store.close().unwrap();
+    }
 }
