@@ -289,6 +289,10 @@ fn ends_agree(
         return Err(format!("offsets are dense: {name} lacks {holes} of {first}..{max}"));
     }
     queue.has_holes |= holes > 0;
+    if half_deleted {
+        // Without messages it may be there in part, as it may be gone: it counts from here on.
+        queue.durable_next = queue.durable_next.min(max);
+    }
     (queue.next, queue.min_seen, queue.max_seen) = (max, min, max);
     Ok(())
 }

@@ -24,6 +24,8 @@ pub(crate) struct Hits {
     /// The checkpoint's own mark is lost: another broker may have been here, and behind its end
     /// what is older is a left-over.
     mark: bool,
+    /// The file that says where queues ended.
+    queue_ends: bool,
     /// Bits of the file `removedtopics` since it was mended: two may hit both copies of a line.
     removed_topics: u32,
 }
@@ -39,6 +41,7 @@ impl Hits {
         let text = path.to_string_lossy();
         self.index |= text.contains("/index/");
         self.mark |= text.ends_with("/checkpoint");
+        self.queue_ends |= text.ends_with("/queueends");
         self.removed_topics += u32::from(text.ends_with("/removedtopics"));
         if text.contains("/consumequeue/") && !self.units.insert((path.into(), at / 20)) {
             self.messages.extend(led_to(model, topics, path, at));
@@ -136,6 +139,26 @@ pub(crate) fn cost_their_messages_alone(world: &World<'_>, hits: &Hits) -> Verdi
         true => Ok(()),
         false => Err(format!("a flip costs its message alone: no queues for {expected:?}")),
     }
+}
+
+/// No queue ends before where it did at the last clean stop: what was noted then holds where a unit
+/// that was hit says otherwise, also when its record has expired.
+pub(crate) fn ends_are_kept(
+    world: &World<'_>,
+    hits: &Hits,
+    ends: &BTreeMap<Place, i64>,
+) -> Verdict {
+    if hits.is_too_much(world.plan.clock_steps) || hits.mark || hits.queue_ends {
+        return Ok(());
+    }
+    for (place, end) in ends {
+        let max = world.store().max_offset(&world.plan.topics[place.0], place.1);
+        if max < *end {
+            let name = world.name(*place);
+            return Err(format!("a flip costs no offset: {name} ends at {max}, and did at {end}"));
+        }
+    }
+    Ok(())
 }
 
 /// The messages that reads of a queue give, by the places that they say.

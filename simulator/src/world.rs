@@ -7,6 +7,7 @@ use crate::model::{At, Kind, Model, Place, State};
 use crate::plan::{BEGIN, End, Plan, ROOT, Step};
 use crate::{Op, Random, SimDisk};
 use message::Draft;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::{Append, AppendError, Store};
@@ -657,11 +658,12 @@ impl<'a> World<'a> {
     fn flips(&mut self) -> Verdict {
         // What a failed sync forgot may go with any kill.
         self.sync()?;
-        let mut hits = flips::Hits::default();
+        let (mut hits, mut ends) = (flips::Hits::default(), BTreeMap::new());
         for _ in 0..3 {
             if self.random.one_in(2) {
                 let closed = self.store().close();
                 closed.map_err(|error| format!("a healthy store closes: {error}"))?;
+                ends = self.ends();
             }
             self.store = None;
             self.disk.kill();
@@ -676,6 +678,7 @@ impl<'a> World<'a> {
             }
             self.open().map_err(|error| format!("damage never refuses a start: {error}"))?;
             flips::cost_their_messages_alone(self, &hits)?;
+            flips::ends_are_kept(self, &hits, &ends)?;
             if hits.mended() {
                 return Ok(());
             }
@@ -692,7 +695,15 @@ impl<'a> World<'a> {
             self.disk.kill();
             self.open().map_err(|error| format!("a start never refuses: {error}"))?;
             flips::cost_their_messages_alone(self, &hits)?;
+            flips::ends_are_kept(self, &hits, &ends)?;
         }
         Ok(())
+    }
+
+    /// Where the queues end.
+    fn ends(&self) -> BTreeMap<Place, i64> {
+        let places = self.model.queues.keys();
+        let end = |place: &Place| self.store().max_offset(&self.plan.topics[place.0], place.1);
+        places.map(|place| (*place, end(place))).collect()
     }
 }

@@ -18,13 +18,17 @@ const FOUND: &[(u64, &str)] = &[
     (68741, "bits flipped and a message was not found; the cause is not known"),
     (69146, "a bit of the checkpoint made another broker's store of ours, and that cut the log"),
     (70702, "no key found a message of a removed topic; the cause is not known"),
+    (103551, "keys of a record that were put twice gave two index files the same beginning"),
     (105724, "power loss undid the removal of a queue that had been cut short"),
+    (105947, "empty files behind a queue's end moved that on at the next clean start"),
     (106345, "a queue made anew put a record behind places of lost ones too far in front"),
     (109572, "a unit before places of lost ones contradicted those behind, and was kept"),
     (110684, "keys that a failed sync left in memory were lost when that was given back"),
+    (113049, "a queue's last unit led to an expired record and was dropped as if it led nowhere"),
     (113298, "a unit that led too far made its queue end behind it"),
     (113854, "a new store that lost its first file before anything was durable did not start"),
     (117671, "a start began in the middle of a record that holds zeros"),
+    (117743, "a removed queue of which no unit was left was not taken for one"),
     (119603, "two bits of one unit let it lead into what was set aside"),
     (127176, "a place that was kept in memory was not given to its record"),
     (129672, "a bit of a queue's first unit made its message look expired"),
@@ -40,6 +44,15 @@ const FOUND: &[(u64, &str)] = &[
     (201304, "a queue that began with an empty file did not get what was before it"),
     (203371, "an index file that a killed start had removed came back, with keys of lost records"),
     (204964, "an index file that had the second part of a record's keys passed for whole"),
+    (500770, "an index file took the name of one that had expired, before those that were there"),
+    (501101, "keys of a record that were put again behind the checkpoint passed for durable"),
+    (612901, "small queue files were not looked at as far back as they may have been lost"),
+    (
+        629169,
+        "kept places were in memory alone after a start that failed, and power loss took them",
+    ),
+    (631309, "files of a queue that had expired came back in part, and hid where it ended"),
+    (631380, "an empty queue whose removal was cut short was there in part"),
 ];
 
 #[test]
