@@ -5,7 +5,9 @@ use crate::flush::{Arrival, Durable, Unanswered, Unflushed};
 use crate::handlers::{notification, pop, pull};
 use crate::hold::Seen;
 use crate::put::{self, Sender};
+use bytes::Bytes;
 use message::{Str, hash, properties, property};
+use remoting::reply::Answers;
 use std::time::Duration;
 use store::{Append, AppendError, Appended, light};
 
@@ -58,12 +60,15 @@ impl Broker {
         for (draft, queue_offset) in append.drafts.as_slice().iter().zip(stored.queue_offset..) {
             let tag = properties::find(&draft.properties, property::TAGS);
             let arrival = Arrival {
-                // While it waits it must not keep the whole input that its text is lent from.
+                // While it waits it must not keep all the input that its texts are lent from.
                 topic: if flushes_first { Str::from(&*draft.topic) } else { draft.topic.clone() },
                 queue_id: draft.queue_id,
                 queue_offset,
                 tags_code: tag.map_or(0, |tag| i64::from(hash::java_hash(tag))),
-                properties: filters.then(|| draft.properties.clone()),
+                properties: filters.then(|| match flushes_first {
+                    true => Bytes::copy_from_slice(&draft.properties),
+                    false => draft.properties.clone(),
+                }),
             };
             if self.store.settings().light_queues {
                 for (name, queue_offset) in light::places_of(&draft.topic, &draft.properties) {
@@ -169,13 +174,16 @@ impl Broker {
             unflushed.waiting()
         };
         let all = durable.answers.len() + waiting;
+        let mut answers = Answers::default();
         for Unanswered { asker, answer, begun_ms, .. } in durable.answers.drain(..) {
             self.stats.append_took(1, now_ms - begun_ms);
-            asker.answer(answer);
+            answers.push(&asker, answer);
         }
+        drop(answers);
         for arrival in durable.arrivals.drain(..) {
             self.arrived(&arrival, now_ms);
         }
+        durable.shrink();
         all
     }
 

@@ -43,6 +43,17 @@ pub struct Durable {
     pub answers: Vec<Unanswered>,
 }
 
+/// More entries than this a list has no room for once they are gone.
+const KEPT: usize = 64 << 10;
+
+impl Durable {
+    /// Gives back the room of an unusual number of entries.
+    pub fn shrink(&mut self) {
+        self.arrivals.shrink_to(KEPT);
+        self.answers.shrink_to(KEPT);
+    }
+}
+
 /// Stored and not yet flushed.
 #[derive(Debug, Default)]
 pub struct Unflushed {
@@ -89,7 +100,7 @@ impl Unflushed {
     /// Moves what is durable now to `durable`.
     ///
     /// Batches of several connections may be noted in another order than they were appended in, so
-    /// all entries are looked at; there are no more of them than requests in flight.
+    /// all entries are looked at: as many as came since the flush before.
     pub fn flushed(&mut self, flushed_to: i64, durable: &mut Durable) {
         take(&mut self.arrivals, flushed_to, &mut durable.arrivals);
         take(&mut self.answers, flushed_to, &mut durable.answers);
@@ -117,6 +128,7 @@ impl Unflushed {
 fn take<T>(waiting: &mut Vec<(i64, T)>, flushed_to: i64, durable: &mut Vec<T>) {
     let done = waiting.extract_if(.., |(log_end, _)| *log_end <= flushed_to);
     durable.extend(done.map(|(_, what)| what));
+    waiting.shrink_to(KEPT);
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! is `housekeeping`'s.
 
 use parking_lot::{Condvar, Mutex};
-use remoting::reply::{Answer, Asker};
+use remoting::reply::{Answer, Answers, Asker};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -126,8 +126,9 @@ impl Saving {
                 waiting.append(&mut state.waiting);
             }
         }
+        let mut answers = Answers::default();
         for (asker, answer) in waiting {
-            asker.answer(answer);
+            answers.push(&asker, answer);
         }
     }
 

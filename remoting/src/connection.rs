@@ -152,10 +152,13 @@ impl Connection {
 
     fn poll(&mut self, buffers: &mut Buffers, context: &mut Context<'_>) -> Poll<Ended> {
         loop {
+            // Asked before the write: what was sent before it was said is written then.
+            let closing = self.peer.is_closing();
             let (written, waiting) = self.peer.poll_write(&mut buffers.output, context);
             match written {
                 Poll::Ready(Err(_)) => return Poll::Ready(Ended::Io),
-                Poll::Ready(Ok(())) if self.peer.is_closing() => {
+                Poll::Ready(Ok(())) if waiting > 0 => continue,
+                Poll::Ready(Ok(())) if closing => {
                     return Poll::Ready(self.verdict().unwrap_or(Ended::Local));
                 }
                 Poll::Pending if waiting > BUFFERED_LIMIT => {

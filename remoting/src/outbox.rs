@@ -15,12 +15,16 @@ use std::io::IoSlice;
 const LENT_BYTES: usize = 512;
 /// More than nearly every head takes.
 const HEAD_BYTES: usize = 512;
+/// A longer tail is not kept for what comes next.
+const KEPT_BYTES: usize = 256 << 10;
 
 /// What waits to be written, in order.
 #[derive(Debug, Default)]
 pub struct Outbox {
     segments: VecDeque<Bytes>,
     tail: BytesMut,
+    /// The most bytes that were seen in the tail since it was empty.
+    longest: usize,
     bytes: usize,
 }
 
@@ -105,7 +109,11 @@ impl Buf for Outbox {
             count -= first.len();
             self.segments.pop_front();
         }
+        self.longest = self.longest.max(self.tail.len());
         self.tail.advance(count);
+        if self.tail.is_empty() && std::mem::take(&mut self.longest) > KEPT_BYTES {
+            self.tail = BytesMut::new();
+        }
     }
 }
 

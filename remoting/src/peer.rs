@@ -123,17 +123,34 @@ impl Peer {
     /// in any lost connection.
     pub(crate) fn send_with(&self, fill: impl FnOnce(&mut Outbox)) {
         let mut out = self.out.lock();
+        if self.fill(&mut out, fill) {
+            self.write_now(&mut out);
+        }
+    }
+
+    /// The same, but the frames wait in the outbox. Says whether nothing waited there before: then
+    /// the caller must see to it that [`Self::write_out`] follows.
+    pub(crate) fn post_with(&self, fill: impl FnOnce(&mut Outbox)) -> bool {
+        self.fill(&mut self.out.lock(), fill)
+    }
+
+    /// Writes what waits.
+    pub(crate) fn write_out(&self) {
+        self.write_now(&mut self.out.lock());
+    }
+
+    /// Says whether the caller has to write: nothing waited, so that nobody else will.
+    fn fill(&self, out: &mut Out, fill: impl FnOnce(&mut Outbox)) -> bool {
         if self.is_closing() {
-            return;
+            return false;
         }
         let is_first = !out.outbox.has_remaining();
         fill(&mut out.outbox);
         if out.outbox.remaining() > BUFFERED_LIMIT {
             self.closing.store(true, Ordering::Release);
             out.wake();
-        } else if is_first {
-            self.write_now(&mut out);
         }
+        is_first
     }
 
     /// Writes what the socket takes now. For the rest, and for errors, there is the task.
@@ -153,8 +170,9 @@ impl Peer {
         }
     }
 
-    /// The connection's task: writes what waits and then `more`, until all is written (`Ready(Ok)`)
-    /// or the socket takes no more (`Pending`). Gives how many bytes wait then.
+    /// The connection's task: writes once of what waits and of `more` behind it. Gives how many
+    /// bytes wait then; when it is `Pending` the socket takes no more. The way out is not held from
+    /// one write to the next: others may have to go through it.
     pub(crate) fn poll_write(
         &self,
         more: &mut Outbox,
@@ -166,20 +184,20 @@ impl Peer {
             *task = Some(context.waker().clone());
         }
         outbox.append(more);
-        while let Some(socket) = socket
-            && outbox.has_remaining()
-        {
-            match poll_write_buf(Pin::new(socket), context, outbox) {
-                Poll::Ready(Ok(0)) => {
-                    let error = io::Error::from(io::ErrorKind::WriteZero);
-                    return (Poll::Ready(Err(error)), outbox.remaining());
-                }
-                Poll::Ready(Ok(bytes)) => self.activity.wrote(bytes),
-                Poll::Ready(Err(error)) => return (Poll::Ready(Err(error)), outbox.remaining()),
-                Poll::Pending => return (Poll::Pending, outbox.remaining()),
+        let written = match socket {
+            Some(socket) if outbox.has_remaining() => {
+                poll_write_buf(Pin::new(socket), context, outbox)
             }
-        }
-        (Poll::Ready(Ok(())), 0)
+            _ => return (Poll::Ready(Ok(())), 0),
+        };
+        let written = written.map(|written| match written? {
+            0 => Err(io::Error::from(io::ErrorKind::WriteZero)),
+            bytes => {
+                self.activity.wrote(bytes);
+                Ok(())
+            }
+        });
+        (written, outbox.remaining())
     }
 
     /// Sends one command.
@@ -240,9 +258,8 @@ impl Peer {
 
     /// Asks for the connection to be closed after what was sent before has been written.
     pub fn close(&self) {
-        if !self.closing.swap(true, Ordering::AcqRel) {
-            self.out.lock().wake();
-        }
+        self.closing.store(true, Ordering::Release);
+        self.out.lock().wake();
     }
 
     /// Whether the connection is gone or will be.
@@ -271,5 +288,76 @@ impl Out {
         if let Some(task) = &self.task {
             task.wake_by_ref();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes::RequestCode;
+    use crate::reply::{Answer, Answers, Asker, Ticket};
+    use std::sync::Arc;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    async fn connected() -> (Arc<Peer>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let other = TcpStream::connect(address).await.unwrap();
+        let (_, writer) = listener.accept().await.unwrap().0.into_split();
+        (Arc::new(Peer::connected(address, address, writer)), other)
+    }
+
+    #[tokio::test]
+    async fn answers_of_one_moment_leave_together() {
+        let (peer, mut other) = connected().await;
+        let ticket = Ticket::of(&Command::request(RequestCode::SEND_MESSAGE_V2));
+        let mut answers = Answers::default();
+        for _ in 0..3 {
+            answers.push(&Asker::new(&peer, ticket), Answer::success());
+        }
+        let all = peer.buffered();
+        assert!(all > 0, "they wait for the others");
+        drop(answers);
+        assert_eq!(peer.buffered(), 0);
+        let mut seen = vec![0; all];
+        other.read_exact(&mut seen).await.unwrap();
+        let third = all / 3;
+        assert!(seen.chunks(third).all(|frame| frame == &seen[..third]));
+    }
+
+    #[tokio::test]
+    async fn what_the_socket_does_not_take_waits_for_the_task() {
+        let (peer, mut other) = connected().await;
+        let frame = Bytes::from(vec![7; 1 << 20]);
+        let sent = 16 * frame.len();
+        for _ in 0..16 {
+            peer.send_with(|out| out.push_bytes(&frame));
+        }
+        assert!(peer.buffered() > 0, "more than any socket takes");
+        let mut more = Outbox::default();
+        more.push_bytes(&Bytes::from_static(b"last"));
+        let task = std::future::poll_fn(|context| {
+            loop {
+                match peer.poll_write(&mut more, context) {
+                    (Poll::Ready(Ok(())), 0) => return Poll::Ready(()),
+                    (Poll::Ready(written), _) => written.unwrap(),
+                    (Poll::Pending, _) => return Poll::Pending,
+                }
+            }
+        });
+        let mut seen = vec![0; sent + 4];
+        let ((), read) = tokio::join!(task, other.read_exact(&mut seen));
+        read.unwrap();
+        assert!(seen.ends_with(b"\x07last") && seen[..sent].iter().all(|byte| *byte == 7));
+        for _ in 0..=BUFFERED_LIMIT / frame.len() + 16 {
+            peer.send_with(|out| out.push_bytes(&frame));
+        }
+        assert!(peer.is_closing(), "nobody reads");
+        let waiting = peer.buffered();
+        peer.send_with(|out| out.push_bytes(&frame));
+        assert_eq!(peer.buffered(), waiting);
+        peer.gone();
+        assert_eq!(peer.buffered(), 0);
     }
 }

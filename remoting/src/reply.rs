@@ -196,6 +196,27 @@ impl Asker {
     }
 }
 
+/// Answers that are ready at the same time: each connection is written to once, at the end.
+#[derive(Debug, Default)]
+pub struct Answers {
+    unwritten: Vec<Arc<Peer>>,
+}
+
+impl Answers {
+    /// Puts an answer with the others of its connection.
+    pub fn push(&mut self, asker: &Asker, answer: Answer) {
+        if asker.peer.post_with(|out| asker.ticket.answer(answer, out)) {
+            self.unwritten.push(Arc::clone(&asker.peer));
+        }
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.unwritten.drain(..).for_each(|peer| peer.write_out());
+    }
+}
+
 impl Drop for Asker {
     fn drop(&mut self) {
         self.peer.count_in_flight(false);
