@@ -36,6 +36,8 @@ const REOPEN_MS: i64 = 10_000;
 const SLOW_MS: i64 = 10_000;
 /// Steps that a stop may take to empty a slot.
 const LAST_STEPS: usize = 512;
+/// A slot is mended so often at most.
+const MENDS: u32 = 64;
 /// So soon after the files were made anew what is wrong is not there, ms.
 const REBUILD_MS: i64 = 600_000;
 
@@ -95,6 +97,8 @@ struct State {
     flushed_ms: i64,
     slow_ms: i64,
     rebuilt_ms: i64,
+    /// The slot that was mended last, and how often.
+    mended: (i64, u32),
     /// The store took not all that was due.
     is_refused: bool,
     /// Why nothing goes on, as far as the log was told.
@@ -172,10 +176,10 @@ pub fn close(broker: &Broker, now_ms: i64) {
             break;
         }
     }
-    let is_sure = state.emptying.is_none() && state.unsure.is_none();
+    let is_exact = state.emptying.is_none();
     let Some(files) = state.files.as_mut() else { return };
     // What was delivered must not be lost while the files say that it was.
-    let closed = broker.store.sync().and_then(|_| files.close(is_sure, now_ms));
+    let closed = broker.store.sync().and_then(|_| files.close(is_exact, now_ms));
     if let Err(error) = closed {
         tracing::warn!(%error, "the timer did not stop cleanly: the next start looks back");
     }
@@ -189,7 +193,7 @@ impl State {
             precision_ms: settings.store.timer_slot_ms(),
             log_file_bytes: u64::try_from(settings.store.mapped_file_size_timer_log).unwrap_or(0),
         };
-        let mut files = match broker.store.timer(shape, now_ms) {
+        let files = match broker.store.timer(shape, now_ms) {
             Ok(files) => files,
             Err(error) => {
                 tracing::error!(%error, "the timer's files cannot be opened: messages wait");
@@ -197,9 +201,11 @@ impl State {
                 return;
             }
         };
-        self.unsure = (!files.is_sure()).then(|| Unsure::of(&broker.store));
+        let unsure_to_ms = files.unsure_to_ms();
+        let is_sure = unsure_to_ms == 0 && !files.is_rebuilt();
+        self.unsure = (!is_sure).then(|| Unsure::of(&broker.store, unsure_to_ms));
         self.settled_ms = files.progress().read_ms;
-        *broker.timer.waiting.lock() = Waiting::load(broker, &files.take_counts(), now_ms);
+        *broker.timer.waiting.lock() = Waiting::load(broker, files.counts(), now_ms);
         let pending = files.pending();
         if pending > 0 {
             tracing::info!(pending, "messages wait for their time");
@@ -223,13 +229,12 @@ impl State {
         let Some(files) = self.files.as_mut() else { return Ok(self.reopen_ms) };
         let (slot_ms, this_slot) = (settings.store.timer_slot_ms(), files.slot_of(now_ms));
         if self.emptying.is_none() && files.progress().read_ms > this_slot {
-            // The clock was set back.
-            files.read_to(this_slot);
+            files.set_back(this_slot, now_ms)?;
             self.settled_ms = self.settled_ms.min(this_slot);
         }
         let put = match settings.store.timer_stop_enqueue {
             true => Step::Stuck,
-            false => enqueue::step(broker, settings, files, now_ms)?,
+            false => enqueue::step(broker, settings, (files, &mut self.unsure), now_ms)?,
         };
         let mut is_busy = put == Step::More;
         self.is_refused = false;
@@ -285,7 +290,7 @@ impl State {
         if is_behind && put != Step::Stuck {
             return Ok(true);
         }
-        let over_ms = slot.slot_ms + slot_ms;
+        let (this_ms, over_ms) = (slot.slot_ms, slot.slot_ms + slot_ms);
         match (Round { broker, files, unsure, now_ms }).run(slot)? {
             deliver::Outcome::More => return Ok(true),
             deliver::Outcome::Wait => {
@@ -293,18 +298,59 @@ impl State {
                 return Ok(false);
             }
             deliver::Outcome::Damaged => {
-                self.rebuild(broker, now_ms)?;
+                self.mend(broker, settings, (this_ms, now_ms))?;
                 return Ok(true);
             }
             deliver::Outcome::Done => {}
         }
-        files.done(slot.slot_ms, slot.len());
+        files.done(&slot.slot());
         let read_ms = over_ms.max(files.progress().read_ms);
         files.read_to(read_ms);
         broker.timer.shown.late_ms.fetch_max(now_ms - over_ms, Ordering::Relaxed);
         self.settling.push_back((read_ms, broker.store.max_log_offset()));
         self.emptying = None;
         Ok(true)
+    }
+
+    /// The slot that is emptied is damaged: finds its entries again, or makes the files anew.
+    fn mend(
+        &mut self,
+        broker: &Broker,
+        settings: &BrokerSettings,
+        (slot_ms, now_ms): (i64, i64),
+    ) -> Result<(), Error> {
+        let Self { files: Some(files), emptying: Some(slot), .. } = self else { return Ok(()) };
+        let times = if self.mended.0 == slot_ms { self.mended.1 + 1 } else { 1 };
+        self.mended = (slot_ms, times);
+        if times > MENDS {
+            return self.rebuild(broker, now_ms);
+        }
+        tracing::error!(
+            slot_ms,
+            "entries of the timer's log are damaged: those of their slot are found again, what \
+             they lack is taken from the timer's queue, and what was delivered is looked up"
+        );
+        let entry = |at| enqueue::again(broker, (at, slot_ms), settings);
+        let given_up = files.mend(&broker.store, slot_ms, entry)?;
+        if given_up > 0 {
+            tracing::error!(slot_ms, given_up, "entries are passed over: no message is theirs");
+            broker.timer.shown.passed_over.fetch_add(given_up as u64, Ordering::Relaxed);
+        }
+        slot.restart();
+        if files.slot(slot_ms)?.is_none() {
+            return self.rebuild(broker, now_ms);
+        }
+        self.doubt(broker);
+        Ok(())
+    }
+
+    /// What waits may have been delivered.
+    fn doubt(&mut self, broker: &Broker) {
+        let Some(files) = self.files.as_mut() else { return };
+        let before_ms = self.unsure.as_ref().map_or(0, Unsure::until_ms);
+        let until_ms = broker.store.newest_store_time().max(files.latest_ms()).max(before_ms);
+        self.unsure = Some(Unsure::of(&broker.store, until_ms));
+        files.set_unsure_to(until_ms);
     }
 
     /// The files are damaged: makes them anew from the queue.
@@ -324,7 +370,7 @@ impl State {
         files.clear(&broker.store)?;
         self.rebuilt_ms = now_ms;
         self.emptying = None;
-        self.unsure = Some(Unsure::of(&broker.store));
+        self.doubt(broker);
         broker.timer.waiting.lock().clear();
         Ok(())
     }
@@ -348,7 +394,18 @@ impl State {
             if self.settling.is_empty() && self.emptying.is_none() {
                 self.settled_ms = files.progress().read_ms;
             }
+            if let Some(unsure) = &self.unsure {
+                let is_over = unsure.is_over(files) && self.settled_ms > unsure.until_ms();
+                let unsure_to_ms = if is_over { 0 } else { unsure.until_ms() };
+                if files.unsure_to_ms() != unsure_to_ms {
+                    files.set_unsure_to(unsure_to_ms);
+                }
+                if is_over {
+                    self.unsure = None;
+                }
+            }
             files.flush(self.settled_ms, now_ms)?;
+            files.mark(&broker.store, now_ms)?;
         }
         if is_due(self.slow_ms, SLOW_MS) {
             self.slow_ms = now_ms;

@@ -33,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "checkpoint", run: files::checkpoint, examples: files::checkpoints, tries: 150 },
     Target { name: "timer_log", run: timer::log, examples: timer::logs, tries: 300 },
     Target { name: "timer_check", run: timer::check, examples: timer::checks, tries: 150 },
+    Target { name: "timer_slots", run: timer::slots, examples: timer::noted_slots, tries: 150 },
 ];
 
 /// Runs the target of a name.

@@ -5,7 +5,7 @@ use crate::wire::draft;
 use simulator::SimDisk;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::{Append, Disk, Settings, Store, Timer, TimerFiles, TimerUnit};
+use store::{Append, Disk, Settings, Store, Timer, TimerFiles, TimerSlot, TimerUnit};
 
 const ROOT: &str = "/store";
 const TOPIC: &str = "rmq_sys_wheel_timer";
@@ -56,9 +56,25 @@ fn killed() -> (SimDisk, Arc<dyn Disk>) {
     fill(&store, &mut timer);
     timer.flush(NOW, NOW).expect("a healthy disk");
     store.flush(NOW).expect("a healthy disk");
+    for _ in 0..2 {
+        timer.mark(&store, NOW).expect("a healthy disk");
+    }
     drop((timer, store));
     sim.kill();
     (sim, disk)
+}
+
+fn again(store: &Store, at: i64, slot_ms: i64) -> Option<TimerUnit> {
+    let unit = store.unit(TOPIC, 0, at)?;
+    Some(TimerUnit {
+        write_ms: NOW,
+        slot_ms,
+        rolls: false,
+        deletes: false,
+        log_offset: unit.log_offset,
+        size: unit.size.max(1),
+        topic_hash: 5,
+    })
 }
 
 /// Empties every slot, and makes the files anew where one is damaged.
@@ -68,11 +84,20 @@ fn empty(store: &Store, timer: &mut Timer) {
         while let Some(slot_ms) = timer.first() {
             let slot = timer.slot(slot_ms).expect("a healthy disk");
             is_sound &= slot.is_some();
-            let places = slot.map(|slot| slot.places).unwrap_or_default();
-            for place in &places {
+            let slot = match slot {
+                Some(slot) => slot,
+                None => {
+                    let entry = |at| again(store, at, slot_ms);
+                    timer.mend(store, slot_ms, entry).expect("a healthy disk");
+                    let mended = timer.slot(slot_ms).expect("a healthy disk");
+                    mended.unwrap_or_else(|| TimerSlot { slot_ms, ..TimerSlot::default() })
+                }
+            };
+            for place in &slot.places {
                 timer.unit(*place).expect("a healthy disk");
+                timer.distrust(*place).expect("a healthy disk");
             }
-            timer.done(slot_ms, places.len());
+            timer.done(&slot);
         }
         if is_sound {
             return;
@@ -126,4 +151,14 @@ pub(crate) fn check(data: &[u8]) {
 
 pub(crate) fn checks() -> Vec<Vec<u8>> {
     killed().0.content(&path(CHECK)).into_iter().collect()
+}
+
+const SLOTS: &str = "config/timerslots";
+
+pub(crate) fn slots(data: &[u8]) {
+    replaced(&path(SLOTS), data);
+}
+
+pub(crate) fn noted_slots() -> Vec<Vec<u8>> {
+    killed().0.content(&path(SLOTS)).into_iter().collect()
 }

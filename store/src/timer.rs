@@ -1,29 +1,39 @@
 //! What waits for a time of its own: Java's timer files (`TimerMessageStore`). Each message of the
 //! timer's queue gets an entry in a log, each slot of time knows its entries, and a small file says
-//! how far delivery came. All of it is made from the queue, and made anew from it where it is
-//! damaged. When something is due, and what becomes of it then, is not decided here.
+//! how far delivery came; now and then all slots are noted, and a start reads the log from there.
+//! All of it is made from the queue, and made anew from it where it is damaged. When something is
+//! due, and what becomes of it then, is not decided here.
 
 mod check;
 mod log;
+mod mark;
+mod mend;
+mod start;
 mod unit;
 mod wheel;
 
 pub use check::TimerProgress;
 pub use unit::TimerUnit;
 
-use crate::disk::{Allocation, Disk, File};
-use crate::in_the_way::move_aside;
+use crate::disk::File;
 use crate::{Error, Store};
-use check::{CheckFile, Found};
+use check::{CheckFile, Own};
 use log::Log;
-use message::{Entry, names, record};
+use mark::{Mark, MarkFile};
+use message::names;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use wheel::Wheel;
 
 /// The one queue of the timer's topic.
 const QUEUE: i32 = 0;
+/// How often it is noted which slots something waits in, ms.
+const MARK_MS: i64 = 10_000;
+/// The same for each slot: so much work is worth it.
+const MARK_SLOTS_PER_MS: usize = 4;
+/// After so many bytes of the log they are noted whatever the time is.
+const MARK_BYTES: i64 = 32 << 20;
 
 /// The shape of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +49,14 @@ pub struct TimerFiles {
 pub type TimerCounts = HashMap<i32, i64>;
 
 /// A slot that is being emptied.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TimerSlot {
     /// Its time, ms since the epoch.
     pub slot_ms: i64,
     /// Where its entries stand, oldest first.
     pub places: Vec<i64>,
+    /// What they count.
+    pub counts: TimerCounts,
 }
 
 /// The timer of a store.
@@ -52,158 +64,38 @@ pub struct Timer {
     wheel_path: PathBuf,
     wheel_file: Arc<dyn File>,
     check: CheckFile,
+    marks: MarkFile,
     log: Log,
     wheel: Wheel,
     progress: TimerProgress,
-    is_sure: bool,
+    own: Own,
+    /// Messages that were put before are put again.
+    is_rebuilt: bool,
     counts: TimerCounts,
     /// Something is not in the files yet.
     is_changed: bool,
     /// Messages that wait.
     pending: i64,
+    /// The last entry of the log and where its message begins in the commit log.
+    last: (i64, i64),
+    marking: Marking,
 }
 
-impl Store {
-    /// Opens the timer's files and brings them into line with the queue; what cannot be used of
-    /// them is made anew, with a line. Nothing after `now_ms` was delivered yet.
-    ///
-    /// # Errors
-    /// The disk does not answer.
-    pub fn timer(&self, files: TimerFiles, now_ms: i64) -> Result<Timer, Error> {
-        let root = &self.settings.root;
-        let (check, found) = CheckFile::open(&*self.disk, root)?;
-        let mut log = Log::new(self.disk.clone(), root, files.log_file_bytes);
-        let is_sound = log.load()?;
-        let (wheel_path, wheel_file, is_new) = open_wheel(&self.disk, root.join("timerwheel"))?;
-        let mut timer = Timer {
-            wheel_path,
-            wheel_file,
-            check,
-            log,
-            wheel: Wheel::new(files.precision_ms),
-            progress: TimerProgress::default(),
-            is_sure: false,
-            counts: HashMap::new(),
-            is_changed: false,
-            pending: 0,
-        };
-        let holds = self.max_offset(names::TIMER_TOPIC, QUEUE) > 0;
-        let is_clean = match found {
-            Found::Progress(progress, clean) => {
-                // It may come from a broker with another precision.
-                let read_ms = timer.slot_of(progress.read_ms.min(now_ms));
-                timer.progress = TimerProgress { read_ms, ..progress };
-                clean && is_sound && read_ms == progress.read_ms
-            }
-            Found::Damaged => {
-                tracing::error!(
-                    "config/timercheck is damaged: what the timer delivered is looked up"
-                );
-                false
-            }
-            Found::Nothing => !holds,
-        };
-        if !is_sound && holds {
-            tracing::error!(
-                "the files of timerlog are not of the size that the settings say \
-                 (mappedFileSizeTimerLog), or damaged: they are made anew from the timer's queue"
-            );
-        }
-        let last = timer.read(self.max_log_offset())?;
-        let found_at = timer.find_queue_offset(self, last);
-        timer.is_sure = is_clean && timer.log.end() >= timer.progress.log_to && found_at;
-        if !timer.is_sure || is_new {
-            timer.write_whole_wheel()?;
-        }
-        Ok(timer)
-    }
-}
-
-fn open_wheel(
-    disk: &Arc<dyn Disk>,
-    path: PathBuf,
-) -> Result<(PathBuf, Arc<dyn File>, bool), Error> {
-    let open = || disk.open(&path, wheel::FILE_BYTES, Allocation::Sparse);
-    let is_there = disk.open_existing(&path, wheel::FILE_BYTES, Allocation::Sparse);
-    if let Ok(Some(file)) = is_there {
-        return Ok((path, file, false));
-    }
-    let file = match open() {
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            make_way(&**disk, &path, true)?;
-            open()
-        }
-        file => file,
-    };
-    let file = file.map_err(Error::io("open", &path))?;
-    Ok((path, file, true))
-}
-
-/// Makes way for a file of the timer: one of another size goes, anything else is kept.
-fn make_way(disk: &dyn Disk, path: &Path, is_file: bool) -> Result<(), Error> {
-    if !is_file {
-        return move_aside(disk, path, "it is made anew from the timer's log and queue");
-    }
-    tracing::error!(
-        path = %path.display(),
-        "is not of its size: it is made anew from the timer's log and queue"
-    );
-    disk.remove(path).map_err(Error::io("remove", path))
+/// How far noting the slots came.
+#[derive(Default)]
+struct Marking {
+    /// Something changed since.
+    is_due: bool,
+    /// Where the log ended then.
+    log_to: i64,
+    /// When, ms since the epoch.
+    noted_ms: i64,
+    /// What is to be written as soon as the commit log is durable up to a place: a slot may only be
+    /// left out when its messages cannot be lost.
+    drawn: Option<(i64, Vec<u8>)>,
 }
 
 impl Timer {
-    /// Reads the log from its beginning into the wheel, up to the first entry that is none, or
-    /// whose message the commit log, which ends at `log_end`, does not have. Returns the last one.
-    fn read(&mut self, log_end: i64) -> Result<Option<TimerUnit>, Error> {
-        let Self { log, wheel, counts, progress, pending, .. } = self;
-        let mut last = None;
-        log.walk(|place, unit, prev| {
-            if unit.log_offset >= log_end {
-                return None;
-            }
-            last = Some(*unit);
-            let slot_ms = wheel.slot_of(unit.slot_ms);
-            if slot_ms < progress.read_ms {
-                return Some(prev);
-            }
-            let right = wheel.last(slot_ms).unwrap_or(unit::NONE);
-            wheel.put(slot_ms, place, unit.deletes);
-            let one = if unit.deletes { -1 } else { 1 };
-            *counts.entry(unit.topic_hash).or_default() += one;
-            *pending += 1;
-            Some(right)
-        })?;
-        Ok(last)
-    }
-
-    /// Finds where in the queue to go on: behind the last entry's message. Says whether the queue
-    /// and the files agree.
-    fn find_queue_offset(&mut self, store: &Store, last: Option<TimerUnit>) -> bool {
-        let topic = names::TIMER_TOPIC;
-        let (min, max) = (store.min_offset(topic, QUEUE), store.max_offset(topic, QUEUE));
-        let is_whole = self.log.end() >= self.progress.log_to;
-        let noted = self.progress.queue_offset;
-        let behind = last.map(|unit| behind(store, &unit));
-        let (offset, agree) = match behind {
-            // Java notes messages that it delivered without an entry.
-            Some(Some(behind)) if is_whole && (behind..=max).contains(&noted) => (noted, true),
-            Some(Some(behind)) => (behind, is_whole),
-            Some(None) => (min, false),
-            None if is_whole && (min..=max).contains(&noted) => (noted, true),
-            None => (min, min == max),
-        };
-        if !agree && max > min {
-            tracing::error!(
-                from = offset,
-                to = max,
-                "the timer's log lacks messages of its queue, or is damaged: they are put there \
-                 again, and what was delivered of them is looked up"
-            );
-        }
-        self.progress.queue_offset = offset.clamp(min, max);
-        agree
-    }
-
     /// Empties the wheel's file and writes every slot that something waits in.
     fn write_whole_wheel(&mut self) -> Result<(), Error> {
         let zeroed = self.wheel_file.zero(0..wheel::FILE_BYTES);
@@ -218,22 +110,41 @@ impl Timer {
     /// # Errors
     /// The files cannot be removed.
     pub fn clear(&mut self, store: &Store) -> Result<(), Error> {
+        self.marks.remove()?;
+        self.marking = Marking { is_due: true, ..Marking::default() };
         self.log.clear()?;
         self.wheel.clear();
-        (self.pending, self.is_sure) = (0, false);
+        self.counts.clear();
+        (self.pending, self.last, self.is_rebuilt) = (0, (unit::NONE, 0), true);
         self.progress.queue_offset = store.min_offset(names::TIMER_TOPIC, QUEUE);
         self.write_whole_wheel()
     }
 
-    /// Whether the files say exactly what was delivered. If not, what was due before the store's
-    /// last message may have been delivered, and what was put may have been put again.
-    pub fn is_sure(&self) -> bool {
-        self.is_sure
+    /// Until when what waits may have been delivered already, ms since the epoch; 0 where the files
+    /// say exactly what was.
+    pub fn unsure_to_ms(&self) -> i64 {
+        self.own.unsure_to_ms
     }
 
-    /// Messages that waited when the timer was opened.
-    pub fn take_counts(&mut self) -> TimerCounts {
-        std::mem::take(&mut self.counts)
+    /// Sets that; it outlives a restart.
+    pub fn set_unsure_to(&mut self, time_ms: i64) {
+        self.own.unsure_to_ms = time_ms;
+        self.note_change();
+    }
+
+    /// Whether messages are put again that were put before.
+    pub fn is_rebuilt(&self) -> bool {
+        self.is_rebuilt
+    }
+
+    /// The latest slot that delivery ever came to, whatever the clock did, ms since the epoch.
+    pub fn latest_ms(&self) -> i64 {
+        self.own.latest_ms
+    }
+
+    /// How many messages wait, by topic.
+    pub fn counts(&self) -> &TimerCounts {
+        &self.counts
     }
 
     /// How far the timer came.
@@ -265,7 +176,9 @@ impl Timer {
         let prev = self.wheel.last(unit.slot_ms).unwrap_or(unit::NONE);
         let place = self.log.append(unit, prev)?;
         self.wheel.put(unit.slot_ms, place, unit.deletes);
+        self.last = (place, unit.log_offset);
         self.pending += 1;
+        count(&mut self.counts, unit, 1);
         self.skip(1);
         Ok(())
     }
@@ -273,7 +186,8 @@ impl Timer {
     /// Passes over the next `messages` of the queue, which cannot be put.
     pub fn skip(&mut self, messages: i64) {
         self.progress.queue_offset += messages;
-        self.is_changed = true;
+        self.note_change();
+        self.marking.is_due = true;
     }
 
     /// The first slot that something waits in, ms since the epoch.
@@ -281,16 +195,24 @@ impl Timer {
         self.wheel.first()
     }
 
-    /// Where the entries of a slot stand. `None` where the log is damaged.
+    /// Where the entries of a slot stand. `None` where the log is damaged: see [`Timer::mend`].
     ///
     /// # Errors
     /// The disk does not answer.
     pub fn slot(&self, slot_ms: i64) -> Result<Option<TimerSlot>, Error> {
-        let places = match self.wheel.last(slot_ms) {
-            Some(last) => self.log.chain(last, |unit| self.slot_of(unit.slot_ms) == slot_ms)?,
-            None => Some(Vec::new()),
+        let mut slot = TimerSlot { slot_ms, places: Vec::new(), counts: TimerCounts::new() };
+        let Some(known) = self.wheel.slot(slot_ms) else { return Ok(Some(slot)) };
+        let chain = self.log.chain(known.last, |unit| {
+            count(&mut slot.counts, unit, 1);
+            self.slot_of(unit.slot_ms) == slot_ms
+        })?;
+        let whole = |chain: &log::Chain| {
+            chain.is_expired || usize::try_from(known.entries) == Ok(chain.places.len())
         };
-        Ok(places.map(|places| TimerSlot { slot_ms, places }))
+        Ok(chain.filter(whole).map(|chain| {
+            slot.places = chain.places;
+            slot
+        }))
     }
 
     /// The entry at a place. `None` where the log is damaged.
@@ -301,11 +223,20 @@ impl Timer {
         self.log.unit(place)
     }
 
-    /// A slot is empty: its `entries` are delivered.
-    pub fn done(&mut self, slot_ms: i64, entries: usize) {
-        self.wheel.remove(slot_ms);
-        self.pending -= entries as i64;
-        self.is_changed = true;
+    /// A slot is empty: its entries are delivered.
+    pub fn done(&mut self, slot: &TimerSlot) {
+        let entries = self.wheel.slot(slot.slot_ms).map_or(0, |slot| slot.entries);
+        self.wheel.remove(slot.slot_ms);
+        self.pending -= i64::from(entries);
+        for (hash, count) in &slot.counts {
+            let all = self.counts.entry(*hash).or_default();
+            *all -= count;
+            if *all == 0 {
+                self.counts.remove(hash);
+            }
+        }
+        self.note_change();
+        self.marking.is_due = true;
     }
 
     /// There is something to write.
@@ -316,6 +247,22 @@ impl Timer {
     /// Everything in slots before this one is delivered.
     pub fn read_to(&mut self, slot_ms: i64) {
         self.progress.read_ms = slot_ms;
+        self.own.latest_ms = self.own.latest_ms.max(slot_ms);
+    }
+
+    /// The clock was set back: slots from this one on can be put into again. Durable, for a start
+    /// passes over whatever stands in slots before that one.
+    ///
+    /// # Errors
+    /// The disk takes nothing; it can be tried again.
+    pub fn set_back(&mut self, slot_ms: i64, now_ms: i64) -> Result<(), Error> {
+        let own = Own { clean: false, ..self.own };
+        let progress = TimerProgress { read_ms: slot_ms, changed_ms: now_ms, ..self.progress };
+        self.check.write(&progress, own, true)?;
+        self.progress.read_ms = slot_ms;
+        self.marking.is_due = true;
+        self.note_change();
+        Ok(())
     }
 
     /// Writes what changed: the wheel, and that everything in slots before `read_ms` is delivered
@@ -327,13 +274,14 @@ impl Timer {
         if !std::mem::take(&mut self.is_changed) {
             return Ok(());
         }
-        self.write(read_ms, now_ms, false).inspect_err(|_| {
+        let own = Own { clean: false, ..self.own };
+        self.write(read_ms, own, now_ms).inspect_err(|_| {
             self.wheel.change_all();
             self.is_changed = true;
         })
     }
 
-    fn write(&mut self, read_ms: i64, now_ms: i64, clean: bool) -> Result<(), Error> {
+    fn write(&mut self, read_ms: i64, own: Own, now_ms: i64) -> Result<(), Error> {
         for (at, slot) in self.wheel.take_changed() {
             let written = self.wheel_file.write_at(at, &slot);
             written.map_err(Error::io("write", &self.wheel_path))?;
@@ -341,21 +289,67 @@ impl Timer {
         self.progress.log_to = self.log.end();
         self.progress.changed_ms = now_ms;
         self.progress.changes += 1;
-        if clean {
-            self.log.sync()?;
+        if own.clean {
             let synced = self.wheel_file.sync(0..wheel::FILE_BYTES);
             synced.map_err(Error::io("sync", &self.wheel_path))?;
         }
-        self.check.write(&TimerProgress { read_ms, ..self.progress }, clean)
+        self.check.write(&TimerProgress { read_ms, ..self.progress }, own, own.clean)
     }
 
-    /// Ends: everything is in the files, durably. `is_sure` says whether everything before
-    /// [`TimerProgress::read_ms`] is delivered and nothing behind it.
+    /// Notes now and then which slots something waits in, durably: a start reads the log from
+    /// there.
+    ///
+    /// # Errors
+    /// The disk takes nothing; it can be tried again.
+    pub fn mark(&mut self, store: &Store, now_ms: i64) -> Result<(), Error> {
+        if let Some((log_end, bytes)) = &self.marking.drawn {
+            if *log_end > store.flushed_to() {
+                return Ok(());
+            }
+            self.log.sync()?;
+            self.marks.write(bytes)?;
+            self.marking.drawn = None;
+            return Ok(());
+        }
+        let Marking { is_due, log_to, noted_ms, .. } = self.marking;
+        let slots = i64::try_from(self.wheel.slots().len() / MARK_SLOTS_PER_MS).unwrap_or(0);
+        let is_time = !(0..MARK_MS.max(slots)).contains(&now_ms.saturating_sub(noted_ms));
+        if is_due && (is_time || self.log.end() - log_to >= MARK_BYTES) {
+            self.draw(now_ms, store.max_log_offset());
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self, noted_ms: i64, log_end: i64) {
+        let log_to = self.log.end();
+        let mark = Mark {
+            precision_ms: self.wheel.precision_ms(),
+            log_to,
+            last: self.last,
+            read_ms: self.progress.read_ms,
+            slots: self.wheel.slots().clone(),
+            counts: self.counts.clone(),
+        };
+        let drawn = Some((log_end, mark.encode()));
+        self.marking = Marking { is_due: false, log_to, noted_ms, drawn };
+    }
+
+    /// Ends: everything is in the files, durably; the commit log is. `is_exact` says whether
+    /// everything before [`TimerProgress::read_ms`] is delivered and nothing that waits, but for
+    /// what [`Timer::unsure_to_ms`] says.
     ///
     /// # Errors
     /// The disk takes nothing.
-    pub fn close(&mut self, is_sure: bool, now_ms: i64) -> Result<(), Error> {
-        self.write(self.progress.read_ms, now_ms, is_sure)
+    pub fn close(&mut self, is_exact: bool, now_ms: i64) -> Result<(), Error> {
+        if is_exact {
+            self.log.sync()?;
+            self.draw(now_ms, 0);
+            if let Some((_, bytes)) = self.marking.drawn.take() {
+                self.marks.write(&bytes)?;
+            }
+        }
+        let own = Own { clean: is_exact, ..self.own };
+        self.write(self.progress.read_ms, own, now_ms)
     }
 
     /// Removes files of the log whose messages the commit log, which begins at `log_min`, does not
@@ -368,13 +362,7 @@ impl Timer {
     }
 }
 
-/// The place in the queue behind an entry's message.
-fn behind(store: &Store, unit: &TimerUnit) -> Option<i64> {
-    let topic = names::TIMER_TOPIC;
-    let stored = store.message_at(unit.log_offset)?;
-    let Ok(Entry::Message(record)) = record::decode(&stored, false) else { return None };
-    let at = record.queue_offset;
-    let is_there = record.topic == topic
-        && store.unit(topic, QUEUE, at).is_some_and(|found| found.log_offset == unit.log_offset);
-    is_there.then_some(at + 1)
+/// Counts an entry so many times: one that takes another back counts against it.
+fn count(counts: &mut TimerCounts, unit: &TimerUnit, times: i64) {
+    *counts.entry(unit.topic_hash).or_default() += if unit.deletes { -times } else { times };
 }

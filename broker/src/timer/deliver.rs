@@ -11,7 +11,7 @@ use bytes::Bytes;
 use message::{Draft, Entry, Properties, Record, Str, names, properties, property, record};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use store::{Append, AppendError, Error, TimerUnit};
+use store::{Append, AppendError, Error, TimerSlot, TimerUnit};
 
 /// Messages that one step looks at.
 const STEP: usize = 4_096;
@@ -34,7 +34,7 @@ pub(super) struct Emptying {
 
 /// What is in the slot.
 struct Entries {
-    places: Vec<i64>,
+    slot: TimerSlot,
     at: usize,
     /// Messages of entries before `at` that the store refused for want of room.
     refused: Vec<Append>,
@@ -59,7 +59,8 @@ enum Verdict {
     Put(Draft),
     Pass,
     Unreadable(&'static str),
-    Damaged,
+    /// No message that waits in this slot is where the entry leads.
+    Elsewhere,
 }
 
 impl Emptying {
@@ -68,9 +69,15 @@ impl Emptying {
         Self { slot_ms, not_before, entries: None }
     }
 
-    /// How many entries it has.
-    pub(super) fn len(&self) -> usize {
-        self.entries.as_ref().map_or(0, |entries| entries.places.len())
+    /// What it holds, as far as that was read.
+    pub(super) fn slot(&mut self) -> TimerSlot {
+        let slot = self.entries.take().map(|entries| entries.slot);
+        slot.unwrap_or_else(|| TimerSlot { slot_ms: self.slot_ms, ..TimerSlot::default() })
+    }
+
+    /// It is read anew.
+    pub(super) fn restart(&mut self) {
+        self.entries = None;
     }
 
     /// Leaves out the entry that is next; false when none is known.
@@ -87,7 +94,7 @@ impl Emptying {
 /// One step with a slot.
 pub(super) struct Round<'a> {
     pub(super) broker: &'a Broker,
-    pub(super) files: &'a store::Timer,
+    pub(super) files: &'a mut store::Timer,
     pub(super) unsure: &'a mut Option<Unsure>,
     pub(super) now_ms: i64,
 }
@@ -99,17 +106,17 @@ impl Round<'_> {
             let Some(recalled) = self.recalled(&found.places)? else {
                 return Ok(Outcome::Damaged);
             };
-            let (places, refused) = (found.places, Vec::new());
-            slot.entries = Some(Entries { places, at: 0, refused, recalled });
+            slot.entries = Some(Entries { slot: found, at: 0, refused: Vec::new(), recalled });
             return Ok(Outcome::More);
         };
-        let step_end = (entries.at + STEP).min(entries.places.len());
+        let step_end = (entries.at + STEP).min(entries.slot.places.len());
         self.append(&mut entries.refused);
         while entries.refused.is_empty() && entries.at < step_end {
             let (mut appends, mut bytes) = (Vec::new(), 0);
             let mut is_damaged = false;
             while entries.at < step_end && appends.len() < AT_ONCE && bytes < BYTES_AT_ONCE {
-                let Some(unit) = self.files.unit(entries.places[entries.at])? else {
+                let place = entries.slot.places[entries.at];
+                let Some(unit) = self.files.unit(place)? else {
                     is_damaged = true;
                     break;
                 };
@@ -120,9 +127,13 @@ impl Round<'_> {
                     }
                     Verdict::Pass => {}
                     Verdict::Unreadable(why) => self.pass_over(&unit, why),
-                    Verdict::Damaged => {
-                        is_damaged = true;
-                        break;
+                    Verdict::Elsewhere => {
+                        // The entry is damaged, or what it leads to.
+                        is_damaged = self.files.distrust(place)?;
+                        if is_damaged {
+                            break;
+                        }
+                        self.pass_over(&unit, "the commit log has no such message there");
                     }
                 }
                 entries.at += 1;
@@ -136,7 +147,7 @@ impl Round<'_> {
         if !entries.refused.is_empty() {
             return Ok(Outcome::Wait);
         }
-        Ok(if entries.at < entries.places.len() { Outcome::More } else { Outcome::Done })
+        Ok(if entries.at < entries.slot.places.len() { Outcome::More } else { Outcome::Done })
     }
 
     /// Stores messages; leaves those that the store takes not now.
@@ -188,16 +199,16 @@ impl Round<'_> {
         if unit.log_offset < store.min_log_offset() {
             return Verdict::Unreadable("the commit log does not have it any more");
         }
-        let Some(stored) = store.message_at(unit.log_offset) else { return Verdict::Damaged };
+        let Some(stored) = store.message_at(unit.log_offset) else { return Verdict::Elsewhere };
         let Ok(Entry::Message(parked)) = record::decode(&stored, false) else {
-            return Verdict::Damaged;
+            return Verdict::Elsewhere;
         };
         let out_ms = out_ms(&parked).filter(|_| parked.topic == names::TIMER_TOPIC);
         // Never early.
         let Some(out_ms) =
             out_ms.filter(|out_ms| unit.rolls || self.files.slot_of(*out_ms) <= slot_ms)
         else {
-            return Verdict::Damaged;
+            return Verdict::Elsewhere;
         };
         let real_topic = parked.property(property::REAL_TOPIC).unwrap_or_default();
         if unit.deletes && !unit.rolls {

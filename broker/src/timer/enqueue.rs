@@ -2,6 +2,7 @@
 //! due later than a log file lives waits in a nearer slot and is stored again then.
 
 use super::QUEUE;
+use super::known::Unsure;
 use crate::broker::Broker;
 use message::{Entry, Record, hash, names, property, record};
 use settings::BrokerSettings;
@@ -31,8 +32,9 @@ impl Reach {
         Self { slot_ms, slots: store.timer_roll_slots().min(safe) }
     }
 
-    /// How long a message waits at least that may have been stored again, ms.
-    pub(super) fn rolls_from_ms(self) -> i64 {
+    /// How long a message waits at least that is stored again, ms.
+    #[cfg(test)]
+    fn rolls_from_ms(self) -> i64 {
         self.slots * self.slot_ms
     }
 
@@ -67,7 +69,7 @@ pub(super) enum Step {
 pub(super) fn step(
     broker: &Broker,
     settings: &BrokerSettings,
-    files: &mut store::Timer,
+    (files, unsure): (&mut store::Timer, &mut Option<Unsure>),
     now_ms: i64,
 ) -> Result<Step, Error> {
     let (topic, from) = (names::TIMER_TOPIC, files.progress().queue_offset);
@@ -94,7 +96,11 @@ pub(super) fn step(
             files.skip(1);
             continue;
         };
-        files.put(&TimerUnit { write_ms, ..entry })?;
+        let entry = TimerUnit { write_ms, ..entry };
+        files.put(&entry)?;
+        if let Some(unsure) = unsure.as_mut().filter(|_| files.is_rebuilt()) {
+            unsure.put_again(&entry);
+        }
         shown.put.fetch_add(1, Ordering::Relaxed);
         let one = if entry.deletes { -1 } else { 1 };
         broker.timer.waiting.lock().add(&topic, one, now_ms);
@@ -104,6 +110,19 @@ pub(super) fn step(
         true if units.is_empty() => Step::Stuck,
         true => Step::More,
     })
+}
+
+/// The entry of a message of the queue in a slot where its own was damaged: what is due later is
+/// stored again then.
+pub(super) fn again(
+    broker: &Broker,
+    (at, slot_ms): (i64, i64),
+    settings: &BrokerSettings,
+) -> Option<TimerUnit> {
+    let unit = broker.store.unit(names::TIMER_TOPIC, QUEUE, at)?;
+    let far_ms = slot_ms.saturating_add(settings.store.timer_slot_ms());
+    let (entry, _) = look(broker, &unit, |out_ms| (slot_ms, out_ms >= far_ms))?;
+    Some(TimerUnit { write_ms: slot_ms, ..entry })
 }
 
 /// The entry for a message of the queue, and the topic that it goes to; `None` when it does not

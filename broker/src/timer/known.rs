@@ -1,11 +1,11 @@
 //! What of a slot was delivered before a crash: the files do not say that message by message, but
 //! the commit log has what was stored, and the index leads there.
 
-use super::enqueue::Reach;
+use super::QUEUE;
 use crate::broker::Broker;
 use message::{Entry, Record, names, property, record};
 use std::collections::HashSet;
-use store::Store;
+use store::{Store, TimerUnit};
 
 /// Records with one key that are looked at.
 const LOOKED_AT: usize = 32;
@@ -18,19 +18,39 @@ pub(super) struct Unsure {
     until_ms: i64,
     /// What was stored before this place of the commit log may have been delivered.
     log_end: i64,
+    /// Where the timer's queue ended then.
+    queue_end: i64,
     /// Where copies stand that were taken for one message: another that is the same needs its own.
     used: HashSet<i64>,
 }
 
 impl Unsure {
-    /// Nothing that the store has now is known to be delivered, or not.
-    pub(super) fn of(store: &Store) -> Self {
-        let (until_ms, log_end) = (store.newest_store_time(), store.max_log_offset());
-        Self { until_ms, log_end, used: HashSet::new() }
+    /// What waits now may be delivered already, if it was due before `until_ms`.
+    pub(super) fn of(store: &Store, until_ms: i64) -> Self {
+        let queue_end = store.max_offset(names::TIMER_TOPIC, QUEUE);
+        Self { until_ms, log_end: store.max_log_offset(), queue_end, used: HashSet::new() }
     }
 
-    /// Whether a parked message, which was due at `out_ms`, was delivered already; or, when it
-    /// only `rolls` now, or may have before, whether it was stored again.
+    /// Until when, ms since the epoch.
+    pub(super) fn until_ms(&self) -> i64 {
+        self.until_ms
+    }
+
+    /// A message that was put before is put again, into a slot.
+    pub(super) fn put_again(&mut self, unit: &TimerUnit) {
+        if unit.log_offset < self.log_end {
+            self.until_ms = self.until_ms.max(unit.slot_ms);
+        }
+    }
+
+    /// Whether nothing that is left may be delivered already.
+    pub(super) fn is_over(&self, files: &store::Timer) -> bool {
+        let progress = files.progress();
+        progress.read_ms > self.until_ms && progress.queue_offset >= self.queue_end
+    }
+
+    /// Whether a parked message, which was due at `out_ms`, was delivered already, or stored again
+    /// before its time, whatever the roll window was then.
     pub(super) fn is_done(
         &mut self,
         broker: &Broker,
@@ -40,16 +60,12 @@ impl Unsure {
         if parked.log_offset >= self.log_end {
             return false;
         }
-        let waits_ms = out_ms.saturating_sub(parked.store_timestamp);
-        let far_ms = Reach::of(&broker.settings()).rolls_from_ms();
-        if rolls || waits_ms >= far_ms - BACK_MS {
-            let times = |text: Option<&str>| text.and_then(|text| text.parse::<i32>().ok());
-            let next = times(parked.property(property::TIMER_ROLL_TIMES)).unwrap_or(0) + 1;
-            let is_next =
-                |copy: &Record<'_>| times(copy.property(property::TIMER_ROLL_TIMES)) == Some(next);
-            if self.has_copy(broker, parked, names::TIMER_TOPIC, is_next) {
-                return true;
-            }
+        let times = |text: Option<&str>| text.and_then(|text| text.parse::<i32>().ok());
+        let next = times(parked.property(property::TIMER_ROLL_TIMES)).unwrap_or(0) + 1;
+        let is_next =
+            |copy: &Record<'_>| times(copy.property(property::TIMER_ROLL_TIMES)) == Some(next);
+        if self.has_copy(broker, parked, names::TIMER_TOPIC, is_next) {
+            return true;
         }
         let topic = parked.property(property::REAL_TOPIC).unwrap_or_default();
         !rolls

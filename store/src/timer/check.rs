@@ -1,8 +1,8 @@
 //! `config/timercheck`: how far the timer came (Java: `TimerCheckpoint`, 4096 bytes). Behind
 //! Java's seven numbers stand a copy of them, which says whether anybody else wrote since, and
-//! whether the timer stopped cleanly.
+//! what only we know.
 
-use super::make_way;
+use super::start::make_way;
 use crate::Error;
 use crate::disk::{Allocation, Disk, File, Listed};
 use std::path::{Path, PathBuf};
@@ -11,8 +11,10 @@ use std::sync::Arc;
 const SIZE: usize = 4096;
 /// Java's numbers: seven of 8 bytes.
 const JAVA: usize = 56;
-const OWN_AT: usize = SIZE - 80;
-const MAGIC: i64 = i64::from_be_bytes(*b"rhtimer1");
+/// Ours: Java's, three of our own, the magic and the seal.
+const OWN: usize = JAVA + 40;
+const OWN_AT: usize = SIZE - OWN;
+const MAGIC: i64 = i64::from_be_bytes(*b"rhtimer2");
 
 /// How far the timer came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +66,19 @@ impl TimerProgress {
     }
 }
 
+/// What only we write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Own {
+    /// The timer stopped cleanly after that.
+    pub(super) clean: bool,
+    /// What was due before may have been delivered, although it waits, ms since the epoch; 0 for
+    /// nothing.
+    pub(super) unsure_to_ms: i64,
+    /// The latest slot that delivery ever came to, whatever the clock did since, ms since the
+    /// epoch.
+    pub(super) latest_ms: i64,
+}
+
 /// What the file said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -71,8 +86,10 @@ pub(super) enum Found {
     Nothing,
     /// It is damaged.
     Damaged,
-    /// How far the timer came, and whether it stopped cleanly after that, which only our own say.
-    Progress(TimerProgress, bool),
+    /// We wrote it last, and this is whole.
+    Ours(TimerProgress, Own),
+    /// Java wrote it last; what it wrote cannot be told from damage that leaves it plausible.
+    Javas(TimerProgress, Own),
 }
 
 /// The file.
@@ -105,11 +122,16 @@ impl CheckFile {
         Ok((Self { path, file }, found))
     }
 
-    /// Writes it, durably when the timer stops cleanly.
-    pub(super) fn write(&self, progress: &TimerProgress, clean: bool) -> Result<(), Error> {
-        let written = self.file.write_at(0, &content(progress, clean));
+    /// Writes it; `durable` where what follows relies on it.
+    pub(super) fn write(
+        &self,
+        progress: &TimerProgress,
+        own: Own,
+        durable: bool,
+    ) -> Result<(), Error> {
+        let written = self.file.write_at(0, &content(progress, own));
         written.map_err(Error::io("write", &self.path))?;
-        if clean {
+        if durable {
             self.file.sync(0..SIZE as u64).map_err(Error::io("sync", &self.path))?;
         }
         Ok(())
@@ -117,16 +139,18 @@ impl CheckFile {
 }
 
 /// What the file holds.
-fn content(progress: &TimerProgress, clean: bool) -> [u8; SIZE] {
+fn content(progress: &TimerProgress, of_ours: Own) -> [u8; SIZE] {
     let mut bytes = [0; SIZE];
     let java = progress.encode();
     bytes[..JAVA].copy_from_slice(&java);
     let own = &mut bytes[OWN_AT..];
     own[..JAVA].copy_from_slice(&java);
-    own[JAVA..JAVA + 8].copy_from_slice(&i64::from(clean).to_be_bytes());
-    own[JAVA + 8..JAVA + 16].copy_from_slice(&MAGIC.to_be_bytes());
-    let seal = i64::from(crc32fast::hash(&own[..JAVA + 16]));
-    own[JAVA + 16..].copy_from_slice(&seal.to_be_bytes());
+    let Own { clean, unsure_to_ms, latest_ms } = of_ours;
+    for (at, field) in [i64::from(clean), unsure_to_ms, latest_ms, MAGIC].iter().enumerate() {
+        own[JAVA + at * 8..][..8].copy_from_slice(&field.to_be_bytes());
+    }
+    let seal = i64::from(crc32fast::hash(&own[..OWN - 8]));
+    own[OWN - 8..].copy_from_slice(&seal.to_be_bytes());
     bytes
 }
 
@@ -134,23 +158,25 @@ fn find(bytes: &[u8; SIZE]) -> Found {
     if bytes.iter().all(|byte| *byte == 0) {
         return Found::Nothing;
     }
-    let (own, field) = (&bytes[OWN_AT..], |at: usize| {
-        i64::from_be_bytes(*bytes[OWN_AT + at..].first_chunk().expect("inside"))
+    let (copy, field) = (&bytes[OWN_AT..], |at: usize| {
+        i64::from_be_bytes(*bytes[OWN_AT + JAVA + at * 8..].first_chunk().expect("inside"))
     });
-    let sealed = field(JAVA + 8) == MAGIC
-        && field(JAVA + 16) == i64::from(crc32fast::hash(&own[..JAVA + 16]));
+    let sealed = field(3) == MAGIC && field(4) == i64::from(crc32fast::hash(&copy[..OWN - 8]));
     let front = TimerProgress::decode(bytes);
-    let ours = TimerProgress::decode(own);
-    if sealed && own[..JAVA] == bytes[..JAVA] {
-        return Found::Progress(front, field(JAVA) == 1);
+    let ours = TimerProgress::decode(copy);
+    let (clean, unsure_to_ms, latest_ms) = (field(0) == 1, field(1), field(2));
+    let own = Own { clean, unsure_to_ms, latest_ms };
+    if sealed && copy[..JAVA] == bytes[..JAVA] {
+        return Found::Ours(front, own);
     }
     let numbers = [front.read_ms, front.log_to, front.queue_offset, front.changes];
     let is_javas = numbers.iter().all(|number| *number >= 0)
         // Java goes on from what it finds.
         && (!sealed || front.changes > ours.changes && front.changed_ms >= ours.changed_ms);
+    let unclean = Own { clean: false, ..if sealed { own } else { Own::default() } };
     match (is_javas, sealed) {
-        (true, _) => Found::Progress(front, false),
-        (false, true) => Found::Progress(ours, false),
+        (true, _) => Found::Javas(front, unclean),
+        (false, true) => Found::Ours(ours, unclean),
         (false, false) => Found::Damaged,
     }
 }
@@ -159,34 +185,36 @@ fn find(bytes: &[u8; SIZE]) -> Found {
 mod tests {
     use super::*;
 
-    const OURS: TimerProgress = TimerProgress {
+    const PROGRESS: TimerProgress = TimerProgress {
         read_ms: 1_700_000_000_000,
         log_to: 520,
         queue_offset: 10,
         changed_ms: 1_700_000_000_100,
         changes: 3,
     };
+    const OURS: Own = Own { clean: true, unsure_to_ms: 0, latest_ms: 1_700_000_009_000 };
+    const UNCLEAN: Own = Own { clean: false, ..OURS };
 
     #[test]
     fn what_was_written_is_found_and_what_java_wrote_since() {
         assert_eq!(find(&[0; SIZE]), Found::Nothing);
-        for clean in [true, false] {
-            assert_eq!(find(&content(&OURS, clean)), Found::Progress(OURS, clean));
+        for own in [OURS, UNCLEAN, Own { unsure_to_ms: 7, ..OURS }] {
+            assert_eq!(find(&content(&PROGRESS, own)), Found::Ours(PROGRESS, own));
         }
-        let mut java = content(&OURS, true);
-        let theirs = TimerProgress { read_ms: OURS.read_ms + 9_000, changes: 5, ..OURS };
+        let mut java = content(&PROGRESS, OURS);
+        let theirs = TimerProgress { read_ms: PROGRESS.read_ms + 9_000, changes: 5, ..PROGRESS };
         java[..JAVA].copy_from_slice(&theirs.encode());
-        assert_eq!(find(&java), Found::Progress(theirs, false));
+        assert_eq!(find(&java), Found::Javas(theirs, UNCLEAN));
         java[JAVA..].fill(0);
-        assert_eq!(find(&java), Found::Progress(theirs, false));
+        assert_eq!(find(&java), Found::Javas(theirs, Own::default()));
     }
 
     #[test]
     fn damage_is_seen_and_our_copy_helps() {
-        let mut bytes = content(&OURS, true);
+        let mut bytes = content(&PROGRESS, OURS);
         for at in [0, 6, 7, 15, 23, 47] {
             bytes[at] ^= 1;
-            assert_eq!(find(&bytes), Found::Progress(OURS, false), "{at}");
+            assert_eq!(find(&bytes), Found::Ours(PROGRESS, UNCLEAN), "{at}");
             bytes[at] ^= 1;
         }
         bytes[0] = 0xff;

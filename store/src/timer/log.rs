@@ -5,6 +5,7 @@ use super::unit::{self, NONE, PREV_AT, TimerUnit};
 use crate::Error;
 use crate::disk::{Allocation, Disk, Listed};
 use crate::segments::{Cutting, Segment, Segments};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +25,17 @@ pub(super) struct Log {
     end: i64,
     /// Bytes before this place were synced.
     synced: i64,
+    /// Places of entries that look whole, and lead to no message that waits.
+    distrusted: HashSet<i64>,
+}
+
+/// The entries of a slot.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    /// Where they stand, oldest first.
+    pub(super) places: Vec<i64>,
+    /// Whether more stood in files that expired.
+    pub(super) is_expired: bool,
 }
 
 /// What stands at a place.
@@ -38,7 +50,7 @@ impl Log {
     pub(super) fn new(disk: Arc<dyn Disk>, root: &Path, file_bytes: u64) -> Self {
         let dir = root.join("timerlog");
         let segments = Segments::empty(disk.clone(), dir.clone(), file_bytes, Allocation::Sparse);
-        Self { disk, dir, segments, end: 0, synced: 0 }
+        Self { disk, dir, segments, end: 0, synced: 0, distrusted: HashSet::new() }
     }
 
     /// Opens the files. Says whether they are all there and of the right size; if not, what they
@@ -74,15 +86,17 @@ impl Log {
         self.end
     }
 
-    /// Gives every entry and its place to `wants`, with the place that it names as the one before,
-    /// until that says no or no more follow; then ends the log there. The answer of `wants` is
-    /// what must stand as the place before.
+    /// Gives every entry from a place on to `wants`, with its place and the one that it names as
+    /// the one before, until that says no or no more follow; then ends the log there. The answer of
+    /// `wants` is what must stand as the place before.
     pub(super) fn walk(
         &mut self,
+        from: i64,
         mut wants: impl FnMut(i64, &TimerUnit, i64) -> Option<i64>,
     ) -> Result<(), Error> {
         let mut window = Window::default();
-        let mut at = self.start();
+        let mut at = from.max(self.start());
+        self.synced = at;
         while let Some(segment) = self.segments.find(at) {
             let (unit, prev) = match self.look(&mut window, &segment, at)? {
                 Place::Unit(unit, prev) => (unit, prev),
@@ -94,9 +108,7 @@ impl Log {
             };
             let Some(right) = wants(at, &unit, prev) else { break };
             if right != prev {
-                let offset = (at - segment.start) as u64 + PREV_AT;
-                let written = segment.file.write_at(offset, &right.to_be_bytes());
-                written.map_err(Error::io("write", &self.segments.path(segment.start)))?;
+                self.write(&segment, at + PREV_AT, &right.to_be_bytes())?;
             }
             at += UNIT;
         }
@@ -131,43 +143,111 @@ impl Log {
         written.map_err(Error::io("write", &self.segments.path(segment.start)))
     }
 
-    /// The places of a slot's entries, oldest first: from the last one at `last` back. `None` where
-    /// that leads to what `belongs` denies.
+    /// The entries of a slot: from the last one at `last` back, as far as there are files. `None`
+    /// where that leads to what `belongs` denies.
     pub(super) fn chain(
         &self,
         last: i64,
-        belongs: impl Fn(&TimerUnit) -> bool,
-    ) -> Result<Option<Vec<i64>>, Error> {
+        mut belongs: impl FnMut(&TimerUnit) -> bool,
+    ) -> Result<Option<Chain>, Error> {
         let mut window = Window::default();
-        let (mut places, mut at) = (Vec::new(), last);
+        let (mut chain, mut at) = (Chain::default(), last);
         while at != NONE {
+            if (0..self.start()).contains(&at) {
+                chain.is_expired = true;
+                break;
+            }
             let Some(segment) = self.segments.find(at).filter(|_| at < self.end) else {
                 return Ok(None);
             };
             match self.look(&mut window, &segment, at)? {
                 Place::Unit(unit, prev) if belongs(&unit) && prev < at => {
-                    places.push(at);
+                    chain.places.push(at);
                     at = prev;
                 }
                 _ => return Ok(None),
             }
         }
-        places.reverse();
-        Ok(Some(places))
+        chain.places.reverse();
+        Ok(Some(chain))
+    }
+
+    /// Gives every place from one on to `each`, with its entry, or without where that is damaged,
+    /// until it says no or the log ends.
+    pub(super) fn scan(
+        &self,
+        from: i64,
+        mut each: impl FnMut(i64, Option<TimerUnit>) -> bool,
+    ) -> Result<(), Error> {
+        let mut window = Window::default();
+        let mut at = from.max(self.start());
+        while let Some(segment) = self.segments.find(at).filter(|_| at < self.end) {
+            let is_tail = segment.end() - at < UNIT + BLANK_LEN as i64;
+            if is_tail {
+                at = segment.end();
+                continue;
+            }
+            let unit = match self.look(&mut window, &segment, at)? {
+                Place::Unit(unit, _) => Some(unit),
+                Place::Blank | Place::Nothing => None,
+            };
+            if !each(at, unit) {
+                break;
+            }
+            at += UNIT;
+        }
+        Ok(())
+    }
+
+    /// The place before a place, in its own file.
+    pub(super) fn before(&self, at: i64) -> i64 {
+        let segment = self.segments.start_for(at);
+        (at - UNIT).max(segment)
+    }
+
+    /// Writes an entry again that was damaged.
+    pub(super) fn rewrite(&mut self, at: i64, unit: &TimerUnit) -> Result<(), Error> {
+        let Some(segment) = self.segments.find(at) else { return Ok(()) };
+        self.write(&segment, at, &unit.encode(NONE))?;
+        self.distrusted.remove(&at);
+        self.synced = self.synced.min(segment.start);
+        Ok(())
+    }
+
+    /// Says which entry stands before one.
+    pub(super) fn set_prev(&mut self, at: i64, prev: i64) -> Result<(), Error> {
+        let Some(segment) = self.segments.find(at) else { return Ok(()) };
+        self.synced = self.synced.min(segment.start);
+        self.write(&segment, at + PREV_AT, &prev.to_be_bytes())
+    }
+
+    /// Takes an entry for damaged, unless a seal says that it is what was written.
+    pub(super) fn distrust(&mut self, at: i64) -> Result<bool, Error> {
+        let is_open = self.bytes(at)?.is_some_and(|bytes| !unit::is_sealed(&bytes));
+        Ok(is_open && self.distrusted.insert(at))
     }
 
     /// The entry at a place.
     pub(super) fn unit(&self, at: i64) -> Result<Option<TimerUnit>, Error> {
-        let Some(segment) = self.segments.find(at) else { return Ok(None) };
+        if self.distrusted.contains(&at) {
+            return Ok(None);
+        }
+        let bytes = self.bytes(at)?;
+        Ok(bytes.and_then(|bytes| TimerUnit::decode(&bytes)).map(|(unit, _)| unit))
+    }
+
+    fn bytes(&self, at: i64) -> Result<Option<[u8; unit::LEN]>, Error> {
+        let segment = self.segments.find(at).filter(|segment| segment.end() - at >= UNIT);
+        let Some(segment) = segment else { return Ok(None) };
         let mut bytes = [0; unit::LEN];
         let read = segment.file.read_at((at - segment.start) as u64, &mut bytes);
         read.map_err(Error::io("read", &self.segments.path(segment.start)))?;
-        Ok(TimerUnit::decode(&bytes).map(|(unit, _)| unit))
+        Ok(Some(bytes))
     }
 
     fn look(&self, window: &mut Window, segment: &Segment, at: i64) -> Result<Place, Error> {
         let left = segment.end() - at;
-        if left < BLANK_LEN as i64 {
+        if left < BLANK_LEN as i64 || self.distrusted.contains(&at) {
             return Ok(Place::Nothing);
         }
         let wanted = left.min(UNIT);
@@ -207,6 +287,7 @@ impl Log {
     pub(super) fn clear(&mut self) -> Result<(), Error> {
         self.segments.remove_all()?;
         (self.end, self.synced) = (0, 0);
+        self.distrusted.clear();
         Ok(())
     }
 
@@ -215,8 +296,13 @@ impl Log {
         while let Some(first) = self.segments.first() {
             let room = first.file.len() as i64 - BLANK_LEN as i64;
             let last = first.start + (room / UNIT - 1) * UNIT;
+            // What stands behind a damaged one says enough.
+            let unit = match self.unit(last)? {
+                None => self.unit(first.end())?,
+                unit => unit,
+            };
             let is_past = self.segments.last().is_some_and(|file| file.start > first.start)
-                && self.unit(last)?.is_some_and(|unit| unit.log_offset < log_min);
+                && unit.is_some_and(|unit| unit.log_offset < log_min);
             if !is_past {
                 break;
             }
@@ -231,4 +317,47 @@ impl Log {
 struct Window {
     from: i64,
     bytes: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::OsDisk;
+
+    #[test]
+    fn a_chain_ends_where_files_expired() {
+        let root = std::env::temp_dir().join(format!("store-timer-log-{}", std::process::id()));
+        let mut log = Log::new(Arc::new(OsDisk), &root, 1_024);
+        let unit = |at: i64| TimerUnit {
+            write_ms: 1_000,
+            slot_ms: 2_000,
+            rolls: false,
+            deletes: false,
+            log_offset: at * 100,
+            size: 100,
+            topic_hash: 1,
+        };
+        let mut last = NONE;
+        for at in 0..50 {
+            last = log.append(&unit(at), last).unwrap();
+        }
+        let whole = log.chain(last, |_| true).unwrap().unwrap();
+        assert_eq!((whole.places.len(), whole.is_expired), (50, false));
+        log.expire(2_500).unwrap();
+        assert_eq!(log.start(), 1_024);
+        let chain = log.chain(last, |_| true).unwrap().unwrap();
+        assert_eq!((chain.places.len(), chain.is_expired), (31, true));
+        assert!(log.chain(last, |unit| unit.log_offset > 4_000).unwrap().is_none());
+        let mut places = Vec::new();
+        log.scan(0, |place, unit| {
+            places.push((place, unit.is_some()));
+            true
+        })
+        .unwrap();
+        assert_eq!(places.len(), 31);
+        assert!(places.iter().all(|(_, is_unit)| *is_unit));
+        log.clear().unwrap();
+        OsDisk.remove_dir(&log.dir).unwrap();
+        OsDisk.remove_dir(&root).unwrap();
+    }
 }

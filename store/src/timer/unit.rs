@@ -4,7 +4,7 @@
 /// The bytes of an entry.
 pub(super) const LEN: usize = 52;
 /// Where the place of the entry before stands in it.
-pub(super) const PREV_AT: u64 = 4;
+pub(super) const PREV_AT: i64 = 4;
 /// Says that no entry stands before.
 pub(super) const NONE: i64 = -1;
 /// Where the seal stands: behind everything else.
@@ -90,6 +90,11 @@ impl TimerUnit {
         };
         (is_unit && is_whole).then(|| (unit, i64_at(4)))
     }
+}
+
+/// Whether an entry has a seal; Java's have none.
+pub(super) fn is_sealed(bytes: &[u8; LEN]) -> bool {
+    bytes[SEAL_AT..] != [0; LEN - SEAL_AT]
 }
 
 /// What the seal covers: all but the place of the entry before, which may be mended.

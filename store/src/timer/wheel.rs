@@ -18,6 +18,8 @@ pub(super) struct Slot {
     pub(super) last: i64,
     /// Messages, less those that are taken back.
     pub(super) count: i32,
+    /// Entries of the log; not in the file.
+    pub(super) entries: i32,
 }
 
 /// Slots by their time, ms since the epoch.
@@ -33,9 +35,30 @@ impl Wheel {
         Self { precision_ms, slots: BTreeMap::new(), changed: BTreeSet::new() }
     }
 
+    /// How far apart slots are, ms.
+    pub(super) fn precision_ms(&self) -> i64 {
+        self.precision_ms
+    }
+
     /// The slot of a time.
     pub(super) fn slot_of(&self, time_ms: i64) -> i64 {
         time_ms - time_ms.rem_euclid(self.precision_ms)
+    }
+
+    /// A slot that something waits in.
+    pub(super) fn slot(&self, slot_ms: i64) -> Option<Slot> {
+        self.slots.get(&slot_ms).copied()
+    }
+
+    /// What is known of a slot is another.
+    pub(super) fn set(&mut self, slot_ms: i64, slot: Slot) {
+        self.slots.insert(slot_ms, slot);
+        self.changed.insert(slot_ms);
+    }
+
+    /// All slots that something waits in.
+    pub(super) fn slots(&self) -> &BTreeMap<i64, Slot> {
+        &self.slots
     }
 
     /// The place of the last entry of a slot.
@@ -45,10 +68,11 @@ impl Wheel {
 
     /// The entry at `place` waits in a slot now.
     pub(super) fn put(&mut self, slot_ms: i64, place: i64, deletes: bool) {
-        let new = Slot { first: place, last: place, count: 0 };
+        let new = Slot { first: place, last: place, count: 0, entries: 0 };
         let slot = self.slots.entry(slot_ms).or_insert(new);
         slot.last = place;
         slot.count = slot.count.saturating_add(if deletes { -1 } else { 1 });
+        slot.entries = slot.entries.saturating_add(1);
         self.changed.insert(slot_ms);
     }
 
