@@ -21,8 +21,28 @@ pub fn park(draft: &mut Draft, settings: &BrokerSettings, now_ms: i64) -> Result
     if *draft.topic == *names::TIMER_TOPIC || all.contains(property::TIMER_OUT_MS) {
         return Ok(());
     }
+    let Some(deliver_ms) = wanted(&all, settings, now_ms)? else { return Ok(()) };
+    all.set(property::TIMER_OUT_MS, out_ms(deliver_ms, settings.store.timer_slot_ms()).to_string());
+    put::put_aside(draft, all, names::TIMER_TOPIC, 0);
+    Ok(())
+}
+
+/// Whether a half message may ask for what it does, so that its commit will not be refused.
+///
+/// # Errors
+/// The same as those of [`park`].
+pub fn check_half(draft: &Draft, settings: &BrokerSettings, now_ms: i64) -> Result<(), Refusal> {
+    wanted(&Properties::parse(&draft.properties), settings, now_ms).map(|_| ())
+}
+
+/// The time to come that a message asks for, ms since the epoch.
+fn wanted(
+    all: &Properties,
+    settings: &BrokerSettings,
+    now_ms: i64,
+) -> Result<Option<i64>, Refusal> {
     let Some((key, text)) = WISHES.into_iter().find_map(|key| Some((key, all.get(key)?))) else {
-        return Ok(());
+        return Ok(None);
     };
     if !settings.store.timer_wheel_enable {
         let remark = "accurate timer message is not enabled, timerWheelEnable is false";
@@ -44,14 +64,12 @@ pub fn park(draft: &mut Draft, settings: &BrokerSettings, now_ms: i64) -> Result
     };
     if deliver_ms <= now_ms {
         let deletes = all.contains(property::TIMER_DEL_UNIQKEY);
-        return if deletes { Err(illegal()) } else { Ok(()) };
+        return if deletes { Err(illegal()) } else { Ok(None) };
     }
-    if deliver_ms - now_ms > max_ms {
+    if deliver_ms.saturating_sub(now_ms) > max_ms {
         return Err(illegal());
     }
-    all.set(property::TIMER_OUT_MS, out_ms(deliver_ms, settings.store.timer_slot_ms()).to_string());
-    put::put_aside(draft, all, names::TIMER_TOPIC, 0);
-    Ok(())
+    Ok(Some(deliver_ms))
 }
 
 /// The slot that ends at the time of delivery, or in which it lies: when that slot is over it is
