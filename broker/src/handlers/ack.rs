@@ -66,45 +66,65 @@ pub fn ack(
     Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))
 }
 
-/// Code 200151: many messages are done. What cannot be acknowledged any more is passed over.
+/// Code 200151: many messages are done. What cannot be acknowledged is passed over; the answer says
+/// the last reason, and all else is done.
 pub fn batch_ack(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>, Refusal> {
     let asked: BatchAckMessageRequestBody = body(call)?;
     if asked.acks.is_empty() {
         return Ok(Reply::Answer(Answer::code(ResponseCode::NO_MESSAGE)));
     }
-    let mut drafts = Vec::new();
-    for one in asked.acks {
-        let illegal = |why: &str| {
-            let remark = format!("an acknowledgement in the batch is illegal: {why}");
-            Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
-        };
-        let retry = Retry::from_mark(&one.retry).ok_or_else(|| illegal("r is not 0, 1 or 2"))?;
-        let bits = bits(&one.bit_set).ok_or_else(|| illegal("b is not in base64"))?;
-        let topic = retry.real_topic(&one.topic, &one.consumer_group);
-        let Some(topic) = broker.topics.find(&topic).map(|found| found.topic_name.clone()) else {
-            tracing::warn!(%topic, group = %one.consumer_group, "acknowledged in no topic");
-            continue;
-        };
-        let (min, max) = (
-            broker.store.min_offset(&topic, one.queue_id),
-            broker.store.max_offset(&topic, one.queue_id),
-        );
-        let offsets = bits.filter_map(|bit| one.start_offset.checked_add(bit));
-        let offsets = offsets.filter(|offset| (min..=max).contains(offset));
-        let offsets: Vec<i64> = offsets.take(NAMED).collect();
-        if one.revive_queue_id == ORDERED {
-            let (group, queue_id, pop_ms) = (&one.consumer_group, one.queue_id, one.pop_time);
-            let done = Done { topic: &topic, group, queue_id, pop_ms };
-            match done.in_order(broker, call, &offsets)? {
-                Ordered::Done => {}
-                Ordered::Busy => return Ok(Reply::Effect(Effect::Block)),
-            }
-        } else if !offsets.is_empty() {
-            check_revive_queue(broker, one.revive_queue_id)?;
-            drafts.push(batch(broker, call.now_ms, (one, topic, offsets), &asked.broker_name));
+    let illegal = |why: &str| {
+        let remark = format!("an acknowledgement in the batch is illegal: {why}");
+        Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
+    };
+    if asked.acks.iter().any(|one| base64(&one.bit_set).is_none()) {
+        return Err(illegal("b is not in base64"));
+    }
+    let mut answer = Answer::success();
+    if asked.acks.iter().any(|one| Retry::from_mark(&one.retry).is_none()) {
+        answer = illegal("r is not 0, 1 or 2").into();
+    }
+    let (ordered, others): (Vec<_>, Vec<_>) =
+        asked.acks.into_iter().partition(|one| one.revive_queue_id == ORDERED);
+    // They may have to be tried again as a whole: nothing else is done before.
+    for one in &ordered {
+        let Some((topic, offsets)) = named(broker, one) else { continue };
+        let (group, queue_id, pop_ms) = (&one.consumer_group, one.queue_id, one.pop_time);
+        let done = Done { topic: &topic, group, queue_id, pop_ms };
+        match done.in_order(broker, call, &offsets) {
+            Ok(Ordered::Done) => {}
+            Ok(Ordered::Busy) => return Ok(Reply::Effect(Effect::Block)),
+            Err(refusal) => answer = Answer::from(refusal),
         }
     }
-    store(broker, call, drafts, Answer::success())
+    let mut drafts = Vec::new();
+    for one in others {
+        let Some((topic, offsets)) = named(broker, &one) else { continue };
+        match check_revive_queue(broker, one.revive_queue_id) {
+            _ if offsets.is_empty() => {}
+            Ok(()) => {
+                drafts.push(batch(broker, call.now_ms, (one, topic, offsets), &asked.broker_name));
+            }
+            Err(refusal) => answer = Answer::from(refusal),
+        }
+    }
+    store(broker, call, drafts, answer)
+}
+
+/// The topic that an entry of a batch means, and the queue offsets that it names and the queue has.
+fn named(broker: &Broker, one: &BatchAck) -> Option<(Str, Vec<i64>)> {
+    let (bits, queue_id) = (bits(&one.bit_set)?, one.queue_id);
+    let topic = Retry::from_mark(&one.retry)?.real_topic(&one.topic, &one.consumer_group);
+    let Some(topic) = broker.topics.find(&topic).map(|found| found.topic_name.clone()) else {
+        tracing::warn!(%topic, group = %one.consumer_group, "acknowledged in no topic");
+        return None;
+    };
+    let (min, max) =
+        (broker.store.min_offset(&topic, queue_id), broker.store.max_offset(&topic, queue_id));
+    let offsets = bits.filter_map(|bit| one.start_offset.checked_add(bit));
+    let offsets = offsets.filter(|offset| (min..=max).contains(offset));
+    let offsets = offsets.take(NAMED).collect();
+    Some((topic, offsets))
 }
 
 /// The acknowledgement of one message by its handle.
@@ -182,11 +202,16 @@ fn change_time(
         return change_in_order(broker, call, &handle, (&topic, &header));
     }
     check_revive_queue(broker, revive_qid)?;
+    if !pop::may_wait_so_long(&broker.settings(), invisible_time) {
+        let remark = "invisibleTime is longer than timerMaxDelaySec";
+        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
+    }
     let point = CheckPoint {
         broker: Str::from(&*handle.broker),
         group: group.clone(),
         diffs: Some(vec![0]),
         invisible_ms: invisible_time,
+        log_end: Some(broker.store.max_log_offset()),
         count: 1,
         // Never that of the pop: its acknowledgements would count for this checkpoint too.
         pop_ms: call.now_ms.max(handle.pop_ms.saturating_add(1)),

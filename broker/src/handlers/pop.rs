@@ -111,6 +111,13 @@ pub fn pop(
     Ok(Reply::Later)
 }
 
+/// Whether a checkpoint may wait so long; the timer of a Java broker refuses it, and nothing is
+/// popped.
+pub(super) fn may_wait_so_long(settings: &BrokerSettings, invisible_ms: i64) -> bool {
+    let most_ms = i64::from(settings.store.timer_max_delay_sec).saturating_mul(1_000);
+    invisible_ms.saturating_sub(records::CHECK_POINT_AHEAD_MS) <= most_ms
+}
+
 /// Whether the client still waits.
 fn may_wait(header: &PopMessageRequestHeader, now_ms: i64) -> bool {
     header.poll_time > 0 && now_ms <= deadline_ms(header)
@@ -333,6 +340,15 @@ fn check(
     }
     if header.max_msg_nums > MOST {
         let remark = format!("{here}'s num is greater than {MOST}");
+        return refuse(ResponseCode::INVALID_PARAMETER, remark);
+    }
+    // Java fails when it makes room for them.
+    if header.max_msg_nums < 0 {
+        let remark = format!("{here}'s num is negative");
+        return refuse(ResponseCode::SYSTEM_ERROR, remark);
+    }
+    if !header.order && !may_wait_so_long(&settings, header.invisible_time) {
+        let remark = format!("{here}'s invisibleTime is longer than timerMaxDelaySec");
         return refuse(ResponseCode::INVALID_PARAMETER, remark);
     }
     if !settings.store.timer_wheel_enable {

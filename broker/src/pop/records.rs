@@ -49,6 +49,10 @@ pub struct CheckPoint {
     /// How long they stay invisible, ms.
     #[serde(rename = "it")]
     pub invisible_ms: i64,
+    /// Where the commit log ended then, which is behind all of them. Ours alone, as `nx` is: what
+    /// lies in their places later is something else, and copies behind it are what came back.
+    #[serde(rename = "lo", skip_serializing_if = "Option::is_none")]
+    pub log_end: Option<i64>,
     /// How many there are.
     #[serde(rename = "n")]
     pub count: i8,

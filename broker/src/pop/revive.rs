@@ -34,6 +34,8 @@ const LOOK_MS: i64 = 100;
 pub const IDLE_MS: i64 = 250;
 /// How long an acknowledgement waits for its checkpoint, ms (Java: `reviveAckWaitMs`).
 const EARLY_MS: i64 = 180_000;
+/// Copies of a message that are looked at.
+const LOOKED_AT: usize = 32;
 /// After how long a message that could not be read is tried again, s.
 const AGAIN_S: [i64; 17] =
     [10, 20, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1_200, 1_800, 3_600, 7_200];
@@ -132,11 +134,13 @@ fn revive(broker: &Broker, due: &Due, now_ms: i64) -> Vec<i64> {
     }
     let Some(retry) = retry_topic(broker, point, normal, now_ms) else { return offsets.clone() };
     let pen = super::pen(broker, now_ms);
-    let mut appends = Vec::new();
-    let mut done = Vec::new();
-    let mut at = Vec::new();
+    let (mut appends, mut at) = (Vec::new(), Vec::new());
+    let (mut done, mut used) = (Vec::new(), Vec::new());
     for &offset in offsets {
         match again(broker, point, offset) {
+            Message::Found(draft) if came_back(broker, (point, &retry), &draft, &mut used) => {
+                done.push(offset);
+            }
             Message::Found(draft) => {
                 appends.push(Append::one(Draft { topic: retry.clone(), ..draft }));
                 at.push(offset);
@@ -224,6 +228,10 @@ fn again(broker: &Broker, point: &CheckPoint, offset: i64) -> Message {
     let Ok(Entry::Message(popped)) = record::decode(&stored, false) else {
         return Message::Unreadable;
     };
+    // The topic was deleted since, and made again.
+    if point.log_end.is_some_and(|log_end| popped.log_offset >= log_end) {
+        return Message::Gone;
+    }
     let mut all = Properties::parse(popped.properties);
     if popped.reconsume_times == 0 || !all.contains(property::FIRST_POP_TIME) {
         all.set(property::FIRST_POP_TIME, point.pop_ms.to_string());
@@ -240,6 +248,43 @@ fn again(broker: &Broker, point: &CheckPoint, offset: i64) -> Message {
     }
     let properties = stored.slice_ref(popped.properties);
     Message::Found(Draft { properties, ..draft })
+}
+
+/// Whether a message came back before a crash that took the note of it: the copy of this very pop
+/// is in the retry topic. A pop that was not over when this life began was not revived before.
+fn came_back(
+    broker: &Broker,
+    (point, retry): (&CheckPoint, &Str),
+    draft: &Draft,
+    used: &mut Vec<i64>,
+) -> bool {
+    if point.due_ms() > broker.identity.boot_ms {
+        return false;
+    }
+    let property = |properties, key| properties::find(properties, key);
+    let Some(id) = property(&draft.properties, property::UNIQ_KEY) else { return false };
+    let first_ms = property(&draft.properties, property::FIRST_POP_TIME);
+    let found = broker.store.query(retry, id, LOOKED_AT, (0, i64::MAX));
+    found.records.iter().any(|stored| {
+        let Ok(Entry::Message(copy)) = record::decode(stored, false) else { return false };
+        let is_later = match point.log_end {
+            Some(log_end) => copy.log_offset >= log_end,
+            None => copy.store_timestamp >= point.due_ms(),
+        };
+        let is_it = is_later
+            && *copy.topic == **retry
+            && copy.born_timestamp == draft.born_timestamp
+            && copy.reconsume_times == draft.reconsume_times
+            && copy.body == draft.body
+            && copy.property(property::UNIQ_KEY) == Some(id)
+            && copy.property(property::ORIGIN_GROUP) == Some(&point.group)
+            && copy.property(property::FIRST_POP_TIME) == first_ms
+            && !used.contains(&copy.log_offset);
+        if is_it {
+            used.push(copy.log_offset);
+        }
+        is_it
+    })
 }
 
 /// The checkpoint of a message that could not be read, which is tried again later; `None` when
@@ -441,68 +486,4 @@ impl Open {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn point() -> CheckPoint {
-        let (topic, group, broker) = ("T".into(), "G".into(), "b".into());
-        CheckPoint { topic, group, broker, start: 5, count: 3, ..CheckPoint::default() }
-    }
-
-    fn ack(offsets: &[i64]) -> Ack {
-        let (topic, group) = ("T".into(), "G".into());
-        let offsets = Some(offsets.to_vec());
-        Ack { topic, group, offset: -1, offsets, start: 5, ..Ack::default() }
-    }
-
-    #[test]
-    fn acknowledgements_count_on_either_side_of_their_checkpoint() {
-        let mut queue = Queue::default();
-        queue.ack(&ack(&[6]), "b", (10, 0));
-        assert_eq!(queue.early.len(), 1);
-        queue.open(point(), 11);
-        assert!(queue.early.is_empty());
-        assert_eq!(queue.points[&11].left(), [5, 7]);
-        queue.ack(&ack(&[5, 99]), "b", (12, 0));
-        queue.ack(&ack(&[7]), "another", (13, 0));
-        assert_eq!(queue.points[&11].left(), [7]);
-        queue.ack(&ack(&[7]), "b", (14, 0));
-        assert!(queue.points[&11].left().is_empty());
-    }
-
-    #[test]
-    fn a_twin_of_other_messages_takes_nothing_away() {
-        let mut queue = Queue::default();
-        queue.open(point(), 3);
-        queue.open(CheckPoint { count: 1, ..point() }, 8);
-        queue.ack(&ack(&[5]), "b", (9, 0));
-        assert_eq!((queue.points[&3].left(), queue.points[&8].left()), (vec![5, 6, 7], vec![]));
-    }
-
-    #[test]
-    fn a_checkpoint_that_is_there_twice_is_one() {
-        let mut queue = Queue::default();
-        queue.open(point(), 3);
-        queue.ack(&ack(&[6]), "b", (4, 0));
-        queue.open(point(), 8);
-        assert_eq!(queue.points.keys().collect::<Vec<_>>(), [&8]);
-        assert_eq!(queue.points[&8].left(), [5, 7]);
-        assert_eq!(queue.places.len(), 1);
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_tried_less_and_less_and_then_given_up() {
-        let mut point = point();
-        let mut now_ms = 1_000;
-        for wait_s in AGAIN_S {
-            point = later(&point, 6, now_ms).unwrap();
-            assert_eq!(point.due_ms(), now_ms + wait_s * 1_000);
-            assert_eq!(point.offsets().collect::<Vec<_>>(), [6]);
-            now_ms = point.due_ms();
-        }
-        assert_eq!(point.again.as_deref(), Some("17"));
-        assert_eq!(later(&point, 6, now_ms), None);
-        let odd = CheckPoint { again: Some("often".into()), ..point };
-        assert_eq!(later(&odd, 6, now_ms), None);
-    }
-}
+mod tests;

@@ -407,6 +407,7 @@ impl Ask<'_> {
             group: Str::from(&**self.group()),
             diffs: Some(places.iter().map(diff).collect()),
             invisible_ms: self.header.invisible_time,
+            log_end: Some(self.broker.store.max_log_offset()),
             count,
             pop_ms: self.now_ms,
             queue_id,

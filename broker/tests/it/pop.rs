@@ -12,6 +12,7 @@ use remoting::headers::pop::{
     PopMessageRequestHeader, PopMessageResponseHeader,
 };
 use remoting::headers::send::SendMessageRequestHeader;
+use remoting::headers::topic::DeleteTopicRequestHeader;
 use std::time::Duration;
 
 /// A popped message: its queue, its offset, its tries, its handle, its body.
@@ -201,6 +202,60 @@ async fn many_acknowledgements_in_one_and_another_time() {
     assert!(pop(&client, &ask(60_000, 2_000)).await.is_empty(), "the others stay away");
 }
 
+/// An acknowledgement of the first two messages that a pop took.
+fn first_two(got: &Got) -> BatchAck {
+    let parts: Vec<&str> = got.handle.split(' ').collect();
+    let number = |at: usize| parts[at].parse::<i64>().unwrap();
+    BatchAck {
+        bit_set: "Aw==".into(),
+        consumer_group: "g".into(),
+        invisible_time: number(2),
+        pop_time: number(1),
+        queue_id: 1,
+        retry: "0".into(),
+        revive_queue_id: number(3) as i32,
+        start_offset: number(0),
+        topic: "T".into(),
+    }
+}
+
+#[tokio::test]
+async fn one_bad_acknowledgement_stops_no_other() {
+    let world = World::start().await;
+    let client = world.client();
+    send(&client, &["a", "b", "c"]).await;
+    let popped = pop(&client, &ask(1_000, 0)).await;
+    let good = first_two(&popped[0]);
+    let acks = vec![
+        BatchAck { retry: "9".into(), ..good.clone() },
+        BatchAck { topic: "U".into(), ..good.clone() },
+        BatchAck { revive_queue_id: 77, ..good.clone() },
+        BatchAck { revive_queue_id: 999, ..good.clone() },
+        good,
+    ];
+    let body = BatchAckMessageRequestBody { acks, broker_name: "b".into() };
+    let answer = client.post(RequestCode::BATCH_ACK_MESSAGE, &body).await;
+    assert_eq!(answer.response_code(), ResponseCode::MESSAGE_ILLEGAL);
+    assert_eq!(bodies(&pop(&client, &ask(60_000, 5_000)).await), ["c"]);
+    assert!(pop(&client, &ask(60_000, 1_500)).await.is_empty(), "the others are done");
+}
+
+#[tokio::test]
+async fn a_topic_that_was_made_again_gets_nothing_back_for_the_old_one() {
+    let world = World::start().await;
+    let client = world.client();
+    send(&client, &["old"]).await;
+    assert_eq!(pop(&client, &ask(1_200, 0)).await.len(), 1);
+    let header = DeleteTopicRequestHeader { topic: "T".into(), ..Default::default() };
+    let answer = client.call(RequestCode::DELETE_TOPIC_IN_BROKER, &header).await;
+    assert_eq!(said(&answer), (ResponseCode::SUCCESS, ""));
+    send(&client, &["new"]).await;
+    let popped = pop(&client, &ask(60_000, 0)).await;
+    assert_eq!(bodies(&popped), ["new"]);
+    let back = pop(&client, &ask(60_000, 3_000)).await;
+    assert!(back.is_empty(), "{back:?}");
+}
+
 #[tokio::test]
 async fn pops_that_may_not_be_are_refused_in_javas_words() {
     let world = World::start().await;
@@ -218,6 +273,10 @@ async fn pops_that_may_not_be_are_refused_in_javas_words() {
     let (code, remark) = refused(|header| header.born_time = 1).await;
     assert_eq!(code, ResponseCode::POLLING_TIMEOUT);
     assert_eq!(remark, "the broker[127.0.0.1] pop message is timeout too much");
+    let (code, _) = refused(|header| header.max_msg_nums = -1).await;
+    assert_eq!(code, ResponseCode::SYSTEM_ERROR);
+    let (code, _) = refused(|header| header.invisible_time = i64::MAX).await;
+    assert_eq!(code, ResponseCode::INVALID_PARAMETER);
     assert_eq!(refused(|header| header.topic = "U".into()).await.0, ResponseCode::TOPIC_NOT_EXIST);
     assert_eq!(refused(|header| header.queue_id = 2).await.0, ResponseCode::INVALID_PARAMETER);
     let (code, _) = refused(|header| {

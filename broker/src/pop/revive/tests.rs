@@ -1,0 +1,159 @@
+//! What comes back, and what does not.
+
+#![allow(clippy::disallowed_methods, reason = "the directory of a test is removed")]
+
+use super::*;
+use crate::opening::Surroundings;
+use crate::timer;
+use settings::BrokerSettings;
+use std::path::Path;
+use std::sync::Arc;
+use store::OsDisk;
+use tokio::sync::mpsc::unbounded_channel;
+
+fn point() -> CheckPoint {
+    let (topic, group, broker) = ("T".into(), "G".into(), "b".into());
+    CheckPoint { topic, group, broker, start: 5, count: 3, ..CheckPoint::default() }
+}
+
+fn ack(offsets: &[i64]) -> Ack {
+    let (topic, group) = ("T".into(), "G".into());
+    let offsets = Some(offsets.to_vec());
+    Ack { topic, group, offset: -1, offsets, start: 5, ..Ack::default() }
+}
+
+#[test]
+fn acknowledgements_count_on_either_side_of_their_checkpoint() {
+    let mut queue = Queue::default();
+    queue.ack(&ack(&[6]), "b", (10, 0));
+    assert_eq!(queue.early.len(), 1);
+    queue.open(point(), 11);
+    assert!(queue.early.is_empty());
+    assert_eq!(queue.points[&11].left(), [5, 7]);
+    queue.ack(&ack(&[5, 99]), "b", (12, 0));
+    queue.ack(&ack(&[7]), "another", (13, 0));
+    assert_eq!(queue.points[&11].left(), [7]);
+    queue.ack(&ack(&[7]), "b", (14, 0));
+    assert!(queue.points[&11].left().is_empty());
+}
+
+#[test]
+fn a_twin_of_other_messages_takes_nothing_away() {
+    let mut queue = Queue::default();
+    queue.open(point(), 3);
+    queue.open(CheckPoint { count: 1, ..point() }, 8);
+    queue.ack(&ack(&[5]), "b", (9, 0));
+    assert_eq!((queue.points[&3].left(), queue.points[&8].left()), (vec![5, 6, 7], vec![]));
+}
+
+#[test]
+fn a_checkpoint_that_is_there_twice_is_one() {
+    let mut queue = Queue::default();
+    queue.open(point(), 3);
+    queue.ack(&ack(&[6]), "b", (4, 0));
+    queue.open(point(), 8);
+    assert_eq!(queue.points.keys().collect::<Vec<_>>(), [&8]);
+    assert_eq!(queue.points[&8].left(), [5, 7]);
+    assert_eq!(queue.places.len(), 1);
+}
+
+#[test]
+fn what_cannot_be_read_is_tried_less_and_less_and_then_given_up() {
+    let mut point = point();
+    let mut now_ms = 1_000;
+    for wait_s in AGAIN_S {
+        point = later(&point, 6, now_ms).unwrap();
+        assert_eq!(point.due_ms(), now_ms + wait_s * 1_000);
+        assert_eq!(point.offsets().collect::<Vec<_>>(), [6]);
+        now_ms = point.due_ms();
+    }
+    assert_eq!(point.again.as_deref(), Some("17"));
+    assert_eq!(later(&point, 6, now_ms), None);
+    let odd = CheckPoint { again: Some("often".into()), ..point };
+    assert_eq!(later(&odd, 6, now_ms), None);
+}
+
+const BOOT_MS: i64 = 1_700_000_000_000;
+
+fn open(dir: &Path, now_ms: i64) -> Broker {
+    let mut settings = BrokerSettings::default();
+    settings.broker.broker_ip1 = "127.0.0.1".into();
+    settings.broker.broker_name = "b".into();
+    settings.store.store_path_root_dir = dir.to_str().unwrap().into();
+    settings.store.mapped_file_size_commit_log = 1 << 20;
+    (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
+    let surroundings =
+        Surroundings { now_ms, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
+    let (outside, _) = unbounded_channel();
+    let disk = Arc::new(OsDisk);
+    Broker::open(disk, settings, outside, &surroundings, &|_| {}).unwrap()
+}
+
+fn sent(broker: &Broker, text: &str) -> Draft {
+    let host = broker.identity.store_host;
+    Draft {
+        topic: "T".into(),
+        queue_id: 0,
+        flag: 0,
+        sys_flag: 0,
+        born_timestamp: BOOT_MS,
+        born_host: host,
+        store_host: host,
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body: Bytes::copy_from_slice(text.as_bytes()),
+        properties: format!("UNIQ_KEY\u{1}{text}\u{2}").into(),
+    }
+}
+
+#[test]
+fn what_came_back_before_a_kill_took_the_note_of_it_comes_back_once() {
+    let dir = std::env::temp_dir().join(format!("rockhopper-revive-{}", std::process::id()));
+    let append = |broker: &Broker, draft: Draft, now_ms: i64| {
+        let mut appends = [Append::one(draft)];
+        broker.append(&mut appends, now_ms);
+        appends[0].outcome.unwrap();
+    };
+    let broker = open(&dir, BOOT_MS);
+    broker.topic_for_retry("T", 1, 0, BOOT_MS).unwrap();
+    broker.group("G", BOOT_MS).unwrap();
+    for text in ["back already", "not yet"] {
+        append(&broker, sent(&broker, text), BOOT_MS);
+    }
+    let point = CheckPoint {
+        start: 0,
+        count: 2,
+        pop_ms: BOOT_MS,
+        invisible_ms: 5_000,
+        log_end: Some(broker.store.max_log_offset()),
+        ..point()
+    };
+    let now_ms = point.due_ms() + 1;
+    append(&broker, super::super::pen(&broker, now_ms).check_point(&point, 0), now_ms);
+    let retry = retry_topic(&broker, &point, "T", now_ms).unwrap();
+    let Message::Found(draft) = again(&broker, &point, 0) else { panic!("it is there") };
+    append(&broker, Draft { topic: retry.clone(), ..draft }, now_ms);
+    broker.close(now_ms).unwrap();
+    drop(broker);
+
+    let mut now_ms = now_ms + 3_000;
+    let broker = open(&dir, now_ms);
+    broker.topic_for_retry("T", 1, 0, now_ms).unwrap();
+    broker.group("G", now_ms).unwrap();
+    let mut log = Log::default();
+    for _ in 0..50 {
+        timer::step(&broker, now_ms);
+        step(&broker, &mut log, now_ms);
+        now_ms += 200;
+    }
+    let came = |at| {
+        let unit = broker.store.unit(&retry, 0, at)?;
+        let stored = broker.store.message_at(unit.log_offset)?;
+        let Ok(Entry::Message(record)) = record::decode(&stored, true) else { panic!() };
+        Some(String::from_utf8_lossy(record.body).into_owned())
+    };
+    let all: Vec<_> = (0..9).map_while(came).collect();
+    assert_eq!(all, ["back already", "not yet"]);
+    drop(broker);
+    std::fs::remove_dir_all(dir).unwrap();
+}
