@@ -71,11 +71,10 @@ pub struct Preflight {
 }
 
 /// Names in the root that only one side knows, with what becomes of them.
-const FOREIGN: [(&str, &str); 6] = [
+const FOREIGN: [(&str, &str); 5] = [
     ("batchconsumequeue", "messages of inner batches (queue.type=BatchCQ) cannot be read"),
     ("consumequeue_ext", "filter bitmaps of SQL92 consumers; every message is looked at instead"),
     ("compaction", "compacted topics are served as they were sent"),
-    ("kvStore", "state of POP consumers (RocksDB): messages in flight are delivered again later"),
     ("epochFileCheckpoint", "epochs of controller mode"),
     ("tieredStore", "tiered storage: what is only there cannot be read"),
 ];
@@ -322,6 +321,14 @@ impl Look<'_> {
             for file in listed.iter().filter(|file| file.name.starts_with("dledger-")) {
                 let what = "a DLedger log; its messages cannot be read";
                 tell(Effect::Ignores, format!("{}: {what}", file.name));
+            }
+            let pops = list(&self.path("kvStore"))?;
+            if pops.iter().any(|file| !file.is_dir && file.name == "CURRENT") {
+                let what = "kvStore is a RocksDB (popConsumerKVServiceEnable=true): messages that \
+                            were popped and not acknowledged are known there alone and will not \
+                            come back. Let the Java broker move them into the revive log first: \
+                            mqadmin exportPopRecord";
+                tell(Effect::Loses, what.into());
             }
             let queues = list(&self.path("consumequeue"))?;
             if queues.iter().any(|file| !file.is_dir && file.name == "CURRENT") {
