@@ -269,14 +269,27 @@ fn load_request_modes(files: &ConfigFiles) -> RequestModes {
 /// What FIFO groups had taken.
 fn load_orders(files: &ConfigFiles) -> Orders {
     let orders = Orders::default();
-    files.load(order_info::FILE, |text| orders.load(text).ok());
+    let (_, origin) = files.load_from(order_info::FILE, |text| orders.load(text).ok());
+    if origin == ConfigOrigin::Damaged {
+        tracing::error!(
+            "neither consumerOrderInfo.json nor its .bak can be used: what groups took in order \
+             and did not acknowledge is given to them at once, before its time"
+        );
+    }
     orders
 }
 
 /// Who consumed which queue in order.
 fn load_locks(files: &ConfigFiles, now: i64) -> Locks {
     let locks = Locks::default();
-    files.load(order::FILE, |text| locks.load(text, now).ok());
+    let (_, origin) = files.load_from(order::FILE, |text| locks.load(text, now).ok());
+    if origin == ConfigOrigin::Damaged {
+        tracing::error!(
+            "neither queueLocks.json nor its .bak can be used: who consumes which queue in order \
+             is forgotten, as by a Java broker. The first member that asks for a queue gets it, \
+             and another may still work on messages that it pulled"
+        );
+    }
     locks
 }
 
