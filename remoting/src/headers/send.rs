@@ -69,8 +69,9 @@ crate::headers! {
 
 impl From<SendMessageRequestHeaderV2> for SendMessageRequestHeader {
     fn from(short: SendMessageRequestHeaderV2) -> Self {
-        let base =
-            TopicFields { broker_name: short.broker_name.or(short.base.broker_name), ..short.base };
+        // Java drops `lo` here: the queue of this form is a logical one where the topic is static.
+        let broker_name = short.broker_name.or(short.base.broker_name);
+        let base = TopicFields { broker_name, logical: None, ..short.base };
         Self {
             producer_group: short.producer_group,
             topic: short.topic,
