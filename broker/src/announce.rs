@@ -26,8 +26,11 @@ pub fn register(broker: &Broker, all: bool) -> Command {
             topic.perm &= allowed;
         }
     }
+    let table = &topics.topic_config_table;
+    let mappings = broker.mappings.infos(|topic| table.contains_key(topic));
     let topics = TopicConfigAndMappingSerializeWrapper {
         data_version: topics.data_version,
+        topic_queue_mapping_info_map: mappings,
         topic_config_table: topics.topic_config_table,
         ..Default::default()
     };

@@ -12,8 +12,10 @@ use crate::handlers::notification::HeldNotice;
 use crate::handlers::pop::HeldPop;
 use crate::handlers::pull::HeldPull;
 use crate::hold::Holds;
+use crate::mappings::Mappings;
 use crate::offsets::Offsets;
 use crate::order::Locks;
+use crate::others::{Nobody, Others};
 use crate::pop::Pops;
 use crate::pop::order_info::Orders;
 use crate::pop::waiting::Waiting;
@@ -39,8 +41,8 @@ use remoting::peer::{CallError, Peer};
 use remoting::reply::{Answer, Asker};
 use settings::BrokerSettings;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use store::Store;
 use tokio::sync::mpsc::UnboundedSender;
@@ -118,6 +120,8 @@ pub struct Broker {
     pub identity: Identity,
     /// Topics and their queues.
     pub topics: Topics,
+    /// Which of them are static, and where their queues were.
+    pub mappings: Mappings,
     /// Consumer groups.
     pub groups: Groups,
     /// How far groups have consumed.
@@ -162,6 +166,8 @@ pub struct Broker {
     /// Counts the changes of settings while the broker runs.
     pub(crate) settings_version: Mutex<DataVersion>,
     pub(crate) outside: UnboundedSender<Outside>,
+    /// Set once by the shell.
+    pub(crate) others: OnceLock<Arc<dyn Others>>,
     /// Offset changes that are saved already.
     pub(crate) saved_offsets: AtomicU64,
 }
@@ -180,6 +186,11 @@ impl Broker {
     /// Asks the shell for something. A shell that is gone is stopping the broker.
     pub fn outside(&self, work: Outside) {
         let _ = self.outside.send(work);
+    }
+
+    /// Other brokers. Whoever asks them waits: that is for the blocking lane.
+    pub fn others(&self) -> &dyn Others {
+        self.others.get().map_or(&Nobody, |others| &**others)
     }
 
     /// A unique message id, for messages whose producer gave none.

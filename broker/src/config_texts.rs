@@ -3,6 +3,7 @@
 
 use crate::assignment::RequestModes;
 use crate::delay::Delays;
+use crate::mappings::{self, Mappings};
 use crate::offsets::{self, Offsets};
 use crate::order::{self, Locks};
 use remoting::body::group::SubscriptionGroupWrapper;
@@ -22,6 +23,7 @@ fn mark_of(name: &str) -> &'static str {
         "topics.json" => "topicName",
         "subscriptionGroup.json" => "groupName",
         offsets::FILE | offsets::LIGHT_FILE | "delayOffset.json" => "offsetTable",
+        mappings::FILE => mappings::MARK,
         _ => "",
     }
 }
@@ -48,6 +50,7 @@ pub fn check(name: &str, text: &str) -> Result<(), String> {
         offsets::LIGHT_FILE => Offsets::with_light_queues(true).load(text),
         "delayOffset.json" => Delays::load(text).map(drop),
         "messageRequestMode.json" => RequestModes::default().load(text),
+        mappings::FILE => Mappings::default().load(text),
         order::FILE => Locks::default().load(text, 0),
         _ => from_body::<IgnoredAny>(bytes).map(drop),
     }

@@ -4,6 +4,7 @@
 use crate::broker::Broker;
 use crate::delay;
 use crate::flush::Durable;
+use crate::mappings::clean;
 use crate::pop::revive;
 use crate::saving::Wake;
 use crate::server::now_ms;
@@ -36,6 +37,9 @@ const FLUSH_WAIT: Duration = Duration::from_secs(1);
 /// How long the check of half messages rests at most, so that a shorter interval that is set
 /// meanwhile counts soon.
 const HALVES_WAIT_MS: i64 = 1_000;
+
+/// How often it is looked for stays of logical queues that have nothing left (Java: 5 min).
+const MAPPINGS_WAIT: Duration = Duration::from_secs(300);
 
 /// How late a popped message may come back that was popped for a shorter time than those before.
 const REVIVE_WAIT_MS: i64 = 50;
@@ -90,6 +94,7 @@ pub(crate) fn start(broker: &Arc<Broker>, bell: &Arc<Bell>, stop: &CancellationT
         spawn("half", halves),
         spawn("revive", revive),
         spawn("timer", timers),
+        spawn("mappings", mappings),
     ]
 }
 
@@ -244,6 +249,14 @@ fn timers(broker: &Broker, bell: &Bell) -> Option<String> {
         }
         due_ms = timer::step(broker, now_ms());
     }
+}
+
+/// Forgets stays of logical queues that have nothing left.
+fn mappings(broker: &Broker, bell: &Bell) -> Option<String> {
+    while bell.wait(MAPPINGS_WAIT) {
+        clean::round(broker, now_ms());
+    }
+    None
 }
 
 /// Reads old log files again, for as small a part of the time as is set.

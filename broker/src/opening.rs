@@ -8,6 +8,7 @@ use crate::config_texts::has_mark;
 use crate::delay::Delays;
 use crate::filters::{self, Filters};
 use crate::groups::Groups;
+use crate::mappings::{self, Mappings};
 use crate::mending;
 use crate::offsets::{self, Offsets};
 use crate::order::{self, Locks};
@@ -26,8 +27,8 @@ use remoting::body::data_version::DataVersion;
 use remoting::json::BodyError;
 use settings::{BrokerSettings, FlushDiskType};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use store::{ConfigFiles, ConfigOrigin, Disk, FlushMode, Progress, Store};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -89,6 +90,7 @@ impl Broker {
         let broker = Self {
             identity,
             topics,
+            mappings: load_mappings(store.config(), &settings.broker.broker_name)?,
             groups,
             offsets,
             clients: Clients::default(),
@@ -114,6 +116,7 @@ impl Broker {
             settings: RwLock::new(Arc::new(settings)),
             settings_version: Mutex::new(DataVersion::new(now)),
             outside,
+            others: OnceLock::new(),
             saved_offsets: AtomicU64::new(offsets_saved),
         };
         broker.save_first(from, now);
@@ -257,6 +260,35 @@ fn load_delays(files: &ConfigFiles, store: &Store, now_ms: i64) -> Delays {
     let mut delays = Delays::new(now_ms);
     delays.set_changed();
     delays
+}
+
+/// Where the queues of static topics are. Without that a logical queue would be taken for one of
+/// this broker's own, and its offsets for other messages: there is no start then, as in Java.
+fn load_mappings(files: &ConfigFiles, broker_name: &str) -> Result<Mappings, String> {
+    let mappings = Mappings::default();
+    let (_, from) = files.load_from(mappings::FILE, |text| {
+        has_mark(mappings::FILE, text).then(|| mappings.load(text).ok())?
+    });
+    if from == ConfigOrigin::Damaged {
+        let file = mappings::FILE;
+        return Err(format!(
+            "neither config/{file} nor its .bak can be understood: where the queues of static \
+             topics are is lost. Put a good copy there; or remove both, start, and give the \
+             mapping anew before anybody sends (mqadmin updateStaticTopic)"
+        ));
+    }
+    for mapping in mappings.all() {
+        let (topic, named) = (mapping.topic.as_deref(), mapping.bname.as_deref());
+        if named != Some(broker_name) {
+            tracing::error!(
+                topic,
+                named,
+                broker_name,
+                "a static topic's mapping is that of another broker: was brokerName changed?"
+            );
+        }
+    }
+    Ok(mappings)
 }
 
 /// How groups are to fetch.

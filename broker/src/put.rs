@@ -9,6 +9,7 @@ use crate::timer::accept;
 use bytes::{BufMut, Bytes};
 use message::properties::{self, Properties};
 use message::{Draft, Record, Str, names, property, sys_flag};
+use remoting::body::mapping::LogicQueueMappingItem;
 use remoting::codes::ResponseCode;
 use remoting::reply::{Answer, Refusal, Ticket};
 use remoting::room::Room;
@@ -46,6 +47,8 @@ pub struct Sender {
     pub queue_id: i32,
     /// The unique id of a message that came with one, which the answer repeats.
     pub unique_id: Option<Str>,
+    /// Where that queue of a static topic is.
+    pub stay: Option<Box<LogicQueueMappingItem>>,
     /// Makes the answer.
     pub then: fn(&Broker, &Room, &Self, &[Draft], &Appended) -> Answer,
 }

@@ -4,15 +4,14 @@
 
 use crate::announce;
 use crate::broker::{Answers, Broker, Outside};
+use crate::cluster::Cluster;
 use crate::handlers::pop;
 use crate::housekeeping::{self, Bell};
 pub use crate::opening::Surroundings;
 use crate::readiness::{Gate, Opening};
 use crate::serve::Port;
 use crate::table;
-use message::Str;
 use parking_lot::Mutex;
-use remoting::body::route::TopicRouteData;
 use remoting::client::{Client, Deaf};
 use remoting::codes::ResponseCode;
 use remoting::command::Command;
@@ -50,9 +49,6 @@ const UNREGISTER: Duration = Duration::from_secs(3);
 const PROGRESS: Duration = Duration::from_secs(1);
 /// How long a start waits for the name servers to know the broker.
 const REGISTERED: Duration = Duration::from_secs(3);
-
-/// How long one name server may take to name a topic's route; consumers wait 3 s for all.
-const ROUTE: Duration = Duration::from_secs(1);
 
 /// What a broker is started with.
 #[derive(Clone, Debug)]
@@ -163,10 +159,14 @@ pub async fn start(options: Options) -> Result<Running, String> {
         }
     };
 
+    let client = Arc::new(Client::new(Arc::new(Deaf)));
+    let cluster = Arc::new(Cluster::new(&broker, &client));
+    let _ = broker.others.set(cluster.clone());
     ports.open_to(&broker);
     let shell = Shell {
         broker: Arc::clone(&broker),
-        client: Client::new(Arc::new(Deaf)),
+        client,
+        cluster,
         config_file,
         stop: CancellationToken::new(),
         bell: Arc::default(),
@@ -263,7 +263,8 @@ impl Ports {
 
 struct Shell {
     broker: Arc<Broker>,
-    client: Client,
+    client: Arc<Client>,
+    cluster: Arc<Cluster>,
     config_file: Option<PathBuf>,
     stop: CancellationToken,
     bell: Arc<Bell>,
@@ -328,7 +329,8 @@ impl Shell {
                     Outside::Route { topic, asker, then } => {
                         let shell = Arc::clone(&self);
                         tokio::spawn(async move {
-                            let route = shell.route(topic).await;
+                            let route = announce::route(topic);
+                            let route = shell.cluster.told(route).await;
                             asker.answer(then(&shell.broker, route));
                         });
                     }
@@ -411,28 +413,6 @@ impl Shell {
         self.tell_all(announce::unregister(&self.broker), UNREGISTER).await;
     }
 
-    /// Where a topic's queues are, from the first name server that can say.
-    async fn route(&self, topic: Str) -> Option<TopicRouteData> {
-        let command = announce::route(topic);
-        let settings = self.broker.settings();
-        for address in name_servers(&settings) {
-            match self.client.call(address, command.clone(), ROUTE).await {
-                Ok(answer) if answer.response_code() == ResponseCode::SUCCESS => {
-                    match remoting::json::from_body(&answer.body) {
-                        Ok(route) => return Some(route),
-                        Err(error) => {
-                            tracing::warn!(name_server = %address, %error, "no route in it");
-                        }
-                    }
-                }
-                // The topic has no route.
-                Ok(_) => {}
-                Err(error) => tracing::warn!(name_server = %address, %error, "no route"),
-            }
-        }
-        None
-    }
-
     async fn tell_all(&self, command: Command, timeout: Duration) -> bool {
         let settings = self.broker.settings();
         let all = AtomicBool::new(true);
@@ -493,7 +473,7 @@ async fn ask_all(peers: Vec<Arc<Peer>>, command: &Command, timeout: Duration) ->
 }
 
 /// The addresses of the name servers.
-fn name_servers(settings: &BrokerSettings) -> impl Iterator<Item = &str> {
+pub(crate) fn name_servers(settings: &BrokerSettings) -> impl Iterator<Item = &str> {
     let addresses = settings.broker.namesrv_addr.as_deref().unwrap_or_default();
     addresses.split(';').map(str::trim).filter(|address| !address.is_empty())
 }

@@ -2,7 +2,8 @@
 
 use crate::broker::Broker;
 use crate::handlers::admin::{
-    clients, config, groups, offsets, progress, queues, relay, reset, runtime, topics,
+    clients, config, groups, offsets, progress, queues, relay, reset, runtime, static_topics,
+    topics,
 };
 use crate::handlers::{
     ack, assignment, client, lock, notification, offset, peek, pop, pull, query, recall, reply,
@@ -70,6 +71,7 @@ fn of_operators(router: Router<Broker, Effect>) -> Router<Broker, Effect> {
     router
         .on(Code::UPDATE_AND_CREATE_TOPIC,                  Lane::Blocking, topics::update)
         .on(Code::UPDATE_AND_CREATE_TOPIC_LIST,             Lane::Blocking, topics::update_list)
+        .on(Code::UPDATE_AND_CREATE_STATIC_TOPIC,           Lane::Blocking, static_topics::update)
         .on(Code::DELETE_TOPIC_IN_BROKER,                   Lane::Blocking, topics::delete)
         .on(Code::GET_ALL_TOPIC_CONFIG,                     Lane::Blocking, topics::all)
         .on(Code::GET_TOPIC_CONFIG,                         Lane::Inline,   topics::one)

@@ -133,6 +133,8 @@ settings! {
 
         /// How long one registration with a name server may take (ms).
         register_broker_timeout_mills: i32 = 24_000 => 100..=600_000;
+        /// How long another broker may take that is asked about a static topic's queue (ms).
+        forward_timeout: i64 = 3_000 => 100..=600_000, live;
         /// How often the broker registers again; Java clamps what lies outside (ms).
         register_name_server_period: i32 = 30_000 => 10_000..=60_000;
 

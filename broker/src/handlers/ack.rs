@@ -61,6 +61,7 @@ pub fn ack(
         wait: true,
         queue_id: handle.revive_queue,
         unique_id: None,
+        stay: None,
         then: |_, _, _, _, _| Answer::success(),
     };
     Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))

@@ -11,6 +11,7 @@ pub mod queues;
 pub mod relay;
 pub mod reset;
 pub mod runtime;
+pub mod static_topics;
 pub mod topics;
 
 use remoting::codes::ResponseCode;

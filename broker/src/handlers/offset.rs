@@ -1,8 +1,12 @@
 //! Where queues begin and end, and how far groups have come in them: codes 14, 15 and 29 to 32
 //! (Java: `ConsumerManageProcessor`, `AdminBrokerProcessor`). What is remembered of groups is in
-//! [`crate::offsets`]; moving a whole group is an administrator's request.
+//! [`crate::offsets`]; moving a whole group is an administrator's request. A queue of a static
+//! topic may have been elsewhere before: those are in `logical`.
+
+mod logical;
 
 use crate::broker::Broker;
+use crate::put::Effect;
 use remoting::codes::ResponseCode;
 use remoting::flat::Boundary;
 use remoting::headers::offset::{
@@ -12,22 +16,29 @@ use remoting::headers::offset::{
     QueryConsumerOffsetResponseHeader, SearchOffsetRequestHeader, SearchOffsetResponseHeader,
     UpdateConsumerOffsetRequestHeader,
 };
-use remoting::reply::{Answer, Refusal};
+use remoting::reply::{Answer, Refusal, Reply};
 use remoting::router::Call;
 
 /// Code 14: where a group goes on. One that has committed nothing is sent to the start of a queue
 /// that still has its very first message in memory; elsewhere it decides by itself.
 pub fn query(
     broker: &Broker,
-    _: &Call<'_>,
+    call: &Call<'_>,
     header: QueryConsumerOffsetRequestHeader,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply<Effect>, Refusal> {
+    let asked = header.base.logical;
+    if let Some(queue) = broker.mappings.queue(&header.topic, header.queue_id, asked)? {
+        return logical::query(broker, call, &queue, header);
+    }
+    let offset = of_group(broker, &header)?;
+    Ok(Answer::header(&QueryConsumerOffsetResponseHeader { offset }).into())
+}
+
+/// Where a group goes on in a queue of this broker.
+fn of_group(broker: &Broker, header: &QueryConsumerOffsetRequestHeader) -> Result<i64, Refusal> {
     let (topic, queue_id) = (&header.topic, header.queue_id);
-    let known = broker.offsets.query(&header.consumer_group, topic, queue_id);
-    // Java stores a negative offset and then does not find it.
-    if let Some(offset) = known.filter(|offset| *offset >= 0) {
-        let offset = not_behind_end(broker, &header, offset);
-        return Ok(Answer::header(&QueryConsumerOffsetResponseHeader { offset }));
+    if let Some(offset) = committed(broker, header) {
+        return Ok(offset);
     }
     let not_found = |remark| Err(Refusal::new(ResponseCode::QUERY_NOT_FOUND, remark));
     if header.set_zero_if_not_found == Some(false) {
@@ -44,9 +55,17 @@ pub fn query(
         );
     }
     if starts_in_memory(broker, topic, queue_id) {
-        return Ok(Answer::header(&QueryConsumerOffsetResponseHeader { offset: 0 }));
+        return Ok(0);
     }
     not_found("Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first")
+}
+
+/// What a group committed in a queue of this broker. Java stores a negative offset and then does
+/// not find it.
+fn committed(broker: &Broker, header: &QueryConsumerOffsetRequestHeader) -> Option<i64> {
+    let known = broker.offsets.query(&header.consumer_group, &header.topic, header.queue_id);
+    let known = known.filter(|offset| *offset >= 0)?;
+    Some(not_behind_end(broker, header, known))
 }
 
 /// A committed offset, or the queue's end when the queue has lost what was before it: whoever goes
@@ -68,9 +87,18 @@ fn not_behind_end(broker: &Broker, header: &QueryConsumerOffsetRequestHeader, of
 /// Code 15: remembers where a group goes on.
 pub fn update(
     broker: &Broker,
-    _: &Call<'_>,
+    call: &Call<'_>,
     header: UpdateConsumerOffsetRequestHeader,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply<Effect>, Refusal> {
+    let asked = header.base.logical;
+    if let Some(queue) = broker.mappings.queue(&header.topic, header.queue_id, asked)? {
+        return logical::update(broker, call, &queue, header);
+    }
+    commit(broker, &header).map(Reply::Answer)
+}
+
+/// Remembers it in a queue of this broker.
+fn commit(broker: &Broker, header: &UpdateConsumerOffsetRequestHeader) -> Result<Answer, Refusal> {
     let (group, topic) = (&header.consumer_group, &header.topic);
     if !broker.groups.contains(group) {
         let remark = format!("Group {group} not exist!");
@@ -97,36 +125,52 @@ pub fn by_time(
     _: &Call<'_>,
     header: SearchOffsetRequestHeader,
 ) -> Result<Answer, Refusal> {
-    let is_lite = header.lite_topic.is_some_and(|topic| !topic.trim().is_empty());
+    let asked = header.base.logical;
+    if let Some(queue) = broker.mappings.queue(&header.topic, header.queue_id, asked)? {
+        let offset = logical::by_time(broker, &queue, &header)?;
+        return Ok(Answer::header(&SearchOffsetResponseHeader { offset }));
+    }
+    let is_lite = header.lite_topic.as_ref().is_some_and(|topic| !topic.trim().is_empty());
+    // There is no message in any lite topic.
+    let offset = if is_lite { 0 } else { search(broker, &header) };
+    Ok(Answer::header(&SearchOffsetResponseHeader { offset }))
+}
+
+/// The same in a queue of this broker.
+fn search(broker: &Broker, header: &SearchOffsetRequestHeader) -> i64 {
     let end = match header.boundary_type {
         Some(Boundary::Upper) => store::Boundary::Upper,
         _ => store::Boundary::Lower,
     };
-    let SearchOffsetRequestHeader { topic, queue_id, timestamp, .. } = header;
-    // There is no message in any lite topic.
-    let offset =
-        if is_lite { 0 } else { broker.store.offset_by_time(&topic, queue_id, timestamp, end) };
-    Ok(Answer::header(&SearchOffsetResponseHeader { offset }))
+    broker.store.offset_by_time(&header.topic, header.queue_id, header.timestamp, end)
 }
 
 /// Code 30: the offset that the next message of a queue gets.
 pub fn max(
     broker: &Broker,
-    _: &Call<'_>,
+    call: &Call<'_>,
     header: GetMaxOffsetRequestHeader,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply<Effect>, Refusal> {
+    let asked = header.base.logical;
+    if let Some(queue) = broker.mappings.queue(&header.topic, header.queue_id, asked)? {
+        return logical::max(broker, call, &queue, header);
+    }
     let offset = broker.store.max_offset(&header.topic, header.queue_id);
-    Ok(Answer::header(&GetMaxOffsetResponseHeader { offset }))
+    Ok(Answer::header(&GetMaxOffsetResponseHeader { offset }).into())
 }
 
 /// Code 31: the offset of the first message that a queue still has.
 pub fn min(
     broker: &Broker,
-    _: &Call<'_>,
+    call: &Call<'_>,
     header: GetMinOffsetRequestHeader,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply<Effect>, Refusal> {
+    let asked = header.base.logical;
+    if let Some(queue) = broker.mappings.queue(&header.topic, header.queue_id, asked)? {
+        return logical::min(broker, call, &queue, header);
+    }
     let offset = broker.store.min_offset(&header.topic, header.queue_id);
-    Ok(Answer::header(&GetMinOffsetResponseHeader { offset }))
+    Ok(Answer::header(&GetMinOffsetResponseHeader { offset }).into())
 }
 
 /// Code 32: when the first message of a queue was stored, -1 if that is unknown.
@@ -135,6 +179,11 @@ pub fn earliest_time(
     _: &Call<'_>,
     header: GetEarliestMsgStoretimeRequestHeader,
 ) -> Result<Answer, Refusal> {
+    let asked = header.base.logical;
+    if let Some(queue) = broker.mappings.queue(&header.topic, header.queue_id, asked)? {
+        let timestamp = logical::earliest_time(broker, &queue, &header)?;
+        return Ok(Answer::header(&GetEarliestMsgStoretimeResponseHeader { timestamp }));
+    }
     let timestamp = broker.store.earliest_store_time(&header.topic, header.queue_id);
     let timestamp = timestamp.unwrap_or(-1);
     Ok(Answer::header(&GetEarliestMsgStoretimeResponseHeader { timestamp }))

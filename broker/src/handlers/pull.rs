@@ -3,7 +3,10 @@
 //!
 //! A body is lent from the commit log and not copied. A pull that finds nothing becomes a
 //! [`HeldPull`]; the append that it waits for runs it once more, and then it is answered whatever
-//! it finds. One that would have to wait for the disk runs again beside the connection.
+//! it finds. One that would have to wait for the disk runs again beside the connection. Pulls of
+//! static topics are in `logical`.
+
+mod logical;
 
 use crate::broker::Broker;
 use crate::hold::Waiting;
@@ -53,11 +56,13 @@ pub struct HeldPull {
     code: RequestCode,
     header: PullMessageRequestHeader,
     selection: Selection,
+    /// The offset in its queue that it waits for: not that of the header where the topic is static.
+    offset: i64,
 }
 
 impl Waiting for HeldPull {
     fn offset(&self) -> i64 {
-        self.header.queue_offset
+        self.offset
     }
 
     fn codes(&self) -> Option<&[i32]> {
@@ -90,6 +95,11 @@ pub fn pull(
     header: PullMessageRequestHeader,
 ) -> Result<Reply<Effect>, Refusal> {
     let code = call.command.code();
+    match broker.mappings.queue(&header.topic, header.queue_id, header.base.logical) {
+        Ok(None) => {}
+        Ok(Some(queue)) => return logical::pull(broker, call, &queue, header),
+        Err(refusal) => return logical::refuse(broker, call, &header, refusal),
+    }
     let checked = match check(broker, code, call.peer.remote, &header, call.now_ms) {
         Ok(checked) => checked,
         Err(answer) => return Ok(Reply::Answer(*answer)),
@@ -105,16 +115,29 @@ pub fn pull(
     if answer.code != ResponseCode::PULL_NOT_FOUND || !may_wait {
         return Ok(Reply::Answer(answer));
     }
+    let place = (header.queue_id, header.queue_offset);
+    Ok(hold(broker, call, (header, checked), place, answer))
+}
+
+/// Has a pull wait for the message at an offset of a queue, or gives the answer that it has.
+fn hold(
+    broker: &Broker,
+    call: &Call<'_>,
+    (header, checked): (PullMessageRequestHeader, Checked),
+    (queue_id, offset): (i32, i64),
+    answer: Answer,
+) -> Reply<Effect> {
     let settings = broker.settings();
     let wait_ms = match settings.broker.long_polling_enable {
         true => header.suspend_timeout_millis.clamp(0, HOLD_LIMIT_MS),
         false => settings.broker.short_polling_time_mills,
     };
     let header = kept(header, &checked);
-    let (topic, queue_id, offset) = (header.topic.clone(), header.queue_id, header.queue_offset);
-    let held = HeldPull { asker: call.later(), code, header, selection: checked.selection };
+    let topic = header.topic.clone();
+    let (asker, code) = (call.later(), call.command.code());
+    let held = HeldPull { asker, code, header, selection: checked.selection, offset };
     if broker.holds.hold(&topic, queue_id, call.now_ms + wait_ms, held).is_err() {
-        return Ok(Reply::Answer(answer));
+        return Reply::Answer(answer);
     }
     // A message may have come while nobody waited for it yet.
     let end = broker.store.max_offset(&topic, queue_id);
@@ -123,7 +146,7 @@ pub fn pull(
             resume(broker, held, call.now_ms);
         }
     }
-    Ok(Reply::Later)
+    Reply::Later
 }
 
 /// The header as it may wait: its texts are lent from the frame, and would keep that all the time.
@@ -136,7 +159,7 @@ fn kept(header: PullMessageRequestHeader, checked: &Checked) -> PullMessageReque
         expression_type: copy(header.expression_type),
         lite_topic: None,
         proxy_forward_client_id: None,
-        base: TopicFields::default(),
+        base: TopicFields { logical: header.base.logical, ..TopicFields::default() },
         ..header
     }
 }
@@ -144,11 +167,25 @@ fn kept(header: PullMessageRequestHeader, checked: &Checked) -> PullMessageReque
 /// Runs a pull that was held, because its message came or its time is up, and answers it.
 pub fn resume(broker: &Broker, held: HeldPull, now_ms: i64) {
     let remote = held.asker.peer().remote;
+    // Where it is no static topic, nothing of it is logical.
+    if let Some(answer) = logical::resumed(broker, &held, now_ms) {
+        held.asker.answer(answer);
+        return;
+    }
     let answer = match check(broker, held.code, remote, &held.header, now_ms) {
         Ok(checked) => attempt(broker, &held.header, &checked, (false, Wait::ForDisk), now_ms),
         Err(answer) => Some(*answer),
     };
     held.asker.answer(answer.expect("who waits gets an answer"));
+}
+
+/// Runs the pulls that wait at a static topic: its queues may be elsewhere now.
+pub(crate) fn mapping_changed(broker: &Broker, topic: &TopicConfig, now_ms: i64) {
+    for queue_id in 0..topic.read_queue_nums {
+        for held in broker.holds.arrived(&topic.topic_name, queue_id, i64::MAX, None) {
+            resume(broker, held, now_ms);
+        }
+    }
 }
 
 /// Reads once. Nothing is done, and there is no answer, when the disk would have to be waited for
@@ -282,14 +319,13 @@ fn forbid(why: Forbidden, remark: String) -> Box<Answer> {
     Box::new(answer.with_field("forbiddenType", (why as i32).to_string()))
 }
 
-/// Whether this group may read this queue, and what of it.
-fn check(
+/// Whether this group may read this topic.
+fn readable(
     broker: &Broker,
     code: RequestCode,
-    remote: SocketAddr,
     header: &PullMessageRequestHeader,
     now_ms: i64,
-) -> Result<Checked, Box<Answer>> {
+) -> Result<(Arc<SubscriptionGroupConfig>, Arc<TopicConfig>), Box<Answer>> {
     let settings = broker.settings();
     let address = &broker.identity.address;
     let name = &header.consumer_group;
@@ -317,6 +353,19 @@ fn check(
         let remark = format!("the topic[{}] pulling message is forbidden", header.topic);
         return Err(forbid(Forbidden::Topic, remark));
     }
+    Ok((group, topic))
+}
+
+/// Whether this group may read this queue, and what of it.
+fn check(
+    broker: &Broker,
+    code: RequestCode,
+    remote: SocketAddr,
+    header: &PullMessageRequestHeader,
+    now_ms: i64,
+) -> Result<Checked, Box<Answer>> {
+    let settings = broker.settings();
+    let (group, topic) = readable(broker, code, header, now_ms)?;
     if header.queue_id < 0 || header.queue_id >= topic.read_queue_nums {
         let remark = format!(
             "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[{remote}]",

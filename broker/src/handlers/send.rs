@@ -6,6 +6,7 @@
 
 use crate::attributes;
 use crate::broker::Broker;
+use crate::mappings::{LogicalQueue, stays};
 use crate::put::{self, Effect, Pending, Sender, Wishes};
 use crate::timer::handle::Handle;
 use crate::topics::{self, PERM_WRITE, Wanted};
@@ -36,16 +37,63 @@ pub fn send(
     call: &Call<'_>,
     header: SendMessageRequestHeader,
 ) -> Result<Reply<Effect>, Refusal> {
-    let prepared = if header.batch == Some(true) {
-        prepare_batch(broker, call, header)
-    } else {
-        prepare(broker, call, header)
+    let prepared = match logical_queue(broker, &header) {
+        Ok(None) => prepare_any(broker, call, header),
+        Ok(Some(queue)) => prepare_in(broker, call, &queue, header),
+        Err(refusal) => return Err(refusal),
     };
-    // Java's clients read these two from every answer to a send, errors included.
+    // Java's clients read these two from every answer to a send, errors included but for the one
+    // above.
     Ok(match prepared {
         Ok(pending) => Reply::Effect(Effect::Append(pending)),
         Err(refusal) => Reply::Answer(stamped(broker, refusal.into())),
     })
+}
+
+fn prepare_any(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: SendMessageRequestHeader,
+) -> Result<Pending, Refusal> {
+    match header.batch {
+        Some(true) => prepare_batch(broker, call, header),
+        _ => prepare(broker, call, header),
+    }
+}
+
+/// The queue of a static topic that a send names, or any that this broker leads.
+fn logical_queue(
+    broker: &Broker,
+    header: &SendMessageRequestHeader,
+) -> Result<Option<LogicalQueue>, Refusal> {
+    let (topic, logical) = (&header.topic, header.base.logical);
+    if header.queue_id >= 0 {
+        return broker.mappings.queue(topic, header.queue_id, logical);
+    }
+    let mapping = broker.mappings.find(topic).filter(|_| logical != Some(false));
+    let Some(mapping) = mapping else { return Ok(None) };
+    let led = |id: &i32| LogicalQueue::of(Arc::clone(&mapping), *id).ok();
+    let mut all: Vec<LogicalQueue> = mapping.hosted_queues.keys().filter_map(led).collect();
+    let Ok(count) = i32::try_from(all.len()) else { return Ok(None) };
+    match usize::try_from(broker.any(count)) {
+        Ok(any) if any < all.len() => Ok(Some(all.swap_remove(any))),
+        _ => LogicalQueue::of(mapping, -1).map(Some),
+    }
+}
+
+/// Messages to a queue of a static topic: stored in the queue of this broker where it is.
+fn prepare_in(
+    broker: &Broker,
+    call: &Call<'_>,
+    queue: &LogicalQueue,
+    header: SendMessageRequestHeader,
+) -> Result<Pending, Refusal> {
+    let stay = queue.leader().clone();
+    let header = SendMessageRequestHeader { queue_id: stay.queue_id, ..header };
+    let mut pending = prepare_any(broker, call, header)?;
+    pending.sender.queue_id = queue.id();
+    pending.sender.stay = Some(Box::new(stay));
+    Ok(pending)
 }
 
 /// Codes 310 and 320: the header with one-letter keys.
@@ -106,6 +154,7 @@ fn prepare(
         wait: wishes.wait,
         queue_id: answer_queue_id,
         unique_id: unique_id.zip(header.properties.as_ref()).map(|(id, all)| all.slice_ref(id)),
+        stay: None,
         then: answer,
     };
     Ok(Pending { append: Append::one(draft), sender })
@@ -164,7 +213,7 @@ fn prepare_batch(
     }
     let ticket = Ticket::of(call.command);
     let queue_id = whole.queue_id;
-    let sender = Sender { ticket, wait, queue_id, unique_id: None, then: answer };
+    let sender = Sender { ticket, wait, queue_id, unique_id: None, stay: None, then: answer };
     Ok(Pending { append: Append::batch(drafts), sender })
 }
 
@@ -356,7 +405,10 @@ fn answer(
     let header = SendMessageResponseHeader {
         msg_id,
         queue_id: sender.queue_id,
-        queue_offset: stored.queue_offset,
+        queue_offset: match &sender.stay {
+            Some(stay) => stays::logical_loosely(stay, stored.queue_offset),
+            None => stored.queue_offset,
+        },
         transaction_id,
         recall_handle: recall_handle(broker, drafts),
         ..SendMessageResponseHeader::default()

@@ -79,6 +79,7 @@ pub fn send_back(
         wait: false,
         queue_id: draft.queue_id,
         unique_id: None,
+        stay: None,
         then: |_, _, _, _, _| Answer::success(),
     };
     Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))

@@ -13,4 +13,5 @@ mod priorities;
 mod recovery;
 mod replies;
 mod saved;
+mod statics;
 mod support;

@@ -156,7 +156,7 @@ unread! {
             int: brokerHeartbeatInterval = 1000, sendHeartbeatTimeoutMillis = 1000,
                 syncBrokerMemberGroupPeriod = 1000, cleanOfflineBrokerInterval = 30000,
                 brokerElectionPriority = 2147483647;
-            long: brokerNotActiveTimeoutMillis = 10000, forwardTimeout = 3000,
+            long: brokerNotActiveTimeoutMillis = 10000,
                 syncBrokerMetadataPeriod = 5000, checkSyncStateSetPeriod = 5000,
                 syncControllerMetadataPeriod = 10000, controllerHeartBeatTimeoutMills = 10000;
             text: controllerAddr = "";

@@ -63,8 +63,10 @@ fn add_queues(
 ) {
     let name = &topic.topic_name;
     let broker_name = Str::from(broker.settings().broker.broker_name.as_str());
+    // Tools look in the earlier stays of a logical queue for what is -1 here.
+    let nothing = if broker.mappings.find(name).is_some() { -1 } else { 0 };
     for queue_id in 0..queues {
-        let consumed = broker.offsets.query(group, name, queue_id).unwrap_or(0).max(0);
+        let consumed = broker.offsets.query(group, name, queue_id).unwrap_or(-1).max(nothing);
         let pulled = broker.offsets.query_pull(group, name, queue_id).unwrap_or(-1);
         let last = broker.store.store_time(name, queue_id, consumed - 1);
         let wrapper = OffsetWrapper {

@@ -3,6 +3,7 @@
 use super::{UNSET_REMARK, body, failed, invalid, json};
 use crate::attributes::{self, ABSENT, MESSAGE_TYPE};
 use crate::broker::Broker;
+use crate::mappings;
 use crate::put::Effect;
 use message::{Str, names};
 use remoting::body::data_version::DataVersion;
@@ -83,7 +84,7 @@ fn update_all(
     Ok(Reply::Later)
 }
 
-fn check(broker: &Broker, wanted: &TopicConfig) -> Result<(), Refusal> {
+pub(super) fn check(broker: &Broker, wanted: &TopicConfig) -> Result<(), Refusal> {
     let topic = &wanted.topic_name;
     names::check_topic(topic).map_err(|error| invalid(error.to_string()))?;
     refuse_system(broker, topic)?;
@@ -112,7 +113,7 @@ fn check(broker: &Broker, wanted: &TopicConfig) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn refuse_system(broker: &Broker, topic: &str) -> Result<(), Refusal> {
+pub(super) fn refuse_system(broker: &Broker, topic: &str) -> Result<(), Refusal> {
     let guarded = broker.settings().broker.validate_system_topic_when_update_topic;
     if guarded && broker.topics.is_system(topic) {
         return Err(invalid(format!("The topic[{topic}] is conflict with system topic.")));
@@ -150,6 +151,7 @@ pub(super) fn remove(broker: &Broker, call: &Call<'_>, all: &[String]) -> Result
     tracing::info!(topics = ?all, by = %call.peer.remote, "topics deleted");
     for topic in all {
         broker.topics.delete(topic, call.now_ms);
+        broker.mappings.delete(topic, call.now_ms, |text| broker.save(mappings::FILE, text));
         broker.offsets.remove_topic(topic);
         broker.stats.forget_topic(topic);
     }
@@ -169,10 +171,13 @@ pub fn all(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> 
             Page::of(header.topic_seq.unwrap_or(0), header.data_version, header.max_topic_num);
         broker.topics.page(page.from, page.version.as_ref(), page.limit)
     };
+    let (mut mappings, mapping_data_version) = broker.mappings.snapshot();
+    mappings.retain(|topic, _| topics.topic_config_table.contains_key(topic));
     let body = TopicConfigAndMappingSerializeWrapper {
         data_version: topics.data_version,
-        mapping_data_version: DataVersion::new(broker.identity.boot_ms),
+        mapping_data_version,
         topic_config_table: topics.topic_config_table,
+        topic_queue_mapping_detail_map: mappings,
         ..Default::default()
     };
     let total_topic_num = Some(i32::try_from(total).unwrap_or(i32::MAX));
@@ -210,7 +215,7 @@ impl Page {
     }
 }
 
-/// Code 351: one topic.
+/// Code 351: one topic; with `lo=true` also where the queues of a static one are.
 pub fn one(
     broker: &Broker,
     _: &Call<'_>,
@@ -220,7 +225,11 @@ pub fn one(
         let remark = format!("No topic in this broker. topic: {}", header.topic);
         Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark)
     })?;
-    Ok(json(&TopicConfigAndQueueMapping::from((*topic).clone())))
+    let mapping = broker.mappings.find(&header.topic).filter(|_| header.base.logical == Some(true));
+    Ok(json(&TopicConfigAndQueueMapping {
+        mapping_detail: mapping.map(|mapping| (*mapping).clone()),
+        ..TopicConfigAndQueueMapping::from((*topic).clone())
+    }))
 }
 
 /// A topic, or the refusal of those who ask for the state of its queues (codes 202 and 303).

@@ -1,0 +1,56 @@
+//! Static topics for operators: mqadmin `updateStaticTopic` and `remappingStaticTopic` decide where
+//! each queue is, and tell every broker its part.
+
+use super::topics::check;
+use super::{UNSET_REMARK, body, failed, invalid};
+use crate::broker::Broker;
+use crate::handlers::pull;
+use crate::mappings::FILE;
+use crate::put::Effect;
+use remoting::body::mapping::TopicQueueMappingDetail;
+use remoting::body::topic::{TopicConfig, TopicFilterType};
+use remoting::headers::topic::CreateTopicRequestHeader;
+use remoting::json::Named;
+use remoting::reply::{Answer, Refusal, Reply};
+use remoting::router::Call;
+
+/// Code 513: makes or changes a static topic; answers when the name servers know it. A mapping that
+/// contradicts the known one changes nothing; in Java the topic is changed all the same.
+pub fn update(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: CreateTopicRequestHeader,
+) -> Result<Reply<Effect>, Refusal> {
+    let mapping: TopicQueueMappingDetail = body(&call.command.body)?;
+    let filter_type = TopicFilterType::from_text(&header.topic_filter_type)
+        .ok_or_else(|| failed(format!("no topic filter type {}", header.topic_filter_type)))?;
+    let wanted = TopicConfig {
+        perm: header.perm,
+        read_queue_nums: header.read_queue_nums,
+        topic_filter_type: filter_type,
+        topic_name: header.topic.clone(),
+        topic_sys_flag: header.topic_sys_flag.unwrap_or(0),
+        write_queue_nums: header.write_queue_nums,
+        ..TopicConfig::default()
+    };
+    check(broker, &wanted)?;
+    let own = broker.settings().broker.broker_name.clone();
+    if mapping.topic.as_ref() != Some(&header.topic) {
+        return Err(invalid(format!("the mapping is not that of topic {}", header.topic)));
+    }
+    if mapping.bname.as_deref() != Some(own.as_str()) {
+        return Err(invalid(format!("the mapping is not that of this broker, {own}")));
+    }
+    let (topic, epoch) = (&header.topic, mapping.epoch);
+    let (queues, force) = (mapping.hosted_queues.len(), header.force);
+    let save = |text: &str| broker.save(FILE, text);
+    broker.mappings.update(mapping, force, call.now_ms, save).map_err(failed)?;
+    tracing::info!(
+        %topic, epoch, queues, force, by = %call.peer.remote, "static topic made or changed"
+    );
+    let topic = broker.topics.update(wanted, call.now_ms).map_err(failed)?;
+    pull::mapping_changed(broker, &topic, call.now_ms);
+    let answer = Answer::success().with_remark(UNSET_REMARK);
+    broker.topics_changed(Some((call.later(), answer)));
+    Ok(Reply::Later)
+}

@@ -1,0 +1,267 @@
+//! Static topics: which queues of a topic with a fixed number of them this broker holds, and where
+//! they were before (Java: `TopicQueueMappingManager`). A logical queue has a number and offsets of
+//! its own, and stays on one broker after the other; each [stay](stays) is a queue of that broker.
+//!
+//! Not here: what a request about a logical queue becomes (its handler), and when stays that have
+//! nothing left are forgotten ([`clean`]).
+
+pub mod change;
+pub mod clean;
+pub mod stays;
+
+use crate::files;
+use message::Str;
+use parking_lot::{Mutex, RwLock};
+use remoting::body::data_version::DataVersion;
+use remoting::body::mapping::{
+    LogicQueueMappingItem, TopicQueueMappingDetail, TopicQueueMappingInfo,
+};
+use remoting::codes::ResponseCode;
+use remoting::json::BodyError;
+use remoting::reply::Refusal;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The file under `config`.
+pub const FILE: &str = "topicQueueMapping.json";
+/// What stands in every such file.
+pub const MARK: &str = "topicQueueMappingInfoMap";
+
+type Table = HashMap<Str, Arc<TopicQueueMappingDetail>>;
+
+/// The static topics of this broker.
+#[derive(Debug, Default)]
+pub struct Mappings {
+    /// How many there are: most brokers have none, and need not look.
+    count: AtomicUsize,
+    table: RwLock<Table>,
+    /// Of the table. Whoever changes that holds it until the change is saved.
+    version: Mutex<DataVersion>,
+}
+
+/// The file (Java: `TopicQueueMappingSerializeWrapper`).
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct File {
+    data_version: DataVersion,
+    topic_queue_mapping_info_map: BTreeMap<Str, TopicQueueMappingDetail>,
+}
+
+impl File {
+    fn of(table: &Table, data_version: DataVersion) -> Self {
+        let rows = table.iter().map(|(topic, mapping)| (topic.clone(), (**mapping).clone()));
+        Self { data_version, topic_queue_mapping_info_map: rows.collect() }
+    }
+}
+
+impl Mappings {
+    /// The queues of a static topic; `None` for any other.
+    pub fn find(&self, topic: &str) -> Option<Arc<TopicQueueMappingDetail>> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        self.table.read().get(topic).cloned()
+    }
+
+    /// One queue of a static topic; `None` when the topic is none, or the asker speaks of a queue
+    /// of this broker (`lo=false`).
+    ///
+    /// # Errors
+    /// Another broker leads the queue.
+    pub fn queue(
+        &self,
+        topic: &str,
+        id: i32,
+        logical: Option<bool>,
+    ) -> Result<Option<LogicalQueue>, Refusal> {
+        if logical == Some(false) {
+            return Ok(None);
+        }
+        let Some(mapping) = self.find(topic) else { return Ok(None) };
+        LogicalQueue::of(mapping, id).map(Some)
+    }
+
+    /// All static topics.
+    pub fn all(&self) -> Vec<Arc<TopicQueueMappingDetail>> {
+        self.table.read().values().cloned().collect()
+    }
+
+    /// All of them by topic, and the version of the table (code 21).
+    pub fn snapshot(&self) -> (BTreeMap<Str, TopicQueueMappingDetail>, DataVersion) {
+        let version = self.version.lock();
+        let file = File::of(&self.table.read(), *version);
+        (file.topic_queue_mapping_info_map, file.data_version)
+    }
+
+    /// Which queues this broker leads, of the topics that `told` names (code 103).
+    pub fn infos(&self, told: impl Fn(&str) -> bool) -> BTreeMap<Str, TopicQueueMappingInfo> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return BTreeMap::new();
+        }
+        let table = self.table.read();
+        let rows = table.iter().filter(|(topic, _)| told(topic));
+        rows.map(|(topic, mapping)| (topic.clone(), info(mapping))).collect()
+    }
+
+    /// Takes over what an operator says about a topic (code 513) and saves the file's new text.
+    ///
+    /// # Errors
+    /// It contradicts what is known, or could not be saved; nothing has changed then.
+    pub fn update(
+        &self,
+        new: TopicQueueMappingDetail,
+        force: bool,
+        now: i64,
+        save: impl FnOnce(&str) -> bool,
+    ) -> Result<(), String> {
+        let mut version = self.version.lock();
+        let topic = new.topic.clone().ok_or("the mapping names no topic")?;
+        let old = self.find(&topic);
+        let merged = change::merged(old.as_deref(), new, force)?;
+        let mut table = self.table.read().clone();
+        table.insert(topic, Arc::new(merged));
+        self.replace(table, &mut version, now, save)
+    }
+
+    /// Takes over what became of a mapping that was cleaned, unless it changed meanwhile; whether
+    /// it was taken.
+    pub fn cleaned(
+        &self,
+        old: &Arc<TopicQueueMappingDetail>,
+        new: TopicQueueMappingDetail,
+        now: i64,
+        save: impl FnOnce(&str) -> bool,
+    ) -> bool {
+        let mut version = self.version.lock();
+        let topic = old.topic.clone().unwrap_or_default();
+        let mut table = self.table.read().clone();
+        if !table.get(&topic).is_some_and(|known| Arc::ptr_eq(known, old)) {
+            return false;
+        }
+        table.insert(topic, Arc::new(new));
+        self.replace(table, &mut version, now, save).is_ok()
+    }
+
+    /// Forgets a topic. What cannot be saved is forgotten in memory: its queues are gone.
+    pub fn delete(&self, topic: &str, now: i64, save: impl FnOnce(&str) -> bool) {
+        if self.find(topic).is_none() {
+            return;
+        }
+        let mut version = self.version.lock();
+        let mut table = self.table.read().clone();
+        table.remove(topic);
+        let saved = |text: &str| {
+            save(text);
+            true
+        };
+        let _ = self.replace(table, &mut version, now, saved);
+    }
+
+    fn replace(
+        &self,
+        table: Table,
+        version: &mut DataVersion,
+        now: i64,
+        save: impl FnOnce(&str) -> bool,
+    ) -> Result<(), String> {
+        let mut next = *version;
+        next.advance(0, now);
+        if !save(&files::text(&File::of(&table, next))) {
+            return Err(format!("{FILE} could not be written"));
+        }
+        *version = next;
+        self.count.store(table.len(), Ordering::Release);
+        *self.table.write() = table;
+        Ok(())
+    }
+
+    /// Takes the mappings of a file.
+    ///
+    /// # Errors
+    /// When the text is not such a file; nothing has changed then.
+    pub fn load(&self, text: &str) -> Result<(), BodyError> {
+        let file: File = remoting::json::from_body(text.as_bytes())?;
+        let rows = file.topic_queue_mapping_info_map.into_iter();
+        let table: Table = rows.map(|(topic, mapping)| (topic, Arc::new(mapping))).collect();
+        *self.version.lock() = file.data_version;
+        self.count.store(table.len(), Ordering::Release);
+        *self.table.write() = table;
+        Ok(())
+    }
+}
+
+/// What name servers are told of a mapping: the queues that its broker leads, and which of its own
+/// they are (Java: `TopicQueueMappingDetail.cloneAsMappingInfo`).
+fn info(mapping: &TopicQueueMappingDetail) -> TopicQueueMappingInfo {
+    let led = mapping.hosted_queues.iter().filter_map(|(id, stays)| {
+        let last = stays.last().filter(|last| last.bname == mapping.bname)?;
+        Some((*id, last.queue_id))
+    });
+    TopicQueueMappingInfo {
+        bname: mapping.bname.clone(),
+        curr_id_map: led.collect(),
+        dirty: false,
+        epoch: mapping.epoch,
+        scope: mapping.scope.clone(),
+        topic: mapping.topic.clone(),
+        total_queues: mapping.total_queues,
+    }
+}
+
+/// One queue of a static topic, which this broker leads.
+#[derive(Clone, Debug)]
+pub struct LogicalQueue {
+    mapping: Arc<TopicQueueMappingDetail>,
+    id: i32,
+}
+
+impl LogicalQueue {
+    /// # Errors
+    /// Another broker leads the queue.
+    pub fn of(mapping: Arc<TopicQueueMappingDetail>, id: i32) -> Result<Self, Refusal> {
+        let queue = Self { mapping, id };
+        if queue.stays().last().is_some_and(|last| queue.is_here(last)) {
+            return Ok(queue);
+        }
+        let topic = queue.mapping.topic.as_deref().unwrap_or_default();
+        let broker = queue.mapping.bname.as_deref().unwrap_or_default();
+        let remark = match queue.stays().last() {
+            None => format!("{topic}-{id} is not on broker {broker}"),
+            Some(last) => format!(
+                "{topic}-{id} has left broker {broker} for {}",
+                last.bname.as_deref().unwrap_or_default()
+            ),
+        };
+        Err(Refusal::new(ResponseCode::NOT_LEADER_FOR_QUEUE, remark))
+    }
+
+    /// Its number.
+    pub fn id(&self) -> i32 {
+        self.id
+    }
+
+    /// Where it was, and last where it is.
+    pub fn stays(&self) -> &[LogicQueueMappingItem] {
+        self.mapping.hosted_queues.get(&self.id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Where it is.
+    pub fn leader(&self) -> &LogicQueueMappingItem {
+        self.stays().last().expect("a led queue is somewhere")
+    }
+
+    /// Whether a stay is on this broker.
+    pub fn is_here(&self, stay: &LogicQueueMappingItem) -> bool {
+        stay.bname == self.mapping.bname
+    }
+
+    /// The end of what is known of it (Java: `computeMaxOffsetFromMapping`).
+    pub fn known_end(&self) -> i64 {
+        stays::known_end(self.leader())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! Static topics of one broker, whose queues were in others of its queues before. What is asked of
+//! other brokers is shown by compat-tests.
+
+use crate::support::{Caller, World, said};
+use remoting::body::mapping::{LogicQueueMappingItem, TopicQueueMappingDetail};
+use remoting::body::topic::TopicConfigAndQueueMapping;
+use remoting::codes::{RequestCode, ResponseCode};
+use remoting::command::Command;
+use remoting::flat::Header;
+use remoting::headers::base::TopicFields;
+use remoting::headers::offset::{
+    GetMaxOffsetRequestHeader, GetMaxOffsetResponseHeader, QueryConsumerOffsetRequestHeader,
+    QueryConsumerOffsetResponseHeader, UpdateConsumerOffsetRequestHeader,
+};
+use remoting::headers::pull::{PullMessageRequestHeader, PullMessageResponseHeader};
+use remoting::headers::send::{SendMessageRequestHeader, SendMessageResponseHeader};
+use remoting::headers::topic::{CreateTopicRequestHeader, GetTopicConfigRequestHeader};
+
+fn stay(generation: i32, queue_id: i32, logic_offset: i64) -> LogicQueueMappingItem {
+    let bname = Some("b".into());
+    LogicQueueMappingItem { bname, generation, queue_id, logic_offset, ..Default::default() }
+}
+
+/// Queue 0 never moved, queue 1 has moved from 1 to 2, queue 2 has left.
+fn mapping(epoch: i64, begins: i64) -> TopicQueueMappingDetail {
+    let away = LogicQueueMappingItem { bname: Some("c".into()), ..stay(1, 0, 10_000) };
+    TopicQueueMappingDetail {
+        bname: Some("b".into()),
+        epoch,
+        hosted_queues: [
+            (0, vec![stay(0, 0, 0)]),
+            (1, vec![stay(0, 1, 0), stay(1, 2, begins)]),
+            (2, vec![stay(0, 3, 0), away]),
+        ]
+        .into(),
+        topic: Some("T".into()),
+        total_queues: 3,
+        ..TopicQueueMappingDetail::default()
+    }
+}
+
+async fn tell(client: &Caller, mapping: &TopicQueueMappingDetail) -> Command {
+    let header = CreateTopicRequestHeader {
+        topic: "T".into(),
+        default_topic: "TBW102".into(),
+        read_queue_nums: 4,
+        write_queue_nums: 4,
+        perm: 6,
+        topic_filter_type: "SINGLE_TAG".into(),
+        ..Default::default()
+    };
+    let command = Command::request(RequestCode::UPDATE_AND_CREATE_STATIC_TOPIC);
+    client.ask(command.with_header(&header).with_body(remoting::json::to_body(mapping))).await
+}
+
+fn physical() -> TopicFields {
+    TopicFields { logical: Some(false), ..TopicFields::default() }
+}
+
+async fn send(client: &Caller, queue_id: i32, base: TopicFields) -> Result<(i32, i64), String> {
+    let header = SendMessageRequestHeader {
+        producer_group: "p".into(),
+        topic: "T".into(),
+        default_topic: "TBW102".into(),
+        queue_id,
+        base,
+        ..SendMessageRequestHeader::default()
+    };
+    let command = Command::request(RequestCode::SEND_MESSAGE).with_header(&header);
+    let sent = client.ask(command.with_body("x")).await;
+    if sent.response_code() != ResponseCode::SUCCESS {
+        return Err(format!("{:?}", said(&sent)));
+    }
+    let told = SendMessageResponseHeader::read(&sent.fields).unwrap();
+    Ok((told.queue_id, told.queue_offset))
+}
+
+fn asked(queue_id: i32, queue_offset: i64) -> PullMessageRequestHeader {
+    PullMessageRequestHeader {
+        consumer_group: "g".into(),
+        topic: "T".into(),
+        queue_id,
+        queue_offset,
+        max_msg_nums: 32,
+        sys_flag: 4,
+        subscription: Some("*".into()),
+        ..PullMessageRequestHeader::default()
+    }
+}
+
+/// The code, where to go on, and what to add to the offsets of the messages.
+async fn pull(client: &Caller, queue_id: i32, offset: i64) -> (ResponseCode, i64, Option<i64>) {
+    let answer = client.call(RequestCode::PULL_MESSAGE, &asked(queue_id, offset)).await;
+    let told = PullMessageResponseHeader::read(&answer.fields).unwrap_or_default();
+    (answer.response_code(), told.next_begin_offset, told.offset_delta)
+}
+
+async fn committed(client: &Caller, queue_id: i32) -> Option<i64> {
+    let header = QueryConsumerOffsetRequestHeader {
+        consumer_group: "g".into(),
+        topic: "T".into(),
+        queue_id,
+        ..Default::default()
+    };
+    let answer = client.call(RequestCode::QUERY_CONSUMER_OFFSET, &header).await;
+    QueryConsumerOffsetResponseHeader::read(&answer.fields).ok().map(|told| told.offset)
+}
+
+async fn commit(client: &Caller, queue_id: i32, commit_offset: i64) -> ResponseCode {
+    let header = UpdateConsumerOffsetRequestHeader {
+        consumer_group: "g".into(),
+        topic: "T".into(),
+        queue_id,
+        commit_offset,
+        ..Default::default()
+    };
+    client.call(RequestCode::UPDATE_CONSUMER_OFFSET, &header).await.response_code()
+}
+
+async fn end(client: &Caller, queue_id: i32) -> i64 {
+    let header = GetMaxOffsetRequestHeader { topic: "T".into(), queue_id, ..Default::default() };
+    let answer = client.call(RequestCode::GET_MAX_OFFSET, &header).await;
+    GetMaxOffsetResponseHeader::read(&answer.fields).unwrap().offset
+}
+
+#[tokio::test]
+async fn offsets_of_a_logical_queue_go_on_where_it_moved() {
+    let mut world = World::start().await;
+    let client = world.client();
+    let told = tell(&client, &mapping(5, 10_000)).await;
+    assert_eq!(told.response_code(), ResponseCode::SUCCESS, "{told:?}");
+    // What the queue got before it moved.
+    assert_eq!(send(&client, 1, physical()).await, Ok((1, 0)));
+    assert_eq!(send(&client, 1, physical()).await, Ok((1, 1)));
+    assert_eq!(send(&client, 1, TopicFields::default()).await, Ok((1, 10_000)));
+    assert_eq!(send(&client, 0, TopicFields::default()).await, Ok((0, 0)));
+    assert!([0, 1].contains(&send(&client, -1, TopicFields::default()).await.unwrap().0));
+    let refused = send(&client, 2, TopicFields::default()).await.unwrap_err();
+    assert!(refused.contains("NOT_LEADER_FOR_QUEUE"), "{refused}");
+
+    assert_eq!(pull(&client, 1, 0).await, (ResponseCode::SUCCESS, 2, Some(0)));
+    let moved = (ResponseCode::PULL_RETRY_IMMEDIATELY, 10_000, Some(10_000));
+    assert_eq!(pull(&client, 1, 2).await, moved);
+    assert_eq!(pull(&client, 1, 10_000).await.0, ResponseCode::SUCCESS);
+    assert_eq!(pull(&client, 2, 0).await.0, ResponseCode::NOT_LEADER_FOR_QUEUE);
+
+    assert_eq!(commit(&client, 1, 2).await, ResponseCode::SUCCESS);
+    assert_eq!(committed(&client, 1).await, Some(2));
+    assert_eq!(commit(&client, 1, 10_001).await, ResponseCode::SUCCESS);
+    assert_eq!(committed(&client, 1).await, Some(10_001));
+    let before = end(&client, 1).await;
+    drop(client);
+    world.restart().await;
+    let client = world.client();
+    assert_eq!(end(&client, 1).await, before);
+    assert_eq!(committed(&client, 1).await, Some(10_001));
+    assert_eq!(commit(&client, 1, 1).await, ResponseCode::SUCCESS);
+    assert_eq!(committed(&client, 1).await, Some(1), "the group was set back");
+}
+
+#[tokio::test]
+async fn who_waits_for_a_decision_goes_on_with_it() {
+    let world = World::start().await;
+    let (client, waiter) = (world.client(), world.client());
+    tell(&client, &mapping(5, -1)).await;
+    assert_eq!(send(&client, 1, physical()).await, Ok((1, 0)));
+    assert_eq!(send(&client, 1, TopicFields::default()).await, Ok((1, -1)));
+    let suspended =
+        PullMessageRequestHeader { sys_flag: 4 | 2, suspend_timeout_millis: 60_000, ..asked(1, 1) };
+    let waiting = async {
+        let answer = waiter.call(RequestCode::PULL_MESSAGE, &suspended).await;
+        let told = PullMessageResponseHeader::read(&answer.fields).unwrap();
+        (answer.response_code(), told.next_begin_offset)
+    };
+    let deciding = async {
+        // Another one who waits is answered by nothing but the decision either.
+        assert_eq!(pull(&client, 1, 1).await.0, ResponseCode::PULL_NOT_FOUND);
+        assert_eq!(send(&client, 1, TopicFields::default()).await, Ok((1, -1)));
+        tell(&client, &mapping(5, 10_000)).await
+    };
+    let (found, told) = tokio::join!(waiting, deciding);
+    assert_eq!(told.response_code(), ResponseCode::SUCCESS, "{told:?}");
+    assert_eq!(found, (ResponseCode::PULL_RETRY_IMMEDIATELY, 10_000));
+    assert_eq!(end(&client, 1).await, 10_002);
+}
+
+#[tokio::test]
+async fn what_contradicts_the_known_mapping_changes_nothing() {
+    let world = World::start().await;
+    let client = world.client();
+    tell(&client, &mapping(5, 10_000)).await;
+    let other = TopicQueueMappingDetail { bname: Some("c".into()), ..mapping(6, 10_000) };
+    for wrong in [mapping(4, 10_000), mapping(6, 20_000), other] {
+        let told = tell(&client, &wrong).await;
+        assert_ne!(told.response_code(), ResponseCode::SUCCESS, "{wrong:?}");
+    }
+    let config = async |logical| {
+        let base = TopicFields { logical: Some(logical), ..TopicFields::default() };
+        let header = GetTopicConfigRequestHeader { topic: "T".into(), base };
+        let answer = client.call(RequestCode::GET_TOPIC_CONFIG, &header).await;
+        remoting::json::from_body::<TopicConfigAndQueueMapping>(&answer.body).unwrap()
+    };
+    assert_eq!(config(true).await.mapping_detail, Some(mapping(5, 10_000)));
+    assert_eq!(config(false).await.mapping_detail, None);
+}
