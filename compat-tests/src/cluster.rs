@@ -1,19 +1,28 @@
-//! A name server and a broker that belong together.
+//! A name server and a broker that belong together, and perhaps a second broker.
 
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
+use crate::jars::Release;
 use crate::places::Places;
 use crate::server::{Make, Server};
 
-/// One name server, one broker.
+/// One name server, one broker or two.
 #[derive(Debug)]
 pub struct Cluster {
     /// The name server.
     pub namesrv: Server,
     /// The broker.
     pub broker: Server,
+    second: Option<Second>,
+}
+
+/// A second broker, and where the programs are that may take its place.
+#[derive(Debug)]
+struct Second {
+    server: Server,
+    places: Places,
 }
 
 impl Cluster {
@@ -35,7 +44,18 @@ impl Cluster {
         let mut namesrv = Server::namesrv(places, names, &directory.join("namesrv"))?;
         namesrv.start()?;
         let broker = Server::broker(places, broker, &directory.join("broker"), namesrv.address())?;
-        Ok(Self { namesrv, broker })
+        Ok(Self::of(namesrv, broker))
+    }
+
+    /// These two.
+    #[must_use]
+    pub fn of(namesrv: Server, broker: Server) -> Self {
+        Self { namesrv, broker, second: None }
+    }
+
+    /// Adds a broker, which scenarios call "second".
+    pub fn add_second(&mut self, places: &Places, server: Server) {
+        self.second = Some(Second { server, places: places.clone() });
     }
 
     /// Does what a scenario asks for, "stop broker" for one.
@@ -44,6 +64,11 @@ impl Cluster {
     /// The words are unknown, or the server does not do it.
     pub fn act(&mut self, action: &str) -> Result<()> {
         let (verb, server) = match action.split_once(' ') {
+            Some(("swap", "second")) => return self.swap_second(),
+            Some((verb, "second")) => match &mut self.second {
+                Some(second) => (verb, &mut second.server),
+                None => bail!("there is no second broker"),
+            },
             Some((verb, "broker")) => (verb, &mut self.broker),
             Some((verb, "namesrv")) => (verb, &mut self.namesrv),
             _ => bail!("no such action: {action}"),
@@ -63,11 +88,27 @@ impl Cluster {
         }
     }
 
-    /// Stops both as an operator does, the broker first.
+    /// Starts the stopped second broker as the other make's, on the same directory.
+    fn swap_second(&mut self) -> Result<()> {
+        let Some(Second { server, places }) = &mut self.second else {
+            bail!("there is no second broker")
+        };
+        let other = match server.make() {
+            Make::Rockhopper => Make::Java(Release::V550),
+            Make::Java(_) => Make::Rockhopper,
+        };
+        server.become_another(places, other)?;
+        server.start()
+    }
+
+    /// Stops all as an operator does, the brokers first.
     ///
     /// # Errors
     /// One of them does not end cleanly.
     pub fn stop(mut self) -> Result<()> {
+        if let Some(second) = &mut self.second {
+            second.server.stop()?;
+        }
         self.broker.stop()?;
         self.namesrv.stop()
     }

@@ -69,7 +69,7 @@ fn one(
         broker.preload(library);
     }
     broker.start()?;
-    let mut cluster = Cluster { namesrv, broker };
+    let mut cluster = Cluster::of(namesrv, broker);
     let mut crew = Crew::start(places, &[Kind::Java(Release::V550)], &cluster)?;
     let outcome = crew.run_one(scenario, &format!("f-{scenario}"), &mut cluster)?;
     drop(crew);

@@ -24,6 +24,7 @@ pub mod records;
 pub mod report;
 pub mod runs;
 pub mod server;
+pub mod statics;
 pub mod wire;
 
 /// Writes a line to standard output; a closed pipe is not an error here.

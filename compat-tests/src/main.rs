@@ -12,7 +12,7 @@ use compat_tests::report::Report;
 use compat_tests::runs::Crew;
 use compat_tests::server::Make;
 use compat_tests::{
-    appends, cuts, differ, faults, features, hand_over, mixed, plan, preflights, say,
+    appends, cuts, differ, faults, features, hand_over, mixed, plan, preflights, say, statics,
 };
 
 /// How many scenarios each client works on at a time.
@@ -55,6 +55,8 @@ enum Suite {
     Mqadmin,
     /// One of our servers with one of the stock ones.
     Mixed,
+    /// Static topics on two brokers.
+    Static,
     /// Stores written by one broker and read by another.
     Store,
     /// Raw requests: the answers of both, compared.
@@ -186,6 +188,9 @@ fn of_stores(options: &Options, places: &Places, report: &mut Report) -> Result<
     let make = options.make();
     if options.has(Suite::Mixed) {
         mixed::run(places, make, &options.only, report)?;
+    }
+    if options.has(Suite::Static) {
+        statics::run(places, make, &options.only, report)?;
     }
     if options.has(Suite::Bytes) {
         appends::run(places, make, &options.only, report)?;

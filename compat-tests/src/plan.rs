@@ -144,6 +144,21 @@ pub const MQADMIN: &[&str] = &[
     "enableRetryTopicV2",
 ];
 
+/// What a client and the stock tool do with static topics on two brokers.
+pub const STATIC: &[&str] = &[
+    "static-orderly",
+    "static-remapped",
+    "static-offsets",
+    "static-undecided",
+    "static-topic",
+    "static-widened",
+    "static-deleted",
+    "static-refused",
+];
+
+/// The same while servers go and come back.
+pub const STATIC_ALONE: &[&str] = &["static-restarts", "static-handed-over"];
+
 /// What clients do where one server is ours and the other the stock one.
 pub const MIXED: &[&str] = &[
     "group-of-three",

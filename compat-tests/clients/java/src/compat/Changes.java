@@ -75,7 +75,7 @@ final class Changes {
     }
 
     /** Sends 0, 1, 2, ... to each queue of the topic, one after the other, until each is taken. */
-    private static final class Sender implements AutoCloseable {
+    static final class Sender implements AutoCloseable {
         private final DefaultMQProducer producer;
         private final String topic;
         private final AtomicBoolean enough = new AtomicBoolean();
@@ -129,7 +129,7 @@ final class Changes {
     }
 
     /** What the members of a group see, queue by queue. */
-    private static final class Order {
+    static final class Order {
         final Set<String> faults = ConcurrentHashMap.newKeySet();
         final AtomicInteger taken = new AtomicInteger();
         final AtomicInteger again = new AtomicInteger();

@@ -44,6 +44,7 @@ public final class Main {
         Timers.register(scenarios);
         Requests.register(scenarios);
         Pops.register(scenarios);
+        Statics.register(scenarios);
 
         Actions actions = new Actions(Main::say);
         ExecutorService pool = Executors.newCachedThreadPool(Main::daemon);
