@@ -229,12 +229,17 @@ impl State {
         let Some(files) = self.files.as_mut() else { return Ok(self.reopen_ms) };
         let (slot_ms, this_slot) = (settings.store.timer_slot_ms(), files.slot_of(now_ms));
         if self.emptying.is_none() && files.progress().read_ms > this_slot {
-            files.set_back(this_slot, now_ms)?;
+            // What is not settled may be lost with the log's end, whatever time it is now.
             self.settled_ms = self.settled_ms.min(this_slot);
+            self.settling.iter_mut().for_each(|(read_ms, _)| *read_ms = this_slot.min(*read_ms));
+            files.set_back(this_slot, self.settled_ms, now_ms)?;
         }
+        // Nobody looks into a slot again whose entries were read.
+        let read = self.emptying.as_ref().filter(|slot| slot.is_read());
+        let from_ms = read.map_or(0, |slot| slot.slot_ms + slot_ms);
         let put = match settings.store.timer_stop_enqueue {
             true => Step::Stuck,
-            false => enqueue::step(broker, settings, (files, &mut self.unsure), now_ms)?,
+            false => enqueue::step(broker, settings, (files, &mut self.unsure), (now_ms, from_ms))?,
         };
         let mut is_busy = put == Step::More;
         self.is_refused = false;

@@ -102,7 +102,19 @@ impl Timer {
         zeroed.map_err(Error::io("write", &self.wheel_path))?;
         self.wheel.change_all();
         self.is_changed = true;
-        self.flush(self.progress.read_ms, self.progress.changed_ms)
+        self.flush(self.progress.read_ms, self.progress.changed_ms)?;
+        self.sync_wheel()
+    }
+
+    fn sync_wheel(&self) -> Result<(), Error> {
+        let synced = self.wheel_file.sync(0..wheel::FILE_BYTES);
+        synced.map_err(Error::io("sync", &self.wheel_path))
+    }
+
+    /// What a clean stop said counts no longer, whatever of this run is lost with the power.
+    fn begin(&mut self) -> Result<(), Error> {
+        let own = Own { clean: false, ..self.own };
+        self.check.write(&self.progress, own, true)
     }
 
     /// Forgets everything: all that the queue has is to be put again.
@@ -250,14 +262,16 @@ impl Timer {
         self.own.latest_ms = self.own.latest_ms.max(slot_ms);
     }
 
-    /// The clock was set back: slots from this one on can be put into again. Durable, for a start
-    /// passes over whatever stands in slots before that one.
+    /// The clock was set back: slots from this one on can be put into again. What was delivered of
+    /// those before `settled_ms` can not be lost. Durable, for a start passes over whatever stands
+    /// in slots before that.
     ///
     /// # Errors
     /// The disk takes nothing; it can be tried again.
-    pub fn set_back(&mut self, slot_ms: i64, now_ms: i64) -> Result<(), Error> {
+    pub fn set_back(&mut self, slot_ms: i64, settled_ms: i64, now_ms: i64) -> Result<(), Error> {
         let own = Own { clean: false, ..self.own };
-        let progress = TimerProgress { read_ms: slot_ms, changed_ms: now_ms, ..self.progress };
+        let read_ms = settled_ms.min(slot_ms);
+        let progress = TimerProgress { read_ms, changed_ms: now_ms, ..self.progress };
         self.check.write(&progress, own, true)?;
         self.progress.read_ms = slot_ms;
         self.marking.is_due = true;
@@ -290,8 +304,7 @@ impl Timer {
         self.progress.changed_ms = now_ms;
         self.progress.changes += 1;
         if own.clean {
-            let synced = self.wheel_file.sync(0..wheel::FILE_BYTES);
-            synced.map_err(Error::io("sync", &self.wheel_path))?;
+            self.sync_wheel()?;
         }
         self.check.write(&TimerProgress { read_ms, ..self.progress }, own, own.clean)
     }
@@ -307,6 +320,8 @@ impl Timer {
                 return Ok(());
             }
             self.log.sync()?;
+            // Java reads no more of the log than its last file.
+            self.sync_wheel()?;
             self.marks.write(bytes)?;
             self.marking.drawn = None;
             return Ok(());

@@ -69,6 +69,11 @@ impl Emptying {
         Self { slot_ms, not_before, entries: None }
     }
 
+    /// Whether it is known what it holds.
+    pub(super) fn is_read(&self) -> bool {
+        self.entries.is_some()
+    }
+
     /// What it holds, as far as that was read.
     pub(super) fn slot(&mut self) -> TimerSlot {
         let slot = self.entries.take().map(|entries| entries.slot);

@@ -65,12 +65,12 @@ pub(super) enum Step {
     Stuck,
 }
 
-/// Takes what came into slots.
+/// Takes what came into slots, none of them before `from_ms`.
 pub(super) fn step(
     broker: &Broker,
     settings: &BrokerSettings,
     (files, unsure): (&mut store::Timer, &mut Option<Unsure>),
-    now_ms: i64,
+    (now_ms, from_ms): (i64, i64),
 ) -> Result<Step, Error> {
     let (topic, from) = (names::TIMER_TOPIC, files.progress().queue_offset);
     let (min, end) = (broker.store.min_offset(topic, QUEUE), broker.store.max_offset(topic, QUEUE));
@@ -88,7 +88,7 @@ pub(super) fn step(
     let units = broker.store.units(topic, QUEUE, from, BATCH);
     let shown = &broker.timer.shown;
     for (at, unit) in (from..).zip(&units) {
-        let read_ms = files.progress().read_ms;
+        let read_ms = files.progress().read_ms.max(from_ms);
         let entry = look(broker, unit, |out_ms| reach.place(out_ms, write_ms, read_ms));
         let Some((entry, topic)) = entry else {
             tracing::error!(timer_offset = at, "a message of the timer is passed over: not read");

@@ -88,6 +88,16 @@ impl World {
 
     /// Sends a message that asks for something; `^` and `~` stand for the separators.
     fn send(&self, id: &str, properties: &str) {
+        self.append(self.parked(id, properties));
+    }
+
+    fn append(&self, draft: Draft) {
+        let mut appends = [Append::one(draft)];
+        self.broker().append(&mut appends, self.now_ms);
+        appends[0].outcome.unwrap();
+    }
+
+    fn parked(&self, id: &str, properties: &str) -> Draft {
         let text = format!("UNIQ_KEY^{id}~{properties}").replace('^', "\x01").replace('~', "\x02");
         let host = self.broker().identity.store_host;
         let mut draft = Draft {
@@ -104,9 +114,7 @@ impl World {
             properties: text.into(),
         };
         put::park(&mut draft, 0, true, &self.broker().settings(), self.now_ms).unwrap();
-        let mut appends = [Append::one(draft)];
-        self.broker().append(&mut appends, self.now_ms);
-        appends[0].outcome.unwrap();
+        draft
     }
 
     /// Lets time pass until then, and the timer work at the end of it.
@@ -531,6 +539,50 @@ fn a_clock_that_was_set_back_delivers_nothing_again() {
         assert_eq!(world.delivered().len(), 31, "kill {is_kill}");
         assert_eq!(world.condition().pending, 0);
     }
+}
+
+/// Between the check of a send and its append the slot may be over, and its entries read.
+#[test]
+fn what_comes_into_the_slot_that_is_emptied_is_not_lost() {
+    for steps in 0..4 {
+        let mut world = World::new();
+        world.send("a", "TIMER_DELAY_MS^2500~");
+        world.pass_to(BOOT_MS + 2_999);
+        let due_ms = BOOT_MS + 3_000;
+        let late = world.parked("b", &format!("TIMER_DELIVER_MS^{due_ms}~"));
+        world.now_ms = due_ms;
+        for _ in 0..steps {
+            step(world.broker(), due_ms);
+        }
+        world.append(late);
+        world.pass_to(due_ms);
+        world.pass_to(due_ms + 1_000);
+        assert_eq!(world.delivered(), ["a", "b"], "after {steps} steps");
+        assert_eq!(world.condition().pending, 0);
+    }
+}
+
+#[test]
+fn a_clean_stop_says_nothing_of_the_next_run() {
+    let mut world = World::new();
+    world.send("a", "TIMER_DELAY_MS^2000~");
+    let check = |dir: &Path| std::fs::read(dir.join("config/timercheck")).unwrap();
+    let mut stopped = Vec::new();
+    world.restart_after(|dir| stopped = check(dir));
+    assert_ne!(check(&world.dir), stopped, "a start takes back what the stop said");
+}
+
+#[test]
+fn slots_that_are_noted_nowhere_are_not_delivered_again_after_a_clock_was_set_back() {
+    let mut world = World::new();
+    for number in 0..30 {
+        world.send(&number.to_string(), &format!("TIMER_DELAY_SEC^{}~", 2 + number));
+    }
+    world.pass_to(BOOT_MS + 20_000);
+    world.pass_to(BOOT_MS + 5_000);
+    world.restart_after(|dir| std::fs::remove_file(dir.join("config/timerslots")).unwrap());
+    world.pass_to(BOOT_MS + 60_000);
+    assert_eq!(world.delivered().len(), 30);
 }
 
 #[test]

@@ -66,17 +66,24 @@ impl Store {
         // It may come from a broker with another precision, and from a clock that was ahead.
         let delivered_to = timer.slot_of(word.progress.read_ms);
         timer.progress.read_ms = timer.slot_of(word.progress.read_ms.min(now_ms));
+        // Without a note of the slots those come back that were delivered before a clock was set
+        // back.
+        let is_noted = mark.is_some() || timer.own.latest_ms <= delivered_to;
         timer.own.latest_ms = timer.own.latest_ms.max(delivered_to);
         timer.read(mark, delivered_to, self.max_log_offset())?;
         let agrees = timer.find_queue_offset(self, word);
         let is_new = matches!(found, Found::Nothing) && !holds;
-        let is_exact = word.is_ours && word.own.clean && delivered_to == word.progress.read_ms;
+        let is_whole = word.is_ours && word.own.clean && delivered_to == word.progress.read_ms;
+        let is_exact = is_whole && is_noted;
         if !((is_exact || is_new) && is_sound && agrees) {
             let newest_ms = self.newest_store_time().max(timer.own.latest_ms);
             timer.own.unsure_to_ms = timer.own.unsure_to_ms.max(newest_ms);
         }
         timer.is_rebuilt = !agrees;
         timer.write_whole_wheel()?;
+        if word.own.clean || delivered_to > timer.progress.read_ms {
+            timer.begin()?;
+        }
         Ok(timer)
     }
 
