@@ -40,16 +40,22 @@ const fn free(key: &'static str, kind: Kind) -> Known {
 pub const MESSAGE_TYPE: &str = "message.type";
 
 /// What this version has not, though Java has: attributes that would make another kind of topic.
-pub const ABSENT: &[(&str, &str)] =
-    &[(QUEUE_TYPE, INNER_BATCHES), ("cleanup.policy", "COMPACTION")];
+pub const ABSENT: &[(&str, &str)] = &[("cleanup.policy", "COMPACTION")];
 /// How the queues of a topic look.
-const QUEUE_TYPE: &str = "queue.type";
+pub const QUEUE_TYPE: &str = "queue.type";
 /// Queues of inner batches.
-const INNER_BATCHES: &str = "BatchCQ";
+pub const INNER_BATCHES: &str = "BatchCQ";
 
-/// Whether a topic that a Java broker left holds inner batches.
+/// Whether the queues of a topic hold inner batches.
 pub fn holds_inner_batches(topic: &TopicConfig) -> bool {
     topic.attributes.get(QUEUE_TYPE).is_some_and(|kind| kind == INNER_BATCHES)
+}
+
+/// Whether a change, as that which makes a topic, asks for such queues.
+pub fn asks_for_inner_batches(change: &Attributes) -> bool {
+    change.iter().any(|(key, kind)| {
+        key.strip_prefix('+').is_some_and(|key| key == QUEUE_TYPE) && kind == INNER_BATCHES
+    })
 }
 
 /// The attributes of a topic.

@@ -2,6 +2,7 @@
 //! other files still prove of them. Nothing here is done while the files are whole, but for offsets
 //! that their queues cannot have.
 
+use crate::attributes::{self, holds_inner_batches};
 use crate::groups::Groups;
 use crate::offsets::Offsets;
 use crate::topics::{Topics, simple};
@@ -23,6 +24,12 @@ fn is_whole(origin: ConfigOrigin) -> bool {
 /// Makes the topics that have queues on the disk and are not known any more, with as many queues as
 /// there are.
 pub(crate) fn make_topics(topics: &Topics, store: &Store, origin: ConfigOrigin, now: i64) {
+    for topic in topics.names() {
+        let is_batch = topics.find(&topic).is_some_and(|topic| holds_inner_batches(&topic));
+        if let Err(error) = store.hold_batches(&topic, is_batch) {
+            tracing::error!(%topic, %error, "what its queues are like cannot be noted");
+        }
+    }
     if is_whole(origin) {
         return;
     }
@@ -35,7 +42,11 @@ pub(crate) fn make_topics(topics: &Topics, store: &Store, origin: ConfigOrigin, 
         match topics.find(&topic) {
             None => {
                 tracing::error!(%topic, queues, "made anew from its queues: topics.json lacks it");
-                topics.create_on_send_back(simple(&topic, queues), now);
+                let kind = (attributes::QUEUE_TYPE.into(), attributes::INNER_BATCHES.into());
+                let is_batch = store.holds_batches(&topic);
+                let attributes = is_batch.then_some(kind).into_iter().collect();
+                let wanted = TopicConfig { attributes, ..simple(&topic, queues) };
+                topics.create_on_send_back(wanted, now);
             }
             Some(known) if known.read_queue_nums.max(known.write_queue_nums) < queues => {
                 tracing::error!(%topic, queues, "has more queues than topics.json.bak says");

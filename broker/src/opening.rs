@@ -398,6 +398,7 @@ pub(crate) fn store_settings(
         commit_log_dir: Some(java.commit_log_dir().into()),
         commit_log_file_bytes: size(java.mapped_file_size_commit_log),
         consume_queue_file_bytes: java.consume_queue_segment_bytes(),
+        batch_queue_file_bytes: size(java.mapper_file_size_batch_consume_queue),
         index_slots: count(java.max_hash_slot_num),
         index_entries: count(java.max_index_num),
         index: java.message_index_enable,

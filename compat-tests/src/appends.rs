@@ -29,6 +29,8 @@ const SMALL: &str = "mappedFileSizeCommitLog=65536\nmaxMessageSize=65536\nmaxHas
 const SEALED: &str = "enabledAppendPropCRC=true\n";
 const LIGHT: &str = "enableLmq=true\nenableMultiDispatch=true\n";
 const TOPIC: &str = "bytes";
+/// Holds inner batches.
+const INNER: &str = "inner";
 /// What brokers add to properties, or take away, differently from release to release; and the id
 /// that holds a place.
 const STAMP: [&str; 5] = ["MSG_REGION", "TRACE_ON", "CLUSTER", "WAIT", "ORIGIN_MESSAGE_ID"];
@@ -106,7 +108,7 @@ fn fill(cluster: &mut Cluster, settings: &str, form: Form) -> Result<Filled> {
     cluster.broker.set(settings);
     cluster.broker.start()?;
     let mut raw = Raw::open(cluster.broker.address())?;
-    make_topics(&mut raw)?;
+    make_topics(&mut raw, form)?;
     let mut answers = Vec::new();
     for (name, letter, batch) in list(form) {
         let answer = raw.try_send(&letter, batch)?;
@@ -126,9 +128,13 @@ fn fill(cluster: &mut Cluster, settings: &str, form: Form) -> Result<Filled> {
     Ok(Filled { answers, store: cluster.broker.store() })
 }
 
-fn make_topics(raw: &mut Raw) -> Result<()> {
+fn make_topics(raw: &mut Raw, form: Form) -> Result<()> {
     let long = "l".repeat(127);
-    for (topic, filter) in [(TOPIC, "SINGLE_TAG"), (&long, "SINGLE_TAG"), ("multi", "MULTI_TAG")] {
+    let (single, multi) = ("SINGLE_TAG", "MULTI_TAG");
+    let all = [(TOPIC, single, ""), (&long, single, ""), ("multi", multi, "")];
+    let inner = (INNER, single, "+queue.type=BatchCQ");
+    let inner = Some(inner).filter(|_| form.release != Release::V498);
+    for (topic, filter, attributes) in all.into_iter().chain(inner) {
         let fields = [
             ("topic", topic),
             ("defaultTopic", "TBW102"),
@@ -138,6 +144,7 @@ fn make_topics(raw: &mut Raw) -> Result<()> {
             ("topicFilterType", filter),
             ("topicSysFlag", "0"),
             ("order", "false"),
+            ("attributes", attributes),
         ];
         raw.must(17, &fields, &[])?;
     }
@@ -167,7 +174,9 @@ impl Form {
         match name {
             "an inner batch" | "body of 0" | "retry 17" | "retry 18" | "a pop check"
             | "a level and a time" => self.release != Release::V498,
-            name if name.starts_with("a time ") => self.release != Release::V498,
+            name if ["a time ", "inner: "].iter().any(|begin| name.starts_with(begin)) => {
+                self.release != Release::V498
+            }
             "batch without separators" | "batch with own checksum" => !self.sealed,
             _ => true,
         }
@@ -180,6 +189,9 @@ fn list(form: Form) -> Vec<(String, Letter, bool)> {
     for (name, body) in batches() {
         all.push((name, Letter::new(TOPIC, "WAIT^true~", body), true));
     }
+    all.extend(
+        inner().into_iter().map(|(name, one, batch)| (format!("inner: {name}"), one, batch)),
+    );
     all.retain(|(name, ..)| form.has(name));
     // Several files, with every distance to a file's end.
     for number in 0..40_usize {
@@ -316,6 +328,46 @@ fn batches() -> Vec<(String, Vec<u8>)> {
     .into()
 }
 
+/// What goes to a topic of inner batches, or looks as if it should.
+fn inner() -> Vec<(&'static str, Letter, bool)> {
+    let three = [
+        batched(0, "UNIQ_KEY^i1~KEYS^in-batch~", b"first"),
+        batched(-7, "UNIQ_KEY^i2~TAGS^t~", b"second"),
+        batched(1, "", b"third"),
+    ]
+    .concat();
+    let one = batched(0, "", b"");
+    let letter = |properties: &str| Letter::new(INNER, properties, three.clone());
+    let flagged = |sys_flag, properties: &str| Letter { sys_flag, ..letter(properties) };
+    let mut broken = three.clone();
+    broken.truncate(three.len() - 3);
+    vec![
+        ("a batch", letter("UNIQ_KEY^n1~"), true),
+        ("a tagged batch with keys", letter("UNIQ_KEY^n2~KEYS^k1 k2~TAGS^t~WAIT^true~"), true),
+        ("a single message", Letter::new(INNER, "UNIQ_KEY^n3~TAGS^t~", "single"), false),
+        ("a batch without an id", letter("KEYS^x~"), true),
+        ("a batch that says how many it is", letter("UNIQ_KEY^n4~INNER_NUM^9~INNER_BASE^9~"), true),
+        ("of one", Letter { queue_id: 1, ..Letter::new(INNER, "UNIQ_KEY^n5~", one) }, true),
+        ("a level", letter("UNIQ_KEY^n6~DELAY^3~"), true),
+        ("a level without an id", letter("DELAY^3~"), true),
+        ("a time past", letter("UNIQ_KEY^n7~TIMER_DELIVER_MS^1000~"), true),
+        ("a time to come", letter("UNIQ_KEY^n8~TIMER_DELAY_SEC^3600~"), true),
+        ("no whole batch", Letter { body: broken, ..letter("UNIQ_KEY^n9~") }, true),
+        ("half a batch", flagged(4, "UNIQ_KEY^n10~"), true),
+        ("half a batch without an id", flagged(4, "KEYS^x~"), true),
+        ("made by the sender", flagged(0xC0, "UNIQ_KEY^n11~INNER_NUM^3~"), false),
+        ("made by the sender, without a number", flagged(0xC0, "UNIQ_KEY^n12~"), false),
+        ("a number without a flag", letter("UNIQ_KEY^n13~INNER_NUM^3~"), false),
+        ("a single one with a level", Letter::new(INNER, "UNIQ_KEY^n14~DELAY^18~", "l"), false),
+        (
+            "of another topic",
+            Letter { topic: TOPIC.into(), ..flagged(0xC0, "UNIQ_KEY^n15~") },
+            false,
+        ),
+        ("a batch behind all", Letter { queue_id: 1, ..letter("UNIQ_KEY^n16~") }, true),
+    ]
+}
+
 type Fields = Vec<(&'static str, String)>;
 
 /// A consumer's messages given back: one that waits for hours, one that is given up.
@@ -395,6 +447,7 @@ struct Files {
     records: Vec<Record>,
     fillers: Vec<Filler>,
     queues: BTreeMap<(String, i32), Vec<Unit>>,
+    batches: BTreeMap<(String, i32), Vec<records::BatchUnit>>,
     index: Vec<records::IndexFile>,
 }
 
@@ -402,8 +455,9 @@ impl Files {
     fn read(store: &Path) -> Result<Self> {
         let (records, fillers) = records::log(&store.join("commitlog"))?;
         let queues = records::queues(&store.join("consumequeue"))?;
+        let batches = records::batch_queues(&store.join("batchconsumequeue"))?;
         let index = records::index(&store.join("index"), SLOTS)?;
-        Ok(Self { records, fillers, queues, index })
+        Ok(Self { records, fillers, queues, batches, index })
     }
 
     fn compare(&self, ours: &Self, old: bool, found: &mut Vec<String>) {
@@ -427,6 +481,7 @@ impl Files {
             found.push(format!("fillers {theirs:?} here {ours:?}"));
         }
         self.compare_queues(ours, found);
+        self.compare_batches(ours, found);
         for (number, theirs) in self.index.iter().enumerate() {
             let Some(ours) = ours.index.get(number).filter(|ours| *ours != theirs) else {
                 continue;
@@ -450,6 +505,30 @@ impl Files {
                 let lengths = (theirs.len(), ours.len());
                 found.push(format!("queue {name:?}: {lengths:?} units, first {first:?}"));
             }
+        }
+    }
+
+    /// The time in a unit is that of its record.
+    fn compare_batches(&self, ours: &Self, found: &mut Vec<String>) {
+        for (files, whose) in [(self, "theirs"), (ours, "ours")] {
+            for (at, stored_ms, _) in files.batches.values().flatten() {
+                let record = files.records.iter().find(|record| record.log_offset == *at);
+                if record.is_none_or(|record| record.stored_ms != *stored_ms) {
+                    found.push(format!("{whose}: a unit says {stored_ms}, {record:?}"));
+                }
+            }
+        }
+        let plain = |files: &Self| -> Vec<_> {
+            let units = files.batches.iter().flat_map(|(name, units)| {
+                units.iter().map(move |(at, _, bytes)| (name.clone(), *at, bytes.clone()))
+            });
+            units.collect()
+        };
+        let (theirs, ours) = (plain(self), plain(ours));
+        if theirs != ours {
+            let first = theirs.iter().zip(&ours).find(|(a, b)| a != b);
+            let counts = (theirs.len(), ours.len());
+            found.push(format!("units of batches: {counts:?}, first {first:?}"));
         }
     }
 

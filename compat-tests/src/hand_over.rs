@@ -37,8 +37,9 @@ const SEALED: &str = "enabledAppendPropCRC=true\n";
 const STOPPED: &str = "store after a stop";
 const KILLED: &str = "store after kill -9";
 /// What a stock client leaves to the next broker: the row's name, what names it, and settings.
-const PLAYS: [(&str, &str, &str); 3] = [
+const PLAYS: [(&str, &str, &str); 4] = [
     ("light queues, there and back and there", "light", LIGHT),
+    ("inner batches, there and back and there", "batches", ""),
     ("undecided transactions, there and back and there", "halves", HALVES),
     ("messages that wait for their time, there and back and there", "timers", TIMERS),
 ];

@@ -219,6 +219,30 @@ pub fn queues(directory: &Path) -> Result<BTreeMap<(String, i32), Vec<Unit>>> {
     Ok(all)
 }
 
+/// A unit of a queue of inner batches: log offset, time of storing, and all other bytes.
+pub type BatchUnit = (i64, i64, Vec<u8>);
+
+/// All queues of inner batches that hold something: topic and queue, and the units.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn batch_queues(directory: &Path) -> Result<BTreeMap<(String, i32), Vec<BatchUnit>>> {
+    let mut all = BTreeMap::new();
+    for topic in files(directory)? {
+        for queue in files(&topic)? {
+            let mut units = Vec::new();
+            for file in files(&queue)? {
+                for unit in fs::read(&file)?.chunks_exact(46).filter(|unit| unit[8..12] != [0; 4]) {
+                    let others = [&unit[8..20], &unit[28..]].concat();
+                    units.push((long(unit, 0)?, long(unit, 20)?, others));
+                }
+            }
+            all.insert((name(&topic), name(&queue).parse()?), units);
+        }
+    }
+    Ok(all)
+}
+
 /// An index file, times left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexFile {

@@ -115,6 +115,7 @@ fn settings_of(directory: &Directory) -> anyhow::Result<store::Settings> {
         commit_log_dir: Some(java.commit_log_dir().into()),
         commit_log_file_bytes: size(java.mapped_file_size_commit_log),
         consume_queue_file_bytes: java.consume_queue_segment_bytes(),
+        batch_queue_file_bytes: size(java.mapper_file_size_batch_consume_queue),
         index_slots: u32::try_from(java.max_hash_slot_num).unwrap_or(1),
         index_entries: u32::try_from(java.max_index_num).unwrap_or(2),
         index: java.message_index_enable,
@@ -132,12 +133,16 @@ fn settings_of(directory: &Directory) -> anyhow::Result<store::Settings> {
     if directory.config_file.is_none() {
         let given = |key: &str| directory.set.iter().any(|pair| pair.starts_with(key));
         let (log, queue) = (settings.commit_log_file_bytes, settings.consume_queue_file_bytes);
+        let batch = settings.batch_queue_file_bytes;
         store::look::sizes_of(&OsDisk, &mut settings)?;
         if given("mappedFileSizeCommitLog=") {
             settings.commit_log_file_bytes = log;
         }
         if given("mappedFileSizeConsumeQueue=") {
             settings.consume_queue_file_bytes = queue;
+        }
+        if given("mapperFileSizeBatchConsumeQueue=") {
+            settings.batch_queue_file_bytes = batch;
         }
     }
     settings.check()?;

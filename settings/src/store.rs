@@ -22,6 +22,9 @@ settings! {
         /// Bytes of one consume queue segment, rounded up to whole entries; never change it on a
         /// store with messages.
         mapped_file_size_consume_queue: i32 = 6_000_000 => 20..=1_000_000_000;
+        /// Bytes of one segment of a queue of inner batches (`queue.type=BatchCQ`), whole entries
+        /// of 46 bytes; never change it on a store with messages.
+        mapper_file_size_batch_consume_queue: i32 = 13_800_000 => 46..=1_000_000_000;
 
         /// Whether a primary waits for replicas, or the broker is a replica.
         broker_role: BrokerRole = BrokerRole::AsyncMaster;

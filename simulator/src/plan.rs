@@ -43,6 +43,8 @@ pub(crate) enum End {
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) topics: Vec<String>,
+    /// Whether the first topic has queues of inner batches.
+    pub(crate) batch_queues: bool,
     pub(crate) queues: u64,
     pub(crate) lives: u64,
     pub(crate) steps: u64,
@@ -110,6 +112,7 @@ impl Plan {
         losses.push(random.pick(&Loss::ALL));
         Self {
             topics,
+            batch_queues: false,
             queues: 1 + random.below(4),
             lives: 2 + random.below(5),
             steps: random.pick(&[4, 15, 40]),
@@ -141,6 +144,9 @@ impl Plan {
         if random.one_in(4) {
             self.settings.index_entries = random.pick(&[5, 17, 40]);
         }
+        // What a flipped bit costs is checked of units of 20 bytes.
+        self.batch_queues = random.one_in(3) && !self.flips;
+        self.settings.batch_queue_file_bytes = 46 * random.pick(&[3, 17, 50]);
         self
     }
 

@@ -188,7 +188,9 @@ impl<'a> World<'a> {
     fn open(&mut self) -> Result<(), store::Error> {
         self.tick(0);
         let opened = Store::open(Arc::new(self.disk.clone()), self.plan.settings.clone());
-        self.store = Some(opened?);
+        let opened = opened?;
+        opened.hold_batches(&self.plan.topics[0], self.plan.batch_queues)?;
+        self.store = Some(opened);
         Ok(())
     }
 
@@ -547,7 +549,9 @@ impl<'a> World<'a> {
     fn delete_topic(&mut self) -> Verdict {
         let topic = self.random.index(self.plan.topics.len());
         let name = self.plan.topics[topic].clone();
+        let is_batch = topic == 0 && self.plan.batch_queues;
         let deleted = self.store().delete_topics([&*name]);
+        let deleted = deleted.and_then(|_| self.store().hold_batches(&name, is_batch));
         say!(self, "delete {name}: {deleted:?}");
         let places: Vec<_> = (0..self.plan.queues as i32).map(|queue| (topic, queue)).collect();
         match deleted {

@@ -5,11 +5,11 @@ use crate::commit_log::CommitLog;
 use crate::consume_queue::{Queue, Unit};
 use crate::index::{Index, IndexKey};
 use crate::light;
-use crate::marks::Marks;
+use crate::marks::{self, Marks};
 use crate::segments::Segment;
 use crate::{Error, Store};
 use message::record::{self, BLANK_LEN, MAGIC_BLANK};
-use message::{Draft, DraftError, Placement, property, sys_flag};
+use message::{Draft, DraftError, Placement, Properties, property, sys_flag};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -203,9 +203,13 @@ impl Writer {
         self.at + self.buffer.len() as i64
     }
 
-    /// Gives a queue the unit of a record that is about to be written, and returns its place.
-    fn push(&mut self, queue: Arc<Queue>, unit: Unit) -> i64 {
-        let pushed = queue.push(unit);
+    /// Gives a queue the unit of a record that is about to be written, at a time (ms since the
+    /// epoch) and with so many messages, and returns the queue offset of the first one.
+    fn push(&mut self, queue: Arc<Queue>, unit: Unit, (now, count): (i64, usize)) -> i64 {
+        let pushed = match queue.is_batch() {
+            false => queue.push(unit),
+            true => queue.push_batch(unit, now, count as i16),
+        };
         if pushed.is_first {
             self.queues.push(queue);
         }
@@ -284,6 +288,11 @@ impl Store {
         if self.settings.light_queues {
             light::note_places(drafts, &self.queues, &self.settings)?;
         }
+        if let Drafts::One(draft) = drafts
+            && draft.sys_flag & sys_flag::INNER_BATCH != 0
+        {
+            self.number_batch(draft);
+        }
         drafts.as_mut_slice().iter_mut().for_each(match self.settings.append_property_crc {
             true => Draft::reserve_property_crc,
             false => Draft::reserve_property_crc_for_zeros,
@@ -296,7 +305,7 @@ impl Store {
             log_offset: writer.end(),
             size: size as i64,
             queue_offset: 0,
-            count: drafts.len(),
+            count: drafts.iter().map(marks::count).sum(),
             store_timestamp: now,
         };
         for (index, draft) in drafts.iter().enumerate() {
@@ -307,6 +316,21 @@ impl Store {
             debug_assert!(draft.topic == first.topic, "a batch has one topic");
         }
         Ok(appended)
+    }
+
+    /// Writes into an inner batch at which queue offset it begins (Java
+    /// `BatchConsumeQueue.assignQueueOffset`). One that no queue shows, or one of single messages,
+    /// has none.
+    fn number_batch(&self, draft: &mut Draft) {
+        let is_batch = self.queues.batch_topics.contains(&draft.topic);
+        if !is_batch || !sys_flag::is_visible(draft.sys_flag) {
+            return;
+        }
+        let queue = self.queues.find(&draft.topic, draft.queue_id);
+        let base = queue.map_or(0, |queue| queue.next_offset());
+        let mut all = Properties::parse(&draft.properties);
+        all.set(property::INNER_BASE, base.to_string());
+        draft.properties = all.encode();
     }
 
     /// Checks lengths and returns the bytes of all records together.
@@ -399,9 +423,9 @@ impl Store {
             let size = i32::try_from(draft.encoded_len()).expect("check() bounds it");
             let tags_code = marks.tags_code(&self.settings, &draft.topic, now);
             let unit = Unit { log_offset, size, tags_code };
-            queue_offset = writer.push(queue, unit);
+            queue_offset = writer.push(queue, unit, (now, marks::count(draft)));
             if self.settings.light_queues {
-                self.stage_light(writer, &marks, &draft.topic, unit);
+                self.stage_light(writer, &marks, &draft.topic, (unit, now));
             }
         }
         let start = writer.buffer.len();
@@ -414,17 +438,23 @@ impl Store {
             let key = |hash| IndexKey { hash, log_offset, store_timestamp: now };
             writer.keys.extend(marks.index_hashes(&draft.topic, draft.sys_flag).map(key));
         }
-        writer.messages += 1;
+        writer.messages += marks::count(draft) as u64;
         queue_offset
     }
 
     /// Gives the unit of a message to the light queues that it names.
-    fn stage_light(&self, writer: &mut Writer, marks: &Marks<'_>, topic: &str, unit: Unit) {
+    fn stage_light(
+        &self,
+        writer: &mut Writer,
+        marks: &Marks<'_>,
+        topic: &str,
+        (unit, now): (Unit, i64),
+    ) {
         for (name, place) in marks.light_places(topic) {
             let queue = self.queues.open(name, light::QUEUE_ID);
             // One that is named twice has it already.
             if queue.next_offset() == place {
-                writer.push(queue, unit);
+                writer.push(queue, unit, (now, 1));
             }
         }
     }

@@ -1,8 +1,14 @@
 //! One consume queue: the places in the commit log of one queue's messages, 20 bytes a message
-//! (Java `ConsumeQueue`). Which record gets an entry is decided by the append and by recovery.
+//! (Java `ConsumeQueue`), or 46 bytes a record where a record may hold many ([`batch`]). Which
+//! record gets an entry is decided by the append and by recovery.
+//!
+//! A *place* counts units from the queue's first day. In a queue of single messages it is the queue
+//! offset of the unit's message.
 
+mod batch;
 mod start;
 
+pub(crate) use batch::{BATCH_UNIT_LEN, BatchUnit, Shape};
 pub(crate) use start::{Noted, Opening, Restored};
 
 use crate::Error;
@@ -20,11 +26,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// The bytes of a unit.
 pub const UNIT_LEN: usize = 20;
-const UNIT: i64 = UNIT_LEN as i64;
 /// Size in the units that fill the places before a queue's first one.
 const BLANK_SIZE: i32 = i32::MAX;
 /// Units of a page of 4 KiB.
 const PAGE_UNITS: usize = 4096 / UNIT_LEN;
+/// Bytes of so many units of either kind.
+const PAGE_BYTES_MAX: usize = PAGE_UNITS * BATCH_UNIT_LEN;
 /// Units before the first one that is kept that are looked at.
 const NEAR_UNITS: usize = 16;
 /// Bytes of units that may wait; the append that makes it more writes them itself.
@@ -97,10 +104,14 @@ impl Unit {
 pub(crate) struct Queue {
     pub(crate) id: i32,
     segments: Segments,
-    /// The first readable queue offset.
+    /// The bytes of a unit.
+    unit: i64,
+    /// The place of the first readable unit.
     min: AtomicI64,
-    /// The queue offset behind the last readable unit.
+    /// The place behind the last readable unit.
     max: AtomicI64,
+    /// The queue offsets of a queue of batches.
+    batch: Option<batch::Offsets>,
     /// Bytes up to which the files are known to be durable.
     synced: AtomicI64,
     /// Whether it stands in the list of [`crate::dirty::Dirty`].
@@ -119,27 +130,29 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// A queue without units; nothing is touched on the disk.
-    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, id: i32, file_bytes: u64) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, id: i32, shape: Shape) -> Self {
         Self {
             id,
-            segments: Segments::empty(disk, dir, file_bytes, Allocation::Sparse),
+            segments: Segments::empty(disk, dir, shape.file_bytes, Allocation::Sparse),
+            unit: shape.unit_len as i64,
             min: AtomicI64::new(0),
             max: AtomicI64::new(0),
+            batch: shape.is_batch().then(batch::Offsets::default),
             synced: AtomicI64::new(0),
             listed: AtomicBool::new(false),
-            tail: Mutex::default(),
+            tail: Mutex::new(Tail::at(shape.unit_len, 0, 0)),
             removed: Mutex::new(false),
             start: Mutex::default(),
             again_behind: AtomicI64::new(i64::MAX),
         }
     }
 
-    /// The first readable queue offset.
+    /// The place of the first readable unit.
     pub(crate) fn min(&self) -> i64 {
         self.min.load(Ordering::Acquire)
     }
 
-    /// The queue offset behind the last readable unit.
+    /// The place behind the last readable unit.
     pub(crate) fn max(&self) -> i64 {
         self.max.load(Ordering::Acquire)
     }
@@ -152,11 +165,9 @@ impl Queue {
     /// Lets readers see the units below `max`.
     pub(crate) fn publish(&self, max: i64) {
         self.max.fetch_max(max, Ordering::AcqRel);
-    }
-
-    /// The queue offset that the next unit gets.
-    pub(crate) fn next_offset(&self) -> i64 {
-        self.tail.lock().next()
+        if self.is_batch() {
+            self.publish_offsets(max);
+        }
     }
 
     /// Takes one unit at the end, for a record that is about to be written.
@@ -164,7 +175,7 @@ impl Queue {
         self.tail.lock().push(unit)
     }
 
-    /// Notes that the records of all units are written, and returns the queue offset behind them.
+    /// Notes that the records of all units are written, and returns the place behind them.
     pub(crate) fn commit(&self) -> i64 {
         self.tail.lock().commit()
     }
@@ -182,7 +193,7 @@ impl Queue {
             return Ok(());
         }
         let Some((first, units)) = self.tail.lock().take() else { return Ok(()) };
-        let written = self.write_files(first * UNIT, &units);
+        let written = self.write_files(first * self.unit, &units);
         self.tail.lock().wrote(written.is_ok());
         written
     }
@@ -210,8 +221,8 @@ impl Queue {
         if !(0..self.max()).contains(&offset) {
             return Ok(Some(0));
         }
-        let units = (out.len() as i64 / UNIT).min(self.max() - offset);
-        self.read_as(offset, &mut out[..(units * UNIT) as usize], wait)
+        let units = (out.len() as i64 / self.unit).min(self.max() - offset);
+        self.read_as(offset, &mut out[..(units * self.unit) as usize], wait)
     }
 
     /// As [`Self::read`], readable or not.
@@ -227,9 +238,10 @@ impl Queue {
                 None => tail.written(),
             }
         };
-        let Some(segment) = self.segments.find(offset * UNIT) else { return Ok(None) };
-        let len = (out.len() as i64).min(segment.end().min(written * UNIT) - offset * UNIT);
-        let at = (offset * UNIT - segment.start) as u64;
+        let Some(segment) = self.segments.find(offset * self.unit) else { return Ok(None) };
+        let len =
+            (out.len() as i64).min(segment.end().min(written * self.unit) - offset * self.unit);
+        let at = (offset * self.unit - segment.start) as u64;
         let (out, path) = (&mut out[..len as usize], || self.segments.path(segment.start));
         match wait.read(&*segment.file, at, out) {
             Err(error) if is_lasting(&error) => {
@@ -240,7 +252,7 @@ impl Queue {
             }
             read => read.map_err(|error| Error::io("read", &path())(error))?,
         }
-        Ok(Some(out.len() / UNIT_LEN))
+        Ok(Some(out.len() / self.unit as usize))
     }
 
     /// One readable unit.
@@ -253,18 +265,19 @@ impl Queue {
         if offset < self.min() {
             return Ok(None);
         }
-        let mut bytes = [0; UNIT_LEN];
-        let read = self.read(offset, &mut bytes, Wait::ForDisk)?;
-        Ok(read.filter(|units| *units == 1).and_then(|_| Unit::decode(&bytes)))
+        let mut bytes = [0; BATCH_UNIT_LEN];
+        let bytes = &mut bytes[..self.unit as usize];
+        let read = self.read(offset, bytes, Wait::ForDisk)?;
+        Ok(read.filter(|units| *units == 1).and_then(|_| self.decode(bytes)))
     }
 
-    /// The first queue offset of the file after the one that holds `offset`.
+    /// The first place of the file after the one that holds the place `offset`.
     pub(crate) fn next_file(&self, offset: i64) -> i64 {
-        let units = self.segments.file_bytes() / UNIT;
+        let units = self.segments.file_bytes() / self.unit;
         offset - offset % units + units
     }
 
-    /// The first queue offset from `from` to `to` whose unit does not satisfy `before`, which must
+    /// The first place from `from` to `to` whose unit does not satisfy `before`, which must
     /// hold for a first part of the units only. Units that cannot be read count as satisfying it.
     pub(crate) fn partition(&self, from: i64, to: i64, before: impl Fn(&Unit) -> bool) -> i64 {
         let (mut low, mut high) = (from, to);
@@ -277,8 +290,9 @@ impl Queue {
     }
 
     fn any_unit(&self, offset: i64) -> Option<Unit> {
-        let mut bytes = [0; UNIT_LEN];
-        (self.read_any(offset, &mut bytes).ok()?? == 1).then(|| Unit::decode(&bytes))?
+        let mut bytes = [0; BATCH_UNIT_LEN];
+        let bytes = &mut bytes[..self.unit as usize];
+        (self.read_any(offset, bytes).ok()?? == 1).then(|| self.decode(bytes))?
     }
 
     /// Writes the units that wait and makes them durable.
@@ -301,7 +315,7 @@ impl Queue {
     pub(crate) fn write_to(&self) -> Result<i64, Error> {
         self.write()?;
         self.write_again()?;
-        Ok(self.tail.lock().written() * UNIT)
+        Ok(self.tail.lock().written() * self.unit)
     }
 
     /// Notes that the files are durable up to a byte that [`Self::write_to`] returned.
@@ -313,7 +327,7 @@ impl Queue {
     pub(crate) fn disk_bytes(&self) -> u64 {
         const PAGE: u64 = 4096;
         let first = self.segments.first().map_or(0, |segment| segment.start);
-        let bytes = self.tail.lock().next() * UNIT - first;
+        let bytes = self.tail.lock().next() * self.unit - first;
         bytes.max(0).unsigned_abs().next_multiple_of(PAGE)
     }
 
@@ -327,7 +341,7 @@ impl Queue {
         if *self.removed.lock() {
             return 0;
         }
-        self.tail.lock().next() * UNIT - self.synced.load(Ordering::Acquire)
+        self.tail.lock().next() * self.unit - self.synced.load(Ordering::Acquire)
     }
 
     /// Moves the first readable offset to the first unit at or behind `log_min` and removes the
@@ -339,21 +353,22 @@ impl Queue {
         let segments = self.segments.all();
         for segment in segments.iter().take_while(|segment| segment.end() < synced) {
             // Units may wait in memory; a blank one is as old as what follows it.
-            let last = self.any_unit(self.first_real(segment.end() / UNIT - 1, Unit::is_blank));
+            let last =
+                self.any_unit(self.first_real(segment.end() / self.unit - 1, Unit::is_blank));
             let stays = |unit: Unit| !unit.is_blank() && unit.log_offset >= log_min;
             if last.is_none_or(|unit| unit.is_blank() || stays(unit)) {
                 break;
             }
             // A changed bit may make that one look expired.
-            let end = segment.end() / UNIT;
-            let mut near = (segment.start / UNIT).max(end - NEAR_UNITS as i64)..end;
+            let end = segment.end() / self.unit;
+            let mut near = (segment.start / self.unit).max(end - NEAR_UNITS as i64)..end;
             if near.any(|place| self.any_unit(place).is_some_and(stays)) {
                 break;
             }
             self.segments.remove_first()?;
             removed += 1;
         }
-        let first = self.segments.first().map_or(0, |segment| segment.start / UNIT);
+        let first = self.segments.first().map_or(0, |segment| segment.start / self.unit);
         let from = first.max(self.min()).min(self.max());
         // Blank units stand before the first message, and in the places of lost ones.
         let from = self.first_real(from, Unit::is_blank);
@@ -363,31 +378,32 @@ impl Queue {
         let stays = self.any_unit(known).is_none_or(|unit| !before(&unit));
         let min = if stays { from } else { self.first_kept(known, before) };
         self.min.store(min, Ordering::Release);
+        self.follow_min();
         Ok(removed)
     }
 
-    /// The first queue offset from `from` on whose unit does not satisfy `before`. A damaged unit
+    /// The first place from `from` on whose unit does not satisfy `before`. A damaged unit
     /// may make a search by halves end behind units that do not: those before are looked at.
     fn first_kept(&self, from: i64, before: impl Fn(&Unit) -> bool) -> i64 {
         let min = self.partition(from, self.max(), &before);
         let near = from.max(min - NEAR_UNITS as i64);
-        let mut units = [0; NEAR_UNITS * UNIT_LEN];
-        let near_units = &mut units[..(min - near) as usize * UNIT_LEN];
+        let mut units = [0; NEAR_UNITS * BATCH_UNIT_LEN];
+        let near_units = &mut units[..((min - near) * self.unit) as usize];
         let count = self.read_any(near, near_units).ok().flatten().unwrap_or(0);
-        let units = units.as_chunks::<UNIT_LEN>().0[..count].iter();
+        let mut units = self.decoded(near_units, count);
         let is_kept = |unit: Unit| !unit.is_blank() && !before(&unit);
-        let kept = units.map(Unit::decode).position(|unit| unit.is_some_and(is_kept));
+        let kept = units.position(|unit| unit.is_some_and(is_kept));
         kept.map_or(min, |kept| near + kept as i64)
     }
 
-    /// The first queue offset from `from` on whose unit is not to be passed over; what is no unit
+    /// The first place from `from` on whose unit is not to be passed over; what is no unit
     /// is [`Unit::NONE`].
     fn first_real(&self, mut from: i64, pass_over: impl Fn(&Unit) -> bool) -> i64 {
-        let mut units = [0; PAGE_UNITS * UNIT_LEN];
+        let mut units = [0; PAGE_BYTES_MAX];
+        let units = &mut units[..PAGE_UNITS * self.unit as usize];
         while from < self.max() {
-            let count = self.read_any(from, &mut units).ok().flatten().unwrap_or(0);
-            let units = units.as_chunks::<UNIT_LEN>().0[..count].iter();
-            let mut units = units.map(|bytes| Unit::decode(bytes).unwrap_or(Unit::NONE));
+            let count = self.read_any(from, units).ok().flatten().unwrap_or(0);
+            let mut units = self.decoded(units, count).map(|unit| unit.unwrap_or(Unit::NONE));
             let passed = units.position(|unit| !pass_over(&unit)).unwrap_or(count);
             from += passed as i64;
             if passed < count || count == 0 {

@@ -52,7 +52,9 @@ pub(crate) fn missing(
     let log_end = log.segments.last().map_or(0, |last| last.end());
     for topic in queues.topics() {
         for id in queues.ids(&topic).into_iter().filter(|id| !is_known(&topic, *id)) {
-            let Some(queue) = queues.find(&topic, id) else { continue };
+            // A queue of batches is made anew as a whole.
+            let queue = queues.find(&topic, id).filter(|queue| !queue.is_batch());
+            let Some(queue) = queue else { continue };
             let first = queue.first_place();
             // Where the file is empty that it begins with, all may be lost that was before.
             let nowhere = Unit { log_offset: log_end, ..Unit::NONE };

@@ -2,6 +2,7 @@
 //! left half written. Nothing derived or replaceable refuses a start: what is in the way is moved
 //! aside by its name, and never deleted.
 
+use crate::batch_topics;
 use crate::disk::{Disk, Listed};
 use crate::removed_topics::{self, RemovedTopics};
 use crate::{Error, SetAside, set_aside};
@@ -12,10 +13,18 @@ pub(crate) const SUFFIX: &str = ".in-the-way";
 /// Of files that are written as a whole, before they get their name.
 const HALF: &str = ".tmp";
 /// Directories that can be made anew.
-const DIRS: [&str; 4] = ["consumequeue", "index", "config", "timerlog"];
+const DIRS: [&str; 5] =
+    [batch_topics::SINGLE_DIR, batch_topics::DIR, "index", "config", "timerlog"];
 /// Files that can be made anew.
-const FILES: [&str; 6] =
-    ["abort", "checkpoint", "queueends", "timerwheel", set_aside::NAME, removed_topics::NAME];
+const FILES: [&str; 7] = [
+    "abort",
+    "checkpoint",
+    "queueends",
+    "timerwheel",
+    set_aside::NAME,
+    removed_topics::NAME,
+    batch_topics::NAME,
+];
 /// No list of ranges or topics is longer.
 const LIST_BYTES_MAX: u64 = 64 << 20;
 
@@ -40,7 +49,8 @@ pub(crate) fn clear(disk: &dyn Disk, root: &Path) -> Result<(), Error> {
         let is_wrong =
             DIRS.contains(&name) && !may_stay || FILES.contains(&name) && !file.is_file();
         let is_list = [set_aside::NAME, removed_topics::NAME].contains(&name);
-        if is_wrong || is_list && file.len > LIST_BYTES_MAX {
+        let is_long = file.len > LIST_BYTES_MAX;
+        if is_wrong || (is_list || name == batch_topics::NAME) && is_long {
             move_aside(disk, &root.join(name), REBUILT)?;
         } else if is_list {
             keep_garbage(disk, &root.join(name));
@@ -56,12 +66,13 @@ pub(crate) fn clear(disk: &dyn Disk, root: &Path) -> Result<(), Error> {
             move_aside(disk, &config.join(&file.name), REBUILT)?;
         }
     }
-    let queues = root.join("consumequeue");
-    let topics = list(&queues)?;
-    // A RocksDB of Java's is another kind of store, which nobody here needs.
-    let is_other = topics.iter().any(|file| !file.is_dir && file.name == "CURRENT");
-    for file in topics.iter().filter(|file| !file.is_dir && !is_other && is_topic(&file.name)) {
-        move_aside(disk, &queues.join(&file.name), REBUILT)?;
+    for queues in [batch_topics::SINGLE_DIR, batch_topics::DIR].map(|name| root.join(name)) {
+        let topics = list(&queues)?;
+        // A RocksDB of Java's is another kind of store, which nobody here needs.
+        let is_other = topics.iter().any(|file| !file.is_dir && file.name == "CURRENT");
+        for file in topics.iter().filter(|file| !file.is_dir && !is_other && is_topic(&file.name)) {
+            move_aside(disk, &queues.join(&file.name), REBUILT)?;
+        }
     }
     Ok(())
 }

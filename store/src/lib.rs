@@ -7,6 +7,7 @@
 //! they ask for.
 
 mod append;
+mod batch_topics;
 mod checkpoint;
 mod commit_log;
 mod config_files;

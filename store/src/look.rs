@@ -29,6 +29,7 @@ pub use survey::{
     TopicView,
 };
 
+use crate::batch_topics;
 use crate::{Disk, Error, Progress, Settings};
 use std::path::{Path, PathBuf};
 
@@ -86,18 +87,27 @@ pub fn sizes_of(disk: &dyn Disk, settings: &mut Settings) -> Result<(), Error> {
     if let Some(len) = usual_len(disk, &settings.commit_log_path())? {
         settings.commit_log_file_bytes = len;
     }
-    let queues = settings.root.join("consumequeue");
+    if let Some(len) = queue_len(disk, &settings.root.join(batch_topics::SINGLE_DIR))? {
+        settings.consume_queue_file_bytes = len;
+    }
+    if let Some(len) = queue_len(disk, &settings.root.join(batch_topics::DIR))? {
+        settings.batch_queue_file_bytes = len;
+    }
+    Ok(())
+}
+
+/// The length that most files of a queue have, of the first one that has any.
+fn queue_len(disk: &dyn Disk, queues: &Path) -> Result<Option<u64>, Error> {
     let list = |dir: &Path| disk.list(dir).map_err(Error::io("list", dir));
-    for topic in list(&queues)?.iter().filter(|listed| listed.is_dir) {
+    for topic in list(queues)?.iter().filter(|listed| listed.is_dir) {
         let topic = queues.join(&topic.name);
         for queue in list(&topic)?.iter().filter(|listed| listed.is_dir) {
             if let Some(len) = usual_len(disk, &topic.join(&queue.name))? {
-                settings.consume_queue_file_bytes = len;
-                return Ok(());
+                return Ok(Some(len));
             }
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// The length that most files of a run have.

@@ -1,8 +1,9 @@
 //! What the properties of a message say to its queue unit and to the index; the same for an append
 //! and for recovery.
 
+use crate::consume_queue::{BatchUnit, Unit};
 use crate::{Settings, light};
-use message::{hash, names, properties, property, sys_flag};
+use message::{Draft, Record, hash, names, properties, property, sys_flag};
 
 const TAGS: &[u8] = property::TAGS.as_bytes();
 const DELAY: &[u8] = property::DELAY.as_bytes();
@@ -82,6 +83,35 @@ impl<'a> Marks<'a> {
         let keys = unique_key.into_iter().chain(keys);
         keys.map(move |key| index_hash(before, key)).chain(tags)
     }
+}
+
+/// How many messages the properties of an inner batch say that it holds, and the queue offset of
+/// the first one; `None` of a single message (Java `CommitLog.setBatchSizeIfNeeded`).
+fn batch_of(encoded: &[u8]) -> Option<(i16, i64)> {
+    let number = |key| properties::find(encoded, key).map(str::parse::<i64>);
+    let (count, base) = (number(property::INNER_NUM)?, number(property::INNER_BASE)?);
+    Some((i16::try_from(count.ok()?).ok()?, base.ok()?))
+}
+
+/// How many messages a draft holds: those of an inner batch, else one (Java
+/// `CommitLog.getMessageNum`).
+pub(crate) fn count(draft: &Draft) -> usize {
+    if draft.sys_flag & sys_flag::INNER_BATCH == 0 {
+        return 1;
+    }
+    let count = properties::find(&draft.properties, property::INNER_NUM);
+    count.and_then(|count| count.parse::<i16>().ok()).map_or(1, |count| count.max(1) as usize)
+}
+
+/// The unit of a record in a queue of batches; `None` for one that says that it holds no message.
+pub(crate) fn batch_unit(record: &Record<'_>, settings: &Settings) -> Option<BatchUnit> {
+    let (log_offset, store_timestamp) = (record.log_offset, record.store_timestamp);
+    let marks = Marks::read(record.properties);
+    let tags_code = marks.tags_code(settings, record.topic, store_timestamp);
+    let size = i32::try_from(record.total_size()).ok()?;
+    let unit = Unit { log_offset, size, tags_code };
+    let (count, base) = batch_of(record.properties).unwrap_or((1, record.queue_offset));
+    (count > 0 && base >= 0).then_some(BatchUnit { unit, store_timestamp, base, count })
 }
 
 /// The hash of `topic#key`, where `before` is that of `topic#`: never negative.

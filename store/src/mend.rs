@@ -14,7 +14,7 @@ use std::io;
 
 /// The most of the log that is looked through for one unit; before a queue's first one so much,
 /// from the beginning of a file on.
-const LOOKED_THROUGH_MAX: i64 = 256 << 20;
+pub(crate) const LOOKED_THROUGH_MAX: i64 = 256 << 20;
 /// Neighbours that are asked where to look, on either side.
 const NEIGHBOURS: i64 = 16;
 

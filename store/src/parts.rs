@@ -1,5 +1,6 @@
 //! The parts of a store as they are opened, one after the other, before they are a store.
 
+use crate::batch_topics::BatchTopics;
 use crate::checkpoint::{Checkpoint, Mark};
 use crate::commit_log::CommitLog;
 use crate::consume_queue::{Opening, Queue, Unit};
@@ -69,7 +70,9 @@ impl<'a> Parts<'a> {
         clean: bool,
     ) -> Result<Self, Error> {
         let root = &settings.root;
-        let queue_bytes = settings.consume_queue_file_bytes;
+        let checkpoint = Checkpoint::open(&*disk, root.join("checkpoint"))?;
+        let is_foreign = checkpoint.durable_to().is_none();
+        let batch_topics = BatchTopics::load(disk.clone(), root, is_foreign);
         Ok(Self {
             settings,
             abort: root.join("abort"),
@@ -81,9 +84,9 @@ impl<'a> Parts<'a> {
             is_foreign: Cell::new(false),
             was_left: Cell::new(false),
             log: CommitLog::new(disk.clone(), settings),
-            queues: Queues::empty(disk.clone(), root.join("consumequeue"), queue_bytes),
+            queues: Queues::empty(disk.clone(), settings, batch_topics),
             index: settings.index.then(|| Index::new(disk.clone(), settings)),
-            checkpoint: Checkpoint::open(&*disk, root.join("checkpoint"))?,
+            checkpoint,
             aside: SetAside::load(disk.clone(), root),
             removed_topics: RemovedTopics::load(disk.clone(), root),
             disk,
@@ -174,7 +177,7 @@ impl<'a> Parts<'a> {
         for QueueEnd { topic, id, min, end } in ends.iter() {
             let queue = self.queues.open(topic, id);
             if same_log && losses.is_fresh(queue.log_end(), i64::MAX) {
-                losses.aside.note((topic, id), queue.max(), end);
+                losses.aside.note((topic, id), queue.next_offset(), end);
             }
             if queue.extend_to(end)? {
                 self.keeps_places.set(true);
@@ -314,11 +317,12 @@ impl<'a> Parts<'a> {
         let same_log = ends.log_min() == Some(self.log.min());
         for QueueEnd { topic, id, min, end: noted } in ends.iter() {
             let queue = self.queues.find(topic, id);
-            let end = queue.as_ref().map_or(0, |queue| queue.max());
-            let first = queue.as_ref().map_or(0, |queue| queue.min());
+            let end = queue.as_ref().map_or(0, |queue| queue.end_offset());
+            let first = queue.as_ref().map_or(0, |queue| queue.first_offset());
             let lacks_front = same_log && end > 0 && first > min;
             // The last unit was durable then, and led before the log's end.
-            let is_false = |queue: &Queue| queue.max() <= noted && queue.log_end() > durable_to;
+            let is_false =
+                |queue: &Queue| queue.end_offset() <= noted && queue.log_end() > durable_to;
             if end >= noted && !lacks_front && !queue.as_deref().is_some_and(is_false) {
                 continue;
             }
@@ -360,12 +364,24 @@ impl<'a> Parts<'a> {
         if !fronts.is_empty() {
             self.write_abort(MENDING)?;
         }
+        let mut anew = 0;
+        for topic in self.queues.topics() {
+            for id in self.queues.ids(&topic).into_iter().filter(|id| !is_known(&topic, *id)) {
+                let queue = self.queues.find(&topic, id).filter(|queue| queue.is_batch());
+                let Some(queue) = queue.filter(|queue| queue.lacks_front(self.log.min())) else {
+                    continue;
+                };
+                self.write_abort(MENDING)?;
+                queue.begin_anew()?;
+                anew += 1;
+            }
+        }
         for front in &fronts {
             let Some(lowest) = front.lowest else { continue };
             losses.short.note((&front.topic, front.queue.id), lowest, front.first);
             front.queue.begin_at(lowest)?;
         }
-        Ok((!fronts.is_empty()).then_some(0))
+        Ok((anew > 0 || !fronts.is_empty()).then_some(0))
     }
 
     /// What was set aside may hold records again: files were put back, or another broker cut the

@@ -31,7 +31,7 @@ impl QueueEnds {
         for topic in queues.topics() {
             for id in queues.ids(&topic) {
                 let Some(queue) = queues.find(&topic, id) else { continue };
-                let (end, min) = (queue.max(), queue.min());
+                let (end, min) = (queue.end_offset(), queue.first_offset());
                 if end > 0 {
                     lines.push_str(&format!("{end} {min} {id} {topic}\n"));
                 }

@@ -1,13 +1,14 @@
 //! The end of a consume queue in memory: units that were given out and are not in the file yet. The
 //! append only leaves units here; the periodic flush writes many at once.
 
-use crate::consume_queue::{UNIT_LEN, Unit};
+use crate::consume_queue::Unit;
 use bytes::Bytes;
 
 /// Units that are given out, from the last one in the file on.
-#[derive(Default)]
 pub(crate) struct Tail {
-    /// The next queue offset to give.
+    /// The bytes of a unit.
+    unit_len: usize,
+    /// The place of the next unit: in a queue of single messages the next queue offset to give.
     next: i64,
     /// The log offset behind the last record that has a unit.
     log_end: i64,
@@ -22,19 +23,20 @@ pub(crate) struct Tail {
 /// What became of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pushed {
-    /// The queue offset that it got.
+    /// The queue offset that it got; of a batch that of its first message.
     pub(crate) queue_offset: i64,
     /// Whether it is the first one since the last [`Tail::commit`].
     pub(crate) is_first: bool,
 }
 
 impl Tail {
-    /// The tail of a queue whose units below `next` are all in the file.
-    pub(crate) fn at(next: i64, log_end: i64) -> Self {
-        Self { next, log_end, ..Self::default() }
+    /// The tail of a queue whose units, of `unit_len` bytes, are all in the file below `next`.
+    pub(crate) fn at(unit_len: usize, next: i64, log_end: i64) -> Self {
+        let (writing, waiting) = Default::default();
+        Self { unit_len, next, log_end, writing, waiting, staged: 0 }
     }
 
-    /// The next queue offset to give.
+    /// The place of the next unit.
     pub(crate) fn next(&self) -> i64 {
         self.next
     }
@@ -44,15 +46,21 @@ impl Tail {
         self.log_end
     }
 
-    /// The first queue offset that is not in the file.
+    /// The first place that is not in the file.
     pub(crate) fn written(&self) -> i64 {
-        self.next - ((self.writing.len() + self.waiting.len()) / UNIT_LEN) as i64
+        self.next - ((self.writing.len() + self.waiting.len()) / self.unit_len) as i64
     }
 
-    /// Takes a unit.
+    /// Takes a unit of a queue of single messages.
     pub(crate) fn push(&mut self, unit: Unit) -> Pushed {
+        self.push_bytes(&unit, &unit.encode())
+    }
+
+    /// Takes a unit whose bytes in the file are `bytes`.
+    pub(crate) fn push_bytes(&mut self, unit: &Unit, bytes: &[u8]) -> Pushed {
+        debug_assert_eq!(bytes.len(), self.unit_len, "all units of a queue have one length");
         let pushed = Pushed { queue_offset: self.next, is_first: self.staged == 0 };
-        self.waiting.extend_from_slice(&unit.encode());
+        self.waiting.extend_from_slice(bytes);
         self.next += 1;
         self.log_end = if unit.is_blank() { self.log_end } else { unit.log_end() };
         self.staged += 1;
@@ -64,7 +72,7 @@ impl Tail {
         self.log_end = log_end;
     }
 
-    /// Notes that the records of all units are written; returns the queue offset behind them.
+    /// Notes that the records of all units are written; returns the place behind them.
     pub(crate) fn commit(&mut self) -> i64 {
         self.staged = 0;
         self.next
@@ -75,26 +83,26 @@ impl Tail {
         self.waiting.len()
     }
 
-    /// Copies units from `offset` on into `out` and says how many; `None` when they are in the
-    /// file.
+    /// Copies units from the place `offset` on into `out` and says how many; `None` when they are
+    /// in the file.
     pub(crate) fn copy(&self, offset: i64, out: &mut [u8]) -> Option<usize> {
-        let skip = usize::try_from(offset - self.written()).ok()? * UNIT_LEN;
+        let skip = usize::try_from(offset - self.written()).ok()? * self.unit_len;
         let (part, skip) = match skip.checked_sub(self.writing.len()) {
             None => (&self.writing[..], skip),
             Some(skip) => (&self.waiting[..], skip),
         };
         let units = part.get(skip..).unwrap_or_default();
-        let len = units.len().min(out.len()) / UNIT_LEN * UNIT_LEN;
+        let len = units.len().min(out.len()) / self.unit_len * self.unit_len;
         out[..len].copy_from_slice(&units[..len]);
-        Some(len / UNIT_LEN)
+        Some(len / self.unit_len)
     }
 
-    /// The units to write now, those whose records are written, and the queue offset of the first;
+    /// The units to write now, those whose records are written, and the place of the first;
     /// readable here until [`Self::wrote`]. `None` when none wait.
     pub(crate) fn take(&mut self) -> Option<(i64, Bytes)> {
         assert!(self.writing.is_empty(), "one write at a time");
         let first = self.written();
-        let staged = self.waiting.split_off(self.waiting.len() - self.staged * UNIT_LEN);
+        let staged = self.waiting.split_off(self.waiting.len() - self.staged * self.unit_len);
         self.writing = std::mem::replace(&mut self.waiting, staged).into();
         (!self.writing.is_empty()).then(|| (first, self.writing.clone()))
     }
@@ -111,6 +119,7 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::consume_queue::UNIT_LEN;
 
     fn unit(number: i64) -> Unit {
         Unit { log_offset: number * 100, size: 100, tags_code: number }
@@ -125,7 +134,7 @@ mod tests {
 
     #[test]
     fn units_are_readable_until_they_are_in_the_file() {
-        let mut tail = Tail::at(10, 1_000);
+        let mut tail = Tail::at(UNIT_LEN, 10, 1_000);
         assert_eq!(tail.push(unit(10)), Pushed { queue_offset: 10, is_first: true });
         assert_eq!(tail.push(unit(11)), Pushed { queue_offset: 11, is_first: false });
         assert_eq!((tail.commit(), tail.log_end()), (12, 1_200));
@@ -141,7 +150,7 @@ mod tests {
 
     #[test]
     fn units_that_could_not_be_written_wait_again() {
-        let mut tail = Tail::at(0, 0);
+        let mut tail = Tail::at(UNIT_LEN, 0, 0);
         tail.push(unit(0));
         assert_eq!(tail.take(), None, "the record is not written yet");
         tail.commit();

@@ -1,11 +1,12 @@
 //! The table of all consume queues: topic and queue id to [`Queue`], found without allocating.
 
-use crate::Error;
-use crate::consume_queue::{Opening, Queue};
+use crate::batch_topics::{self, BatchTopics};
+use crate::consume_queue::{Opening, Queue, Shape};
 use crate::disk::Disk;
 use crate::in_the_way::move_aside;
 use crate::losses::is_told;
 use crate::queue_ends::QueueEnds;
+use crate::{Error, Settings};
 use message::{Str, names};
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -19,8 +20,11 @@ type Topic = Vec<Arc<Queue>>;
 /// All consume queues of a store.
 pub(crate) struct Queues {
     disk: Arc<dyn Disk>,
-    dir: PathBuf,
-    file_bytes: u64,
+    root: PathBuf,
+    single: Shape,
+    batch: Shape,
+    /// The topics whose queues are of batches.
+    pub(crate) batch_topics: BatchTopics,
     topics: RwLock<Topics>,
 }
 
@@ -63,8 +67,53 @@ impl Topics {
 
 impl Queues {
     /// An empty table; nothing is touched on the disk.
-    pub(crate) fn empty(disk: Arc<dyn Disk>, dir: PathBuf, file_bytes: u64) -> Self {
-        Self { disk, dir, file_bytes, topics: RwLock::default() }
+    pub(crate) fn empty(
+        disk: Arc<dyn Disk>,
+        settings: &Settings,
+        batch_topics: BatchTopics,
+    ) -> Self {
+        Self {
+            disk,
+            root: settings.root.clone(),
+            single: Shape::single(settings.consume_queue_file_bytes),
+            batch: Shape::batch(settings.batch_queue_file_bytes),
+            batch_topics,
+            topics: RwLock::default(),
+        }
+    }
+
+    /// Where the queues of a topic lie, and how they look.
+    fn place_of(&self, topic: &str) -> (PathBuf, Shape) {
+        let (dir, shape) = match self.batch_topics.contains(topic) {
+            true => (batch_topics::DIR, self.batch),
+            false => (batch_topics::SINGLE_DIR, self.single),
+        };
+        (self.root.join(dir).join(topic), shape)
+    }
+
+    /// The directories of all topics that have queues. One that holds queues of another kind than
+    /// its topic has is moved aside: a Java broker would not start.
+    fn topic_dirs(
+        &self,
+        before_mending: &dyn Fn() -> Result<(), Error>,
+    ) -> Result<Vec<String>, Error> {
+        let list = |dir: &PathBuf| self.disk.list(dir).map_err(Error::io("list", dir));
+        let mut found = Vec::new();
+        for name in [batch_topics::SINGLE_DIR, batch_topics::DIR] {
+            let dir = self.root.join(name);
+            for topic in list(&dir)?.into_iter().filter(|listed| listed.is_dir) {
+                let own = self.place_of(&topic.name).0;
+                let other = dir.join(&topic.name);
+                if own == other {
+                    found.push(topic.name);
+                } else if list(&other)?.iter().any(|queue| queue.is_dir) {
+                    before_mending()?;
+                    let what = "its topic has queues of another kind (queue.type)";
+                    move_aside(&*self.disk, &other, what)?;
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Opens the queues that are on the disk; directories that are no queue ids are passed over.
@@ -80,8 +129,8 @@ impl Queues {
         let noted = if opening.clean { ends.noted() } else { HashMap::new() };
         let (mut lost_from, mut damaged) = (None::<i64>, 0);
         let list = |dir: &PathBuf| self.disk.list(dir).map_err(Error::io("list", dir));
-        for topic in list(&self.dir)?.iter().filter(|listed| listed.is_dir) {
-            let dir = self.dir.join(&topic.name);
+        for topic in self.topic_dirs(before_mending)? {
+            let dir = self.place_of(&topic).0;
             for queue in list(&dir)? {
                 let Ok(id) = queue.name.parse() else { continue };
                 if !queue.is_dir {
@@ -91,15 +140,14 @@ impl Queues {
                     lost_from = Some(0);
                     continue;
                 }
-                let opened = self.open(&topic.name, id);
-                let noted = noted.get(&(topic.name.as_str(), id));
+                let opened = self.open(&topic, id);
+                let noted = noted.get(&(topic.as_str(), id));
                 if noted.map_or(Ok(false), |noted| opened.load_noted(*noted))? {
                     continue;
                 }
                 let lost = opened.load(opening, before_mending)?;
                 damaged += u64::from(lost.is_some());
                 if let Some(from) = lost.filter(|_| is_told(damaged)) {
-                    let topic = &topic.name;
                     tracing::error!(
                         damaged,
                         topic,
@@ -139,8 +187,9 @@ impl Queues {
         match queues.binary_search_by_key(&id, |queue| queue.id) {
             Ok(at) => queues[at].clone(),
             Err(at) => {
-                let dir = self.dir.join(topic).join(id.to_string());
-                let queue = Arc::new(Queue::new(self.disk.clone(), dir, id, self.file_bytes));
+                let (dir, shape) = self.place_of(topic);
+                let dir = dir.join(id.to_string());
+                let queue = Arc::new(Queue::new(self.disk.clone(), dir, id, shape));
                 queues.insert(at, queue.clone());
                 queue
             }
@@ -192,7 +241,7 @@ impl Queues {
     }
 
     fn remove_dir(&self, topic: &str) -> Result<(), Error> {
-        let dir = self.dir.join(topic);
+        let dir = self.place_of(topic).0;
         match self.disk.remove_dir(&dir) {
             Err(error) if ![NotFound, DirectoryNotEmpty].contains(&error.kind()) => {
                 Err(Error::io("remove", &dir)(error))

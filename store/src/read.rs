@@ -1,5 +1,8 @@
 //! Reading: messages of a queue, single records, queries by key and by time. Statuses, next offsets
-//! and limits are those of Java's `DefaultMessageStore.getMessage`.
+//! and limits are those of Java's `DefaultMessageStore.getMessage`. Queues of inner batches are
+//! read in [`batches`].
+
+mod batches;
 
 use crate::consume_queue::{Queue, UNIT_LEN, Unit};
 use crate::mend::{Led, QueueName, is_whole};
@@ -95,6 +98,8 @@ pub struct Read {
     pub status: ReadStatus,
     /// The records, lent from the log.
     pub messages: Vec<Bytes>,
+    /// How many messages they are; an inner batch counts for as many as it holds.
+    pub count: usize,
     /// Bytes of all records together.
     pub bytes: usize,
     /// Where to go on.
@@ -137,6 +142,7 @@ impl Store {
         let mut read = Read {
             status: ReadStatus::NoMatchedLogicQueue,
             messages: Vec::new(),
+            count: 0,
             bytes: 0,
             next_offset: 0,
             min_offset: 0,
@@ -145,7 +151,7 @@ impl Store {
             suggest_replica: false,
         };
         let Some(queue) = self.queues.find(topic, queue_id) else { return read };
-        (read.min_offset, read.max_offset) = (queue.min(), queue.max());
+        (read.min_offset, read.max_offset) = (queue.first_offset(), queue.end_offset());
         (read.status, read.next_offset) = match offset {
             _ if read.max_offset == 0 => (ReadStatus::NoMessageInQueue, 0),
             _ if offset < read.min_offset => (ReadStatus::OffsetTooSmall, read.min_offset),
@@ -153,8 +159,16 @@ impl Store {
             _ if offset > read.max_offset => (ReadStatus::OffsetOverflowBadly, read.max_offset),
             _ => (ReadStatus::NoMatchedMessage, offset),
         };
-        if read.status == ReadStatus::NoMatchedMessage {
-            self.read_units(&queue, (topic, queue_id), (limits, filter), &mut read);
+        let name = (topic, queue_id);
+        match (read.status, queue.is_batch()) {
+            (ReadStatus::NoMatchedMessage, false) => {
+                self.read_units(&queue, name, (limits, filter), &mut read);
+                read.count = read.messages.len();
+            }
+            (ReadStatus::NoMatchedMessage, true) => {
+                self.read_batches(&queue, name, (limits, filter), &mut read);
+            }
+            _ => {}
         }
         read
     }
@@ -233,17 +247,19 @@ impl Store {
 
     /// The queue's first offset; 0 when there is no such queue.
     pub fn min_offset(&self, topic: &str, queue_id: i32) -> i64 {
-        self.queues.find(topic, queue_id).map_or(0, |queue| queue.min())
+        self.queues.find(topic, queue_id).map_or(0, |queue| queue.first_offset())
     }
 
     /// The offset behind the queue's last readable message; 0 when there is no such queue.
     pub fn max_offset(&self, topic: &str, queue_id: i32) -> i64 {
-        self.queues.find(topic, queue_id).map_or(0, |queue| queue.max())
+        self.queues.find(topic, queue_id).map_or(0, |queue| queue.end_offset())
     }
 
-    /// One unit of a queue.
+    /// One unit of a queue: that of the record that holds the message at a queue offset.
     pub fn unit(&self, topic: &str, queue_id: i32, offset: i64) -> Option<Unit> {
-        self.queues.find(topic, queue_id)?.unit(offset).map(|unit| self.plain(unit))
+        let queue = self.queues.find(topic, queue_id)?;
+        let place = queue.place_holding(offset)?;
+        queue.unit(place).map(|unit| self.plain(unit))
     }
 
     /// The unit with the tags code itself.
@@ -261,9 +277,13 @@ impl Store {
         }
     }
 
-    /// Up to `max` units of a queue from `offset` on, for tools and for delayed delivery.
+    /// Up to `max` units of a queue from that of the message at `offset` on, for tools and for
+    /// delayed delivery.
     pub fn units(&self, topic: &str, queue_id: i32, offset: i64, max: usize) -> Vec<Unit> {
         let Some(queue) = self.queues.find(topic, queue_id) else { return Vec::new() };
+        if queue.is_batch() {
+            return queue.batch_units(offset, max);
+        }
         let from = offset.max(queue.min());
         let count = (queue.max() - from).clamp(0, i64::try_from(max).unwrap_or(i64::MAX));
         let mut all = Vec::with_capacity(count as usize);
@@ -307,6 +327,9 @@ impl Store {
     /// before it, 0 when there is none (Java `ConsumeQueue.getOffsetInQueueByTime`).
     pub fn offset_by_time(&self, topic: &str, queue_id: i32, time: i64, end: Boundary) -> i64 {
         let Some(queue) = self.queues.find(topic, queue_id) else { return 0 };
+        if queue.is_batch() {
+            return queue.offset_by_time(time, end);
+        }
         let (min, max) = (queue.min(), queue.max());
         let stored = |unit: &Unit| self.log.store_time(unit.log_offset).unwrap_or(0);
         match end {

@@ -1,11 +1,12 @@
 //! Start-up: where the log really ends, and what the queues and the index lack (docs/disk.md). A
 //! torn tail is cut; damage with whole records behind it is set aside and nothing is lost by it.
 
+mod batches;
 mod claim;
 mod deleted;
 mod keys;
 
-use self::claim::Claim;
+use self::claim::{Claim, is_dir_name};
 pub(crate) use self::deleted::Deleted;
 use self::keys::Keys;
 use crate::checkpoint::{Checkpoint, Mark};
@@ -23,7 +24,7 @@ use crate::search::Search;
 use crate::segments::{Cutting, Segment};
 use crate::{Aside, Error, FlushMode, Progress, SetAside, Settings};
 use message::record::{self, Entry, Record, RecordError};
-use message::{names, properties, sys_flag};
+use message::{properties, sys_flag};
 use std::cell::Cell;
 
 /// The least that a disk loses at once, bytes.
@@ -241,7 +242,10 @@ impl Recovery<'_> {
         let mut first = max;
         while let Some(place) = queue.first_behind(end)? {
             let unit = queue.raw_unit(place).unwrap_or(Unit::NONE);
-            let meant = self.log.one_bit_off(&unit, (name, place), within.clone());
+            let meant = match queue.is_batch() {
+                true => Ok(None),
+                false => self.log.one_bit_off(&unit, (name, place), within.clone()),
+            };
             if let Some(unit) = meant.unwrap_or(None)
                 && queue.mend(place, unit)?
             {
@@ -251,7 +255,7 @@ impl Recovery<'_> {
                 if self.keeps_offsets(queue, place, end) {
                     // Consumers may have read them: no other message gets their places.
                     self.keeps_places.set(true);
-                    queue.blank_from(place)?;
+                    self.keep_places(queue, place)?;
                     return Ok((place, max));
                 }
                 queue.end_at(place, self.cutting)?;
@@ -319,6 +323,9 @@ impl Recovery<'_> {
     /// is there: Java leaves old units behind the end of a queue that it cut.
     fn drop_stale(&self, queue: &Queue, name: (&str, i32), start: i64) -> Result<(), Error> {
         let is_stale = |place: i64, unit: &Unit| {
+            if queue.is_batch() {
+                return self.is_stale_batch(unit, name, start);
+            }
             let is_known =
                 unit.log_offset >= start && !self.aside.overlaps(unit.log_offset, unit.log_end());
             is_known && !self.log.leads_to(unit, name, Some(place)) && {
@@ -721,7 +728,10 @@ impl Recovery<'_> {
             let unit = Unit { log_offset: record.log_offset, size, tags_code };
             if is_dir_name(record.topic) {
                 let claim = Claim::own(record);
-                again_from = self.restore_in(&claim, unit, start)?;
+                again_from = match self.queues.batch_topics.contains(record.topic) {
+                    true => self.restore_batch(&claim, record, start)?,
+                    false => self.restore_in(&claim, unit, start)?,
+                };
             }
             if self.settings.light_queues {
                 for (topic, place) in marks.light_places(record.topic) {
@@ -772,14 +782,6 @@ impl Recovery<'_> {
         let Some(deleted) = self.deleted else { return Ok(false) };
         deleted.holds((claim, log_offset), (self.log, self.queues), self.removed_topics)
     }
-}
-
-/// Whether a topic can be the name of a directory; one that a flipped bit made is not.
-fn is_dir_name(topic: &str) -> bool {
-    !topic.is_empty()
-        && !matches!(topic, "." | "..")
-        && !topic.contains(['/', '\0'])
-        && topic.len() <= names::RETRY_OR_DLQ_TOPIC_MAX_LEN
 }
 
 /// Whether a power failure may have lost a part of the record. The body has a checksum; of the

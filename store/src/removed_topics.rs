@@ -6,10 +6,6 @@
 //! what stands before it, with spaces between. All lines stand there twice, an empty one in
 //! between: a bit that flips changes nothing. A line that is none is left out: a wrong offset would
 //! hide messages.
-//!
-//! Topics of inner batches (`queue.type=BatchCQ`) count as removed up to the end: a Java broker has
-//! their queues in `batchconsumequeue`, which this version neither reads nor writes. It does not
-//! start when it finds them in `consumequeue` too (Java: `ConsumeQueueStore.queueTypeShouldBe`).
 
 use crate::Error;
 use crate::consume_queue::Queue;
@@ -17,7 +13,7 @@ use crate::disk::Disk;
 use crate::queues::Queues;
 use message::Str;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,8 +25,6 @@ pub(crate) struct RemovedTopics {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     ends: Mutex<BTreeMap<Str, i64>>,
-    /// Topics whose queues lie elsewhere.
-    elsewhere: BTreeSet<String>,
     /// The file says something else: a line of it is damaged, or more is known.
     is_stale: AtomicBool,
 }
@@ -44,16 +38,7 @@ impl RemovedTopics {
         // Said by [`crate::in_the_way`].
         let is_stale = AtomicBool::new(lines(&text).any(|line| parse(line).is_none()));
         let ends = lines(&text).filter_map(parse).collect();
-        let elsewhere = batch_topics(&*disk, root);
-        if !elsewhere.is_empty() {
-            tracing::warn!(
-                topics = ?elsewhere,
-                "a Java broker left topics of inner batches (queue.type=BatchCQ), which are not in \
-                 this version: their messages stay on the disk and cannot be read here; a Java \
-                 broker has them when it has the directory back"
-            );
-        }
-        Self { disk, path, ends: Mutex::new(ends), elsewhere, is_stale }
+        Self { disk, path, ends: Mutex::new(ends), is_stale }
     }
 
     /// What is noted in the bytes of such a file.
@@ -117,9 +102,6 @@ impl RemovedTopics {
 
     /// Records of the topic before this log offset belong to no queue.
     pub(crate) fn end_of(&self, topic: &str) -> i64 {
-        if self.elsewhere.contains(topic) {
-            return i64::MAX;
-        }
         self.ends.lock().get(topic).copied().unwrap_or(0)
     }
 
@@ -150,12 +132,6 @@ impl RemovedTopics {
         }
         Ok(())
     }
-}
-
-/// The topics in `batchconsumequeue`; none when it cannot be listed.
-pub(crate) fn batch_topics(disk: &dyn Disk, root: &Path) -> BTreeSet<String> {
-    let listed = disk.list(&root.join("batchconsumequeue")).unwrap_or_default();
-    listed.into_iter().filter(|listed| listed.is_dir).map(|listed| listed.name).collect()
 }
 
 fn lines(text: &str) -> impl Iterator<Item = &str> {

@@ -192,12 +192,47 @@ impl Store {
         }
         self.removed_topics.note(&topics, self.log.written_to(), self.log.min())?;
         let mut removed = 0;
-        for topic in topics {
+        for topic in &topics {
             removed += usize::from(self.queues.remove(topic)?);
         }
+        self.queues.batch_topics.forget(&topics)?;
         drop((no_append, no_checkpoint));
         self.settle_removed(removed)?;
         Ok(removed)
+    }
+
+    /// Whether the queues of a topic are those of inner batches (`queue.type=BatchCQ`).
+    pub fn holds_batches(&self, topic: &str) -> bool {
+        self.queues.batch_topics.contains(topic)
+    }
+
+    /// Makes the queues of a topic those of inner batches (`queue.type=BatchCQ`), or of single
+    /// messages; for a topic that has no message yet. Durable.
+    ///
+    /// # Errors
+    /// When it cannot be noted.
+    pub fn hold_batches(&self, topic: &str, is_batch: bool) -> Result<(), Error> {
+        if self.queues.batch_topics.contains(topic) == is_batch {
+            return Ok(());
+        }
+        let no_append = self.writer.lock();
+        let ids = self.queues.ids(topic);
+        let queues = ids.into_iter().filter_map(|id| self.queues.find(topic, id));
+        if queues.into_iter().any(|queue| queue.next_offset() > 0) {
+            tracing::error!(
+                topic,
+                is_batch,
+                "has messages in queues of another kind (queue.type): it keeps them"
+            );
+            return Ok(());
+        }
+        self.queues.remove(topic)?;
+        let noted = match is_batch {
+            true => self.queues.batch_topics.note(topic),
+            false => self.queues.batch_topics.forget(&[topic]),
+        };
+        drop(no_append);
+        noted
     }
 
     /// Removes the queues whose last message has expired, except those of system topics. Returns

@@ -24,6 +24,8 @@ pub struct Settings {
     pub commit_log_file_bytes: u64,
     /// `mappedFileSizeConsumeQueue`; never change it on an existing store.
     pub consume_queue_file_bytes: u64,
+    /// `mapperFileSizeBatchConsumeQueue`; never change it on an existing store.
+    pub batch_queue_file_bytes: u64,
     /// `maxHashSlotNum`; never change it on an existing store.
     pub index_slots: u32,
     /// `maxIndexNum`; never change it on an existing store.
@@ -111,6 +113,7 @@ impl Default for Settings {
             commit_log_dir: None,
             commit_log_file_bytes: 1 << 30,
             consume_queue_file_bytes: 6_000_000,
+            batch_queue_file_bytes: 13_800_000,
             index_slots: 5_000_000,
             index_entries: 20_000_000,
             index: true,
@@ -183,6 +186,11 @@ impl Settings {
             let why = "must be a multiple of 20 and below 2 GiB";
             return refuse("mappedFileSizeConsumeQueue", why);
         }
+        let batch_bytes = self.batch_queue_file_bytes;
+        if batch_bytes == 0 || !batch_bytes.is_multiple_of(46) || batch_bytes >= 1 << 31 {
+            let why = "must be a multiple of 46 and below 2 GiB";
+            return refuse("mapperFileSizeBatchConsumeQueue", why);
+        }
         if self.index_slots == 0 || self.index_slots > 1 << 28 {
             return refuse("maxHashSlotNum", "must be from 1 to 268435456");
         }
@@ -231,6 +239,7 @@ mod tests {
         check(|s| s.commit_log_dir = Some("/a,/b".into()), "storePathCommitLog");
         check(|s| s.commit_log_file_bytes = 2 << 30, "mappedFileSizeCommitLog");
         check(|s| s.consume_queue_file_bytes = 6_000_001, "mappedFileSizeConsumeQueue");
+        check(|s| s.batch_queue_file_bytes = 20, "mapperFileSizeBatchConsumeQueue");
         check(|s| s.delete_hours = vec![24], "deleteWhen");
         check(|s| s.store_bytes_max = (3 << 30) - 1, "storeBytesMax");
         check(|s| s.disk_used_percent = 86, "diskSpaceWarningLevelRatio");

@@ -240,7 +240,7 @@ fn read(
         return None;
     }
     broker.offsets.commit_pull(group, topic, queue_id, read.next_offset);
-    let found = read.messages.len() as u64;
+    let found = read.count as u64;
     broker.stats.read(found, 0);
     if let Some(last) = read.messages.last() {
         broker.stats.pulled(&Pulled {

@@ -132,7 +132,7 @@ fn prepare(
         let remark = format!("the broker[{address}] sending transaction message is forbidden");
         return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
     }
-    check_wishes(&wishes, &header)?;
+    check_wishes(&wishes, sent, &header, &topic)?;
     let mut draft = draft(broker, call, &header);
     draft.queue_id = queue_id;
     draft.sys_flag = flags(header.sys_flag, &topic);
@@ -147,6 +147,7 @@ fn prepare(
         (wishes.delay_level, wishes.timer) = (0, false);
     }
     put::park(&mut draft, wishes.delay_level, wishes.timer, &settings, call.now_ms)?;
+    stays_a_batch(&draft, &header.topic)?;
     check_size(&settings, call, &draft)?;
     let unique_id = wishes.unique.and_then(|id| std::str::from_utf8(id).ok());
     let sender = Sender {
@@ -161,21 +162,54 @@ fn prepare(
 }
 
 /// What Java refuses because of properties (`HookUtils`): a delay level that is no number, an inner
-/// batch outside of its own kind of topic, which this version does not have.
-fn check_wishes(wishes: &Wishes<'_>, header: &SendMessageRequestHeader) -> Result<(), Refusal> {
+/// batch outside of its own kind of topic, or what says that it is one and lacks the flag.
+fn check_wishes(
+    wishes: &Wishes<'_>,
+    sent: &str,
+    header: &SendMessageRequestHeader,
+    topic: &TopicConfig,
+) -> Result<(), Refusal> {
+    check_level(wishes)?;
+    let is_batch = header.sys_flag & sys_flag::INNER_BATCH != 0;
+    let why = match (is_batch, wishes.inner_batch) {
+        (true, _) if !attributes::holds_inner_batches(topic) => "the topic holds no inner batches",
+        (false, true) => "it says how many messages it holds, and is no inner batch",
+        (true, true) if batch_count(sent).is_none() => "it does not say how many messages it holds",
+        _ => return Ok(()),
+    };
+    Err(no_batch(&header.topic, why))
+}
+
+fn check_level(wishes: &Wishes<'_>) -> Result<(), Refusal> {
     if wishes.bad_level {
         let remark = format!("{} of the message is no number", property::DELAY);
         return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
     }
-    if wishes.inner_batch || header.sys_flag & sys_flag::INNER_BATCH != 0 {
-        let remark =
-            format!("the message is illegal: {} is no topic of inner batches", header.topic);
-        return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
-    }
     Ok(())
 }
 
-/// A batch: each of its messages becomes a record of its own.
+/// How many messages an inner batch says that it holds.
+fn batch_count(sent: &str) -> Option<i16> {
+    let count = properties::find(sent.as_bytes(), property::INNER_NUM)?.parse().ok()?;
+    (count > 0).then_some(count)
+}
+
+fn no_batch(topic: &str, why: &str) -> Refusal {
+    let remark = format!("the message is illegal: topic[{topic}] {why}");
+    Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark)
+}
+
+/// An inner batch cannot wait elsewhere: only its own topic holds such (Java: the second check of
+/// `DefaultMessageStore.asyncPutMessage`).
+fn stays_a_batch(draft: &Draft, topic: &str) -> Result<(), Refusal> {
+    match draft.sys_flag & sys_flag::INNER_BATCH != 0 && *draft.topic != *topic {
+        true => Err(no_batch(topic, "an inner batch can neither be delayed nor be a half message")),
+        false => Ok(()),
+    }
+}
+
+/// A batch: each of its messages becomes a record of its own, or all of them one record in a topic
+/// of inner batches, if the batch has a unique id.
 fn prepare_batch(
     broker: &Broker,
     call: &Call<'_>,
@@ -195,7 +229,20 @@ fn prepare_batch(
     let mut whole = draft(broker, call, &header);
     whole.queue_id = queue(broker, &topic, header.queue_id);
     whole.sys_flag = flags(header.sys_flag, &topic);
-    let wait = Wishes::of(header.properties.as_deref().unwrap_or_default().as_bytes()).wait;
+    let sent = header.properties.as_deref().unwrap_or_default();
+    let wishes = Wishes::of(sent.as_bytes());
+    let wait = wishes.wait;
+    if wishes.unique.is_some() && attributes::holds_inner_batches(&topic) {
+        let draft = inner_batch(broker, call, (sent, &wishes), whole)?;
+        let (ticket, queue_id) = (Ticket::of(call.command), draft.queue_id);
+        let sender = Sender { ticket, wait, queue_id, unique_id: None, stay: None, then: answer };
+        return Ok(Pending { append: Append::one(draft), sender });
+    }
+    check_wishes(&wishes, sent, &header, &topic)?;
+    let is_part = sys_flag::transaction_type(whole.sys_flag) != sys_flag::TRANSACTION_NONE;
+    if is_part || wishes.delay_level > 0 {
+        return Err(illegal(limit));
+    }
     let mut drafts = Vec::new();
     for part in batch::messages(body.clone()) {
         let part = part.map_err(|error| {
@@ -215,6 +262,32 @@ fn prepare_batch(
     let queue_id = whole.queue_id;
     let sender = Sender { ticket, wait, queue_id, unique_id: None, stay: None, then: answer };
     Ok(Pending { append: Append::batch(drafts), sender })
+}
+
+/// One record of a batch (Java: `SendMessageProcessor.sendBatchMessage`).
+fn inner_batch(
+    broker: &Broker,
+    call: &Call<'_>,
+    (sent, wishes): (&str, &Wishes<'_>),
+    whole: Draft,
+) -> Result<Draft, Refusal> {
+    check_level(wishes)?;
+    let topic = whole.topic.clone();
+    let mut count = 0_i16;
+    for part in batch::messages(whole.body.clone()) {
+        part.map_err(|error| no_batch(&topic, &error.to_string()))?;
+        count =
+            count.checked_add(1).ok_or_else(|| no_batch(&topic, "a batch has 32767 at most"))?;
+    }
+    let mut all = Properties::parse(&put::stamped(broker, call.room, sent, wishes, call.now_ms));
+    all.set(property::INNER_NUM, count.to_string());
+    let sys_flag = whole.sys_flag | sys_flag::NEED_UNWRAP | sys_flag::INNER_BATCH;
+    let mut draft = Draft { sys_flag, properties: all.encode(), ..whole };
+    let settings = broker.settings();
+    put::park(&mut draft, wishes.delay_level, wishes.timer, &settings, call.now_ms)?;
+    stays_a_batch(&draft, &topic)?;
+    draft.check().map_err(|_| illegal(settings.store.max_message_size))?;
+    Ok(draft)
 }
 
 pub(super) fn draft(broker: &Broker, call: &Call<'_>, header: &SendMessageRequestHeader) -> Draft {
@@ -300,13 +373,6 @@ pub(super) fn check(
         let remark = format!("topic[{topic}] not exist, apply first please!");
         return refuse(ResponseCode::TOPIC_NOT_EXIST, remark);
     };
-    if attributes::holds_inner_batches(&found) {
-        let remark = format!(
-            "topic[{topic}] holds inner batches (queue.type=BatchCQ), which this version of \
-             Rockhopper has not"
-        );
-        return refuse(ResponseCode::MESSAGE_ILLEGAL, remark);
-    }
     if header.queue_id >= found.write_queue_nums.max(found.read_queue_nums) {
         let remark = format!(
             "request queueId[{}] is illegal, topic[{topic}] has {} write and {} read queues \
@@ -402,6 +468,10 @@ fn answer(
         [alone] => sender.unique_id.clone().or_else(|| made_id(&alone.properties)),
         _ => None,
     };
+    let batch_uniq_id = match drafts {
+        [alone] if alone.sys_flag & sys_flag::INNER_BATCH != 0 => transaction_id.clone(),
+        _ => None,
+    };
     let header = SendMessageResponseHeader {
         msg_id,
         queue_id: sender.queue_id,
@@ -410,8 +480,8 @@ fn answer(
             None => stored.queue_offset,
         },
         transaction_id,
+        batch_uniq_id,
         recall_handle: recall_handle(broker, drafts),
-        ..SendMessageResponseHeader::default()
     };
     stamped(broker, Answer::header(&header))
 }

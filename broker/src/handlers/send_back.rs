@@ -4,7 +4,9 @@
 use crate::broker::Broker;
 use crate::put::{self, Effect, Pending, Sender};
 use crate::topics::{self, PERM_WRITE};
-use message::{Draft, Entry, Properties, Record, ids::MessageId, names, property, record};
+use message::{
+    Draft, Entry, Properties, Record, ids::MessageId, names, property, record, sys_flag,
+};
 use remoting::codes::ResponseCode;
 use remoting::headers::message::ConsumerSendMsgBackRequestHeader;
 use remoting::reply::{Answer, Refusal, Reply, Ticket};
@@ -48,6 +50,7 @@ pub fn send_back(
         return Err(unreadable());
     };
 
+    refuse_batch(&origin)?;
     let knows_limit = call.command.head.version >= Version::V3_4_9.0;
     let asked = header.max_reconsume_times.filter(|_| knows_limit);
     let given_up =
@@ -83,6 +86,16 @@ pub fn send_back(
         then: |_, _, _, _, _| Answer::success(),
     };
     Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))
+}
+
+/// The record of an inner batch holds others too: clients send the one message that they could not
+/// consume by themselves then.
+fn refuse_batch(origin: &Record<'_>) -> Result<(), Refusal> {
+    if origin.sys_flag & sys_flag::INNER_BATCH == 0 {
+        return Ok(());
+    }
+    let remark = "MESSAGE_ILLEGAL: one message of an inner batch cannot be sent back by its place";
+    Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark))
 }
 
 /// Finds or makes the topic that the message goes to.

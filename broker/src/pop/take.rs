@@ -443,7 +443,7 @@ impl Ask<'_> {
     }
 
     fn count(&self, topic: &str, queue_id: i32, read: &Read) {
-        let messages = read.messages.len() as u64;
+        let messages = read.count as u64;
         self.broker.stats.read(messages, 0);
         let last = read.messages.last();
         self.broker.stats.pulled(&Pulled {

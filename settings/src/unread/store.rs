@@ -148,9 +148,8 @@ unread! {
             boolean: messageIndexSafe = false, indexFileWriteEnable = true,
                 indexFileReadEnable = true;
         }
-        accepted "batch consume queues are not in this version" {
+        accepted "a queue of inner batches is searched in its files" {
             boolean: searchBcqByCacheEnable = true;
-            int: mapperFileSizeBatchConsumeQueue = 13800000;
         }
         accepted "extended consume queues of a Java broker are read past, none are written" {
             boolean: enableConsumeQueueExt = false;

@@ -3,17 +3,16 @@
 //! the units behind it anew; its files are only written over, so that a start that is killed finds
 //! the same damage again or finds it mended.
 
-use super::{PAGE_UNITS, Queue, UNIT, UNIT_LEN, Unit, WAITING_BYTES_MAX};
+use super::{BATCH_UNIT_LEN, PAGE_BYTES_MAX, PAGE_UNITS, Queue, Unit, WAITING_BYTES_MAX};
 use crate::Error;
 use crate::commit_log::is_lasting;
-use crate::queue_tail::Tail;
 use crate::segments::{Cutting, Segment};
 use message::record;
 use parking_lot::MutexGuard;
 use std::sync::atomic::Ordering;
 
-/// Bytes that a walk reads at once: whole units, and no more than a few pages.
-const SCAN_BYTES: i64 = 3_000 * UNIT;
+/// Units that a walk reads at once: no more than a few pages.
+const SCAN_UNITS: i64 = 3_000;
 /// Units that recovery compares with the log are read so many at once.
 const COMPARED_AT_ONCE: usize = 50;
 
@@ -72,16 +71,6 @@ struct Walked {
     is_damaged: bool,
 }
 
-/// The last unit of a file that is not blank; none where one before it is damaged.
-fn last_unit_of(segment: &Segment) -> Option<Unit> {
-    let mut units = [0; PAGE_UNITS * UNIT_LEN];
-    let units = &mut units[..(segment.file.len() as usize).min(PAGE_UNITS * UNIT_LEN)];
-    let at = segment.file.len() - units.len() as u64;
-    segment.file.read_at(at, units).ok()?;
-    let mut units = units.as_chunks::<UNIT_LEN>().0.iter().rev().map(Unit::decode);
-    units.find(|unit| unit.is_none_or(|unit| !unit.is_blank()))?
-}
-
 impl Queue {
     /// Opens the files and finds the end: after a clean stop in the last file alone, else by
     /// walking from the third-last file on as Java does, or from an earlier one whose first unit
@@ -93,14 +82,14 @@ impl Queue {
         before_mending: &dyn Fn() -> Result<(), Error>,
     ) -> Result<Option<i64>, Error> {
         let has_expired = |segment: &Segment| {
-            let last = last_unit_of(segment);
+            let last = self.last_unit_of(segment);
             last.is_some_and(|last| last.log_offset < log_min)
         };
         let mended_from = self.segments.load_derived(&has_expired, before_mending)?;
         let clean = clean && mended_from.is_none();
         let segments = self.segments.all();
         let Some(last) = segments.last() else { return Ok(mended_from.map(|_| 0)) };
-        let first = segments[0].start / UNIT;
+        let first = segments[0].start / self.unit;
         let doubted = self.doubted_from(&segments, durable);
         let walk_from = mended_from.map_or(doubted, |from| from.min(doubted));
         let walk_from = walk_from.max(segments[0].start);
@@ -112,12 +101,24 @@ impl Queue {
         let is_damaged = walked.is_damaged || mended_from.is_some();
         let next = walked.end.max(first);
         let log_end = self.log_end_at(first, next);
-        *self.tail.lock() = Tail::at(next, log_end);
+        *self.tail.lock() = self.tail_at(next, log_end);
         self.min.store(first, Ordering::Release);
         self.max.store(next, Ordering::Release);
-        self.synced.store(if clean { next * UNIT } else { walk_from }, Ordering::Release);
+        self.synced.store(if clean { next * self.unit } else { walk_from }, Ordering::Release);
         self.start.lock().is_damaged = is_damaged;
+        self.follow_units(0);
         Ok(is_damaged.then_some(log_end))
+    }
+
+    /// The last unit of a file that is not blank; none where one before it is damaged.
+    fn last_unit_of(&self, segment: &Segment) -> Option<Unit> {
+        let unit = self.unit as usize;
+        let mut units = [0; PAGE_BYTES_MAX];
+        let units = &mut units[..(segment.file.len() as usize).min(PAGE_UNITS * unit)];
+        let at = segment.file.len() - units.len() as u64;
+        segment.file.read_at(at, units).ok()?;
+        let mut units = units.chunks_exact(unit).rev().map(|bytes| self.decode(bytes));
+        units.find(|unit| unit.is_none_or(|unit| !unit.is_blank()))?
     }
 
     /// The byte from which on units may not have been durable: where the third-last file begins, or
@@ -126,7 +127,7 @@ impl Queue {
     fn doubted_from(&self, segments: &[Segment], durable: Option<i64>) -> i64 {
         let third_last = segments.len().saturating_sub(3);
         let was_durable = |segment: &Segment| {
-            let first = self.raw_unit(segment.start / UNIT).filter(|unit| !unit.is_blank());
+            let first = self.raw_unit(segment.start / self.unit).filter(|unit| !unit.is_blank());
             durable.is_none_or(|durable| first.is_some_and(|unit| unit.log_end() <= durable))
         };
         let doubted = (1..=third_last).rev().find(|at| was_durable(&segments[*at]));
@@ -138,47 +139,62 @@ impl Queue {
     /// nearly all are such ones, and this asks the system for little.
     pub(crate) fn load_noted(&self, noted: Noted) -> Result<bool, Error> {
         let Noted { min, end, log_min } = noted;
-        let start = self.segments.start_for(min * UNIT);
-        let has_one = min < end && self.segments.start_for(end * UNIT) == start;
+        if self.is_batch() {
+            return Ok(false);
+        }
+        let start = self.segments.start_for(min * self.unit);
+        let has_one = min < end && self.segments.start_for(end * self.unit) == start;
         let Some(segment) = has_one.then(|| self.segments.load_only(start)).transpose()?.flatten()
         else {
             return Ok(false);
         };
         // The last unit, and the first place that has none.
-        let mut units = [0; 2 * UNIT_LEN];
-        if segment.file.read_at(((end - 1) * UNIT - start) as u64, &mut units).is_err() {
+        let mut units = [0; 2 * BATCH_UNIT_LEN];
+        let units = &mut units[..2 * self.unit as usize];
+        if segment.file.read_at(((end - 1) * self.unit - start) as u64, units).is_err() {
             return Ok(false);
         }
-        let (last, behind) = units.split_at(UNIT_LEN);
-        let last = last.first_chunk().and_then(Unit::decode).filter(|last| !last.is_blank());
+        let (last, behind) = units.split_at(self.unit as usize);
+        let last = self.decode(last).filter(|last| !last.is_blank());
         let Some(last) = last.filter(|_| behind.iter().all(|byte| *byte == 0)) else {
             return Ok(false);
         };
-        *self.tail.lock() = Tail::at(end, last.log_end());
+        *self.tail.lock() = self.tail_at(end, last.log_end());
         self.min.store(min, Ordering::Release);
         self.max.store(end, Ordering::Release);
-        self.synced.store(end * UNIT, Ordering::Release);
+        self.synced.store(end * self.unit, Ordering::Release);
         self.start.lock().first_noted_at = Some(log_min);
         Ok(true)
     }
 
     /// Makes the queue's first files anew, which are missing, and lets it end in memory where it
-    /// begins: at `queue_offset`.
+    /// begins: at `queue_offset`. Places of batches are found out anew, too.
     pub(crate) fn begin_at(&self, queue_offset: i64) -> Result<(), Error> {
-        self.segments.make_before(queue_offset * UNIT)?;
-        *self.tail.lock() = Tail::at(queue_offset, 0);
+        if self.is_batch() {
+            return self.begin_anew();
+        }
+        self.segments.make_before(queue_offset * self.unit)?;
+        *self.tail.lock() = self.tail_at(queue_offset, 0);
         self.min.store(queue_offset, Ordering::Release);
         self.max.store(queue_offset, Ordering::Release);
-        self.synced.store(queue_offset * UNIT, Ordering::Release);
-        let mut start = self.start.lock();
-        let noted_end = start.noted_end;
-        *start = Start { is_damaged: true, noted_end, ..Start::default() };
+        self.synced.store(queue_offset * self.unit, Ordering::Release);
+        self.forget_start();
         Ok(())
     }
 
     /// Notes that the queue ended at `end` once: offsets before it were given to messages.
     pub(crate) fn note_end(&self, end: i64) {
         self.start.lock().noted_end = end;
+    }
+
+    pub(super) fn noted_end(&self) -> i64 {
+        self.start.lock().noted_end
+    }
+
+    /// Forgets what recovery knew, but for the noted end: the queue is made anew.
+    pub(super) fn forget_start(&self) {
+        let noted_end = self.noted_end();
+        *self.start.lock() = Start { is_damaged: true, noted_end, ..Start::default() };
     }
 
     /// Whether the files hold more than the queue has in memory.
@@ -197,29 +213,30 @@ impl Queue {
     pub(crate) fn drop_last(&self) {
         let first = self.first_place();
         let next = (self.tail.lock().next() - 1).max(first);
-        *self.tail.lock() = Tail::at(next, self.log_end_at(first, next));
+        *self.tail.lock() = self.tail_at(next, self.log_end_at(first, next));
         self.max.store(next, Ordering::Release);
-        self.synced.fetch_min(next * UNIT, Ordering::AcqRel);
+        self.synced.fetch_min(next * self.unit, Ordering::AcqRel);
         self.start.lock().is_damaged = true;
+        self.follow_units(0);
     }
 
     /// The end, in the last file that is not empty: power loss may leave files without their units.
     fn find_end_in(&self, segments: &[Segment]) -> Result<i64, Error> {
         for segment in segments.iter().rev() {
-            let start = segment.start / UNIT;
-            let end = self.find_end(start, segment.end() / UNIT)?;
+            let start = segment.start / self.unit;
+            let end = self.find_end(start, segment.end() / self.unit)?;
             if end > start {
                 return Ok(end);
             }
         }
-        Ok(segments.first().map_or(0, |first| first.start / UNIT))
+        Ok(segments.first().map_or(0, |first| first.start / self.unit))
     }
 
     /// The first place in a file, from `from` to `to`, that holds no unit. Most files end in their
     /// first page.
     fn find_end(&self, from: i64, to: i64) -> Result<i64, Error> {
         let page_end = from + PAGE_UNITS as i64;
-        let near = self.walk(from * UNIT, to.min(page_end) * UNIT, false)?.end;
+        let near = self.walk(from * self.unit, to.min(page_end) * self.unit, false)?.end;
         let (mut low, mut high) = (near, if near < page_end { near } else { to });
         while low < high {
             let middle = low + (high - low) / 2;
@@ -230,10 +247,11 @@ impl Queue {
 
     /// Reads a unit of a file, whatever the tail says.
     pub(crate) fn raw_unit(&self, offset: i64) -> Option<Unit> {
-        let mut bytes = [0; UNIT_LEN];
-        let segment = self.segments.find(offset * UNIT)?;
-        segment.file.read_at((offset * UNIT - segment.start) as u64, &mut bytes).ok()?;
-        Unit::decode(&bytes)
+        let mut bytes = [0; BATCH_UNIT_LEN];
+        let bytes = &mut bytes[..self.unit as usize];
+        let segment = self.segments.find(offset * self.unit)?;
+        segment.file.read_at((offset * self.unit - segment.start) as u64, bytes).ok()?;
+        self.decode(bytes)
     }
 
     /// The log offset behind the last record, when the file's units go from `first` to `next`.
@@ -249,31 +267,31 @@ impl Queue {
         let mut chunk = Vec::new();
         let (mut at, mut log_end, mut last) = (from, 0, from);
         // Little at first: most queues end in the first page of their file.
-        let mut read_bytes = PAGE_UNITS as i64 * UNIT;
+        let mut read_bytes = PAGE_UNITS as i64 * self.unit;
         while at < to {
             let Some(segment) = self.segments.find(at) else { break };
             chunk.resize(read_bytes.min(segment.end().min(to) - at) as usize, 0);
-            read_bytes = (read_bytes * 2).min(SCAN_BYTES);
+            read_bytes = (read_bytes * 2).min(SCAN_UNITS * self.unit);
             if let Err(error) = segment.file.read_at((at - segment.start) as u64, &mut chunk) {
                 let path = self.segments.path(segment.start);
                 tracing::error!(path = %path.display(), %error, "a queue file cannot be read");
-                return Ok(Walked { end: at / UNIT, is_damaged: true });
+                return Ok(Walked { end: at / self.unit, is_damaged: true });
             }
-            for bytes in chunk.as_chunks::<UNIT_LEN>().0 {
-                let Some(unit) = Unit::decode(bytes) else {
+            for bytes in chunk.chunks_exact(self.unit as usize) {
+                let Some(unit) = self.decode(bytes) else {
                     let is_damaged = thorough && !self.is_empty_from(at)?;
-                    return Ok(Walked { end: at / UNIT, is_damaged });
+                    return Ok(Walked { end: at / self.unit, is_damaged });
                 };
                 if thorough && !unit.is_blank() && unit.log_offset < log_end {
                     // One of the two is wrong; between them are places of lost messages.
-                    return Ok(Walked { end: last / UNIT, is_damaged: true });
+                    return Ok(Walked { end: last / self.unit, is_damaged: true });
                 }
                 last = if unit.is_blank() { last } else { at };
                 log_end = log_end.max(unit.log_end());
-                at += UNIT;
+                at += self.unit;
             }
         }
-        Ok(Walked { end: at / UNIT, is_damaged: false })
+        Ok(Walked { end: at / self.unit, is_damaged: false })
     }
 
     /// Whether the files hold nothing but zeros from a byte on.
@@ -298,6 +316,9 @@ impl Queue {
         log_offset: i64,
         is_right: &dyn Fn(i64, &Unit) -> bool,
     ) -> bool {
+        if self.is_batch() {
+            return self.could_hold_batch(log_offset);
+        }
         let is_free = |unit: Unit| {
             unit.is_blank() || unit.log_offset == log_offset || !is_right(queue_offset, &unit)
         };
@@ -378,8 +399,8 @@ impl Queue {
         let mut tail = self.tail.lock();
         if is_new {
             // The queue begins in the middle of a file.
-            let start = self.segments.start_for(queue_offset * UNIT) / UNIT;
-            *tail = Tail::at(start, 0);
+            let start = self.segments.start_for(queue_offset * self.unit) / self.unit;
+            *tail = self.tail_at(start, 0);
             self.min.store(queue_offset, Ordering::Release);
         }
         while tail.next() < queue_offset {
@@ -395,6 +416,9 @@ impl Queue {
     /// Makes the queue end at `end` when it ends before: its last messages are gone, and their
     /// places must not be given again. Says whether it did.
     pub(crate) fn extend_to(&self, end: i64) -> Result<bool, Error> {
+        if self.is_batch() {
+            return Ok(self.keep_offsets_to(end));
+        }
         let is_short = self.tail.lock().next() < end;
         if is_short {
             self.extend(end, self.is_new())?;
@@ -410,11 +434,11 @@ impl Queue {
         self.write()?;
         let removed = self.removed.lock();
         let mut tail = self.tail.lock();
-        let (mut at, to) = (from * UNIT, tail.written() * UNIT);
+        let (mut at, to) = (from * self.unit, tail.written() * self.unit);
         self.synced.fetch_min(at, Ordering::AcqRel);
         while let Some(segment) = self.segments.find(at).filter(|_| at < to && !*removed) {
-            let bytes = SCAN_BYTES.min(to.min(segment.end()) - at);
-            let blanks = Unit::BLANK.encode().repeat((bytes / UNIT) as usize);
+            let bytes = (SCAN_UNITS * self.unit).min(to.min(segment.end()) - at);
+            let blanks = Unit::BLANK.encode().repeat((bytes / self.unit) as usize);
             let written = segment.file.write_at((at - segment.start) as u64, &blanks);
             written.map_err(Error::io("write", &self.segments.path(segment.start)))?;
             at += bytes;
@@ -427,7 +451,10 @@ impl Queue {
     /// Makes the queue begin at `min` when it begins behind it: nothing expired since it began
     /// there, so the units before its beginning lead astray.
     pub(crate) fn begin_no_later(&self, min: i64) {
-        let first = self.segments.first().map_or(i64::MAX, |segment| segment.start / UNIT);
+        if self.is_batch() {
+            return;
+        }
+        let first = self.segments.first().map_or(i64::MAX, |segment| segment.start / self.unit);
         self.min.fetch_min(min.max(first), Ordering::AcqRel);
     }
 
@@ -458,20 +485,25 @@ impl Queue {
     }
 
     /// Writes a unit over another in the files. Says whether its place is there.
-    pub(crate) fn mend(&self, queue_offset: i64, unit: Unit) -> Result<bool, Error> {
+    pub(crate) fn mend(&self, place: i64, unit: Unit) -> Result<bool, Error> {
+        self.mend_bytes(place, &unit.encode(), unit.log_end())
+    }
+
+    /// As [`Self::mend`], with the unit as it lies in the file and where its record ends.
+    pub(super) fn mend_bytes(&self, place: i64, bytes: &[u8], log_end: i64) -> Result<bool, Error> {
         let removed = self.removed.lock();
         let mut tail = self.tail.lock();
-        let at = queue_offset * UNIT;
-        let segment = self.segments.find(at).filter(|_| queue_offset < tail.written());
+        let at = place * self.unit;
+        let segment = self.segments.find(at).filter(|_| place < tail.written());
         let Some(segment) = segment.filter(|_| !*removed) else { return Ok(false) };
-        let written = segment.file.write_at((at - segment.start) as u64, &unit.encode());
+        let written = segment.file.write_at((at - segment.start) as u64, bytes);
         written.map_err(Error::io("write", &self.segments.path(segment.start)))?;
-        if queue_offset + 1 == tail.next() {
-            tail.set_log_end(unit.log_end());
+        if place + 1 == tail.next() {
+            tail.set_log_end(log_end);
         }
         drop(tail);
         self.synced.fetch_min(at, Ordering::AcqRel);
-        self.min.fetch_min(queue_offset, Ordering::AcqRel);
+        self.min.fetch_min(place, Ordering::AcqRel);
         let mut start = self.start.lock();
         (start.copy, start.first_noted_at) = Default::default();
         Ok(true)
@@ -481,16 +513,16 @@ impl Queue {
     fn copied(&self, queue_offset: i64) -> Option<Unit> {
         let mut start = self.start.lock();
         let (first, bytes) = &mut start.copy;
-        let at = (queue_offset - *first) * UNIT;
-        let has_it = |bytes: &[u8]| at >= 0 && at + UNIT <= bytes.len() as i64;
+        let at = (queue_offset - *first) * self.unit;
+        let has_it = |bytes: &[u8]| at >= 0 && at + self.unit <= bytes.len() as i64;
         if !has_it(bytes) {
-            bytes.resize(COMPARED_AT_ONCE * UNIT_LEN, 0);
+            bytes.resize(COMPARED_AT_ONCE * self.unit as usize, 0);
             let count = self.read_any(queue_offset, bytes).ok().flatten().unwrap_or(0);
-            bytes.truncate(count * UNIT_LEN);
+            bytes.truncate(count * self.unit as usize);
             *first = queue_offset;
         }
-        let at = ((queue_offset - *first) * UNIT) as usize;
-        Unit::decode(bytes.get(at..)?.first_chunk()?)
+        let at = ((queue_offset - *first) * self.unit) as usize;
+        self.decode(bytes.get(at..at + self.unit as usize)?)
     }
 
     /// Ends recovery: what the files hold behind the queue's end is made zeros, and the queue
@@ -504,7 +536,7 @@ impl Queue {
     ) -> Result<bool, Error> {
         self.again_behind.store(durable, Ordering::Release);
         let start = std::mem::take(&mut *self.start.lock());
-        let next = self.tail.lock().next() * UNIT;
+        let next = self.tail.lock().next() * self.unit;
         let has_empty_files = self.segments.last().is_some_and(|last| last.start > next);
         if start.is_damaged || has_empty_files || cutting.again {
             let to = self.write_to()?;
@@ -520,6 +552,9 @@ impl Queue {
 
     /// The last unit before the queue's first one, with its place, and where the first one leads.
     pub(crate) fn unit_before_first(&self) -> Option<(i64, Unit, Option<i64>)> {
+        if self.is_batch() {
+            return None;
+        }
         let min = self.min();
         let place = Some(min - 1).filter(|place| *place >= self.first_place())?;
         let unit = self.any_unit(place).filter(|unit| !unit.is_blank())?;
@@ -541,11 +576,11 @@ impl Queue {
             return Ok(());
         };
         let removed = self.removed.lock();
-        let (mut at, to) = (first * UNIT, self.tail.lock().written() * UNIT);
+        let (mut at, to) = (first * self.unit, self.tail.lock().written() * self.unit);
         self.synced.fetch_min(at, Ordering::AcqRel);
         let mut bytes = Vec::new();
         while let Some(segment) = self.segments.find(at).filter(|_| at < to && !*removed) {
-            bytes.resize(SCAN_BYTES.min(to.min(segment.end()) - at) as usize, 0);
+            bytes.resize((SCAN_UNITS * self.unit).min(to.min(segment.end()) - at) as usize, 0);
             let (place, path) = ((at - segment.start) as u64, self.segments.path(segment.start));
             match segment.file.read_at(place, &mut bytes) {
                 // Nothing to write: whoever reads the units makes them anew from the log.
@@ -582,16 +617,17 @@ impl Queue {
         let first = self.first_place();
         // From the end: among the units that stay a damaged one may lead anywhere.
         let (mut at, mut behind) = (self.max(), None);
-        let mut units = [0; PAGE_UNITS * UNIT_LEN];
+        let mut units = [0; PAGE_BYTES_MAX];
         while at > first {
             // One read gives units of one file.
-            let file = self.segments.start_for((at - 1) * UNIT) / UNIT;
+            let file = self.segments.start_for((at - 1) * self.unit) / self.unit;
             let from = first.max(at - PAGE_UNITS as i64).max(file);
-            let count = self.read_any(from, &mut units[..(at - from) as usize * UNIT_LEN])?;
+            let count = self.read_any(from, &mut units[..((at - from) * self.unit) as usize])?;
             let Some(count) = count.filter(|count| *count > 0) else { break };
-            let units = units.as_chunks::<UNIT_LEN>().0[..count].iter().enumerate();
-            for (index, bytes) in units.rev() {
-                match Unit::decode(bytes) {
+            for (index, bytes) in
+                units.chunks_exact(self.unit as usize).take(count).enumerate().rev()
+            {
+                match self.decode(bytes) {
                     // The place of a lost message: it belongs to what is before it.
                     Some(unit) if unit.is_blank() => {}
                     Some(unit) if unit.log_end() <= log_end => return Ok(behind),
@@ -605,7 +641,7 @@ impl Queue {
 
     /// The first place in the files.
     pub(crate) fn first_place(&self) -> i64 {
-        self.segments.first().map_or(0, |segment| segment.start / UNIT)
+        self.segments.first().map_or(0, |segment| segment.start / self.unit)
     }
 
     /// Notes in `lost` the places, from the first one on that leads behind log offset `from`, whose
@@ -677,11 +713,14 @@ impl Queue {
     /// Lets the queue end before the unit `next`.
     pub(crate) fn end_at(&self, next: i64, cutting: Cutting<'_>) -> Result<(), Error> {
         let first = self.first_place();
-        self.segments.truncate(next * UNIT, cutting)?;
-        *self.tail.lock() = Tail::at(next, self.log_end_at(first, next));
+        let offset = self.offset_of(next);
+        self.segments.truncate(next * self.unit, cutting)?;
+        *self.tail.lock() = self.tail_at(next, self.log_end_at(first, next));
         self.max.store(next, Ordering::Release);
         self.min.fetch_min(next, Ordering::AcqRel);
-        self.synced.fetch_min(next * UNIT, Ordering::AcqRel);
+        self.synced.fetch_min(next * self.unit, Ordering::AcqRel);
+        self.start.lock().copy = Default::default();
+        self.follow_units(offset);
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use super::stale_keys::StaleKeys;
 use super::{Look, files::queues};
 use crate::checkpoint::{Fields, Mark, OWN_MAGIC, SIZE};
 use crate::index_file::Shape;
-use crate::marks::Marks;
+use crate::marks::{Marks, batch_unit};
 use crate::progress::Step as Work;
 use crate::recover::looks_torn;
 use crate::{Error, Unit};
@@ -131,7 +131,7 @@ impl Look<'_> {
         let mut walk = LogWalk::new(self.disk, run, aside, CHUNK);
         walk.jump(log_from);
         let all = queues(self.disk, &self.settings.root)?;
-        let mut queues = QueueWalk::new(self.disk, all, self.settings.consume_queue_file_bytes)?;
+        let mut queues = QueueWalk::new(self.disk, all, self.settings)?;
         queues.unknown.from = log_from;
         queues.removed = self.removed_topics();
         let known_end = queues.log_end()?;
@@ -283,6 +283,7 @@ impl Check<'_> {
                 queue_id: record.queue_id,
                 queue_offset: record.queue_offset,
                 unit: Unit { log_offset, size, tags_code },
+                batch: batch_unit(&record, self.look.settings),
                 settled,
                 // What is being written may have been read in part.
                 is_torn: is_torn || !settled,

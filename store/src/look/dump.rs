@@ -1,7 +1,7 @@
 //! Single records, found by their place in the log or in a queue, as bytes.
 
 use super::Look;
-use super::files::Run;
+use super::files::{self, Run};
 use super::queue_walk;
 use crate::{Error, Unit};
 use message::record::{self, Entry, FIXED_LEN, RecordError};
@@ -67,11 +67,13 @@ impl Look<'_> {
         show: &mut dyn FnMut(Dumped),
     ) -> Result<(), Error> {
         self.refuse_nothing()?;
-        let dir = self.path("consumequeue").join(topic).join(id.to_string());
+        let all = files::queues(self.disk, &self.settings.root)?;
+        let known = all.into_iter().find(|queue| (queue.0.as_str(), queue.1) == (topic, id));
+        let dir = known.map(|(_, _, dir)| dir);
+        let dir = dir.unwrap_or_else(|| self.path("consumequeue").join(topic).join(id.to_string()));
         let run = Run::list(self.disk, &self.settings.commit_log_path())?;
         let log_from = run.files.first().map_or(0, |file| file.start);
-        let file_bytes = self.settings.consume_queue_file_bytes;
-        let ends = queue_walk::ends(self.disk, &dir, file_bytes, log_from)?;
+        let ends = queue_walk::ends(self.disk, &dir, self.settings, log_from)?;
         if ends.bytes == 0 {
             let why = "there is no such queue; rockhopper store inspect lists those that are there";
             return Err(Error::Corrupt { path: dir, why: why.into() });
@@ -82,8 +84,10 @@ impl Look<'_> {
             let why = format!("the queue has offsets {} to {}", ends.min, ends.max - 1);
             return Err(Error::Corrupt { path: dir, why });
         }
-        for offset in from..to {
-            let unit = queue_walk::unit(self.disk, &dir, file_bytes, offset)?;
+        let mut offset = from;
+        while offset < to {
+            let found = queue_walk::unit(self.disk, &dir, self.settings, offset)?;
+            let (unit, next) = found.map_or((None, offset + 1), |(unit, next)| (Some(unit), next));
             let found = unit.filter(|unit| !unit.is_blank()).map(|unit| {
                 let mut found = self.at(&run, unit.log_offset);
                 found.unit = Some((offset, unit));
@@ -95,6 +99,7 @@ impl Look<'_> {
                 bytes: Vec::new(),
                 problem: Some(format!("queue offset {offset} has no unit")),
             }));
+            offset = next;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The files of a directory, told apart by their names.
 
+use crate::batch_topics;
 use crate::{Disk, Error};
 use std::path::{Path, PathBuf};
 
@@ -57,14 +58,15 @@ pub(super) fn is_segment(name: &str) -> bool {
 
 /// All queues of a store: topic, queue id, directory; in order of topics and ids.
 pub(super) fn queues(disk: &dyn Disk, root: &Path) -> Result<Vec<(String, i32, PathBuf)>, Error> {
-    let dir = root.join("consumequeue");
     let list = |dir: &Path| disk.list(dir).map_err(Error::io("list", dir));
     let mut all = Vec::new();
-    for topic in list(&dir)?.into_iter().filter(|listed| listed.is_dir) {
-        let topic_dir = dir.join(&topic.name);
-        for queue in list(&topic_dir)?.iter().filter(|listed| listed.is_dir) {
-            let Ok(id) = queue.name.parse() else { continue };
-            all.push((topic.name.clone(), id, topic_dir.join(&queue.name)));
+    for dir in [batch_topics::SINGLE_DIR, batch_topics::DIR].map(|name| root.join(name)) {
+        for topic in list(&dir)?.into_iter().filter(|listed| listed.is_dir) {
+            let topic_dir = dir.join(&topic.name);
+            for queue in list(&topic_dir)?.iter().filter(|listed| listed.is_dir) {
+                let Ok(id) = queue.name.parse() else { continue };
+                all.push((topic.name.clone(), id, topic_dir.join(&queue.name)));
+            }
         }
     }
     all.sort();

@@ -6,8 +6,9 @@ use super::check::{CHUNK, Checked};
 use super::files::{self, Run};
 use super::log_walk::{LogWalk, Step};
 use super::marks::Settled;
-use super::queue_walk::{QueueWalk, ends, peek};
+use super::queue_walk::{QueueWalk, ends, peek, shape_of};
 use super::{Kind, Look};
+use crate::batch_topics;
 use crate::checkpoint::{Fields, Mark, SIZE};
 use crate::index_file::{HEADER, Header};
 use crate::{Error, config_journal};
@@ -71,8 +72,7 @@ pub struct Preflight {
 }
 
 /// Names in the root that only one side knows, with what becomes of them.
-const FOREIGN: [(&str, &str); 5] = [
-    ("batchconsumequeue", "messages of inner batches (queue.type=BatchCQ) cannot be read"),
+const FOREIGN: [(&str, &str); 4] = [
     ("consumequeue_ext", "filter bitmaps of SQL92 consumers; every message is looked at instead"),
     ("compaction", "compacted topics are served as they were sent"),
     ("epochFileCheckpoint", "epochs of controller mode"),
@@ -125,8 +125,7 @@ impl Look<'_> {
         }
         let safe_time = fields.as_ref().map_or(0, Fields::safe_time);
         let queues = files::queues(self.disk, &self.settings.root)?;
-        let bytes = self.settings.consume_queue_file_bytes;
-        let known_end = QueueWalk::new(self.disk, queues, bytes)?.log_end()?;
+        let known_end = QueueWalk::new(self.disk, queues, self.settings)?.log_end()?;
         for (number, file) in run.files.iter().rev().enumerate() {
             let one = Run { dir: run.dir.clone(), files: vec![file.clone()], strangers: vec![] };
             let mut walk = LogWalk::new(self.disk, one, Vec::new(), 1 << 20);
@@ -175,9 +174,13 @@ impl Look<'_> {
             let end = match known_ends.get(&name) {
                 Some(end) => *end,
                 None => {
-                    let dir = self.path("consumequeue").join(&name.0).join(name.1.to_string());
-                    let bytes = self.settings.consume_queue_file_bytes;
-                    let end = ends(self.disk, &dir, bytes, 0)?.max;
+                    let all =
+                        [batch_topics::SINGLE_DIR, batch_topics::DIR].map(|all| self.path(all));
+                    let dirs = all.map(|all| all.join(&name.0).join(name.1.to_string()));
+                    let [single, batch] = dirs;
+                    let is_batch = !self.disk.list(&batch).unwrap_or_default().is_empty();
+                    let dir = if is_batch { batch } else { single };
+                    let end = ends(self.disk, &dir, self.settings, 0)?.max;
                     known_ends.insert(name, end);
                     end
                 }
@@ -227,20 +230,21 @@ impl Look<'_> {
                 tell(Effect::Notes, format!("{what}: if too short, what it lacks is set aside"));
             }
         }
-        let expected = self.settings.consume_queue_file_bytes;
-        let mut wrong = 0;
+        let (mut wrong, mut wanted) = (0, 0);
         let mut first = String::new();
         for (_, _, dir) in files::queues(self.disk, &self.settings.root)? {
             let run = Run::list(self.disk, &dir)?;
+            let expected = shape_of(self.settings, &dir).file_bytes;
             for file in run.files.iter().filter(|file| file.len != expected) {
                 if wrong == 0 {
+                    wanted = expected;
                     first = run.path(file.start).display().to_string();
                 }
                 wrong += 1;
             }
         }
         if wrong > 0 {
-            let what = format!("{wrong} queue files have not {expected} bytes, first {first}");
+            let what = format!("{wrong} queue files have not {wanted} bytes, first {first}");
             match java {
                 true => tell(Effect::Refuses, format!("{what}: move those queues away")),
                 false => tell(Effect::Rebuilds, format!("{what}: made anew from the log")),
@@ -310,9 +314,17 @@ impl Look<'_> {
         let listed = list(root)?;
         let has = |name: &str| listed.iter().any(|file| file.name == name);
         if target != Target::Rockhopper {
-            for name in ["setaside", "queueends"].into_iter().filter(|name| has(name)) {
+            for name in
+                ["setaside", "queueends", "batchtopics"].into_iter().filter(|name| has(name))
+            {
                 let what = "is Rockhopper's own and is left alone";
                 tell(Effect::Notes, format!("{name} {what}"));
+            }
+            let has_batches = !list(&self.path(batch_topics::DIR))?.is_empty();
+            if target == Target::Java49 && has_batches {
+                let what = "messages of inner batches (queue.type=BatchCQ), which it does not \
+                            know, until a broker that does gets the directory again";
+                tell(Effect::Loses, what.into());
             }
         } else {
             for (name, what) in FOREIGN.into_iter().filter(|(name, _)| has(name)) {
@@ -350,7 +362,7 @@ impl Look<'_> {
     ) -> Result<(), Error> {
         let waits = |topic: &str| -> Result<bool, Error> {
             let dir = self.path("consumequeue").join(topic).join("0");
-            let queue = ends(self.disk, &dir, self.settings.consume_queue_file_bytes, 0)?;
+            let queue = ends(self.disk, &dir, self.settings, 0)?;
             Ok(queue.max > queue.min)
         };
         if target == Target::Java49 && waits(names::TIMER_TOPIC)? {

@@ -8,14 +8,14 @@
 use super::damage::{Kind, Place, Tally};
 use super::files::Run;
 use super::marks::Unsettled;
-use crate::consume_queue::{UNIT_LEN, Unit};
+use crate::batch_topics;
+use crate::consume_queue::{BatchUnit, Shape, UNIT_LEN, Unit};
 use crate::light;
-use crate::{Disk, Error};
+use crate::{Disk, Error, Settings};
 use message::Str;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-const UNIT: i64 = UNIT_LEN as i64;
 /// Bytes that the units of all queues may take.
 const MEMORY: usize = 48 << 20;
 /// Units of one queue that are read at once.
@@ -28,6 +28,8 @@ pub(super) struct Expected<'a> {
     pub(super) queue_id: i32,
     pub(super) queue_offset: i64,
     pub(super) unit: Unit,
+    /// The unit if the queue is one of batches; `None` where the record says that it holds nothing.
+    pub(super) batch: Option<BatchUnit>,
     /// Whether the unit must be there by now.
     pub(super) settled: bool,
     /// Its tags may be lost: the unit still has them.
@@ -85,8 +87,8 @@ struct Strays {
 
 struct Queue {
     run: Run,
-    file_bytes: i64,
-    /// The queue offset whose unit nobody has claimed yet.
+    shape: Shape,
+    /// The place whose unit nobody has claimed yet.
     next: i64,
     from: i64,
     buffer: Vec<u8>,
@@ -100,11 +102,11 @@ struct Queue {
 }
 
 impl<'a> QueueWalk<'a> {
-    /// Over the queues of a directory, whose files should have `file_bytes` bytes.
+    /// Over queues, whose files should be as long as the settings say.
     pub(super) fn new(
         disk: &'a dyn Disk,
         queues: Vec<(String, i32, PathBuf)>,
-        file_bytes: u64,
+        settings: &Settings,
     ) -> Result<Self, Error> {
         let at_once = MEMORY / UNIT_LEN / queues.len().max(1);
         let mut walk = Self {
@@ -124,14 +126,16 @@ impl<'a> QueueWalk<'a> {
         };
         for (topic, id, dir) in queues {
             let run = Run::list(disk, &dir)?;
+            let shape = shape_of(settings, &dir);
+            let file_bytes = shape.file_bytes;
             for file in run.files.iter().filter(|file| file.len != file_bytes) {
                 let place = Place::at(&run.path(file.start), file.len);
-                let place = place.queue(&topic, id, file.start / UNIT);
+                let place = place.queue(&topic, id, file.start / shape.unit_len as i64);
                 walk.damage.add(Kind::QueueFile, place, || {
                     format!("the file has {} bytes, expected {file_bytes}", file.len)
                 });
             }
-            walk.topics.entry(topic).or_default().insert(id, Queue::new(run, file_bytes));
+            walk.topics.entry(topic).or_default().insert(id, Queue::new(run, shape));
         }
         Ok(walk)
     }
@@ -177,7 +181,10 @@ impl<'a> QueueWalk<'a> {
             return Ok(());
         };
         let reader = Reader { disk: self.disk, units_at_once: self.units_at_once };
-        queue.take(&record, reader, &self.unknown, &mut self.pending)
+        match queue.shape.is_batch() {
+            true => queue.take_batch(&record, reader, &self.unknown, &mut self.pending),
+            false => queue.take(&record, reader, &self.unknown, &mut self.pending),
+        }
     }
 
     /// Takes the next record of the log for the queue of its topic and for light ones. One of these
@@ -259,11 +266,11 @@ struct Reader<'a> {
 }
 
 impl Queue {
-    fn new(run: Run, file_bytes: u64) -> Self {
+    fn new(run: Run, shape: Shape) -> Self {
         Self {
-            next: run.files.first().map_or(0, |file| file.start / UNIT),
+            next: run.files.first().map_or(0, |file| file.start / shape.unit_len as i64),
             run,
-            file_bytes: file_bytes as i64,
+            shape,
             from: 0,
             buffer: Vec::new(),
             units: 0,
@@ -335,12 +342,69 @@ impl Queue {
             }),
             _ => pending.note(here),
         }
-        let in_files =
-            self.run.files.last().is_some_and(|last| offset * UNIT < self.end(last.start));
+        let byte = offset * self.unit_len();
+        let in_files = self.run.files.last().is_some_and(|last| byte < self.end(last.start));
         if offset == self.next && in_files {
             self.next += 1;
         }
         Ok(())
+    }
+
+    /// Takes the unit of a record of a queue of batches: units stand in the order of their records.
+    fn take_batch(
+        &mut self,
+        record: &Expected<'_>,
+        reader: Reader<'_>,
+        unknown: &Unknown,
+        pending: &mut Unsettled,
+    ) -> Result<(), Error> {
+        let Some(expected) = record.batch else { return Ok(()) };
+        let (topic, id, here) = (record.topic, record.queue_id, record.unit.log_offset);
+        if expected.base == 0 && self.next > self.first() {
+            // The queue begins a new life; what was said of the old one is void.
+            (self.damage, self.next, self.born) = (Tally::default(), self.first(), Some(here));
+        }
+        loop {
+            if self.unit(self.next, reader)?.is_none() {
+                self.buffer.clear();
+            }
+            let found = self.batch_unit(self.next, reader)?;
+            let (path, at) = self.place(self.next);
+            let place = Place::at(&path, at).log(here).queue(topic, id, expected.base);
+            match found {
+                Some(found) if found.unit.log_offset < here => {
+                    if !unknown.holds(found.unit.log_offset) {
+                        self.lost(topic, id, found.unit);
+                    }
+                    self.next += 1;
+                    continue;
+                }
+                Some(found) if found == expected => self.units += 1,
+                Some(found) if found.unit.log_offset == here => {
+                    self.damage.add(Kind::UnitWrong, place, || differs_batch(&found, &expected));
+                }
+                _ if record.settled => {
+                    self.damage.add(Kind::UnitMissing, place, || {
+                        format!("the record at {here} has no unit")
+                    });
+                    return Ok(());
+                }
+                _ => {
+                    pending.note(here);
+                    return Ok(());
+                }
+            }
+            self.next += 1;
+            return Ok(());
+        }
+    }
+
+    fn first(&self) -> i64 {
+        self.run.files.first().map_or(0, |file| file.start / self.unit_len())
+    }
+
+    fn unit_len(&self) -> i64 {
+        self.shape.unit_len as i64
     }
 
     /// The unit as it is now.
@@ -385,7 +449,7 @@ impl Queue {
     fn hole(&mut self, topic: &str, id: i32, reader: Reader<'_>) -> Result<(), Error> {
         let from = self.next;
         for file in self.run.files.clone() {
-            let first = file.start / UNIT;
+            let first = file.start / self.unit_len();
             if first > from && self.unit(first, reader)?.is_some() {
                 let (path, at) = self.place(from);
                 let place = Place::at(&path, at).queue(topic, id, from);
@@ -399,37 +463,51 @@ impl Queue {
     }
 
     fn place(&self, offset: i64) -> (PathBuf, u64) {
-        let start = self.file_of(offset * UNIT);
-        (self.run.path(start), (offset * UNIT - start).unsigned_abs())
+        let start = self.file_of(offset * self.unit_len());
+        (self.run.path(start), (offset * self.unit_len() - start).unsigned_abs())
     }
 
     /// The start of the file that holds a byte of the queue.
     fn file_of(&self, byte: i64) -> i64 {
-        byte - byte % self.file_bytes.max(UNIT)
+        byte - byte % (self.shape.file_bytes as i64).max(self.unit_len())
     }
 
     fn end(&self, start: i64) -> i64 {
-        start + self.file_bytes
+        start + self.shape.file_bytes as i64
     }
 
-    fn unit(&mut self, offset: i64, reader: Reader<'_>) -> Result<Option<Unit>, Error> {
-        if !(0..=i64::MAX / UNIT).contains(&offset) {
+    fn unit(&mut self, place: i64, reader: Reader<'_>) -> Result<Option<Unit>, Error> {
+        if self.shape.is_batch() {
+            return Ok(self.batch_unit(place, reader)?.map(|batch| batch.unit));
+        }
+        let bytes = self.bytes(place, reader)?;
+        Ok(bytes.and_then(|bytes| Unit::decode(bytes.first_chunk()?)))
+    }
+
+    fn batch_unit(&mut self, place: i64, reader: Reader<'_>) -> Result<Option<BatchUnit>, Error> {
+        Ok(self.bytes(place, reader)?.and_then(BatchUnit::decode))
+    }
+
+    /// The bytes of the unit at a place.
+    fn bytes(&mut self, place: i64, reader: Reader<'_>) -> Result<Option<&[u8]>, Error> {
+        if !(0..=i64::MAX / self.unit_len()).contains(&place) {
             return Ok(None);
         }
         let inside = |queue: &Self| {
-            let at = usize::try_from((offset - queue.from).checked_mul(UNIT)?).ok()?;
-            queue.buffer.get(at..at + UNIT_LEN)?.first_chunk::<UNIT_LEN>().copied()
+            let at = usize::try_from((place - queue.from).checked_mul(queue.unit_len())?).ok()?;
+            let range = at..at + queue.shape.unit_len;
+            (range.end <= queue.buffer.len()).then_some(range)
         };
-        if offset < self.from || inside(self).is_none() {
-            self.fill(offset, reader)?;
+        if place < self.from || inside(self).is_none() {
+            self.fill(place, reader)?;
         }
-        Ok(inside(self).and_then(|bytes| Unit::decode(&bytes)))
+        Ok(inside(self).and_then(|range| self.buffer.get(range)))
     }
 
     fn fill(&mut self, offset: i64, reader: Reader<'_>) -> Result<(), Error> {
         self.from = offset;
         self.buffer.clear();
-        let start = self.file_of(offset * UNIT);
+        let start = self.file_of(offset * self.unit_len());
         let lists = |run: &Run| run.files.binary_search_by_key(&start, |file| file.start).is_ok();
         if !lists(&self.run) && self.missing != Some(start) {
             // It may have been made since.
@@ -440,10 +518,15 @@ impl Queue {
             return Ok(());
         }
         let path = self.run.path(start);
-        let left = (self.end(start) / UNIT - offset).clamp(0, reader.units_at_once as i64);
-        self.buffer.resize(left as usize * UNIT_LEN, 0);
-        let read =
-            peek(reader.disk, &path, (offset * UNIT - start).unsigned_abs(), &mut self.buffer);
+        let left =
+            (self.end(start) / self.unit_len() - offset).clamp(0, reader.units_at_once as i64);
+        self.buffer.resize(left as usize * self.shape.unit_len, 0);
+        let read = peek(
+            reader.disk,
+            &path,
+            (offset * self.unit_len() - start).unsigned_abs(),
+            &mut self.buffer,
+        );
         self.buffer.truncate(read?);
         Ok(())
     }
@@ -451,7 +534,8 @@ impl Queue {
     /// The newest unit with its queue offset, by bisection of the last file that has one.
     fn last(&mut self, reader: Reader<'_>) -> Result<Option<(i64, Unit)>, Error> {
         for file in self.run.files.clone().iter().rev() {
-            let (mut low, mut high) = (file.start / UNIT, self.end(file.start) / UNIT);
+            let (mut low, mut high) =
+                (file.start / self.unit_len(), self.end(file.start) / self.unit_len());
             if self.unit(low, reader)?.is_none() {
                 continue;
             }
@@ -474,16 +558,25 @@ pub(super) struct Ends {
     pub(super) bytes: u64,
 }
 
+/// How the files of the queue in `dir` look.
+pub(super) fn shape_of(settings: &Settings, dir: &Path) -> Shape {
+    let kind = dir.parent().and_then(Path::parent).and_then(Path::file_name);
+    match kind.is_some_and(|name| name == batch_topics::DIR) {
+        true => Shape::batch(settings.batch_queue_file_bytes),
+        false => Shape::single(settings.consume_queue_file_bytes),
+    }
+}
+
 /// The first and last unit of the queue in `dir` whose records are not before `log_from`.
 pub(super) fn ends(
     disk: &dyn Disk,
     dir: &Path,
-    file_bytes: u64,
+    settings: &Settings,
     log_from: i64,
 ) -> Result<Ends, Error> {
     let run = Run::list(disk, dir)?;
     let bytes = run.bytes();
-    let mut queue = Queue::new(run, file_bytes);
+    let mut queue = Queue::new(run, shape_of(settings, dir));
     let reader = Reader { disk, units_at_once: *UNITS_AT_ONCE.start() };
     let last = queue.last(reader)?;
     let max = last.map_or(queue.next, |(offset, _)| offset + 1);
@@ -496,18 +589,55 @@ pub(super) fn ends(
     }
     let first = if low < max { queue.unit(low, reader)? } else { None };
     let last = last.filter(|_| low < max).map(|(_, unit)| unit);
-    Ok(Ends { min: low, max, first, last, bytes })
+    if !queue.shape.is_batch() {
+        return Ok(Ends { min: low, max, first, last, bytes });
+    }
+    let end = queue.batch_unit(max - 1, reader)?.map_or(0, |batch| batch.end());
+    let min = if low < max { queue.batch_unit(low, reader)? } else { None };
+    Ok(Ends { min: min.map_or(end, |batch| batch.base), max: end, first, last, bytes })
 }
 
-/// The unit at a queue offset of the queue in `dir`.
+/// The unit of the message at a queue offset of the queue in `dir`, and the queue offset behind the
+/// last message of its record.
 pub(super) fn unit(
     disk: &dyn Disk,
     dir: &Path,
-    file_bytes: u64,
+    settings: &Settings,
     offset: i64,
-) -> Result<Option<Unit>, Error> {
-    let mut queue = Queue::new(Run::list(disk, dir)?, file_bytes);
-    queue.unit(offset, Reader { disk, units_at_once: 1 })
+) -> Result<Option<(Unit, i64)>, Error> {
+    let mut queue = Queue::new(Run::list(disk, dir)?, shape_of(settings, dir));
+    let reader = Reader { disk, units_at_once: 1 };
+    if !queue.shape.is_batch() {
+        return Ok(queue.unit(offset, reader)?.map(|unit| (unit, offset + 1)));
+    }
+    let last = queue.last(reader)?.map_or(0, |(place, _)| place + 1);
+    let (mut low, mut high) = (queue.next, last);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let batch = queue.batch_unit(middle, reader)?;
+        if batch.is_none_or(|batch| batch.end() <= offset) {
+            low = middle + 1
+        } else {
+            high = middle
+        }
+    }
+    let found = queue.batch_unit(low, reader)?.filter(|batch| batch.base <= offset);
+    Ok(found.map(|batch| (batch.unit, batch.end())))
+}
+
+fn differs_batch(unit: &BatchUnit, expected: &BatchUnit) -> String {
+    if unit.unit != expected.unit {
+        return differs(&unit.unit, &expected.unit);
+    }
+    format!(
+        "the unit says queue offset {}, {} messages, stored {}; the record {}, {}, {}",
+        unit.base,
+        unit.count,
+        unit.store_timestamp,
+        expected.base,
+        expected.count,
+        expected.store_timestamp
+    )
 }
 
 fn differs(unit: &Unit, expected: &Unit) -> String {

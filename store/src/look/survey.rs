@@ -9,14 +9,14 @@ use super::{Look, marks::FIELDS};
 use crate::checkpoint::{Fields, Mark, OWN_MAGIC, SIZE};
 use crate::index_file::{HEADER, Header};
 use crate::progress::Step as Work;
-use crate::removed_topics::{RemovedTopics, batch_topics};
+use crate::removed_topics::RemovedTopics;
 use crate::{Disk, Error, SetAside};
 use message::{Str, record};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Names in a store's root that are known, beside those of directories.
-pub(super) const KNOWN: [&str; 17] = [
+pub(super) const KNOWN: [&str; 18] = [
     "abort",
     "abort.bak",
     "checkpoint",
@@ -28,6 +28,7 @@ pub(super) const KNOWN: [&str; 17] = [
     "queueends",
     "setaside",
     "removedtopics",
+    "batchtopics",
     "consumequeue_ext",
     "batchconsumequeue",
     "timerwheel",
@@ -244,9 +245,8 @@ impl Look<'_> {
         let work = Work::begin(self.watch, "looking at queues", all.len() as u64);
         let (mut topics, mut last): (Vec<TopicView>, i64) = (Vec::new(), 0);
         let log_from = run.files.first().map_or(0, |file| file.start);
-        let file_bytes = self.settings.consume_queue_file_bytes;
         for (topic, id, dir) in all {
-            let ends = queue_walk::ends(self.disk, &dir, file_bytes, log_from)?;
+            let ends = queue_walk::ends(self.disk, &dir, self.settings, log_from)?;
             last = last.max(ends.last.map_or(0, |unit| unit.log_offset));
             let time = |unit: Option<crate::Unit>| store_time(self.disk, run, unit?.log_offset);
             let queue = QueueView {
@@ -376,10 +376,7 @@ impl Look<'_> {
     /// Where the log ended when topics were removed.
     pub(super) fn removed_topics(&self) -> BTreeMap<Str, i64> {
         let bytes = self.disk.read(&self.path("removedtopics")).unwrap_or_default();
-        let mut removed = RemovedTopics::parse(&bytes);
-        let elsewhere = batch_topics(self.disk, &self.settings.root);
-        removed.extend(elsewhere.into_iter().map(|topic| (topic.into(), i64::MAX)));
-        removed
+        RemovedTopics::parse(&bytes)
     }
 
     /// The ranges that the broker set aside.

@@ -119,5 +119,6 @@ fn first_of(queue: &Queue, log: &CommitLog, topic: &str) -> Option<(i64, i64)> {
     let (place, unit) = places.find_map(|place| {
         queue.raw_unit(place).filter(|unit| !unit.is_blank()).map(|unit| (place, unit))
     })?;
-    log.leads_to(&unit, (topic, queue.id), Some(place)).then_some((place, unit.log_offset))
+    let offset = queue.offset_of(place);
+    log.leads_to(&unit, (topic, queue.id), Some(offset)).then_some((offset, unit.log_offset))
 }

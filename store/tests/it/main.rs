@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "all of this is tests")]
 
 mod bad_disk;
+mod batches;
 mod bounds;
 mod clean_start;
 mod cold;

@@ -401,7 +401,7 @@ fn addresses_in_extended_queues_are_no_tags() {
 
 /// Java has the queues of such topics elsewhere, and does not start when they are here too.
 #[test]
-fn topics_of_inner_batches_get_no_queues() {
+fn topics_of_inner_batches_have_their_queues_where_java_has_them() {
     let disk = sim();
     let store = open(&disk, &settings());
     for at in 0..6 {
@@ -414,10 +414,11 @@ fn topics_of_inner_batches_get_no_queues() {
     let file = Path::new("/store/batchconsumequeue/Batches/0/00000000000000000000");
     disk.replace(file, &[0; 46], None).unwrap();
     let store = open(&disk, &settings());
-    assert_eq!(store.topics(), ["T"]);
     assert_eq!(bodies(&store, "T", 0), ["1", "3", "5"]);
+    assert_eq!(bodies(&store, "Batches", 0), ["0", "2", "4"]);
     store.close().unwrap();
     drop(store);
+    assert_eq!(disk.read(file).unwrap()[46 * 2 + 28..][..10], [0, 0, 0, 0, 0, 0, 0, 2, 0, 1]);
     assert!(disk.list(Path::new("/store/consumequeue/Batches")).unwrap().is_empty());
     assert_eq!(check(&disk).damage.len(), 0);
 }

@@ -1,7 +1,7 @@
 //! Static topics for operators: mqadmin `updateStaticTopic` and `remappingStaticTopic` decide where
 //! each queue is, and tell every broker its part.
 
-use super::topics::check;
+use super::topics::{self, check};
 use super::{UNSET_REMARK, body, failed, invalid};
 use crate::broker::Broker;
 use crate::handlers::pull;
@@ -48,7 +48,7 @@ pub fn update(
     tracing::info!(
         %topic, epoch, queues, force, by = %call.peer.remote, "static topic made or changed"
     );
-    let topic = broker.topics.update(wanted, call.now_ms).map_err(failed)?;
+    let topic = topics::put(broker, wanted, call.now_ms)?;
     pull::mapping_changed(broker, &topic, call.now_ms);
     let answer = Answer::success().with_remark(UNSET_REMARK);
     broker.topics_changed(Some((call.later(), answer)));

@@ -74,7 +74,7 @@ fn update_all(
     let mut changed = false;
     for wanted in all.into_iter().filter(|wanted| !broker.topics.is_same(wanted)) {
         tracing::info!(topic = %wanted.topic_name, by = %call.peer.remote, "topic made or changed");
-        broker.topics.update(wanted, call.now_ms).map_err(failed)?;
+        put(broker, wanted, call.now_ms)?;
         changed = true;
     }
     if !changed {
@@ -82,6 +82,25 @@ fn update_all(
     }
     broker.topics_changed(Some((call.later(), answer)));
     Ok(Reply::Later)
+}
+
+/// Makes or changes a topic. The store knows what its queues are like before anybody can send.
+pub(super) fn put(
+    broker: &Broker,
+    wanted: TopicConfig,
+    now_ms: i64,
+) -> Result<Arc<TopicConfig>, Refusal> {
+    let name = wanted.topic_name.clone();
+    let is_new = !broker.topics.contains(&name);
+    let hold = |is_batch: bool| {
+        let held = if is_new { broker.store.hold_batches(&name, is_batch) } else { Ok(()) };
+        held.map_err(|error| failed(error.to_string()))
+    };
+    hold(attributes::asks_for_inner_batches(&wanted.attributes))?;
+    match broker.topics.update(wanted, now_ms) {
+        Ok(made) => Ok(made),
+        Err(why) => hold(false).and_then(|()| Err(failed(why))),
+    }
 }
 
 pub(super) fn check(broker: &Broker, wanted: &TopicConfig) -> Result<(), Refusal> {

@@ -24,6 +24,7 @@ public final class Main {
     public static void main(String[] args) throws Exception {
         String names = args[0];
         Map<String, Scenario> scenarios = new LinkedHashMap<>();
+        Batches.register(scenarios);
         Sends.register(scenarios);
         Bodies.register(scenarios);
         Groups.register(scenarios);

@@ -10,7 +10,14 @@ import org.apache.rocketmq.tools.command.MQAdminStartup;
 
 /** What the 4.9.8 client spells differently from 5.5.0. */
 final class Version {
+    /** Whether a batch has an id of its own, and consumers take inner batches apart. */
+    static final boolean INNER_BATCHES = false;
+
     private Version() {}
+
+    static void autoBatch(DefaultMQProducer producer) {
+        throw new Scenario.NotApplicable("this client puts nothing together");
+    }
 
     static void broadcasting(DefaultMQPushConsumer consumer) {
         consumer.setMessageModel(MessageModel.BROADCASTING);

@@ -11,7 +11,14 @@ import org.apache.rocketmq.tools.command.MQAdminStartup;
 
 /** What the 5.5.0 client spells differently from 4.9.8. */
 final class Version {
+    /** Whether a batch has an id of its own, and consumers take inner batches apart. */
+    static final boolean INNER_BATCHES = true;
+
     private Version() {}
+
+    static void autoBatch(DefaultMQProducer producer) {
+        producer.setAutoBatch(true);
+    }
 
     static void broadcasting(DefaultMQPushConsumer consumer) {
         consumer.setMessageModel(MessageModel.BROADCASTING);

@@ -1,0 +1,401 @@
+//! Queues of inner batches (`queue.type=BatchCQ`, Java `BatchConsumeQueue`): a record holds many
+//! messages, and a unit of 46 bytes says how many. Units stand one after another without blank
+//! ones: queue offsets that no message has are told by the offsets of the units around them.
+//! Whatever such a queue lacks is put anew from the log, in the log's order.
+
+use super::{Queue, Restored, UNIT_LEN, Unit};
+use crate::queue_tail::{Pushed, Tail};
+use crate::reach::Wait;
+use crate::segments::Cutting;
+use crate::{Boundary, Error};
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// The bytes of a unit.
+pub(crate) const BATCH_UNIT_LEN: usize = 46;
+/// In place of an offset within a compacted log, which nobody writes.
+const NOT_COMPACTED: i32 = -1;
+/// The fewest bytes that a message takes of the log: those of one without body and properties in a
+/// batch.
+const MESSAGE_MIN: i64 = 22;
+
+/// How the files of a queue look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) unit_len: usize,
+    pub(crate) file_bytes: u64,
+}
+
+impl Shape {
+    /// A unit for each message.
+    pub(crate) fn single(file_bytes: u64) -> Self {
+        Self { unit_len: UNIT_LEN, file_bytes }
+    }
+
+    /// A unit for each record.
+    pub(crate) fn batch(file_bytes: u64) -> Self {
+        Self { unit_len: BATCH_UNIT_LEN, file_bytes }
+    }
+
+    pub(crate) fn is_batch(self) -> bool {
+        self.unit_len == BATCH_UNIT_LEN
+    }
+}
+
+/// One entry of a queue of batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BatchUnit {
+    /// As in other queues; a file has it in the same bytes.
+    pub(crate) unit: Unit,
+    /// When the record was stored, ms since the epoch.
+    pub(crate) store_timestamp: i64,
+    /// The queue offset of the record's first message.
+    pub(crate) base: i64,
+    /// How many messages the record holds.
+    pub(crate) count: i16,
+}
+
+impl BatchUnit {
+    /// The queue offset behind the record's last message.
+    pub(crate) fn end(&self) -> i64 {
+        self.base.saturating_add(self.count.into())
+    }
+
+    /// As it lies in the file.
+    pub(crate) fn encode(&self) -> [u8; BATCH_UNIT_LEN] {
+        let mut out = [0; BATCH_UNIT_LEN];
+        out[..UNIT_LEN].copy_from_slice(&self.unit.encode());
+        out[20..28].copy_from_slice(&self.store_timestamp.to_be_bytes());
+        out[28..36].copy_from_slice(&self.base.to_be_bytes());
+        out[36..38].copy_from_slice(&self.count.to_be_bytes());
+        out[38..42].copy_from_slice(&NOT_COMPACTED.to_be_bytes());
+        out
+    }
+
+    /// Reads a unit; `None` behind the last one.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let unit = Unit::decode(bytes.first_chunk()?)?;
+        let number = |at: usize| bytes.get(at..)?.first_chunk().copied().map(i64::from_be_bytes);
+        let (store_timestamp, base) = (number(20)?, number(28)?);
+        let count = bytes.get(36..)?.first_chunk().copied().map(i16::from_be_bytes)?;
+        (base >= 0 && count > 0).then_some(Self { unit, store_timestamp, base, count })
+    }
+}
+
+/// The queue offsets of a queue of batches, whose places are other numbers.
+#[derive(Default)]
+pub(super) struct Offsets {
+    /// The first readable one.
+    first: AtomicI64,
+    /// The one behind the last readable message.
+    end: AtomicI64,
+    /// The next one to give.
+    next: AtomicI64,
+}
+
+impl Queue {
+    /// Whether a record may hold many messages.
+    pub(crate) fn is_batch(&self) -> bool {
+        self.batch.is_some()
+    }
+
+    /// The first readable queue offset.
+    pub(crate) fn first_offset(&self) -> i64 {
+        self.batch.as_ref().map_or_else(|| self.min(), |it| it.first.load(Ordering::Acquire))
+    }
+
+    /// The queue offset behind the last readable message.
+    pub(crate) fn end_offset(&self) -> i64 {
+        self.batch.as_ref().map_or_else(|| self.max(), |it| it.end.load(Ordering::Acquire))
+    }
+
+    /// The next queue offset to give.
+    pub(crate) fn next_offset(&self) -> i64 {
+        let next = |it: &Offsets| it.next.load(Ordering::Acquire);
+        self.batch.as_ref().map_or_else(|| self.tail.lock().next(), next)
+    }
+
+    /// The queue offset of the first message of the unit at a place.
+    pub(crate) fn offset_of(&self, place: i64) -> i64 {
+        match self.is_batch() {
+            false => place,
+            true => self.batch_unit(place).map_or_else(|| self.end_offset(), |unit| unit.base),
+        }
+    }
+
+    /// Reads a unit of whichever kind the queue has, as far as all have it.
+    pub(super) fn decode(&self, bytes: &[u8]) -> Option<Unit> {
+        match self.is_batch() {
+            false => Unit::decode(bytes.first_chunk()?),
+            true => BatchUnit::decode(bytes).map(|batch| batch.unit),
+        }
+    }
+
+    /// The first `count` units of bytes that were read.
+    pub(super) fn decoded(&self, bytes: &[u8], count: usize) -> impl Iterator<Item = Option<Unit>> {
+        bytes.chunks_exact(self.unit as usize).take(count).map(|bytes| self.decode(bytes))
+    }
+
+    /// A tail whose units below the place `next` are all in the file.
+    pub(super) fn tail_at(&self, next: i64, log_end: i64) -> Tail {
+        Tail::at(self.unit as usize, next, log_end)
+    }
+
+    /// Takes a record of `count` messages at the end, which is about to be written.
+    pub(crate) fn push_batch(&self, unit: Unit, store_timestamp: i64, count: i16) -> Pushed {
+        let base = self.next_offset();
+        let pushed = self.push_batch_unit(BatchUnit { unit, store_timestamp, base, count });
+        Pushed { queue_offset: base, ..pushed }
+    }
+
+    fn push_batch_unit(&self, batch: BatchUnit) -> Pushed {
+        let pushed = self.tail.lock().push_bytes(&batch.unit, &batch.encode());
+        if let Some(offsets) = &self.batch {
+            offsets.next.store(batch.end(), Ordering::Release);
+        }
+        pushed
+    }
+
+    /// Lets readers see the queue offsets of the units below the place `max`.
+    pub(super) fn publish_offsets(&self, max: i64) {
+        let last = max.checked_sub(1).and_then(|place| self.batch_unit(place));
+        if let (Some(offsets), Some(last)) = (&self.batch, last) {
+            offsets.end.fetch_max(last.end(), Ordering::AcqRel);
+        }
+    }
+
+    /// Brings the first readable queue offset to that of the first readable unit.
+    pub(super) fn follow_min(&self) {
+        let Some(offsets) = &self.batch else { return };
+        let first = if self.min() < self.max() { self.batch_unit(self.min()) } else { None };
+        let first = first.map_or_else(|| self.end_offset(), |unit| unit.base);
+        offsets.first.store(first, Ordering::Release);
+    }
+
+    /// Brings the queue offsets to those of the units; a queue without units ends at `empty`.
+    pub(super) fn follow_units(&self, empty: i64) {
+        let Some(offsets) = &self.batch else { return };
+        let last = if self.min() < self.max() { self.batch_unit(self.max() - 1) } else { None };
+        let end = last.map_or(empty, |last| last.end());
+        offsets.next.store(end, Ordering::Release);
+        offsets.end.store(end, Ordering::Release);
+        self.follow_min();
+    }
+
+    /// Lets the queue end at `end` when it ends before: its last messages are gone, and their
+    /// offsets must not be given again. Says whether it did.
+    pub(crate) fn keep_offsets_to(&self, end: i64) -> bool {
+        let Some(offsets) = &self.batch else { return false };
+        let is_short = offsets.next.fetch_max(end, Ordering::AcqRel) < end;
+        offsets.end.fetch_max(end, Ordering::AcqRel);
+        if self.min() == self.max() {
+            self.follow_min();
+        }
+        is_short
+    }
+
+    /// A unit, readable or not.
+    pub(crate) fn batch_unit(&self, place: i64) -> Option<BatchUnit> {
+        self.batch_unit_now(place, Wait::ForDisk).ok().flatten()
+    }
+
+    pub(crate) fn batch_unit_now(
+        &self,
+        place: i64,
+        wait: Wait,
+    ) -> Result<Option<BatchUnit>, Error> {
+        let mut bytes = [0; BATCH_UNIT_LEN];
+        let read = self.read_as(place, &mut bytes, wait)?;
+        Ok(read.filter(|read| *read == 1).and_then(|_| BatchUnit::decode(&bytes)))
+    }
+
+    /// The place of the unit that holds a queue offset, or of the first one behind it; what lies
+    /// behind the last readable one has the place behind that.
+    pub(crate) fn place_of(&self, offset: i64, wait: Wait) -> Result<i64, Error> {
+        let (mut low, mut high) = (self.min(), self.max());
+        // Most readers are at the end.
+        let mut middle = high - 1;
+        while low < high {
+            let unit = self.batch_unit_now(middle, wait)?;
+            if unit.is_none_or(|unit| unit.end() <= offset) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+            middle = low + (high - low) / 2;
+        }
+        Ok(low)
+    }
+
+    /// The place of the unit that holds a readable queue offset.
+    pub(crate) fn place_holding(&self, offset: i64) -> Option<i64> {
+        if !self.is_batch() {
+            return Some(offset);
+        }
+        let place = self.place_of(offset, Wait::ForDisk).ok()?;
+        let holds = |unit: &BatchUnit| (unit.base..unit.end()).contains(&offset);
+        (place < self.max()).then(|| self.batch_unit(place).filter(holds))?.map(|_| place)
+    }
+
+    /// Up to `max` units from that of the message at a queue offset on.
+    pub(crate) fn batch_units(&self, offset: i64, max: usize) -> Vec<Unit> {
+        let from = self.place_of(offset, Wait::ForDisk).unwrap_or_else(|_| self.max());
+        let places = (from..self.max()).take(max);
+        places.map_while(|place| self.batch_unit(place)).map(|batch| batch.unit).collect()
+    }
+
+    /// The queue offset of a record by when it was stored, ms since the epoch. Lower: the first one
+    /// stored at or after that time, the last one when there is none. Upper: the last one stored at
+    /// or before it, the first one when there is none.
+    pub(crate) fn offset_by_time(&self, time: i64, end: Boundary) -> i64 {
+        let (min, max) = (self.min(), self.max());
+        let (mut low, mut high) = (min, max);
+        let is_before = |unit: BatchUnit| match end {
+            Boundary::Lower => unit.store_timestamp < time,
+            Boundary::Upper => unit.store_timestamp <= time,
+        };
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.batch_unit(middle).is_none_or(is_before) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        let place = match end {
+            Boundary::Lower => low.min(max - 1),
+            Boundary::Upper => low - 1,
+        };
+        if min == max { self.end_offset() } else { self.offset_of(place.max(min)) }
+    }
+
+    /// Whether a record at `log_offset` may be one of this queue: no unit leads over it.
+    pub(crate) fn could_hold_batch(&self, log_offset: i64) -> bool {
+        let at = self.place_of_record(log_offset);
+        log_offset >= self.log_end()
+            || self.any_unit(at).is_none_or(|unit| unit.log_offset == log_offset)
+    }
+
+    /// The place of the first unit whose record begins at a log offset or behind it.
+    fn place_of_record(&self, log_offset: i64) -> i64 {
+        self.partition(self.first_place(), self.max(), |unit| unit.log_offset < log_offset)
+    }
+
+    /// Takes the unit of a record that recovery found in the log, on a scan that began at log
+    /// offset `scan_start`. Where the queue has another unit, or none, before its end, it ends
+    /// there and gets anew what the scan finds from there on.
+    pub(crate) fn restore_batch(
+        &self,
+        batch: BatchUnit,
+        scan_start: i64,
+        cutting: Cutting<'_>,
+    ) -> Result<Restored, Error> {
+        let is_new = self.is_new();
+        let log_end = self.log_end();
+        if batch.unit.log_offset < log_end {
+            let at = self.place_of_record(batch.unit.log_offset);
+            if self.batch_unit(at) == Some(batch) {
+                return Ok(Restored::Known);
+            }
+            let is_there = |found: BatchUnit| found.unit.log_offset == batch.unit.log_offset;
+            if self.batch_unit(at).is_some_and(is_there) {
+                // Java gives a unit the queue offset that its record says, whatever that is.
+                self.write()?;
+                let mended = self.mend_batch(at, &batch)?;
+                self.follow_units(self.end_offset());
+                return Ok(if mended { Restored::Mended } else { Restored::Known });
+            }
+            self.write()?;
+            // A file that was missing has no units.
+            let places = (self.first_place()..at).rev();
+            let lacking = places.take_while(|place| self.any_unit(*place).is_none()).count();
+            self.end_at(at - lacking as i64, cutting)?;
+        }
+        let (next, log_end) = (self.next_offset(), self.log_end());
+        let unknown = batch.base - next.max(self.noted_end());
+        let is_impossible =
+            batch.base < next || unknown > (batch.unit.log_offset - log_end) / MESSAGE_MIN;
+        if batch.base > next && log_end < scan_start && !(is_impossible && is_new) {
+            return Ok(Restored::LacksOlder { from: log_end });
+        }
+        let base = if is_impossible { next } else { batch.base };
+        if is_impossible {
+            tracing::error!(
+                dir = %self.segments.dir().display(),
+                queue_offset = batch.base,
+                log_offset = batch.unit.log_offset,
+                next,
+                passed_over = is_new,
+                "a record with an impossible queue offset is put at the queue's end or passed over"
+            );
+            if is_new {
+                return Ok(Restored::Known);
+            }
+        }
+        self.push_batch_unit(BatchUnit { base, ..batch });
+        self.publish(self.commit());
+        if is_new {
+            self.follow_min();
+        }
+        match self.write_many() {
+            // The units wait, as those of an append do.
+            Err(Error::Full { .. }) => {}
+            written => written?,
+        }
+        Ok(Restored::Known)
+    }
+
+    /// Writes a unit over another in the files. Says whether its place is there.
+    pub(crate) fn mend_batch(&self, place: i64, batch: &BatchUnit) -> Result<bool, Error> {
+        self.mend_bytes(place, &batch.encode(), batch.unit.log_end())
+    }
+
+    /// The directory of its files.
+    pub(crate) fn dir(&self) -> &Path {
+        self.segments.dir()
+    }
+
+    /// Whether the queue's files begin in the middle, with a record behind the log's first byte:
+    /// what was before it may have expired, or be lost.
+    pub(crate) fn lacks_front(&self, log_min: i64) -> bool {
+        let first = self.first_place();
+        let leads_behind = |unit: Unit| unit.log_offset > log_min;
+        first > 0 && self.raw_unit(first).is_none_or(leads_behind)
+    }
+
+    /// Removes all files: the queue is made anew from the log.
+    pub(crate) fn begin_anew(&self) -> Result<(), Error> {
+        self.segments.remove_all()?;
+        *self.tail.lock() = self.tail_at(0, 0);
+        for number in [&self.min, &self.max, &self.synced] {
+            number.store(0, Ordering::Release);
+        }
+        self.follow_units(0);
+        self.forget_start();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_lies_in_its_file_as_java_writes_it() {
+        let unit = Unit { log_offset: 0x0102, size: 0x0304, tags_code: -2 };
+        let batch = BatchUnit { unit, store_timestamp: 0x0506, base: 0x0708, count: 9 };
+        let bytes = batch.encode();
+        let mut expected = vec![0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 3, 4];
+        expected.extend_from_slice(&[255, 255, 255, 255, 255, 255, 255, 254]);
+        expected.extend_from_slice(&[0, 0, 0, 0, 0, 0, 5, 6, 0, 0, 0, 0, 0, 0, 7, 8, 0, 9]);
+        expected.extend_from_slice(&[255, 255, 255, 255, 0, 0, 0, 0]);
+        assert_eq!(bytes.to_vec(), expected);
+        assert_eq!(BatchUnit::decode(&bytes), Some(batch));
+        assert_eq!(batch.end(), 0x0711);
+        for nothing in [BatchUnit { count: 0, ..batch }, BatchUnit { base: -1, ..batch }] {
+            assert_eq!(BatchUnit::decode(&nothing.encode()), None);
+        }
+        assert_eq!(BatchUnit::decode(&[0; BATCH_UNIT_LEN]), None);
+        assert_eq!(BatchUnit::decode(&bytes[..37]), None);
+    }
+}

@@ -1,0 +1,295 @@
+//! Reading a queue whose records may hold many messages: a record comes as a whole, also where the
+//! reader begins in its middle; it is the client that takes it apart.
+
+use super::{Filter, Limits, READ_BYTES_MAX, READ_BYTES_MIN, Read, ReadStatus, cannot_read, most};
+use crate::commit_log::is_record_of;
+use crate::consume_queue::{BATCH_UNIT_LEN, BatchUnit, Queue};
+use crate::log_reader::LogReader;
+use crate::losses::is_told;
+use crate::marks;
+use crate::mend::{LOOKED_THROUGH_MAX, Led, QueueName, is_whole};
+use crate::reach::Reach;
+use crate::{Error, Settings, Store, Wait};
+use message::record::{self, Entry};
+use std::io::ErrorKind;
+
+/// A queue, its topic and id, and a place in it.
+type BatchPlace<'a> = (&'a Queue, QueueName<'a>, i64);
+
+/// What a read keeps from one record to the next.
+struct Walk<'a> {
+    settings: &'a Settings,
+    limits: Limits,
+    /// The queue offset that was asked for.
+    from: i64,
+    /// The end of the log when the read began.
+    log_end: i64,
+    /// Where the last record begins that was looked at.
+    last: i64,
+    /// Records before this log offset are in a file that is gone.
+    skip_to: i64,
+    reach: Reach,
+}
+
+impl Walk<'_> {
+    /// Whether a record is too much for the answer, or too far from where the read began.
+    fn ends_before(&self, batch: &BatchUnit, read: &Read) -> bool {
+        let Limits { max_messages, max_bytes, .. } = self.limits;
+        let scan = self.settings.filter_scan_bytes.max(max_messages * BATCH_UNIT_LEN) as i64;
+        if (batch.base - self.from).saturating_mul(BATCH_UNIT_LEN as i64) >= scan {
+            return true;
+        }
+        let max_bytes = max_bytes.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        let hot = self.log_end - batch.unit.log_offset <= self.settings.hot_bytes();
+        let allowed = most(self.settings, hot, (usize::MAX, max_bytes));
+        // What the caller asks for bounds the messages with this record's, the settings those
+        // before it.
+        !read.messages.is_empty()
+            && (read.count + batch.count as usize > max_messages
+                || read.bytes + batch.unit.size as usize > allowed.1
+                || read.count >= allowed.0)
+    }
+}
+
+impl Store {
+    /// Walks the records from that of `read.next_offset` on, within one queue file.
+    pub(super) fn read_batches(
+        &self,
+        queue: &Queue,
+        name: QueueName<'_>,
+        (limits, filter): (Limits, &dyn Filter),
+        read: &mut Read,
+    ) {
+        let (settings, log_end) = (self.live(), self.log.written_to());
+        let mut walk = Walk {
+            settings: &settings,
+            limits,
+            from: read.next_offset,
+            log_end,
+            last: log_end,
+            skip_to: i64::MIN,
+            reach: Reach::new(limits.wait),
+        };
+        let walked = self.batch_place(queue, name, walk.from, limits.wait).and_then(|first| {
+            let (mut place, last) = (first, queue.max().min(queue.next_file(first)));
+            while place < last {
+                match queue.batch_unit_now(place, limits.wait)? {
+                    Some(batch) if walk.ends_before(&batch, read) => break,
+                    Some(batch) => {
+                        let at = (queue, name, place);
+                        if !self.take_batch(at, batch, filter, (&mut walk, read)) {
+                            break;
+                        }
+                    }
+                    None if limits.wait == Wait::Never => {
+                        return Err(later(queue));
+                    }
+                    None => {
+                        if self.mended_batch((queue, name, place), None).is_some() {
+                            continue;
+                        }
+                        self.stats.skipped();
+                    }
+                }
+                place += 1;
+            }
+            if place == queue.max() {
+                // What follows are offsets of messages that are lost.
+                read.next_offset = read.max_offset.max(read.next_offset);
+            }
+            Ok(())
+        });
+        if let Err(error) = walked {
+            cannot_read(read, limits.wait, &error);
+        }
+        read.log_behind = log_end - walk.last;
+        read.suggest_replica = read.log_behind > settings.hot_bytes();
+    }
+
+    /// The place of the unit that holds a queue offset, or of the first one behind it. Where units
+    /// do not fit, as one that is damaged can lead the search astray, their records tell.
+    fn batch_place(
+        &self,
+        queue: &Queue,
+        name: QueueName<'_>,
+        offset: i64,
+        wait: Wait,
+    ) -> Result<i64, Error> {
+        let place = queue.place_of(offset, wait)?;
+        let found = if place < queue.max() { queue.batch_unit_now(place, wait)? } else { None };
+        if found.is_some_and(|batch| (batch.base..batch.end()).contains(&offset)) {
+            return Ok(place);
+        }
+        if wait == Wait::Never {
+            return Err(later(queue));
+        }
+        let (mut low, mut high) = (queue.min(), queue.max());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let unit = queue.batch_unit(middle);
+            let unit = self.mended_batch((queue, name, middle), unit).or(unit);
+            let is_before = unit.is_none_or(|unit| unit.end() <= offset);
+            if is_before { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
+    }
+
+    /// Gives the reader a record if it wants it, and says whether to go on.
+    fn take_batch(
+        &self,
+        at: BatchPlace<'_>,
+        batch: BatchUnit,
+        filter: &dyn Filter,
+        (walk, read): (&mut Walk<'_>, &mut Read),
+    ) -> bool {
+        let (unit, expected) = (batch.unit, read.next_offset);
+        walk.last = unit.log_offset.min(walk.log_end);
+        let fits = (batch.base..batch.end()).contains(&expected);
+        if unit.log_offset < walk.skip_to || fits && !filter.wants_tags_code(unit.tags_code) {
+            read.next_offset = batch.end().max(expected);
+            return true;
+        }
+        let (batch, record) = match self.follow_batch(at, batch, &mut walk.reach) {
+            (batch, Led::Record(record)) => (batch, record),
+            (batch, Led::Nothing) => {
+                read.next_offset = if fits { batch.end() } else { expected };
+                return true;
+            }
+            (_, Led::Later) => {
+                cannot_read(read, walk.limits.wait, &"the commit log cannot be read now");
+                return false;
+            }
+            (batch, Led::Gone) => {
+                if read.messages.is_empty() {
+                    read.status = ReadStatus::MessageWasRemoving;
+                }
+                read.next_offset = batch.end().max(expected);
+                walk.skip_to = self.log.next_file(unit.log_offset);
+                return true;
+            }
+        };
+        walk.skip_to = i64::MIN;
+        read.next_offset = batch.end().max(expected);
+        if filter.wants_tags_code(batch.unit.tags_code) && filter.wants_record(&record) {
+            read.bytes += record.len();
+            read.count += batch.count as usize;
+            read.messages.push(record);
+            read.status = ReadStatus::Found;
+        }
+        true
+    }
+
+    /// The record of a unit, or none, and the unit as its record says it.
+    fn follow_batch(
+        &self,
+        at: BatchPlace<'_>,
+        batch: BatchUnit,
+        reach: &mut Reach,
+    ) -> (BatchUnit, Led) {
+        let ((_, name, _), unit) = (at, batch.unit);
+        let size = usize::try_from(unit.size).unwrap_or(0);
+        let Ok(record) = self.log.lend(unit.log_offset, size, reach) else {
+            return (batch, Led::Later);
+        };
+        let is_aside = self.aside.overlaps(unit.log_offset, unit.log_end());
+        match record.filter(|bytes| is_record_of(bytes, &unit, name, None)) {
+            Some(record) if !is_aside || is_whole(&record) => {
+                let said = self.said_by(&record).filter(|said| *said != batch);
+                let mended = said.and_then(|said| self.put_mended(at, said));
+                return (mended.unwrap_or(batch), Led::Record(record));
+            }
+            None if reach.wait == Wait::Never => return (batch, Led::Later),
+            None if unit.log_offset < self.log.min() => return (batch, Led::Gone),
+            _ => {}
+        }
+        if !is_aside
+            && let Some(mended) = self.mended_batch(at, None)
+            && let Ok(Some(record)) =
+                self.log.lend(mended.unit.log_offset, mended.unit.size as usize, reach)
+        {
+            return (mended, Led::Record(record));
+        }
+        self.stats.skipped();
+        (batch, Led::Nothing)
+    }
+
+    fn said_by(&self, record: &[u8]) -> Option<BatchUnit> {
+        match record::decode(record, false) {
+            Ok(Entry::Message(record)) => marks::batch_unit(&record, &self.settings),
+            _ => None,
+        }
+    }
+
+    /// The unit of a place as the log has it, when that is another one than `unit`: by the record
+    /// that it leads to, else by the first one of the queue between those of its neighbours.
+    fn mended_batch(&self, at: BatchPlace<'_>, unit: Option<BatchUnit>) -> Option<BatchUnit> {
+        let (queue, name, place) = at;
+        if let Some(unit) = unit {
+            let record = self.log.slice(unit.unit.log_offset, unit.unit.size as usize);
+            let record = record.filter(|bytes| is_record_of(bytes, &unit.unit, name, None));
+            if let Some(record) = record {
+                let said = self.said_by(&record).filter(|said| *said != unit)?;
+                return self.put_mended(at, said);
+            }
+        }
+        let before = if place > queue.min() { queue.batch_unit(place - 1) } else { None };
+        let behind = if place + 1 < queue.max() { queue.batch_unit(place + 1) } else { None };
+        let end = behind.map_or_else(|| self.log.readable_to(), |unit| unit.unit.log_offset);
+        let from = before.map_or_else(|| self.log.min(), |unit| unit.unit.log_end());
+        let mut at_log = from.max(end - LOOKED_THROUGH_MAX).max(self.removed_topics.end_of(name.0));
+        let mut reader = LogReader::default();
+        while at_log < end {
+            let segment = self.log.segments.find_from(at_log)?;
+            at_log = at_log.max(segment.start);
+            match reader.entry(&segment, at_log, true) {
+                Ok(Ok(Entry::Message(record))) if record.log_offset == at_log => {
+                    let said = marks::batch_unit(&record, &self.settings);
+                    let is_own =
+                        |said: &BatchUnit| is_record_of(record.raw, &said.unit, name, None);
+                    if let Some(said) = said.filter(is_own) {
+                        return self.put_mended(at, said);
+                    }
+                    at_log += record.total_size() as i64;
+                }
+                Ok(Ok(Entry::Blank { .. })) => at_log = segment.end(),
+                _ => at_log = self.aside.end_of(at_log)?,
+            }
+        }
+        None
+    }
+
+    /// Writes a unit over another one in its place, if it fits between its neighbours.
+    fn put_mended(
+        &self,
+        (queue, name, place): BatchPlace<'_>,
+        unit: BatchUnit,
+    ) -> Option<BatchUnit> {
+        let before = if place > queue.min() { queue.batch_unit(place - 1) } else { None };
+        let behind = if place + 1 < queue.max() { queue.batch_unit(place + 1) } else { None };
+        let fits = before.is_none_or(|before| before.end() <= unit.base)
+            && behind.is_none_or(|behind| behind.base >= unit.end());
+        if !fits || !queue.mend_batch(place, &unit).is_ok_and(|there| there) {
+            return None;
+        }
+        self.stats.mended(1);
+        let number = self.stats.units_mended();
+        if is_told(number) {
+            let (topic, queue_id) = name;
+            tracing::error!(
+                number,
+                topic,
+                queue_id,
+                queue_offset = unit.base,
+                leads_to = unit.unit.log_offset,
+                "a damaged queue unit was made anew from the log; check the disk. Of many such \
+                 lines only a few are written"
+            );
+        }
+        Some(unit)
+    }
+}
+
+/// What is not in memory, or does not fit, is looked at where there is time for it.
+fn later(queue: &Queue) -> Error {
+    Error::io("read", queue.dir())(ErrorKind::WouldBlock.into())
+}

@@ -1,0 +1,55 @@
+//! A start's part that queues of inner batches have otherwise: their units have no places that the
+//! records know.
+
+use super::Recovery;
+use super::claim::Claim;
+use crate::consume_queue::{Queue, Restored, Unit};
+use crate::{Error, marks};
+use message::record::Record;
+
+impl Recovery<'_> {
+    /// [`Self::restore_in`] for a queue of batches.
+    pub(super) fn restore_batch(
+        &self,
+        claim: &Claim<'_>,
+        record: &Record<'_>,
+        start: i64,
+    ) -> Result<Option<i64>, Error> {
+        if self.is_removed(claim, record.log_offset)? {
+            return Ok(None);
+        }
+        let queue = self.queues.open(claim.topic, claim.queue_id);
+        let Some(batch) = marks::batch_unit(record, self.settings) else { return Ok(None) };
+        if record.log_offset >= queue.log_end() {
+            self.touch();
+        }
+        match queue.restore_batch(batch, start, self.cutting)? {
+            Restored::Known => Ok(None),
+            Restored::Mended => {
+                self.touch();
+                let name = (record.topic, record.queue_id);
+                self.losses.mended.note(name, batch.base, batch.end());
+                Ok(None)
+            }
+            Restored::LacksOlder { from } => Ok(Some(from)),
+        }
+    }
+
+    /// Whether a unit leads into what was scanned from log offset `start` on, though no record of
+    /// its queue is there.
+    pub(super) fn is_stale_batch(&self, unit: &Unit, name: (&str, i32), start: i64) -> bool {
+        let is_lost = self.aside.overlaps(unit.log_offset, unit.log_end());
+        let is_known = unit.log_offset >= start && !is_lost;
+        is_known && !self.log.leads_to(unit, name, None)
+    }
+
+    /// Drops the units from a place on and keeps the offsets that they gave.
+    pub(super) fn keep_places(&self, queue: &Queue, place: i64) -> Result<(), Error> {
+        if !queue.is_batch() {
+            return queue.blank_from(place);
+        }
+        let end = queue.next_offset();
+        queue.end_at(place, self.cutting)?;
+        queue.extend_to(end).map(drop)
+    }
+}

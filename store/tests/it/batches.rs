@@ -1,0 +1,281 @@
+//! Topics of inner batches: records that hold many messages, and their queues.
+
+use crate::support::*;
+use bytes::Bytes;
+use message::batch::{self, BatchMessage};
+use message::{Draft, Properties, property, sys_flag};
+use simulator::{Loss, SimDisk};
+use std::path::Path;
+use std::sync::Arc;
+use store::disk::Allocation;
+use store::{Boundary, Disk, Everything, Filter, Limits, Position, ReadStatus, Settings, Store};
+
+const TOPIC: &str = "B";
+const QUEUE: &str = "/store/batchconsumequeue/B/0/00000000000000000000";
+
+fn sim(seed: u64) -> (SimDisk, Arc<dyn Disk>, Settings) {
+    let sim = SimDisk::new(seed);
+    sim.set_clock(NOW);
+    let settings = Settings { batch_queue_file_bytes: 46 * 8, ..small(Path::new("/store")) };
+    (sim.clone(), Arc::new(sim), settings)
+}
+
+fn batch_of(count: usize, name: &str) -> Draft {
+    let mut body = Vec::new();
+    for number in 0..count {
+        let one = Bytes::from(format!("{name}-{number}"));
+        let properties = Bytes::from_static(b"A\x01b\x02");
+        batch::encode(&BatchMessage { flag: 0, body: one, properties }, &mut body);
+    }
+    let mut draft = draft(TOPIC, 0, name);
+    let mut all = Properties::parse(&draft.properties);
+    all.set(property::INNER_NUM, count.to_string());
+    draft.properties = all.encode();
+    draft.body = Bytes::from(body);
+    draft.sys_flag = sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
+    draft
+}
+
+fn begin(disk: &Arc<dyn Disk>, settings: &Settings) -> Store {
+    let store = open(disk, settings);
+    store.hold_batches(TOPIC, true).unwrap();
+    store
+}
+
+/// Queue offset, messages and key of every record.
+fn all(store: &Store) -> Vec<(i64, i64, String)> {
+    let mut all = Vec::new();
+    let mut offset = store.min_offset(TOPIC, 0);
+    while offset < store.max_offset(TOPIC, 0) {
+        let found = read(store, TOPIC, 0, offset);
+        assert!(found.next_offset > offset, "{found:?}");
+        for bytes in &found.messages {
+            let record = record_of(bytes);
+            let count = record.property(property::INNER_NUM).map_or(1, |n| n.parse().unwrap());
+            if count > 1 {
+                let base = record.property(property::INNER_BASE).unwrap();
+                assert_eq!(base, record.queue_offset.to_string());
+            }
+            let key = record.property(property::KEYS).unwrap().to_owned();
+            all.push((record.queue_offset, count, key));
+        }
+        offset = found.next_offset;
+    }
+    all
+}
+
+fn put(store: &Store, now: i64, draft: Draft) -> i64 {
+    append(store, now, draft).queue_offset
+}
+
+/// `count` batches of three messages and a single one behind each.
+fn fill(store: &Store, from: usize, count: usize) {
+    for number in from..from + count {
+        let at = 4 * number as i64;
+        assert_eq!(put(store, NOW + at, batch_of(3, &format!("b{number}"))), at);
+        assert_eq!(put(store, NOW + at + 3, draft(TOPIC, 0, &format!("s{number}"))), at + 3);
+    }
+}
+
+fn expected(from: usize, count: usize) -> Vec<(i64, i64, String)> {
+    let of = |number: usize| {
+        let at = 4 * number as i64;
+        [(at, 3, format!("key-b{number}")), (at + 3, 1, format!("key-s{number}"))]
+    };
+    (from..from + count).flat_map(of).collect()
+}
+
+#[test]
+fn a_batch_takes_as_many_offsets_as_it_has_messages() {
+    let (_, disk, settings) = sim(1);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 20);
+    assert_eq!((store.min_offset(TOPIC, 0), store.max_offset(TOPIC, 0)), (0, 80));
+    assert_eq!(all(&store), expected(0, 20));
+    // A start in the middle gives the whole record.
+    let found = read(&store, TOPIC, 0, 5);
+    assert_eq!(record_of(&found.messages[0]).queue_offset, 4);
+    assert_eq!(store.unit(TOPIC, 0, 6), store.unit(TOPIC, 0, 4));
+    assert_ne!(store.unit(TOPIC, 0, 7), store.unit(TOPIC, 0, 4));
+    assert_eq!(store.unit(TOPIC, 0, 80), None);
+    assert_eq!(store.units(TOPIC, 0, 5, 2).len(), 2);
+    let at_end = read(&store, TOPIC, 0, 80);
+    assert_eq!(at_end.status, ReadStatus::OffsetOverflowOne);
+    assert_eq!(read(&store, TOPIC, 0, 90).status, ReadStatus::OffsetOverflowBadly);
+    assert!(store.query(TOPIC, "key-b7", 5, (0, i64::MAX)).records.len() == 1);
+}
+
+#[test]
+fn a_read_is_bounded_by_messages_and_not_by_records() {
+    let (_, disk, settings) = sim(2);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 3);
+    let ask = |offset, max| {
+        let position = Position { topic: TOPIC, queue_id: 0, offset };
+        let found = store.read(position, Limits::messages(max), &Everything);
+        (found.messages.len(), found.count, found.next_offset)
+    };
+    assert_eq!(ask(0, 1), (1, 3, 3), "the first record comes whatever it holds");
+    assert_eq!(ask(0, 4), (2, 4, 4));
+    assert_eq!(ask(0, 6), (2, 4, 4));
+    assert_eq!(ask(0, 7), (3, 7, 7));
+    assert_eq!(ask(2, 7), (3, 7, 7));
+    struct TagB;
+    impl Filter for TagB {
+        fn wants_tags_code(&self, tags_code: i64) -> bool {
+            tags_code == 1
+        }
+    }
+    let position = Position { topic: TOPIC, queue_id: 0, offset: 1 };
+    let found = store.read(position, Limits::messages(32), &TagB);
+    assert_eq!((found.status, found.next_offset), (ReadStatus::NoMatchedMessage, 12));
+}
+
+#[test]
+fn offsets_by_time_are_those_of_records() {
+    let (_, disk, settings) = sim(3);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 10);
+    let lower = |time| store.offset_by_time(TOPIC, 0, NOW + time, Boundary::Lower);
+    assert_eq!((lower(-5), lower(0), lower(1), lower(3), lower(4)), (0, 0, 3, 3, 4));
+    assert_eq!(lower(1_000), 39, "the last record, as Java says");
+    let upper = |time| store.offset_by_time(TOPIC, 0, NOW + time, Boundary::Upper);
+    assert_eq!((upper(-5), upper(0), upper(2), upper(3), upper(1_000)), (0, 0, 0, 3, 39));
+    assert_eq!(store.store_time(TOPIC, 0, 6), Some(NOW + 4));
+}
+
+#[test]
+fn a_clean_stop_and_every_power_loss_are_survived() {
+    for loss in [None, Some(Loss::All), Some(Loss::Sectors)] {
+        for seed in 0..30 {
+            let (sim, disk, settings) = sim(seed);
+            let store = begin(&disk, &settings);
+            fill(&store, 0, 15);
+            match loss {
+                None => store.close().unwrap(),
+                Some(_) => {
+                    store.sync().unwrap();
+                }
+            }
+            drop(store);
+            if let Some(loss) = loss {
+                sim.lose(loss);
+            }
+            let store = open(&disk, &settings);
+            assert_eq!(all(&store), expected(0, 15), "{loss:?} {seed}");
+            fill(&store, 15, 15);
+            // A process that is killed leaves what it wrote.
+            drop(store);
+            let store = open(&disk, &settings);
+            assert_eq!(all(&store), expected(0, 30), "{loss:?} {seed}");
+        }
+    }
+}
+
+#[test]
+fn queues_that_are_missing_or_damaged_are_made_anew() {
+    for damage in 0..6 {
+        let (_, disk, settings) = sim(damage);
+        let store = begin(&disk, &settings);
+        fill(&store, 0, 20);
+        store.close().unwrap();
+        drop(store);
+        let file = |start: usize| format!("/store/batchconsumequeue/B/0/{start:020}");
+        let path = |start: usize| Path::new(&file(start)).to_path_buf();
+        let write = |start: usize, at: u64, bytes: &[u8]| {
+            let file = disk.open(&path(start), 46 * 8, Allocation::Sparse).unwrap();
+            file.write_at(at, bytes).unwrap();
+        };
+        match damage {
+            0 => (0..5).for_each(|number| disk.remove(&path(46 * 8 * number)).unwrap()),
+            1 => disk.remove(&path(46 * 8)).unwrap(),
+            2 => disk.remove(&path(0)).unwrap(),
+            3 => disk.remove(&path(46 * 32)).unwrap(),
+            4 => write(46 * 32, 46, &[0; 46]),
+            _ => write(46 * 32, 46 * 2 + 28, &7_i64.to_be_bytes()),
+        }
+        let store = open(&disk, &settings);
+        assert_eq!(all(&store), expected(0, 20), "{damage}");
+        assert_eq!(put(&store, NOW, batch_of(2, "next")), 80);
+        drop(store);
+        let store = open(&disk, &settings);
+        assert_eq!(all(&store).len(), 41, "{damage}");
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn files_expire_with_the_log_and_the_first_offset_follows() {
+    let (sim, disk, settings) = sim(4);
+    let store = begin(&disk, &settings);
+    for number in 0..200 {
+        put(&store, NOW, batch_of(3, &format!("b{number}")));
+    }
+    store.flush(NOW).unwrap();
+    let used = sim.used();
+    sim.set_room(used * 100, used * 88);
+    store.flush(NOW + 1).unwrap();
+    store.delete_expired_soon();
+    assert!(store.retain(NOW).unwrap().queue_files > 0);
+    sim.set_room(1 << 40, 1 << 39);
+    let (min, max) = (store.min_offset(TOPIC, 0), store.max_offset(TOPIC, 0));
+    assert!(min > 0 && min % 3 == 0 && max == 600, "{min} {max}");
+    assert_eq!(read(&store, TOPIC, 0, 0).next_offset, min);
+    store.close().unwrap();
+    drop(store);
+    let store = open(&disk, &settings);
+    assert_eq!((store.min_offset(TOPIC, 0), store.max_offset(TOPIC, 0)), (min, max));
+    assert_eq!(all(&store)[0].0, min);
+    assert_eq!(put(&store, NOW, batch_of(2, "next")), 600);
+}
+
+#[test]
+fn offsets_of_lost_messages_are_not_given_again() {
+    let (sim, disk, settings) = sim(5);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 1);
+    store.flush(NOW).unwrap();
+    put(&store, NOW, batch_of(3, "lost"));
+    // Its unit is durable, its record is not.
+    store.flush(NOW + 1).unwrap();
+    let units = disk.open(Path::new(QUEUE), 46 * 8, Allocation::Sparse).unwrap();
+    units.sync(0..46 * 8).unwrap();
+    drop(store);
+    sim.lose(Loss::All);
+    let store = open(&disk, &settings);
+    assert_eq!(store.max_offset(TOPIC, 0), 7, "they may have been read");
+    assert_eq!(read(&store, TOPIC, 0, 5).next_offset, 7);
+    drop(store);
+    let store = open(&disk, &settings);
+    assert_eq!(store.max_offset(TOPIC, 0), 7);
+    assert_eq!(put(&store, NOW, batch_of(2, "next")), 7);
+    store.sync().unwrap();
+    drop(store);
+    sim.lose(Loss::All);
+    let store = open(&disk, &settings);
+    let mut known = expected(0, 1);
+    known.push((7, 2, "key-next".into()));
+    assert_eq!(all(&store), known);
+    assert_eq!(read(&store, TOPIC, 0, 5).next_offset, 9);
+}
+
+#[test]
+fn a_topic_keeps_its_kind_and_gets_another_one_when_it_is_made_again() {
+    let (_, disk, settings) = sim(6);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 2);
+    store.hold_batches(TOPIC, false).unwrap();
+    assert!(store.holds_batches(TOPIC), "it has messages");
+    store.delete_topics([TOPIC]).unwrap();
+    assert!(!store.holds_batches(TOPIC));
+    assert_eq!(put(&store, NOW, draft(TOPIC, 0, "single")), 0);
+    drop(store);
+    let store = open(&disk, &settings);
+    assert_eq!(bodies(&store, TOPIC, 0), ["single"]);
+    store.delete_topics([TOPIC]).unwrap();
+    store.hold_batches(TOPIC, true).unwrap();
+    drop(store);
+    let store = open(&disk, &settings);
+    assert_eq!(put(&store, NOW, batch_of(2, "again")), 0);
+    assert_eq!(put(&store, NOW, batch_of(2, "again")), 2);
+}
