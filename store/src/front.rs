@@ -40,12 +40,13 @@ impl Front {
     }
 }
 
-/// The queues whose files begin behind records of theirs. Those that `is_known` names begin where
-/// they are noted to.
+/// The queues whose files begin behind records of theirs, with a unit that leads to log offset
+/// `from` or behind it. Those that `is_known` names begin where they are noted to.
 pub(crate) fn missing(
     log: &CommitLog,
     queues: &Queues,
     removed_topics: &RemovedTopics,
+    from: i64,
     is_known: &dyn Fn(&str, i32) -> bool,
 ) -> Vec<Front> {
     let mut suspects: HashMap<Str, Vec<Front>> = HashMap::new();
@@ -60,7 +61,7 @@ pub(crate) fn missing(
             let nowhere = Unit { log_offset: log_end, ..Unit::NONE };
             let unit = queue.raw_unit(first).unwrap_or(nowhere);
             // A queue that begins with blank units was begun there.
-            if first > 0 && !unit.is_blank() && unit.log_offset > log.min() {
+            if first > 0 && !unit.is_blank() && unit.log_offset >= from {
                 let front = Front { topic: topic.clone(), queue, first, unit, lowest: None };
                 suspects.entry(topic.clone()).or_default().push(front);
             }

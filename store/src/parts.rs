@@ -167,13 +167,25 @@ impl<'a> Parts<'a> {
 
     /// What is known when queues are opened.
     fn opening(&self) -> Opening {
-        let (durable, log_min) = (self.checkpoint.durable_to(), self.log.min());
+        let (durable, log_min) = (self.checkpoint.durable_to(), self.log_min());
         Opening { clean: self.clean, durable, log_min }
+    }
+
+    /// Where the log begins, but for files that power loss brought back after they were removed:
+    /// of what leads into these nothing is to be concluded, for they may have come back in part.
+    fn log_min(&self) -> i64 {
+        self.checkpoint.noted_log_min().unwrap_or(0).max(self.log.min())
+    }
+
+    /// Whether nothing expired since the ends were noted.
+    fn is_log_of(&self, ends: &QueueEnds) -> bool {
+        let log_min = self.log.min();
+        ends.log_min() == Some(log_min) && self.log_min() == log_min
     }
 
     /// Lets no queue end before its noted end, nor begin behind its noted beginning.
     fn keep_ends(&self, ends: &QueueEnds, losses: &Losses) -> Result<(), Error> {
-        let same_log = ends.log_min() == Some(self.log.min());
+        let same_log = self.is_log_of(ends);
         for QueueEnd { topic, id, min, end } in ends.iter() {
             let queue = self.queues.open(topic, id);
             if same_log && losses.is_fresh(queue.log_end(), i64::MAX) {
@@ -253,7 +265,7 @@ impl<'a> Parts<'a> {
     fn ends_with_a_record(&self, topic: &str, queue: &Queue) -> bool {
         let is_lost = |unit: &Unit| self.aside.overlaps(unit.log_offset, unit.log_end());
         let last = queue.last_unit(&is_lost);
-        let last = last.filter(|(_, unit)| unit.log_offset >= self.log.min());
+        let last = last.filter(|(_, unit)| unit.log_offset >= self.log_min());
         last.is_none_or(|(_, unit)| self.log.leads_to(&unit, (topic, queue.id), None))
     }
 
@@ -297,7 +309,7 @@ impl<'a> Parts<'a> {
                 }
                 // Of one whose record has expired nobody can tell.
                 while let Some((place, unit)) = queue.last_unit(&|_| false)
-                    && unit.log_offset >= self.log.min()
+                    && unit.log_offset >= self.log_min()
                     && !self.log.leads_to(&unit, (&topic, id), None)
                 {
                     (place..queue.max()).for_each(|_| queue.drop_last());
@@ -314,7 +326,7 @@ impl<'a> Parts<'a> {
         let mut lost_from: Option<i64> = None;
         let durable_to = self.checkpoint.durable_to().unwrap_or(0);
         // What expired since is no loss.
-        let same_log = ends.log_min() == Some(self.log.min());
+        let same_log = self.is_log_of(ends);
         for QueueEnd { topic, id, min, end: noted } in ends.iter() {
             let queue = self.queues.find(topic, id);
             let end = queue.as_ref().map_or(0, |queue| queue.end_offset());
@@ -357,10 +369,15 @@ impl<'a> Parts<'a> {
     /// Lets queues whose first files are gone begin where the log has them. Returns the log offset
     /// from which on it has what they lack.
     fn begin_at_fronts(&self, ends: &QueueEnds, losses: &Losses) -> Result<Option<i64>, Error> {
-        let same_log = self.clean && ends.log_min() == Some(self.log.min());
+        let same_log = self.clean && self.is_log_of(ends);
         let noted = if same_log { ends.noted() } else { HashMap::new() };
         let is_known = |topic: &str, id: i32| noted.contains_key(&(topic, id));
-        let fronts = front::missing(&self.log, &self.queues, &self.removed_topics, &is_known);
+        // What expired came back in part: then the log does not tell where a queue began that leads
+        // there, nor where it ended.
+        let log_min = self.log_min();
+        let came_in_part = self.log.segments.has_gap_before(log_min);
+        let from = if came_in_part { log_min } else { self.log.min() + 1 };
+        let fronts = front::missing(&self.log, &self.queues, &self.removed_topics, from, &is_known);
         if !fronts.is_empty() {
             self.write_abort(MENDING)?;
         }

@@ -329,6 +329,12 @@ impl Segments {
         Ok(())
     }
 
+    /// Whether a file is missing between two, the first of which ends before `offset`.
+    pub(crate) fn has_gap_before(&self, offset: i64) -> bool {
+        let files = self.files.read();
+        files.windows(2).any(|two| two[0].end() < two[1].start.min(offset))
+    }
+
     /// Where the file after the last one begins, or the first one.
     pub(crate) fn next_start(&self) -> i64 {
         self.last().map_or(0, |last| last.end())
