@@ -44,6 +44,8 @@ pub(crate) struct World<'a> {
     now: i64,
     /// How much time has passed, ms, whatever the clock said meanwhile.
     passed: i64,
+    /// The clock was set and no flush has been called since.
+    is_clock_new: bool,
     outage: Outage,
     /// Something was told to fail: errors are no wonder.
     armed: bool,
@@ -78,6 +80,7 @@ impl<'a> World<'a> {
             store: None,
             now: BEGIN,
             passed: 0,
+            is_clock_new: false,
             outage: Outage::default(),
             armed: false,
             left: None,
@@ -177,11 +180,17 @@ impl<'a> World<'a> {
         self.disk.set_clock(self.now);
     }
 
-    /// Somebody sets the clock. What waits for its time may wait anew.
+    /// Somebody sets the clock. What waits for its time may wait anew, also what is stored before
+    /// the next flush, which is the first to see it.
     fn set_clock(&mut self, step_ms: i64) {
         self.tick(0);
         self.now += step_ms;
         self.disk.set_clock(self.now);
+        self.is_clock_new = true;
+        self.wait_anew();
+    }
+
+    fn wait_anew(&mut self) {
         self.stored.iter_mut().for_each(|(time, _)| *time = self.passed);
     }
 
@@ -447,6 +456,9 @@ impl<'a> World<'a> {
 
     fn flush(&mut self) -> Verdict {
         let before = self.store().max_log_offset();
+        if std::mem::take(&mut self.is_clock_new) {
+            self.wait_anew();
+        }
         let flushed = self.store().flush(self.now);
         say!(self, "flush: {flushed:?}");
         match flushed {

@@ -55,6 +55,7 @@ const FOUND: &[(u64, &str)] = &[
     (631380, "an empty queue whose removal was cut short was there in part"),
     (2100291, "expired files of the log came back in part, and a queue lost its end over them"),
     (2100868, "a removed queue stayed, for its last record was in a log that came back in part"),
+    (3002945, "a clock was set back and twelve seconds passed before a flush could see it"),
 ];
 
 #[test]
