@@ -2,6 +2,7 @@
 //! tool.
 
 use anyhow::Result;
+use std::time::Duration;
 
 use crate::clients::Kind;
 use crate::cluster::Cluster;
@@ -14,6 +15,8 @@ use crate::server::{Make, Server};
 
 /// How many scenarios run at a time.
 const ABREAST: usize = 3;
+/// How long a Java broker knows of no other one: it asks the name servers after ten seconds.
+const ACQUAINTED: Duration = Duration::from_secs(12);
 /// The second broker's own name.
 const SECOND: &str = "brokerName=broker-b\n";
 
@@ -41,6 +44,9 @@ pub fn run(places: &Places, make: Make, only: &str, report: &mut Report) -> Resu
         other.set(SECOND);
         other.start()?;
         cluster.add_second(places, other);
+        if [first, second].contains(&stock) {
+            std::thread::sleep(ACQUAINTED);
+        }
         let mut crew = Crew::start(places, &[Kind::Java(Release::V550)], &cluster)?;
         let mut part = Report::default();
         crew.run(&together, ABREAST, &mut cluster, &mut part)?;

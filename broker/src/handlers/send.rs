@@ -249,6 +249,15 @@ fn prepare_batch(
             let remark = format!("message {} of the batch: {error}", drafts.len());
             Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark)
         })?;
+        if says_inner(&part.properties) {
+            let remark = format!(
+                "message {} of the batch: {} and {} are properties of the broker's own",
+                drafts.len(),
+                property::INNER_NUM,
+                property::INNER_BASE
+            );
+            return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
+        }
         let one = Draft {
             flag: part.flag,
             body: part.body,
@@ -262,6 +271,13 @@ fn prepare_batch(
     let queue_id = whole.queue_id;
     let sender = Sender { ticket, wait, queue_id, unique_id: None, stay: None, then: answer };
     Ok(Pending { append: Append::batch(drafts), sender })
+}
+
+/// Whether properties say how many messages a record holds, and from which queue offset on: queues
+/// are made anew by what records say.
+fn says_inner(encoded: &[u8]) -> bool {
+    const NAMES: [&[u8]; 2] = [property::INNER_NUM.as_bytes(), property::INNER_BASE.as_bytes()];
+    properties::pairs(encoded).any(|(key, _)| NAMES.contains(&key))
 }
 
 /// One record of a batch (Java: `SendMessageProcessor.sendBatchMessage`).

@@ -62,7 +62,7 @@ fn taken(
     }
 }
 
-/// The mapping without first stays that have no message left; `None` when there is none.
+/// The mapping without first stays that never had a message; `None` when there is none.
 fn without_empty(
     broker: &Broker,
     mapping: &TopicQueueMappingDetail,
@@ -77,7 +77,8 @@ fn without_empty(
             continue;
         }
         let ends = ends(broker, mapping, first, &mut tables);
-        if ends.is_some_and(|ends| ends.max_offset == ends.min_offset || ends.max_offset == 0) {
+        // Groups may have committed in one whose messages are gone; what they did there counts on.
+        if ends.is_some_and(|ends| ends.max_offset == 0) {
             of_queue.remove(0);
             changed = true;
         }

@@ -164,12 +164,17 @@ impl Queue {
         }
     }
 
-    /// Brings the first readable queue offset to that of the first readable unit.
+    /// Brings the first readable queue offset to that of the first readable unit. One that cannot
+    /// be read leaves it where it was: readers mend the unit, and must not be sent past it.
     pub(super) fn follow_min(&self) {
         let Some(offsets) = &self.batch else { return };
-        let first = if self.min() < self.max() { self.batch_unit(self.min()) } else { None };
-        let first = first.map_or_else(|| self.end_offset(), |unit| unit.base);
-        offsets.first.store(first, Ordering::Release);
+        let first = match self.min() < self.max() {
+            true => self.batch_unit(self.min()).map(|unit| unit.base),
+            false => Some(self.end_offset()),
+        };
+        if let Some(first) = first {
+            offsets.first.store(first, Ordering::Release);
+        }
     }
 
     /// Brings the queue offsets to those of the units; a queue without units ends at `empty`.

@@ -20,7 +20,8 @@ type BatchPlace<'a> = (&'a Queue, QueueName<'a>, i64);
 struct Walk<'a> {
     settings: &'a Settings,
     limits: Limits,
-    /// The queue offset that was asked for.
+    /// The queue offset that was asked for, or that of the first message behind it: what lies
+    /// between them is lost, and no part of what a read looks through.
     from: i64,
     /// The end of the log when the read began.
     log_end: i64,
@@ -73,7 +74,11 @@ impl Store {
         let walked = self.batch_place(queue, name, walk.from, limits.wait).and_then(|first| {
             let (mut place, last) = (first, queue.max().min(queue.next_file(first)));
             while place < last {
-                match queue.batch_unit_now(place, limits.wait)? {
+                let unit = queue.batch_unit_now(place, limits.wait)?;
+                if let Some(unit) = unit.filter(|_| place == first) {
+                    walk.from = walk.from.max(unit.base);
+                }
+                match unit {
                     Some(batch) if walk.ends_before(&batch, read) => break,
                     Some(batch) => {
                         let at = (queue, name, place);

@@ -259,6 +259,42 @@ fn offsets_of_lost_messages_are_not_given_again() {
     assert_eq!(read(&store, TOPIC, 0, 5).next_offset, 9);
 }
 
+/// A reader in front of a gap, however wide, gets what lies behind it.
+#[test]
+fn a_wide_gap_of_lost_messages_holds_nobody_up() {
+    let (sim, disk, settings) = sim(6);
+    let queue = 46 * 64;
+    let settings =
+        Settings { commit_log_file_bytes: 1 << 20, batch_queue_file_bytes: queue, ..settings };
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 1);
+    store.flush(NOW).unwrap();
+    for _ in 0..4 {
+        put(&store, NOW, batch_of(100, "lost"));
+    }
+    // The units are durable, the records are not: they are less than four pages.
+    store.flush(NOW + 1).unwrap();
+    let units = disk.open(Path::new(QUEUE), queue, Allocation::Sparse).unwrap();
+    units.sync(0..queue).unwrap();
+    drop(store);
+    sim.lose(Loss::All);
+    let store = open(&disk, &settings);
+    let end = store.max_offset(TOPIC, 0);
+    assert_eq!(end, 404);
+    assert_eq!(read(&store, TOPIC, 0, 4).next_offset, end, "all of them are lost");
+    put(&store, NOW, batch_of(2, "next"));
+    store.sync().unwrap();
+    for from in [0, 2, 4, 5, end / 2, end - 1, end] {
+        let (mut offset, mut last) = (from, 0);
+        while offset < end + 2 {
+            let found = read(&store, TOPIC, 0, offset);
+            assert!(found.next_offset > offset, "{found:?}");
+            (offset, last) = (found.next_offset, found.messages.len());
+        }
+        assert!(last > 0, "from {from}");
+    }
+}
+
 #[test]
 fn a_topic_keeps_its_kind_and_gets_another_one_when_it_is_made_again() {
     let (_, disk, settings) = sim(6);
