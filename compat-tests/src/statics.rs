@@ -20,14 +20,20 @@ const ACQUAINTED: Duration = Duration::from_secs(12);
 /// The second broker's own name.
 const SECOND: &str = "brokerName=broker-b\n";
 
-/// Runs all sets of servers; with `make` the stock one there is only one set.
+/// Runs all sets of servers, or the one of nothing but `make`.
 ///
 /// # Errors
 /// A server or a client does not start.
-pub fn run(places: &Places, make: Make, only: &str, report: &mut Report) -> Result<()> {
+pub fn run(
+    places: &Places,
+    (make, all_sets): (Make, bool),
+    only: &str,
+    report: &mut Report,
+) -> Result<()> {
     let stock = Make::Java(Release::V550);
     let mut sets = vec![(make, make, make), (make, make, stock), (stock, stock, make)];
     sets.dedup();
+    sets.truncate(if all_sets { sets.len() } else { 1 });
     let named = |all: &[&'static str]| -> Vec<&'static str> {
         all.iter().copied().filter(|name| name.contains(only)).collect()
     };
