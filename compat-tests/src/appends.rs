@@ -174,6 +174,10 @@ impl Form {
         match name {
             "an inner batch" | "body of 0" | "retry 17" | "retry 18" | "a pop check"
             | "a level and a time" => self.release != Release::V498,
+            // 5.3.3 gives the messages of such a batch the properties of the whole.
+            name if name.starts_with("inner: ") && name.ends_with("without an id") => {
+                self.release == Release::V550
+            }
             name if ["a time ", "inner: "].iter().any(|begin| name.starts_with(begin)) => {
                 self.release != Release::V498
             }
