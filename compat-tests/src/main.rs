@@ -177,6 +177,11 @@ fn of_clients(options: &Options, places: &Places, report: &mut Report) -> Result
         }
         cluster.stop()?;
     }
+    if options.has(Suite::Static) {
+        // All sets of servers take ten minutes: a whole run has one.
+        let all_sets = options.suites.contains(&Suite::Static);
+        statics::run(places, (make, all_sets), &options.only, report)?;
+    }
     if options.has(Suite::Diff) {
         differ::run(places, make, &options.only, report)?;
     }
@@ -188,11 +193,6 @@ fn of_stores(options: &Options, places: &Places, report: &mut Report) -> Result<
     let make = options.make();
     if options.has(Suite::Mixed) {
         mixed::run(places, make, &options.only, report)?;
-    }
-    if options.has(Suite::Static) {
-        // All sets of servers take ten minutes: a whole run has one.
-        let all_sets = options.suites.contains(&Suite::Static);
-        statics::run(places, (make, all_sets), &options.only, report)?;
     }
     if options.has(Suite::Bytes) {
         appends::run(places, make, &options.only, report)?;
