@@ -8,6 +8,9 @@ use crate::jars::Release;
 use crate::places::Places;
 use crate::server::{Make, Server};
 
+/// The action that does nothing: it is done when all have asked for it, as every action.
+const MEET: &str = "meet";
+
 /// One name server, one broker or two.
 #[derive(Debug)]
 pub struct Cluster {
@@ -63,6 +66,9 @@ impl Cluster {
     /// # Errors
     /// The words are unknown, or the server does not do it.
     pub fn act(&mut self, action: &str) -> Result<()> {
+        if action == MEET {
+            return Ok(());
+        }
         let (verb, server) = match action.split_once(' ') {
             Some(("swap", "second")) => return self.swap_second(),
             Some((verb, "second")) => match &mut self.second {

@@ -242,7 +242,8 @@ impl Side {
         keys.map_or_else(|| json!(format!("{} bytes", bytes.len())), |keys| json!(keys))
     }
 
-    /// Without what differs from run to run: times, ports, data versions, the ids that hold them.
+    /// Without what differs from run to run: times, rates of the last seconds, ports, data
+    /// versions, the ids that hold them.
     fn plain(&self, value: &Value) -> Value {
         match value {
             Value::Object(members) => members
@@ -250,6 +251,7 @@ impl Side {
                 .map(|(key, value)| {
                     let value = match key.as_str() {
                         "dataVersion" | "mappingDataVersion" => json!("version"),
+                        rate if rate.ends_with("Tps") => json!("rate"),
                         _ => self.plain(value),
                     };
                     (self.text(key), value)

@@ -8,7 +8,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::clients::Kind;
@@ -20,8 +20,8 @@ use crate::places::Places;
 use crate::raw::{Letter, Raw, batched};
 use crate::report::{Report, Verdict};
 use crate::runs::Crew;
-use crate::say;
 use crate::server::{Make, Server};
+use crate::{say, side_by_side};
 
 /// A stock broker writes positions for the first time 10 s after its start, then every 5 s.
 const SAVED: Duration = Duration::from_secs(40);
@@ -47,70 +47,80 @@ const PREPARED: i32 = 4;
 const COMMIT: &str = "8";
 const ROLLBACK: &str = "12";
 
-/// Plays with each release.
-///
-/// # Errors
-/// A name server or a client does not start; what a broker does wrong is in the report.
-pub fn run(places: &Places, make: Make, only: &str, report: &mut Report) -> Result<()> {
-    run_plays(places, make, only, report);
-    let releases = [Release::V550, Release::V533, Release::V498];
-    let wanted = |release: &Release| name(*release, make).contains(only);
-    let releases: Vec<Release> = releases.into_iter().filter(wanted).collect();
-    if releases.is_empty() {
-        return Ok(());
-    }
-    // Side by side: each waits most of the time.
-    let (stopped, killed) = std::thread::scope(|scope| {
-        let stopped = scope.spawn(|| column(places, make, &releases, false));
-        let killed = column(places, make, &releases, true);
-        (stopped.join(), killed)
-    });
-    let stopped = stopped.map_err(|_| anyhow!("the part with clean stops panicked"))?;
-    for (name, rows) in [(STOPPED, stopped?), (KILLED, killed?)] {
-        for (row, found, ms) in rows {
-            report.add_check(name, &row, found, ms);
-        }
-    }
-    Ok(())
-}
-
-/// The same with what a stock client alone can leave and find.
-fn run_plays(places: &Places, make: Make, only: &str, report: &mut Report) {
-    let timed = |play: Play, crash: bool| {
+/// Every hand-over whose row contains `only`, some of them at a time: each waits most of the time,
+/// but for the starts of JVMs. What failed beside others is tried once more, alone.
+/// Not `whole`: after kills, and one release also after clean stops, which ask less.
+pub fn run(places: &Places, make: Make, (only, whole): (&str, bool), report: &mut Report) {
+    let releases = [Release::V550, Release::V533, Release::V498].map(Hand::Release);
+    // The longest first.
+    let hands = releases.into_iter().chain(PLAYS.map(Hand::Play));
+    let wanted = hands.filter(|hand| hand.row(make).contains(only));
+    let both = |hand| whole || matches!(hand, Hand::Release(Release::V550));
+    let all: Vec<(Hand, bool)> = wanted
+        .flat_map(|hand| [(hand, true), (hand, false)])
+        .filter(|(hand, crash)| *crash || both(*hand))
+        .collect();
+    let timed = |(hand, crash): (Hand, bool), attempt: u32| {
         let since = Instant::now();
-        let found = legs(places, make, play, crash).map_err(|error| format!("{error:#}"));
+        let found = hand.over(places, make, (crash, attempt)).map_err(|error| format!("{error:#}"));
         let ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let column = if crash { KILLED } else { STOPPED };
-        say(&format!("{}, {column}: {ms} ms, {found:?}", play.0));
+        say(&format!("{}, {}: {ms} ms, {found:?}", hand.row(make), column(crash)));
         (found, ms)
     };
-    // Some side by side: each waits most of the time, but for the starts of JVMs.
-    let all = PLAYS.iter().filter(|(row, ..)| row.contains(only));
-    let all: Vec<(Play, bool)> = all.flat_map(|play| [(*play, false), (*play, true)]).collect();
-    let found = all.chunks(ABREAST).flat_map(|some| {
-        std::thread::scope(|scope| {
-            let started = some.iter().map(|(play, crash)| scope.spawn(|| timed(*play, *crash)));
-            let started: Vec<_> = started.collect();
-            let panicked = |_| (Err("it panicked".to_owned()), 0);
-            started.into_iter().map(|one| one.join().unwrap_or_else(panicked)).collect::<Vec<_>>()
-        })
-    });
-    let found: Vec<_> = found.collect();
-    for ((play, crash), (found, ms)) in all.into_iter().zip(found) {
-        // What failed beside others is tried once more, alone.
+    let found = side_by_side(&all, ABREAST, |one| timed(*one, 1));
+    for (one, found) in all.into_iter().zip(found) {
         let (found, ms) = match found {
-            Ok(notes) => (Ok(notes), ms),
-            Err(why) => {
-                let (second, ms) = timed(play, crash);
+            Some((Ok(notes), ms)) => (Ok(notes), ms),
+            Some((Err(why), _)) => {
+                let (second, ms) = timed(one, 2);
                 (second.map(|notes| format!("{notes}; at the second try, the first: {why}")), ms)
             }
+            None => (Err("it panicked".to_owned()), 0),
         };
-        report.add_check(if crash { KILLED } else { STOPPED }, play.0, found, ms);
+        report.add_check(column(one.1), &one.0.row(make), found, ms);
     }
 }
 
 /// How many of these go on at a time.
-const ABREAST: usize = 4;
+const ABREAST: usize = 3;
+
+fn column(crash: bool) -> &'static str {
+    if crash { KILLED } else { STOPPED }
+}
+
+/// What is handed over.
+#[derive(Clone, Copy)]
+enum Hand {
+    /// A store with every kind of record, between ours and this release.
+    Release(Release),
+    /// What a stock client leaves.
+    Play(Play),
+}
+
+impl Hand {
+    fn row(self, make: Make) -> String {
+        match self {
+            Self::Release(release) => {
+                let stock = Make::Java(release);
+                format!("{stock} -> {make} -> {stock} -> {make}")
+            }
+            Self::Play((row, ..)) => row.to_owned(),
+        }
+    }
+
+    fn over(self, places: &Places, make: Make, (crash, attempt): (bool, u32)) -> Result<String> {
+        let end = if crash { "killed" } else { "stopped" };
+        let stem = match self {
+            Self::Release(release) => release.version(),
+            Self::Play((_, stem, _)) => stem,
+        };
+        let directory = places.fresh(&format!("{stem}-{end}-{attempt}"))?;
+        match self {
+            Self::Release(release) => game(places, make, release, (crash, &directory)),
+            Self::Play(play) => legs(places, make, play, (crash, &directory)),
+        }
+    }
+}
 
 type Play = (&'static str, &'static str, &'static str);
 
@@ -126,11 +136,14 @@ const LIGHT: &str = "enableLmq=true\nenableMultiDispatch=true\nflushConsumerOffs
 const TIMERS: &str = "recallMessageEnable=true\ntimerFlushIntervalMs=200\n";
 
 /// Each broker goes on with what the other left to a stock client, and leaves some of its own.
-fn legs(places: &Places, make: Make, (_, stem, settings): Play, crash: bool) -> Result<String> {
+fn legs(
+    places: &Places,
+    make: Make,
+    (_, stem, settings): Play,
+    (crash, directory): (bool, &Path),
+) -> Result<String> {
     let stock = Make::Java(Release::V550);
-    let end = if crash { "killed" } else { "stopped" };
-    let directory = places.fresh(&format!("{stem}-{end}"))?;
-    let mut cluster = Cluster::prepare(places, make, stock, &directory)?;
+    let mut cluster = Cluster::prepare(places, make, stock, directory)?;
     cluster.broker.set(settings);
     let mut crew = Crew::start(places, &[Kind::Java(Release::V550)], &cluster)?;
     let mut notes = Vec::new();
@@ -159,36 +172,23 @@ fn legs(places: &Places, make: Make, (_, stem, settings): Play, crash: bool) -> 
     Ok(notes.join(", "))
 }
 
-type Row = (String, Result<String, String>, u64);
-
-/// All releases with one kind of end. The stock client takes part where brokers are killed.
-fn column(places: &Places, make: Make, releases: &[Release], crash: bool) -> Result<Vec<Row>> {
-    let directory = places.fresh(if crash { "store-killed" } else { "store-stopped" })?;
-    let mut cluster = Cluster::prepare(places, make, make, &directory.join("first"))?;
+/// Every kind of record. The stock client takes part where brokers are killed.
+fn game(
+    places: &Places,
+    make: Make,
+    release: Release,
+    (crash, directory): (bool, &Path),
+) -> Result<String> {
+    let stock = Make::Java(release);
+    let mut cluster = Cluster::prepare(places, make, stock, directory)?;
     let mut crew = match crash {
         true => Some(Crew::start(places, &[Kind::Java(Release::V550)], &cluster)?),
         false => None,
     };
-    let mut rows = Vec::new();
-    for release in releases {
-        let since = Instant::now();
-        let stock = Make::Java(*release);
-        cluster.broker.become_another_in(places, stock, &directory.join(release.version()))?;
-        let mut game = Game::new(places, (&mut cluster, crew.as_mut()), *release);
-        let found = game.play([stock, make, stock, make]).map_err(|error| format!("{error:#}"));
-        cluster.broker.kill();
-        let ms = u64::try_from(since.elapsed().as_millis())?;
-        let row = name(*release, make);
-        say(&format!("{row}, {}: {ms} ms, {found:?}", if crash { "killed" } else { "stopped" }));
-        rows.push((row, found, ms));
-    }
+    let mut game = Game::new(places, (&mut cluster, crew.as_mut()), release);
+    let notes = game.play([stock, make, stock, make])?;
     cluster.namesrv.stop()?;
-    Ok(rows)
-}
-
-fn name(release: Release, make: Make) -> String {
-    let stock = Make::Java(release);
-    format!("{stock} -> {make} -> {stock} -> {make}")
+    Ok(notes)
 }
 
 /// A half message: its id, its place in the half topic and in the log.

@@ -1,8 +1,9 @@
 //! `compat`: runs stock clients against a server, ours or the stock one, and prints the table.
 
 use std::process::ExitCode;
+use std::thread::ScopedJoinHandle;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{Parser, ValueEnum};
 use compat_tests::clients::Kind;
 use compat_tests::cluster::Cluster;
@@ -79,6 +80,11 @@ impl Options {
         self.suites.is_empty() || self.suites.contains(&suite)
     }
 
+    /// Whether a suite is wanted with what takes long: a run of everything has a part of it.
+    fn asks_for_all(&self, suite: Suite) -> bool {
+        self.suites.contains(&suite)
+    }
+
     fn scenarios(&self, all: &'static [&'static str]) -> Vec<&'static str> {
         all.iter().copied().filter(|name| name.contains(&self.only)).collect()
     }
@@ -133,17 +139,32 @@ fn run(options: &Options) -> Result<bool> {
     Ok(failed == 0)
 }
 
-/// Both halves side by side: they wait more than they work.
+type Part = fn(&Options, &Places, &mut Report) -> Result<()>;
+
+/// The parts side by side, as they wait more than they work; and what each tells of, in order.
 fn suites(options: &Options, places: &Places, report: &mut Report) -> Result<()> {
+    const PARTS: [Part; 4] = [of_libraries, of_tools, of_stores, of_hand_overs];
     prepare(places)?;
-    let (mut stores, mut done) = (Report::default(), (Ok(()), Ok(())));
-    std::thread::scope(|scope| {
-        let beside = scope.spawn(|| of_stores(options, places, &mut stores));
-        done.0 = of_clients(options, places, report);
-        done.1 = beside.join().unwrap_or_else(|_| bail!("a test of stores panicked"));
+    let done = std::thread::scope(|scope| {
+        let begun = PARTS.map(|part| {
+            scope.spawn(move || {
+                let mut report = Report::default();
+                let done = part(options, places, &mut report);
+                (report, done)
+            })
+        });
+        let ended = |part: ScopedJoinHandle<'_, (Report, Result<()>)>| {
+            let panicked = |_| (Report::default(), Err(anyhow!("a part of the run panicked")));
+            part.join().unwrap_or_else(panicked)
+        };
+        begun.map(ended)
     });
-    report.append(stores);
-    done.0.and(done.1)
+    let mut all = Ok(());
+    for (part, done) in done {
+        report.append(part);
+        all = all.and(done);
+    }
+    all
 }
 
 /// Fetches and compiles everything that a run needs.
@@ -155,40 +176,56 @@ fn prepare(places: &Places) -> Result<()> {
     Ok(())
 }
 
-/// What asks running servers: stock clients, the stock mqadmin, raw requests.
-fn of_clients(options: &Options, places: &Places, report: &mut Report) -> Result<()> {
+/// A cluster as clients and the tool find it.
+fn cluster(options: &Options, places: &Places, name: &str) -> Result<Cluster> {
     let make = options.make();
-    let kinds = options.kinds();
-    let (tool, libraries): (Vec<_>, Vec<_>) =
-        kinds.into_iter().partition(|kind| *kind == Kind::Mqadmin);
-    let with_libraries = options.has(Suite::Clients) && !libraries.is_empty();
-    let with_tool = options.has(Suite::Mqadmin) && !tool.is_empty();
-    if with_libraries || with_tool {
-        let mut cluster = Cluster::prepare(places, make, make, &places.fresh("cluster")?)?;
-        cluster.broker.set(plan::SETTINGS);
-        cluster.broker.start()?;
-        if with_libraries {
-            clients(options, places, (&libraries, &mut cluster), report)?;
-        }
-        if with_tool {
-            let mut crew = Crew::start(places, &tool, &cluster)?;
-            crew.run(&options.scenarios(plan::MQADMIN), 1, &mut cluster, report)?;
-            crew.run_failed_again(&mut cluster, report)?;
-        }
+    let mut cluster = Cluster::prepare(places, make, make, &places.fresh(name)?)?;
+    cluster.broker.set(plan::SETTINGS);
+    cluster.broker.start()?;
+    Ok(cluster)
+}
+
+/// The client libraries, then raw requests.
+fn of_libraries(options: &Options, places: &Places, report: &mut Report) -> Result<()> {
+    let mut kinds = options.kinds();
+    kinds.retain(|kind| *kind != Kind::Mqadmin);
+    if options.has(Suite::Clients) && !kinds.is_empty() {
+        let mut cluster = cluster(options, places, "cluster")?;
+        clients(options, places, (&kinds, &mut cluster), report)?;
         cluster.stop()?;
     }
-    if options.has(Suite::Static) {
-        // All sets of servers take ten minutes: a whole run has one.
-        let all_sets = options.suites.contains(&Suite::Static);
-        statics::run(places, (make, all_sets), &options.only, report)?;
-    }
     if options.has(Suite::Diff) {
-        differ::run(places, make, &options.only, report)?;
+        differ::run(places, options.make(), &options.only, report)?;
     }
     Ok(())
 }
 
-/// What hands stores from one server to another, or looks at files and faults.
+/// The stock mqadmin, then static topics, which it makes.
+fn of_tools(options: &Options, places: &Places, report: &mut Report) -> Result<()> {
+    if options.has(Suite::Mqadmin) && options.kinds().contains(&Kind::Mqadmin) {
+        let mut cluster = cluster(options, places, "cluster-mqadmin")?;
+        let mut crew = Crew::start(places, &[Kind::Mqadmin], &cluster)?;
+        crew.run(&options.scenarios(plan::MQADMIN), 1, &mut cluster, report)?;
+        crew.run_failed_again(&mut cluster, report)?;
+        cluster.stop()?;
+    }
+    if options.has(Suite::Static) {
+        let all_sets = options.asks_for_all(Suite::Static);
+        statics::run(places, (options.make(), all_sets), &options.only, report)?;
+    }
+    Ok(())
+}
+
+/// Stores that go from one server to another.
+fn of_hand_overs(options: &Options, places: &Places, report: &mut Report) -> Result<()> {
+    if options.has(Suite::Store) {
+        let which = (options.only.as_str(), options.asks_for_all(Suite::Store));
+        hand_over::run(places, options.make(), which, report);
+    }
+    Ok(())
+}
+
+/// What looks at files and faults, or stands between two makes.
 fn of_stores(options: &Options, places: &Places, report: &mut Report) -> Result<()> {
     let make = options.make();
     if options.has(Suite::Mixed) {
@@ -201,9 +238,9 @@ fn of_stores(options: &Options, places: &Places, report: &mut Report) -> Result<
         faults::run(places, make, &options.only, report)?;
     }
     if options.has(Suite::Store) {
-        hand_over::run(places, make, &options.only, report)?;
         cuts::run(places, make, &options.only, report)?;
-        preflights::run(places, make, &options.only, report)?;
+        let which = (options.only.as_str(), options.asks_for_all(Suite::Store));
+        preflights::run(places, make, which, report)?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::places::Places;
 use crate::raw::{Letter, Raw};
 use crate::report::Report;
 use crate::server::Make;
+use crate::side_by_side;
 
 const TOPIC: &str = "preflight";
 /// Messages, and which of them is damaged.
@@ -41,20 +42,22 @@ enum Case {
     SetAside,
 }
 
-/// Asks about each case before each release gets it.
+/// Asks about each case before each release gets it, or 5.5.0 alone if not `whole`.
 ///
 /// # Errors
 /// A name server does not start; what does not come true is in the report.
-pub fn run(places: &Places, make: Make, only: &str, report: &mut Report) -> Result<()> {
-    let releases = [Release::V550, Release::V533, Release::V498];
+pub fn run(
+    places: &Places,
+    make: Make,
+    (only, whole): (&str, bool),
+    report: &mut Report,
+) -> Result<()> {
+    let mut releases = vec![Release::V550, Release::V533, Release::V498];
+    releases.truncate(if whole { releases.len() } else { 1 });
     // Side by side: each waits most of the time.
-    let columns = std::thread::scope(|scope| {
-        let running =
-            releases.map(|release| scope.spawn(move || column(places, make, release, only)));
-        running.map(std::thread::ScopedJoinHandle::join)
-    });
-    for rows in columns {
-        let rows = rows.map_err(|_| anyhow!("a column panicked"))?;
+    let abreast = releases.len();
+    for rows in side_by_side(&releases, abreast, |release| column(places, make, *release, only)) {
+        let rows = rows.context("a column panicked")?;
         for (row, found, ms) in rows? {
             report.add_check("preflight", &row, found, ms);
         }

@@ -206,6 +206,8 @@ final class Transactions {
         decisions.atOnce.put("before", LocalTransactionState.COMMIT_MESSAGE);
         send(producer, topic, "before");
         first.awaitSize(1);
+        // Nobody waits for a slower client with something that is about to be checked.
+        kit.actions.ask("meet");
         send(producer, topic, "kept");
         send(producer, topic, "gone");
         decisions.later.put("before", LocalTransactionState.ROLLBACK_MESSAGE);
