@@ -4,6 +4,7 @@
 //! where it is read, not here.
 
 use message::Str;
+use message::names::{INNER_BATCHES, QUEUE_TYPE};
 use remoting::body::topic::TopicConfig;
 use std::collections::BTreeMap;
 
@@ -41,10 +42,6 @@ pub const MESSAGE_TYPE: &str = "message.type";
 
 /// What this version has not, though Java has: attributes that would make another kind of topic.
 pub const ABSENT: &[(&str, &str)] = &[("cleanup.policy", "COMPACTION")];
-/// How the queues of a topic look.
-pub const QUEUE_TYPE: &str = "queue.type";
-/// Queues of inner batches.
-pub const INNER_BATCHES: &str = "BatchCQ";
 
 /// Whether the queues of a topic hold inner batches.
 pub fn holds_inner_batches(topic: &TopicConfig) -> bool {

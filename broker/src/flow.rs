@@ -56,6 +56,7 @@ impl Broker {
 
     fn arrive(&self, append: &Append, stored: &Appended, now_ms: i64) {
         let filters = self.settings().broker.enable_property_filter;
+        let light_queues = self.store.settings().light_queues;
         let flushes_first = self.flushes_first();
         for (draft, queue_offset) in append.drafts.as_slice().iter().zip(stored.queue_offset..) {
             let tag = properties::find(&draft.properties, property::TAGS);
@@ -70,7 +71,7 @@ impl Broker {
                     false => draft.properties.clone(),
                 }),
             };
-            if self.store.settings().light_queues {
+            if light_queues {
                 for (name, queue_offset) in light::places_of(&draft.topic, &draft.properties) {
                     let topic = Str::from(name);
                     let light = Arrival { topic, queue_id: 0, queue_offset, ..arrival.clone() };
@@ -174,12 +175,7 @@ impl Broker {
             unflushed.waiting()
         };
         let all = durable.answers.len() + waiting;
-        let mut answers = Answers::default();
-        for Unanswered { asker, answer, begun_ms, .. } in durable.answers.drain(..) {
-            self.stats.append_took(1, now_ms - begun_ms);
-            answers.push(&asker, answer);
-        }
-        drop(answers);
+        self.answer_all(durable.answers.drain(..), now_ms);
         for arrival in durable.arrivals.drain(..) {
             self.arrived(&arrival, now_ms);
         }
@@ -204,9 +200,15 @@ impl Broker {
             notification::resume(self, held, now_ms);
         }
         let late = self.unflushed.0.lock().late(now_ms);
-        for Unanswered { asker, answer, begun_ms, .. } in late {
+        self.answer_all(late.into_iter(), now_ms);
+    }
+
+    /// Gives answers that waited for a flush.
+    fn answer_all(&self, all: impl Iterator<Item = Unanswered>, now_ms: i64) {
+        let mut answers = Answers::default();
+        for Unanswered { asker, answer, begun_ms, .. } in all {
             self.stats.append_took(1, now_ms - begun_ms);
-            asker.answer(answer);
+            answers.push(&asker, answer);
         }
     }
 

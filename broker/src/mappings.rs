@@ -252,6 +252,21 @@ impl LogicalQueue {
         self.stays().last().expect("a led queue is somewhere")
     }
 
+    /// The stay that a logical offset lies in; an offset before all belongs to the first.
+    ///
+    /// # Errors
+    /// It is not decided yet where any of them begins.
+    pub fn at(&self, logical: i64) -> Result<&LogicQueueMappingItem, Refusal> {
+        stays::at(self.stays(), logical).ok_or_else(|| self.undecided())
+    }
+
+    /// The refusal of a question that no stay can answer yet.
+    pub fn undecided(&self) -> Refusal {
+        let topic = self.mapping.topic.as_deref().unwrap_or_default();
+        let remark = format!("{topic}-{}: it is not decided yet where it begins", self.id);
+        Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
+    }
+
     /// Whether a stay is on this broker.
     pub fn is_here(&self, stay: &LogicQueueMappingItem) -> bool {
         stay.bname == self.mapping.bname

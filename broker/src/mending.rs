@@ -2,7 +2,7 @@
 //! other files still prove of them. Nothing here is done while the files are whole, but for offsets
 //! that their queues cannot have.
 
-use crate::attributes::{self, holds_inner_batches};
+use crate::attributes::holds_inner_batches;
 use crate::groups::Groups;
 use crate::offsets::Offsets;
 use crate::topics::{Topics, simple};
@@ -42,7 +42,7 @@ pub(crate) fn make_topics(topics: &Topics, store: &Store, origin: ConfigOrigin, 
         match topics.find(&topic) {
             None => {
                 tracing::error!(%topic, queues, "made anew from its queues: topics.json lacks it");
-                let kind = (attributes::QUEUE_TYPE.into(), attributes::INNER_BATCHES.into());
+                let kind = (names::QUEUE_TYPE.into(), names::INNER_BATCHES.into());
                 let is_batch = store.holds_batches(&topic);
                 let attributes = is_batch.then_some(kind).into_iter().collect();
                 let wanted = TopicConfig { attributes, ..simple(&topic, queues) };

@@ -22,7 +22,7 @@ const QUEUES_LIMIT: usize = 65_536;
 /// An offset that nobody has set. Java's tables have no row then; -1 can be committed.
 const UNSET: i64 = i64::MIN;
 /// What a consumer commits that has consumed nothing yet: the one negative offset with a meaning.
-const NOTHING_YET: i64 = -1;
+pub const NOTHING_YET: i64 = -1;
 
 /// Where they are kept.
 pub const FILE: &str = "consumerOffset.json";

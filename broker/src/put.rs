@@ -53,6 +53,18 @@ pub struct Sender {
     pub then: fn(&Broker, &Room, &Self, &[Draft], &Appended) -> Answer,
 }
 
+impl Sender {
+    /// Who sent messages to no static topic, and named no unique id.
+    pub fn new(
+        ticket: Ticket,
+        wait: bool,
+        queue_id: i32,
+        then: fn(&Broker, &Room, &Self, &[Draft], &Appended) -> Answer,
+    ) -> Self {
+        Self { ticket, wait, queue_id, unique_id: None, stay: None, then }
+    }
+}
+
 /// What a sender is told when its messages are not stored.
 pub fn refusal(broker: &Broker, error: AppendError) -> Refusal {
     let code = match error {

@@ -21,6 +21,11 @@ pub const SYSTEM_TOPIC_PREFIX: &str = "rmq_sys_";
 /// Prefix of system groups.
 pub const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
 
+/// The attribute of a topic that says how its queues look (Java `TopicAttributes`).
+pub const QUEUE_TYPE: &str = "queue.type";
+/// Queues of inner batches (Java `CQType.BatchCQ`).
+pub const INNER_BATCHES: &str = "BatchCQ";
+
 /// The template of auto-created topics.
 pub const AUTO_CREATE_TOPIC: &str = "TBW102";
 /// Where delayed messages wait, one queue a level.

@@ -8,7 +8,7 @@
 
 use crate::Error;
 use crate::disk::Disk;
-use message::Str;
+use message::{Str, names};
 use parking_lot::RwLock;
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
@@ -36,8 +36,8 @@ struct Topic {
 
 impl Topic {
     fn holds_batches(&self) -> bool {
-        let kind = self.attributes.as_ref().and_then(|all| all.get("queue.type"));
-        kind.is_some_and(|kind| kind == "BatchCQ")
+        let kind = self.attributes.as_ref().and_then(|all| all.get(names::QUEUE_TYPE));
+        kind.is_some_and(|kind| kind == names::INNER_BATCHES)
     }
 }
 

@@ -154,7 +154,6 @@ impl Index {
     /// Lists the files, in the order of their names, and clears away what is none.
     fn list(&self, before: Before<'_>) -> Result<Vec<Listed>, Error> {
         let all = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
-        let is_name = |listed: &Listed| listed.name.bytes().all(|byte| byte.is_ascii_digit());
         let (mut all, strange): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|listed| listed.is_file() && is_name(listed));
         for listed in strange {
@@ -393,8 +392,8 @@ impl Index {
 
     fn create(&self, now: i64) -> Result<IndexFile, Error> {
         let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
-        let is_name = |listed: &&Listed| listed.name.bytes().all(|byte| byte.is_ascii_digit());
-        let newest = listed.iter().filter(is_name).filter_map(|file| file.name.parse().ok()).max();
+        let names = listed.iter().filter(|listed| is_name(listed));
+        let newest = names.filter_map(|file| file.name.parse().ok()).max();
         let path = self.dir.join(next_name(now + self.utc_offset_ms, newest));
         let file = self.disk.open(&path, self.shape.file_bytes(), Allocation::Sparse);
         IndexFile::load(path.clone(), file.map_err(Error::io("open", &path))?, self.shape)
@@ -459,6 +458,11 @@ impl Index {
         }
         Ok(removed)
     }
+}
+
+/// Whether a file has the name of an index file.
+fn is_name(listed: &Listed) -> bool {
+    listed.name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether everything in a full file was durable once: our own checkpoint says so by log offset.

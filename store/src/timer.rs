@@ -103,7 +103,8 @@ impl Timer {
         self.wheel.change_all();
         self.is_changed = true;
         self.flush(self.progress.read_ms, self.progress.changed_ms)?;
-        self.sync_wheel()
+        // Where nothing waits it does not matter what power loss leaves of it.
+        if self.pending == 0 { Ok(()) } else { self.sync_wheel() }
     }
 
     fn sync_wheel(&self) -> Result<(), Error> {

@@ -56,14 +56,8 @@ pub fn ack(
     let ack = of_one(&handle, (topic, group, queue_id), offset);
     note(broker, &ack);
     let draft = pops::pen(broker, call.now_ms).ack(&ack, handle.revive_queue, handle.due_ms());
-    let sender = Sender {
-        ticket: Ticket::of(call.command),
-        wait: true,
-        queue_id: handle.revive_queue,
-        unique_id: None,
-        stay: None,
-        then: |_, _, _, _, _| Answer::success(),
-    };
+    let ticket = Ticket::of(call.command);
+    let sender = Sender::new(ticket, true, handle.revive_queue, |_, _, _, _, _| Answer::success());
     Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))
 }
 

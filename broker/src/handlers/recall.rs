@@ -28,14 +28,7 @@ pub fn recall(
     Ok(match marker(broker, call, &header) {
         Ok(draft) => {
             let ticket = Ticket::of(call.command);
-            let sender = Sender {
-                ticket,
-                wait: true,
-                queue_id: 0,
-                unique_id: None,
-                stay: None,
-                then: answer,
-            };
+            let sender = Sender::new(ticket, true, 0, answer);
             Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender }))
         }
         Err(refusal) => Reply::Answer(with_region(broker, refusal.into())),

@@ -151,12 +151,8 @@ fn prepare(
     check_size(&settings, call, &draft)?;
     let unique_id = wishes.unique.and_then(|id| std::str::from_utf8(id).ok());
     let sender = Sender {
-        ticket: Ticket::of(call.command),
-        wait: wishes.wait,
-        queue_id: answer_queue_id,
         unique_id: unique_id.zip(header.properties.as_ref()).map(|(id, all)| all.slice_ref(id)),
-        stay: None,
-        then: answer,
+        ..Sender::new(Ticket::of(call.command), wishes.wait, answer_queue_id, answer)
     };
     Ok(Pending { append: Append::one(draft), sender })
 }
@@ -234,8 +230,7 @@ fn prepare_batch(
     let wait = wishes.wait;
     if wishes.unique.is_some() && attributes::holds_inner_batches(&topic) {
         let draft = inner_batch(broker, call, (sent, &wishes), whole)?;
-        let (ticket, queue_id) = (Ticket::of(call.command), draft.queue_id);
-        let sender = Sender { ticket, wait, queue_id, unique_id: None, stay: None, then: answer };
+        let sender = Sender::new(Ticket::of(call.command), wait, draft.queue_id, answer);
         return Ok(Pending { append: Append::one(draft), sender });
     }
     check_wishes(&wishes, sent, &header, &topic)?;
@@ -267,9 +262,7 @@ fn prepare_batch(
         one.check().map_err(|_| illegal(limit))?;
         drafts.push(one);
     }
-    let ticket = Ticket::of(call.command);
-    let queue_id = whole.queue_id;
-    let sender = Sender { ticket, wait, queue_id, unique_id: None, stay: None, then: answer };
+    let sender = Sender::new(Ticket::of(call.command), wait, whole.queue_id, answer);
     Ok(Pending { append: Append::batch(drafts), sender })
 }
 

@@ -77,14 +77,8 @@ pub fn send_back(
         Refusal::new(ResponseCode::SYSTEM_ERROR, format!("MESSAGE_ILLEGAL: {error}"))
     })?;
     broker.stats.sent_back(header.origin_topic.as_deref().unwrap_or(origin.topic), group);
-    let sender = Sender {
-        ticket: Ticket::of(call.command),
-        wait: false,
-        queue_id: draft.queue_id,
-        unique_id: None,
-        stay: None,
-        then: |_, _, _, _, _| Answer::success(),
-    };
+    let ticket = Ticket::of(call.command);
+    let sender = Sender::new(ticket, false, draft.queue_id, |_, _, _, _, _| Answer::success());
     Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))
 }
 

@@ -8,7 +8,7 @@ use crate::others;
 use message::Str;
 use remoting::body::mapping::{LogicQueueMappingItem, TopicQueueMappingDetail};
 use remoting::body::queue::MessageQueue;
-use remoting::body::topic::{TopicConfigAndQueueMapping, TopicOffset, TopicStatsTable};
+use remoting::body::topic::{TopicConfigAndQueueMapping, TopicStatsTable};
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::headers::base::TopicFields;
 use remoting::headers::topic::{GetTopicConfigRequestHeader, GetTopicStatsInfoRequestHeader};
@@ -76,9 +76,8 @@ fn without_empty(
         if !led(of_queue) || !stays::is_decided(second) {
             continue;
         }
-        let ends = ends(broker, mapping, first, &mut tables);
         // Groups may have committed in one whose messages are gone; what they did there counts on.
-        if ends.is_some_and(|ends| ends.max_offset == 0) {
+        if end(broker, mapping, first, &mut tables) == Some(0) {
             of_queue.remove(0);
             changed = true;
         }
@@ -86,20 +85,16 @@ fn without_empty(
     changed.then_some(new)
 }
 
-/// Where the queue of a stay begins and ends; `None` when its broker cannot say.
-fn ends(
+/// Where the queue of a stay ends; `None` when its broker cannot say.
+fn end(
     broker: &Broker,
     mapping: &TopicQueueMappingDetail,
     stay: &LogicQueueMappingItem,
     tables: &mut BTreeMap<Str, Option<TopicStatsTable>>,
-) -> Option<TopicOffset> {
+) -> Option<i64> {
     let topic = mapping.topic.clone().unwrap_or_default();
     if stay.bname == mapping.bname {
-        return Some(TopicOffset {
-            max_offset: broker.store.max_offset(&topic, stay.queue_id),
-            min_offset: broker.store.min_offset(&topic, stay.queue_id),
-            ..TopicOffset::default()
-        });
+        return Some(broker.store.max_offset(&topic, stay.queue_id));
     }
     let name = stay.bname.clone()?;
     let table = tables.entry(name.clone()).or_insert_with(|| {
@@ -108,7 +103,7 @@ fn ends(
         body(broker, &name, RequestCode::GET_TOPIC_STATS_INFO, &header)
     });
     let queue = MessageQueue::new(topic.clone(), name, stay.queue_id);
-    table.as_ref()?.offset_table.get(&queue).cloned()
+    table.as_ref()?.offset_table.get(&queue).map(|ends| ends.max_offset)
 }
 
 /// Queues that have left this broker, and since then the broker that they went to: nobody comes

@@ -164,20 +164,7 @@ async fn many_acknowledgements_in_one_and_another_time() {
     let client = world.client();
     send(&client, &["a", "b", "c", "d"]).await;
     let popped = pop(&client, &ask(800, 0)).await;
-    let parts: Vec<&str> = popped[0].handle.split(' ').collect();
-    let number = |at: usize| parts[at].parse::<i64>().unwrap();
-    let acks = vec![BatchAck {
-        // The first and the second.
-        bit_set: "Aw==".into(),
-        consumer_group: "g".into(),
-        invisible_time: number(2),
-        pop_time: number(1),
-        queue_id: 1,
-        retry: "0".into(),
-        revive_queue_id: number(3) as i32,
-        start_offset: number(0),
-        topic: "T".into(),
-    }];
+    let acks = vec![first_two(&popped[0])];
     let body = BatchAckMessageRequestBody { acks, broker_name: "b".into() };
     let answer = client.post(RequestCode::BATCH_ACK_MESSAGE, &body).await;
     assert_eq!(said(&answer), (ResponseCode::SUCCESS, ""));

@@ -8,9 +8,7 @@ use crate::handlers::pull;
 use crate::mappings::FILE;
 use crate::put::Effect;
 use remoting::body::mapping::TopicQueueMappingDetail;
-use remoting::body::topic::{TopicConfig, TopicFilterType};
 use remoting::headers::topic::CreateTopicRequestHeader;
-use remoting::json::Named;
 use remoting::reply::{Answer, Refusal, Reply};
 use remoting::router::Call;
 
@@ -22,17 +20,7 @@ pub fn update(
     header: CreateTopicRequestHeader,
 ) -> Result<Reply<Effect>, Refusal> {
     let mapping: TopicQueueMappingDetail = body(&call.command.body)?;
-    let filter_type = TopicFilterType::from_text(&header.topic_filter_type)
-        .ok_or_else(|| failed(format!("no topic filter type {}", header.topic_filter_type)))?;
-    let wanted = TopicConfig {
-        perm: header.perm,
-        read_queue_nums: header.read_queue_nums,
-        topic_filter_type: filter_type,
-        topic_name: header.topic.clone(),
-        topic_sys_flag: header.topic_sys_flag.unwrap_or(0),
-        write_queue_nums: header.write_queue_nums,
-        ..TopicConfig::default()
-    };
+    let wanted = topics::plain(&header)?;
     check(broker, &wanted)?;
     let own = broker.settings().broker.broker_name.clone();
     if mapping.topic.as_ref() != Some(&header.topic) {

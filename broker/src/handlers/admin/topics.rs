@@ -36,20 +36,26 @@ pub fn update(
     call: &Call<'_>,
     header: CreateTopicRequestHeader,
 ) -> Result<Reply<Effect>, Refusal> {
+    let plain = plain(&header)?;
+    let change = header.attributes.as_deref().unwrap_or_default();
+    let attributes = attributes::parse(change).map_err(failed)?;
+    let wanted = TopicConfig { attributes, order: header.order, ..plain };
+    update_all(broker, call, vec![wanted])
+}
+
+/// The topic that a header asks for, without its attributes and its order.
+pub(super) fn plain(header: &CreateTopicRequestHeader) -> Result<TopicConfig, Refusal> {
     let filter_type = TopicFilterType::from_text(&header.topic_filter_type)
         .ok_or_else(|| failed(format!("no topic filter type {}", header.topic_filter_type)))?;
-    let change = header.attributes.as_deref().unwrap_or_default();
-    let wanted = TopicConfig {
-        attributes: attributes::parse(change).map_err(failed)?,
-        order: header.order,
+    Ok(TopicConfig {
         perm: header.perm,
         read_queue_nums: header.read_queue_nums,
         topic_filter_type: filter_type,
-        topic_name: header.topic,
+        topic_name: header.topic.clone(),
         topic_sys_flag: header.topic_sys_flag.unwrap_or(0),
         write_queue_nums: header.write_queue_nums,
-    };
-    update_all(broker, call, vec![wanted])
+        ..TopicConfig::default()
+    })
 }
 
 /// Code 18: makes or changes the topics of a list. Nothing is done if one of them is refused.
@@ -132,7 +138,7 @@ pub(super) fn check(broker: &Broker, wanted: &TopicConfig) -> Result<(), Refusal
     Ok(())
 }
 
-pub(super) fn refuse_system(broker: &Broker, topic: &str) -> Result<(), Refusal> {
+fn refuse_system(broker: &Broker, topic: &str) -> Result<(), Refusal> {
     let guarded = broker.settings().broker.validate_system_topic_when_update_topic;
     if guarded && broker.topics.is_system(topic) {
         return Err(invalid(format!("The topic[{topic}] is conflict with system topic.")));

@@ -5,6 +5,7 @@
 use super::{commit, committed, of_group, search};
 use crate::broker::Broker;
 use crate::mappings::{LogicalQueue, stays};
+use crate::offsets::NOTHING_YET;
 use crate::others;
 use crate::put::Effect;
 use remoting::body::mapping::LogicQueueMappingItem as Stay;
@@ -20,9 +21,6 @@ use remoting::headers::offset::{
 };
 use remoting::reply::{Answer, Refusal, Reply};
 use remoting::router::{Call, Lane};
-
-/// What is committed where a group has consumed nothing yet.
-const NOTHING_YET: i64 = -1;
 
 type Done = Result<Reply<Effect>, Refusal>;
 
@@ -92,8 +90,7 @@ pub(super) fn update(
     header: UpdateConsumerOffsetRequestHeader,
 ) -> Done {
     let all = queue.stays();
-    let stay =
-        stays::at(all, header.commit_offset).ok_or_else(|| undecided(queue, &header.topic))?;
+    let stay = queue.at(header.commit_offset)?;
     let is_here = queue.is_here(stay);
     if !is_here && call.lane == Lane::Inline {
         return Ok(Reply::Effect(Effect::Block));
@@ -131,7 +128,7 @@ pub(super) fn max(
     queue: &LogicalQueue,
     header: GetMaxOffsetRequestHeader,
 ) -> Done {
-    let stay = stays::at(queue.stays(), i64::MAX).ok_or_else(|| undecided(queue, &header.topic))?;
+    let stay = queue.at(i64::MAX)?;
     let offset = if queue.is_here(stay) {
         broker.store.max_offset(&header.topic, stay.queue_id)
     } else if call.lane == Lane::Inline {
@@ -165,7 +162,7 @@ pub(super) fn min(
     queue: &LogicalQueue,
     header: GetMinOffsetRequestHeader,
 ) -> Done {
-    let stay = stays::at(queue.stays(), 0).ok_or_else(|| undecided(queue, &header.topic))?;
+    let stay = queue.at(0)?;
     let offset = if queue.is_here(stay) {
         broker.store.min_offset(&header.topic, stay.queue_id)
     } else if call.lane == Lane::Inline {
@@ -190,7 +187,7 @@ pub(super) fn earliest_time(
     queue: &LogicalQueue,
     header: &GetEarliestMsgStoretimeRequestHeader,
 ) -> Result<i64, Refusal> {
-    let stay = stays::at(queue.stays(), 0).ok_or_else(|| undecided(queue, &header.topic))?;
+    let stay = queue.at(0)?;
     first_time(broker, queue, stay, (&header.topic, &header.base))
 }
 
@@ -223,7 +220,7 @@ pub(super) fn by_time(
 ) -> Result<i64, Refusal> {
     let decided: Vec<&Stay> = queue.stays().iter().filter(|stay| stays::is_decided(stay)).collect();
     let ends = decided.first().zip(decided.last());
-    let (first, last) = ends.ok_or_else(|| undecided(queue, &header.topic))?;
+    let (first, last) = ends.ok_or_else(|| queue.undecided())?;
     let found = |stay: &Stay| {
         let header = SearchOffsetRequestHeader {
             queue_id: stay.queue_id,
@@ -285,9 +282,4 @@ fn name(stay: &Stay) -> &str {
 fn physical(stay: &Stay, base: &TopicFields) -> TopicFields {
     let broker_name = stay.bname.clone();
     TopicFields { logical: Some(false), broker_name, oneway: None, ..base.clone() }
-}
-
-fn undecided(queue: &LogicalQueue, topic: &str) -> Refusal {
-    let remark = format!("{topic}-{}: it is not decided yet where it begins", queue.id());
-    Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
 }

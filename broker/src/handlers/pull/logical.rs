@@ -28,7 +28,7 @@ pub(super) fn pull(
     if let Err(answer) = readable(broker, code, &header, call.now_ms) {
         return Ok(Reply::Answer(*answer));
     }
-    let stay = stay(queue, &header)?;
+    let stay = queue.at(header.queue_offset)?;
     let asked = in_stay(stay, &header);
     let is_here = queue.is_here(stay);
     let inline = call.lane == Lane::Inline;
@@ -91,7 +91,7 @@ fn again(
     queue: &LogicalQueue,
     now_ms: i64,
 ) -> Result<Answer, Refusal> {
-    let stay = stay(queue, &held.header)?;
+    let stay = queue.at(held.header.queue_offset)?;
     let asked = in_stay(stay, &held.header);
     if !queue.is_here(stay) {
         // Nobody may wait for another broker here. The client asks again.
@@ -114,17 +114,6 @@ fn nothing_at(offset: i64) -> Answer {
         ..PullMessageResponseHeader::default()
     };
     Answer::code(ResponseCode::PULL_NOT_FOUND).with_header(&header)
-}
-
-fn stay<'a>(
-    queue: &'a LogicalQueue,
-    header: &PullMessageRequestHeader,
-) -> Result<&'a Stay, Refusal> {
-    stays::at(queue.stays(), header.queue_offset).ok_or_else(|| {
-        let (topic, id) = (&header.topic, queue.id());
-        let remark = format!("{topic}-{id}: it is not decided yet where it begins");
-        Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
-    })
 }
 
 /// The pull as the broker of the stay has to see it. What it commits is committed by us.
