@@ -90,9 +90,13 @@ fn prepare_in(
 ) -> Result<Pending, Refusal> {
     let stay = queue.leader().clone();
     let header = SendMessageRequestHeader { queue_id: stay.queue_id, ..header };
+    let topic = header.topic.clone();
     let mut pending = prepare_any(broker, call, header)?;
     pending.sender.queue_id = queue.id();
-    pending.sender.stay = Some(Box::new(stay));
+    // What waits in a queue of the system's is told its place there: a client ends its transaction
+    // with it.
+    let is_there = pending.append.drafts.as_slice().iter().all(|draft| draft.topic == topic);
+    pending.sender.stay = is_there.then(|| Box::new(stay));
     Ok(pending)
 }
 

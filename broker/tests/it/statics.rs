@@ -2,6 +2,7 @@
 //! other brokers is shown by compat-tests.
 
 use crate::support::{Caller, World, said};
+use message::sys_flag;
 use remoting::body::mapping::{LogicQueueMappingItem, TopicQueueMappingDetail};
 use remoting::body::topic::TopicConfigAndQueueMapping;
 use remoting::codes::{RequestCode, ResponseCode};
@@ -15,6 +16,7 @@ use remoting::headers::offset::{
 use remoting::headers::pull::{PullMessageRequestHeader, PullMessageResponseHeader};
 use remoting::headers::send::{SendMessageRequestHeader, SendMessageResponseHeader};
 use remoting::headers::topic::{CreateTopicRequestHeader, GetTopicConfigRequestHeader};
+use remoting::headers::transaction::EndTransactionRequestHeader;
 
 fn stay(generation: i32, queue_id: i32, logic_offset: i64) -> LogicQueueMappingItem {
     let bname = Some("b".into());
@@ -156,6 +158,39 @@ async fn offsets_of_a_logical_queue_go_on_where_it_moved() {
     assert_eq!(committed(&client, 1).await, Some(10_001));
     assert_eq!(commit(&client, 1, 1).await, ResponseCode::SUCCESS);
     assert_eq!(committed(&client, 1).await, Some(1), "the group was set back");
+}
+
+/// Java answers with a logical offset, with which nobody finds the half message.
+#[tokio::test]
+async fn a_half_message_of_a_moved_queue_is_ended_by_its_answer() {
+    let world = World::start().await;
+    let client = world.client();
+    tell(&client, &mapping(5, 10_000)).await;
+    let header = SendMessageRequestHeader {
+        producer_group: "p".into(),
+        topic: "T".into(),
+        default_topic: "TBW102".into(),
+        queue_id: 1,
+        sys_flag: sys_flag::TRANSACTION_PREPARED,
+        properties: Some("TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}UNIQ_KEY\u{1}U\u{2}".into()),
+        ..SendMessageRequestHeader::default()
+    };
+    let command = Command::request(RequestCode::SEND_MESSAGE).with_header(&header);
+    let sent = client.ask(command.with_body("x")).await;
+    let told = SendMessageResponseHeader::read(&sent.fields).unwrap();
+    assert_eq!((told.queue_id, told.queue_offset), (1, 0));
+    let log_offset = i64::from_str_radix(&told.msg_id[told.msg_id.len() - 16..], 16).unwrap();
+    let header = EndTransactionRequestHeader {
+        producer_group: "p".into(),
+        tran_state_table_offset: told.queue_offset,
+        commit_log_offset: log_offset,
+        commit_or_rollback: sys_flag::TRANSACTION_COMMIT,
+        ..EndTransactionRequestHeader::default()
+    };
+    let ended =
+        client.ask(Command::request(RequestCode::END_TRANSACTION).with_header(&header)).await;
+    assert_eq!(ended.response_code(), ResponseCode::SUCCESS, "{:?}", said(&ended));
+    assert_eq!(pull(&client, 1, 10_000).await.0, ResponseCode::SUCCESS);
 }
 
 #[tokio::test]
