@@ -5,6 +5,7 @@
 
 use message::Str;
 use message::names::{INNER_BATCHES, QUEUE_TYPE};
+use remoting::body::group::SubscriptionGroupConfig;
 use remoting::body::topic::TopicConfig;
 use std::collections::BTreeMap;
 
@@ -55,6 +56,33 @@ pub fn asks_for_inner_batches(change: &Attributes) -> bool {
     })
 }
 
+/// Messages of a topic that belong to lite topics under it.
+const LITE: &str = "LITE";
+/// After how many minutes without a message a lite topic is removed, -1 for never.
+pub const LITE_EXPIRATION: &str = "lite.topic.expiration";
+/// The parent topic whose lite topics a group reads.
+const LITE_BOUND_TO: &str = "lite.bind.topic";
+/// Whether one client of a group reads a lite topic at a time: `Exclusive`.
+pub const LITE_MODEL: &str = "lite.sub.model";
+/// Whether a group goes back to the first message where another client takes over.
+pub const LITE_RESET_ON_EXCLUSION: &str = "lite.sub.reset.offset.exclusive";
+/// Whether a group goes back to the first message where a client unsubscribes.
+pub const LITE_RESET_ON_LEAVE: &str = "lite.sub.reset.offset.unsubscribe";
+/// Lite topics that one client may be offered at a time.
+pub const LITE_OFFERED_MOST: &str = "lite.sub.client.max.event.cnt";
+/// Whether a group reads all lite topics of the topic that it is bound to, whatever the value.
+pub const LITE_ALL: &str = "lite.sub.wildcard";
+
+/// Whether a topic has lite topics under it.
+pub fn is_lite(topic: &TopicConfig) -> bool {
+    topic.attributes.get(MESSAGE_TYPE).is_some_and(|kind| kind == LITE)
+}
+
+/// The parent topic whose lite topics a group reads.
+pub fn bound_to(group: &SubscriptionGroupConfig) -> Option<&Str> {
+    group.attributes.get(LITE_BOUND_TO)
+}
+
 /// The attributes of a topic.
 pub const TOPIC: &[Known] = &[
     fixed(QUEUE_TYPE, Kind::OneOf(&[INNER_BATCHES, "SimpleCQ"])),
@@ -68,12 +96,12 @@ pub const TOPIC: &[Known] = &[
             "DELAY",
             "TRANSACTION",
             "PRIORITY",
-            "LITE",
+            LITE,
             "MIXED",
         ]),
     ),
     free("reserve.time", Kind::Between(-1, i64::MAX)),
-    free("lite.topic.expiration", Kind::Between(-1, 30 * 24 * 60)),
+    free(LITE_EXPIRATION, Kind::Between(-1, 30 * 24 * 60)),
 ];
 
 /// Of a hundred pops of a group so many read a topic of priorities by them.
@@ -82,13 +110,13 @@ pub const PRIORITY_FACTOR: &str = "priority.factor";
 /// The attributes of a consumer group.
 pub const GROUP: &[Known] = &[
     free(PRIORITY_FACTOR, Kind::Between(0, 100)),
-    free("lite.bind.topic", Kind::Text),
-    free("lite.sub.model", Kind::OneOf(&["Shared", "Exclusive"])),
-    free("lite.sub.reset.offset.exclusive", Kind::Boolean),
-    free("lite.sub.reset.offset.unsubscribe", Kind::Boolean),
+    free(LITE_BOUND_TO, Kind::Text),
+    free(LITE_MODEL, Kind::OneOf(&["Shared", "Exclusive"])),
+    free(LITE_RESET_ON_EXCLUSION, Kind::Boolean),
+    free(LITE_RESET_ON_LEAVE, Kind::Boolean),
     free("lite.sub.client.quota", Kind::Between(-1, i64::MAX)),
-    free("lite.sub.client.max.event.cnt", Kind::Between(10, i64::MAX)),
-    free("lite.sub.wildcard", Kind::Text),
+    free(LITE_OFFERED_MOST, Kind::Between(10, i64::MAX)),
+    free(LITE_ALL, Kind::Text),
 ];
 
 impl Known {

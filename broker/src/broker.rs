@@ -8,10 +8,12 @@ use crate::delay::Delays;
 use crate::filters::Filters;
 use crate::flush::Unflushed;
 use crate::groups::Groups;
+use crate::handlers::lite::HeldLite;
 use crate::handlers::notification::HeldNotice;
 use crate::handlers::pop::HeldPop;
 use crate::handlers::pull::HeldPull;
 use crate::hold::Holds;
+use crate::lite::Lite;
 use crate::mappings::Mappings;
 use crate::offsets::Offsets;
 use crate::order::Locks;
@@ -136,6 +138,8 @@ pub struct Broker {
     pub locks: Locks,
     /// What FIFO groups popped and have not acknowledged.
     pub orders: Orders,
+    /// Who reads lite topics.
+    pub lite: Lite<HeldLite>,
     /// How groups are to fetch topics.
     pub request_modes: RequestModes,
     /// Pulls that wait for a message.
@@ -357,6 +361,7 @@ impl Broker {
         self.holds.forget(peer.id);
         self.pops.waiting.forget(peer.id);
         self.notices.forget(peer.id);
+        self.lite.forget(peer.id);
         self.notify_changed(self.clients.closed(peer.id));
     }
 }

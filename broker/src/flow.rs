@@ -2,11 +2,11 @@
 
 use crate::broker::Broker;
 use crate::flush::{Arrival, Durable, Unanswered, Unflushed};
-use crate::handlers::{notification, pop, pull};
+use crate::handlers::{lite, notification, pop, pull};
 use crate::hold::Seen;
 use crate::put::{self, Sender};
 use bytes::Bytes;
-use message::{Str, hash, properties, property};
+use message::{Str, hash, names, properties, property};
 use remoting::reply::Answers;
 use std::time::Duration;
 use store::{Append, AppendError, Appended, light};
@@ -23,7 +23,7 @@ impl Broker {
             self.count(run);
         }
         let nobody_pops = self.pops.waiting.is_empty() && self.notices.is_empty();
-        let nobody_waits = self.holds.is_empty() && nobody_pops;
+        let nobody_waits = self.holds.is_empty() && nobody_pops && self.lite.is_empty();
         if nobody_waits && !self.flushes_first() {
             return;
         }
@@ -105,6 +105,9 @@ impl Broker {
         }
         let popping = self.pops.waiting.arrived(topic, *queue_id, Some(message));
         pop::resume_all(self, popping, now_ms);
+        if names::is_lmq(topic) && !self.lite.is_empty() {
+            lite::offer(self, None, topic, now_ms);
+        }
         for held in self.notices.arrived(topic, *queue_id, Some(message)) {
             notification::resume(self, held, now_ms);
         }
@@ -196,6 +199,7 @@ impl Broker {
             pull::resume(self, held, now_ms);
         }
         pop::resume_all(self, self.pops.waiting.expire(now_ms), now_ms);
+        lite::tick(self, now_ms);
         for held in self.notices.expire(now_ms) {
             notification::resume(self, held, now_ms);
         }
@@ -219,5 +223,6 @@ impl Broker {
         }
         pop::release(self, now_ms);
         notification::release(self);
+        lite::release(self, now_ms);
     }
 }

@@ -5,6 +5,7 @@ pub mod ack;
 pub mod admin;
 pub mod assignment;
 pub mod client;
+pub mod lite;
 pub mod lock;
 pub mod notification;
 pub mod offset;

@@ -20,6 +20,7 @@ pub mod handlers;
 mod held;
 pub mod hold;
 mod housekeeping;
+pub mod lite;
 pub mod mappings;
 mod mending;
 pub mod offsets;

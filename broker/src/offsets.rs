@@ -314,6 +314,17 @@ impl Offsets {
         moved
     }
 
+    /// In how many topics groups have committed offsets, counted once for each group.
+    pub fn len(&self) -> usize {
+        let groups = self.groups.read();
+        groups.values().flat_map(HashMap::values).filter(|queues| has_committed(queues)).count()
+    }
+
+    /// Whether nobody has any.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The groups that have committed something.
     pub fn groups(&self) -> BTreeSet<String> {
         let groups = self.groups.read();

@@ -8,6 +8,7 @@ use crate::config_texts::has_mark;
 use crate::delay::Delays;
 use crate::filters::{self, Filters};
 use crate::groups::Groups;
+use crate::lite;
 use crate::mappings::{self, Mappings};
 use crate::mending;
 use crate::offsets::{self, Offsets};
@@ -86,7 +87,6 @@ impl Broker {
         mending::make_groups(&groups, &offsets, &store, groups_from, now);
         mending::check_offsets(&offsets, &store, from);
         let unique_ids = unique_ids(&identity, surroundings);
-        let delays = load_delays(files, &store, now);
         let broker = Self {
             identity,
             topics,
@@ -98,11 +98,12 @@ impl Broker {
             filters: load_filters(store.config(), &settings, now)?,
             locks: load_locks(store.config(), now),
             orders: load_orders(store.config()),
+            lite: Default::default(),
             request_modes: load_request_modes(store.config()),
             holds: Default::default(),
             pops: Default::default(),
             notices: Default::default(),
-            delays: Mutex::new(delays),
+            delays: Mutex::new(load_delays(store.config(), &store, now)),
             timer: Default::default(),
             transactions: Default::default(),
             stats: Stats::new(now, surroundings.utc_offset_ms),
@@ -174,6 +175,7 @@ impl Broker {
         let settings = self.settings();
         self.save_filters(now_ms);
         self.clean_orders(now_ms);
+        lite::expiry::step(self, now_ms);
         self.carried.expire(settings.broker.subscription_expired_timeout, now_ms);
         let expired = self.clients.expire(settings.broker.channel_expired_timeout, now_ms);
         for peer in expired.close {
@@ -189,6 +191,7 @@ impl Broker {
             topic.map(|topic| topic.read_queue_nums)
         };
         self.orders.clean(readable, now_ms);
+        self.lite.orders.clean(readable, now_ms);
     }
 
     fn save_filters(&self, now_ms: i64) {

@@ -5,6 +5,7 @@
 //! the broker's stamp behind it, and no map is made.
 
 use crate::broker::Broker;
+use crate::lite;
 use crate::timer::accept;
 use bytes::{BufMut, Bytes};
 use message::properties::{self, Properties};
@@ -14,7 +15,7 @@ use remoting::codes::ResponseCode;
 use remoting::reply::{Answer, Refusal, Ticket};
 use remoting::room::Room;
 use settings::BrokerSettings;
-use store::{Append, AppendError, Appended};
+use store::{Append, AppendError, Appended, light};
 
 /// Work that a handler leaves to the shell.
 #[derive(Debug)]
@@ -116,6 +117,8 @@ pub struct Wishes<'a> {
     pub timer: bool,
     /// A half message of a transaction.
     pub prepared: bool,
+    /// A message of a lite topic.
+    pub lite: bool,
     /// Priority, from 0 on: the queue that the message goes to, as far as the topic has so many.
     pub priority: Option<i32>,
     /// Whether the sender waits for flush and replicas.
@@ -143,6 +146,7 @@ impl<'a> Wishes<'a> {
             let Ok(key) = std::str::from_utf8(key) else { continue };
             match key {
                 property::UNIQ_KEY => wishes.unique = Some(value),
+                property::LITE_TOPIC => wishes.lite = true,
                 property::WAIT => wishes.wait = !value.eq_ignore_ascii_case(b"false"),
                 property::DELAY => {
                     other_kind = true;
@@ -265,6 +269,23 @@ pub fn put_aside(draft: &mut Draft, mut all: Properties, topic: &'static str, qu
     draft.queue_id = queue_id;
 }
 
+/// Gives a message of a lite topic to the light queue of that.
+///
+/// # Errors
+/// No queue can have that name.
+pub fn name_lite(draft: &mut Draft) -> Result<(), Refusal> {
+    let mut all = Properties::parse(&draft.properties);
+    let lite_topic = all.get(property::LITE_TOPIC).unwrap_or_default();
+    let Some(queue) = lite::names::queue(&draft.topic, lite_topic) else { return Ok(()) };
+    if !light::is_name(&queue) {
+        let remark = format!("the message is illegal: no lite topic can be named {lite_topic}");
+        return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
+    }
+    all.set(property::INNER_MULTI_DISPATCH, queue);
+    draft.properties = all.encode();
+    Ok(())
+}
+
 /// The topic and queue that [`put_aside`] noted.
 pub fn real(record: &Record<'_>) -> Option<(Str, i32)> {
     let topic = record.property(property::REAL_TOPIC)?;
@@ -314,6 +335,19 @@ mod tests {
             body: Bytes::new(),
             properties: Bytes::copy_from_slice(properties.as_bytes()),
         }
+    }
+
+    #[test]
+    fn a_message_of_a_lite_topic_names_its_queue() {
+        let named = |properties: &str| {
+            let mut draft = draft(properties);
+            let named = name_lite(&mut draft).map_err(|refusal| refusal.code);
+            named.map(|()| String::from_utf8(draft.properties.to_vec()).unwrap())
+        };
+        let queue = "INNER_MULTI_DISPATCH\x01%LMQ%$T$a\x02";
+        assert_eq!(named("__LITE_TOPIC\x01a\x02"), Ok(format!("__LITE_TOPIC\x01a\x02{queue}")));
+        assert_eq!(named("__LITE_TOPIC\x01\x02").map(|all| all.contains("LMQ")), Ok(false));
+        assert_eq!(named("__LITE_TOPIC\x01a/b\x02"), Err(ResponseCode::MESSAGE_ILLEGAL));
     }
 
     #[test]

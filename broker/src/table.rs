@@ -6,8 +6,8 @@ use crate::handlers::admin::{
     topics,
 };
 use crate::handlers::{
-    ack, assignment, client, lock, notification, offset, peek, pop, pull, query, recall, reply,
-    send, send_back, transaction,
+    ack, admin, assignment, client, lite, lock, notification, offset, peek, pop, pull, query,
+    recall, reply, send, send_back, transaction,
 };
 use crate::put::Effect;
 use remoting::codes::RequestCode as Code;
@@ -19,6 +19,7 @@ pub const NOT_ON_FAST_PORT: &[Code] = &[
     Code::PULL_MESSAGE,
     Code::LITE_PULL_MESSAGE,
     Code::POP_MESSAGE,
+    Code::POP_LITE_MESSAGE,
     Code::PEEK_MESSAGE,
     Code::NOTIFICATION,
     Code::POLLING_INFO,
@@ -48,6 +49,8 @@ fn of_clients(router: Router<Broker, Effect>) -> Router<Broker, Effect> {
         .on(Code::NOTIFICATION,               Lane::Inline,   notification::notify)
         .on(Code::POLLING_INFO,               Lane::Inline,   notification::waiting)
         .on(Code::PEEK_MESSAGE,               Lane::Blocking, peek::peek)
+        .on(Code::POP_LITE_MESSAGE,           Lane::Inline,   lite::pop)
+        .on(Code::LITE_SUBSCRIPTION_CTL,      Lane::Blocking, lite::subscribe)
         .on(Code::HEART_BEAT,                 Lane::Inline,   client::heartbeat)
         .on(Code::UNREGISTER_CLIENT,          Lane::Inline,   client::unregister)
         .on(Code::GET_CONSUMER_LIST_BY_GROUP, Lane::Inline,   client::consumer_ids)
@@ -112,6 +115,12 @@ fn of_operators(router: Router<Broker, Effect>) -> Router<Broker, Effect> {
         .on(Code::GET_BROKER_RUNTIME_INFO,                  Lane::Blocking, runtime::info)
         .on(Code::GET_BROKER_HA_STATUS,                     Lane::Inline,   runtime::replication)
         .on(Code::RESUME_CHECK_HALF_MESSAGE,                Lane::Blocking, transaction::resume)
+        .on(Code::GET_BROKER_LITE_INFO,                     Lane::Blocking, admin::lite::of_broker)
+        .on(Code::GET_PARENT_TOPIC_INFO,                    Lane::Blocking, admin::lite::of_parent)
+        .on(Code::GET_LITE_TOPIC_INFO,                      Lane::Blocking, admin::lite::of_topic)
+        .on(Code::GET_LITE_CLIENT_INFO,                     Lane::Blocking, admin::lite::of_client)
+        .on(Code::GET_LITE_GROUP_INFO,                      Lane::Blocking, admin::lite::of_group)
+        .on(Code::TRIGGER_LITE_DISPATCH,                    Lane::Blocking, admin::lite::trigger)
         .on(Code::GET_TIMER_CHECK_POINT,                    Lane::Blocking, recall::check_point)
         .on(Code::GET_TIMER_METRICS,                        Lane::Blocking, recall::metrics)
         .on(Code::GET_BROKER_EPOCH_CACHE,                   Lane::Inline,   runtime::epochs)

@@ -27,6 +27,8 @@ const TOPIC: &str = "diff-topic-a";
 const GROUP: &str = "diff-group-a";
 const GET_BROKER_RUNTIME_INFO: i32 = 28;
 const COLUMN: &str = "same answer";
+/// There are light queues, and with them lite topics.
+const LIGHT: &str = "enableLmq=true\nenableMultiDispatch=true\n";
 
 /// A line of the script.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,7 +170,9 @@ struct Side {
 
 impl Side {
     fn start(places: &Places, make: Make, name: &'static str) -> Result<Self> {
-        let cluster = Cluster::start(places, make, make, &places.fresh(name)?)?;
+        let mut cluster = Cluster::prepare(places, make, make, &places.fresh(name)?)?;
+        cluster.broker.set(LIGHT);
+        cluster.broker.start()?;
         Ok(Self { name, cluster, lines: [None, None], first_id: String::new() })
     }
 

@@ -23,6 +23,7 @@ const FEATURES: &[(&str, &[&str])] = &[
     ("bodies up to 4 MiB, compressed or not", &["body-", "compressed-"]),
     ("pulling, and held pulls", &["pull", "push-"]),
     ("light queues (LMQ)", &["light-"]),
+    ("lite topics (5.5)", &["lite-topic-"]),
     ("lite pull: subscribe, assign, seek", &["lite-pull-"]),
     ("filters by tags", &["tags"]),
     ("filters in SQL92", &["sql-"]),

@@ -36,9 +36,10 @@ const SIXTH: &str = "brokerIP1=::1\n";
 const SEALED: &str = "enabledAppendPropCRC=true\n";
 const STOPPED: &str = "store after a stop";
 const KILLED: &str = "store after kill -9";
-/// What a stock client leaves to the next broker: the row's name, what names it, and settings.
+/// What a stock client leaves to the next broker: the row's name, the stems of its scenarios'
+/// names, and settings.
 const PLAYS: [(&str, &str, &str); 4] = [
-    ("light queues, there and back and there", "light", LIGHT),
+    ("light queues and lite topics, there and back and there", "lite light", LIGHT),
     ("inner batches, there and back and there", "batches", ""),
     ("undecided transactions, there and back and there", "halves", HALVES),
     ("messages that wait for their time, there and back and there", "timers", TIMERS),
@@ -112,8 +113,9 @@ impl Hand {
         let end = if crash { "killed" } else { "stopped" };
         let stem = match self {
             Self::Release(release) => release.version(),
-            Self::Play((_, stem, _)) => stem,
+            Self::Play((_, stems, _)) => stems,
         };
+        let stem = stem.replace(' ', "-");
         let directory = places.fresh(&format!("{stem}-{end}-{attempt}"))?;
         match self {
             Self::Release(release) => game(places, make, release, (crash, &directory)),
@@ -139,7 +141,7 @@ const TIMERS: &str = "recallMessageEnable=true\ntimerFlushIntervalMs=200\n";
 fn legs(
     places: &Places,
     make: Make,
-    (_, stem, settings): Play,
+    (_, stems, settings): Play,
     (crash, directory): (bool, &Path),
 ) -> Result<String> {
     let stock = Make::Java(Release::V550);
@@ -154,7 +156,8 @@ fn legs(
         if leg > 0 {
             orders.insert(0, ("read", leg - 1));
         }
-        for (what, of) in orders {
+        let each = orders.into_iter().flat_map(|order| stems.split(' ').map(move |s| (s, order)));
+        for (stem, (what, of)) in each {
             let (scenario, prefix) = (format!("{stem}-{what}"), format!("{stem}-{crash}-{of}"));
             let outcome = crew.run_one(&scenario, &prefix, &mut cluster)?;
             let verdict = outcome.verdict;

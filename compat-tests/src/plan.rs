@@ -85,6 +85,14 @@ pub const TOGETHER: &[&str] = &[
     "pop-fifo",
     "pop-fifo-expired",
     "pop-notified",
+    "lite-topic-pop",
+    "lite-topic-again",
+    "lite-topic-shared",
+    "lite-topic-exclusive",
+    "lite-topic-all",
+    "lite-topic-offsets",
+    "lite-topic-refused",
+    "lite-topic-pulled",
 ];
 
 /// Scenarios during which a server goes and comes back: one at a time, all clients in the same.
@@ -147,6 +155,13 @@ pub const MQADMIN: &[&str] = &[
     "consumerProgressOfPops",
     "resetOffsetOfPops",
     "enableRetryTopicV2",
+    "getBrokerLiteInfo",
+    "getParentTopicInfo",
+    "getLiteTopicInfo",
+    "getLiteClientInfo",
+    "getLiteGroupInfo",
+    "triggerLiteDispatch",
+    "deleteTopicOfLites",
 ];
 
 /// What a client and the stock tool do with static topics on two brokers.

@@ -100,6 +100,8 @@ names! {
     REDIRECT = "REDIRECT",
     /// The number of the queue that a message with a priority goes to, if the topic has so many.
     PRIORITY = "_SYS_MSG_PRIORITY_",
+    /// The lite topic that the message belongs to, under its own.
+    LITE_TOPIC = "__LITE_TOPIC",
     /// Comma list of light queues that get the message too.
     INNER_MULTI_DISPATCH = "INNER_MULTI_DISPATCH",
     /// Comma list of the offsets in those queues.

@@ -90,6 +90,18 @@ settings! {
         /// Queues of the revive log, where pops are noted; like Java's `reviveQueueNum` it must not
         /// shrink while pops are out.
         revive_queue_num: i32 = 8 => 1..=512;
+        /// Lite topics that one client may be offered at a time.
+        max_client_event_count: i32 = 100 => 1..=1_000_000, live;
+        /// When a lite topic is offered again for which no client had room (ms).
+        lite_event_full_dispatch_delay_time: i64 = 10_000 => 50..=3_600_000, live;
+        /// Subscriptions of clients to lite topics that there may be.
+        max_lite_subscription_count: i64 = 100_000 => 0..=1_000_000, live;
+        /// After so long without a word a client's subscriptions are forgotten (ms).
+        lite_subscription_check_timeout_mills: i64 = 180_000 => 1_000..=86_400_000, live;
+        /// How often it is looked which lite topics have expired (ms).
+        lite_ttl_check_interval: i64 = 120_000 => 100..=86_400_000, live;
+        /// The least time that a lite topic is kept after its last message (ms).
+        min_lite_ttl as "minLiteTTl": i64 = 900_000 => 0..=2_592_000_000, live;
         /// Pops of one group that may wait for one queue, or for any of a topic.
         pop_polling_size: i32 = 1_024 => 0..=1_000_000, live;
         /// Pops that may wait in all.

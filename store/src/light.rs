@@ -13,7 +13,7 @@ use message::{Draft, Properties, names, properties, property};
 use std::fmt::Write;
 
 /// The one queue that each of these names has (Java `MixAll.LMQ_QUEUE_ID`).
-pub(crate) const QUEUE_ID: i32 = 0;
+pub const QUEUE_ID: i32 = 0;
 /// Stands between names and between offsets (Java `MixAll.LMQ_DISPATCH_SEPARATOR`).
 const SEPARATOR: char = ',';
 /// The longest name, bytes: it is that of a directory.

@@ -270,6 +270,11 @@ impl Store {
         synced.inspect_err(|error| self.fence(error))
     }
 
+    /// How many light queues there are.
+    pub fn light_queues(&self) -> usize {
+        self.queues.light()
+    }
+
     /// The topics that have queues.
     pub fn topics(&self) -> Vec<Str> {
         self.queues.topics()

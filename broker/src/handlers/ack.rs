@@ -5,6 +5,7 @@
 //! before it is stored. Those of ordered pops move the group's offset instead.
 
 use super::client::body;
+use super::lite;
 use super::{notification, pop};
 use crate::broker::Broker;
 use crate::flush::Unanswered;
@@ -34,9 +35,11 @@ pub fn ack(
     call: &Call<'_>,
     header: AckMessageRequestHeader,
 ) -> Result<Reply<Effect>, Refusal> {
-    let AckMessageRequestHeader { topic, consumer_group: group, queue_id, offset, .. } = header;
-    let config = check(broker, call, &topic, queue_id)?;
-    refuse_lite(header.lite_topic.as_deref())?;
+    let config = check(broker, call, &header.topic, header.queue_id)?;
+    if let Some(name) = lite_of(header.lite_topic.as_ref()) {
+        return lite::ack(broker, call, &header, name);
+    }
+    let AckMessageRequestHeader { consumer_group: group, queue_id, offset, .. } = header;
     let topic = config.topic_name.clone();
     let ends =
         (broker.store.min_offset(&topic, queue_id), broker.store.max_offset(&topic, queue_id));
@@ -184,7 +187,12 @@ fn change_time(
     let ChangeInvisibleTimeRequestHeader { queue_id, offset, invisible_time, .. } = header;
     let topic = check(broker, call, &header.topic, queue_id)?.topic_name.clone();
     let group = Str::from(&*header.consumer_group);
-    refuse_lite(header.lite_topic.as_deref())?;
+    if let Some(name) = lite_of(header.lite_topic.as_ref()) {
+        return Ok(Reply::Answer(match lite::change(broker, call, &header, name)? {
+            Ok(said) => changed(ResponseCode::SUCCESS, &said),
+            Err(code) => changed(code, &ChangeInvisibleTimeResponseHeader::default()),
+        }));
+    }
     let (min, max) =
         (broker.store.min_offset(&topic, queue_id), broker.store.max_offset(&topic, queue_id));
     if offset < min || offset >= max {
@@ -405,13 +413,9 @@ fn check(
     Ok(config)
 }
 
-/// No group here has lite topics; Java says the same of a group that has none.
-fn refuse_lite(lite_topic: Option<&str>) -> Result<(), Refusal> {
-    if lite_topic.is_none_or(|name| name.trim().is_empty()) {
-        return Ok(());
-    }
-    let remark = "group type or bind topic not match.";
-    Err(Refusal::new(ResponseCode::INVALID_PARAMETER, remark))
+/// The lite topic that a request is about.
+fn lite_of(lite_topic: Option<&Str>) -> Option<&Str> {
+    lite_topic.filter(|name| !name.trim().is_empty())
 }
 
 /// The revive log has only so many queues; Java makes whatever queue a handle names.

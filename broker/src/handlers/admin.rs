@@ -5,6 +5,7 @@
 pub mod clients;
 pub mod config;
 pub mod groups;
+pub mod lite;
 pub mod offsets;
 pub mod progress;
 pub mod queues;

@@ -6,6 +6,7 @@
 mod logical;
 
 use crate::broker::Broker;
+use crate::lite;
 use crate::put::Effect;
 use remoting::codes::ResponseCode;
 use remoting::flat::Boundary;
@@ -130,19 +131,20 @@ pub fn by_time(
         let offset = logical::by_time(broker, &queue, &header)?;
         return Ok(Answer::header(&SearchOffsetResponseHeader { offset }));
     }
-    let is_lite = header.lite_topic.as_ref().is_some_and(|topic| !topic.trim().is_empty());
-    // There is no message in any lite topic.
-    let offset = if is_lite { 0 } else { search(broker, &header) };
+    let offset = search(broker, &header);
     Ok(Answer::header(&SearchOffsetResponseHeader { offset }))
 }
 
-/// The same in a queue of this broker.
+/// The same in a queue of this broker, or in that of a lite topic.
 fn search(broker: &Broker, header: &SearchOffsetRequestHeader) -> i64 {
     let end = match header.boundary_type {
         Some(Boundary::Upper) => store::Boundary::Upper,
         _ => store::Boundary::Lower,
     };
-    broker.store.offset_by_time(&header.topic, header.queue_id, header.timestamp, end)
+    let lite_topic = header.lite_topic.as_ref().filter(|topic| !topic.trim().is_empty());
+    let light = lite_topic.and_then(|lite_topic| lite::names::queue(&header.topic, lite_topic));
+    let topic = light.as_ref().unwrap_or(&header.topic);
+    broker.store.offset_by_time(topic, header.queue_id, header.timestamp, end)
 }
 
 /// Code 30: the offset that the next message of a queue gets.

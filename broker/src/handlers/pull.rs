@@ -10,6 +10,7 @@ mod logical;
 
 use crate::broker::Broker;
 use crate::hold::Waiting;
+use crate::lite;
 use crate::put::Effect;
 use crate::selection::Selection;
 use crate::stats::Pulled;
@@ -157,7 +158,7 @@ fn kept(header: PullMessageRequestHeader, checked: &Checked) -> PullMessageReque
         topic: checked.topic.topic_name.clone(),
         subscription: copy(header.subscription),
         expression_type: copy(header.expression_type),
-        lite_topic: None,
+        lite_topic: copy(header.lite_topic),
         proxy_forward_client_id: None,
         base: TopicFields { logical: header.base.logical, ..TopicFields::default() },
         ..header
@@ -231,8 +232,14 @@ fn read(
         Some(max_bytes) => Limits { max_bytes, ..limits },
         None => limits,
     };
+    let lite_topic = header.lite_topic.as_deref().unwrap_or_default();
+    let light = lite::names::queue(topic, lite_topic);
     let read = broker.store.read(
-        Position { topic, queue_id, offset: header.queue_offset },
+        Position {
+            topic: light.as_deref().unwrap_or(topic),
+            queue_id,
+            offset: header.queue_offset,
+        },
         limits,
         &checked.selection,
     );

@@ -141,6 +141,9 @@ fn prepare(
     draft.queue_id = queue_id;
     draft.sys_flag = flags(header.sys_flag, &topic);
     draft.properties = put::stamped(broker, call.room, sent, &wishes, call.now_ms);
+    if wishes.lite {
+        put::name_lite(&mut draft)?;
+    }
     if names::is_retry(&header.topic) {
         retry(broker, call, &header, &mut draft, &mut wishes)?;
     }

@@ -199,15 +199,43 @@ impl Orders {
         Acked::Next(next)
     }
 
-    /// A message of the pop at `pop_ms` becomes visible at `visible_ms` and not when its pop said.
-    pub fn change(&self, at: At<'_>, offset: i64, pop_ms: i64, visible_ms: i64) {
+    /// A message of the pop at `pop_ms` becomes visible at `visible_ms` and not when its pop said;
+    /// gives whether it took such a message.
+    pub fn change(&self, at: At<'_>, offset: i64, pop_ms: i64, visible_ms: i64) -> bool {
         let mut table = self.table.lock();
-        let Some(taken) = table.find(at) else { return };
         // Java keeps a time for whatever offset is named.
-        if taken.pop_ms == pop_ms && taken.each().any(|one| one == offset) {
-            taken.visible_ms.get_or_insert_default().insert(offset, visible_ms);
-            table.changed = true;
+        let is_there =
+            |taken: &&mut Taken| taken.pop_ms == pop_ms && taken.each().any(|one| one == offset);
+        let Some(taken) = table.find(at).filter(is_there) else { return false };
+        taken.visible_ms.get_or_insert_default().insert(offset, visible_ms);
+        table.changed = true;
+        true
+    }
+
+    /// All messages of the pop at `pop_ms` become visible at `visible_ms`, and do not count as
+    /// taken by it (Java: `MemoryConsumerOrderInfoManager.suspendQueue`); gives whether that is the
+    /// last pop.
+    pub fn suspend(&self, at: At<'_>, pop_ms: i64, visible_ms: i64) -> bool {
+        let mut table = self.table.lock();
+        let is_last = |taken: &&mut Taken| taken.pop_ms == pop_ms;
+        let Some(taken) = table.find(at).filter(is_last) else { return false };
+        for count in taken.counts.iter_mut().flat_map(BTreeMap::values_mut) {
+            *count -= i32::from(*count > 0);
         }
+        taken.visible_ms = None;
+        taken.invisible_ms = Some(visible_ms.saturating_sub(pop_ms));
+        table.changed = true;
+        true
+    }
+
+    /// How many queues are known, counted once for each group.
+    pub fn len(&self) -> usize {
+        self.table.lock().rows
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Forgets what was taken of a queue: the group was moved.

@@ -130,14 +130,12 @@ unread! {
                 reviveAckWaitMs = 180000, popLongPollingForceNotifyInterval = 800,
                 loadBalancePollNameServerInterval = 30000, popInflightMessageThreshold = 10000;
         }
-        accepted "lite topics are not in this version: there is nothing to tune" {
+        accepted "a client is offered a lite topic as soon as that has something for its group, \
+            and silent ones are looked after every ten seconds" {
             boolean: enableLiteEventMode = true, liteLagLatencyCollectEnable = false,
                 liteLagLatencyMetricsEnable = false, liteLagCountMetricsEnable = false;
-            int: maxClientEventCount = 100, liteLagLatencyTopK = 50;
-            long: liteEventCheckInterval = 10000, liteTtlCheckInterval = 120000,
-                minLiteTTl = 900000, liteSubscriptionCheckInterval = 120000,
-                liteSubscriptionCheckTimeoutMills = 180000, maxLiteSubscriptionCount = 100000,
-                liteEventFullDispatchDelayTime = 10000,
+            int: liteLagLatencyTopK = 50;
+            long: liteEventCheckInterval = 10000, liteSubscriptionCheckInterval = 120000,
                 liteEventFullDispatchDelayTimeForWildcardGroup = 10000;
         }
         accepted "what a producer decides about a half message is written at once, and half \

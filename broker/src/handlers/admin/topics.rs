@@ -3,6 +3,7 @@
 use super::{UNSET_REMARK, body, failed, invalid, json};
 use crate::attributes::{self, ABSENT, MESSAGE_TYPE};
 use crate::broker::Broker;
+use crate::lite;
 use crate::mappings;
 use crate::put::Effect;
 use message::{Str, names};
@@ -166,6 +167,9 @@ pub fn delete(
             [true, false].map(|version_2| names::pop_retry_topic(topic, group, version_2))
         };
         all.extend(groups.iter().flat_map(retry).filter(|topic| broker.topics.contains(topic)));
+    }
+    if broker.topics.find(topic).is_some_and(|topic| attributes::is_lite(&topic)) {
+        lite::expiry::remove_under(broker, topic);
     }
     remove(broker, call, &all)?;
     Ok(Answer::success())

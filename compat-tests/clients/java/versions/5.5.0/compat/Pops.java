@@ -30,6 +30,8 @@ final class Pops {
         scenarios.put("pop-push-retry", Pops::retry);
         scenarios.put("pop-push-left", Pops::left);
         RawPops.register(scenarios);
+        LiteTopics.register(scenarios);
+        LiteCommands.register(scenarios);
         PopCommands.register(scenarios);
     }
 

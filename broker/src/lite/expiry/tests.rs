@@ -1,0 +1,109 @@
+//! What is removed, and when.
+
+#![allow(clippy::disallowed_methods, reason = "the directory of a test is removed")]
+
+use super::*;
+use crate::lite::Who;
+use crate::opening::Surroundings;
+use crate::topics;
+use bytes::Bytes;
+use message::Draft;
+use remoting::body::group::SubscriptionGroupConfig;
+use remoting::body::topic::TopicConfig;
+use settings::BrokerSettings;
+use std::collections::BTreeSet;
+use std::path::Path;
+use store::{Append, OsDisk};
+use tokio::sync::mpsc::unbounded_channel;
+
+const BOOT_MS: i64 = 1_700_000_000_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+fn open(dir: &Path, now_ms: i64) -> Broker {
+    let mut settings = BrokerSettings::default();
+    settings.broker.broker_ip1 = "127.0.0.1".into();
+    settings.store.store_path_root_dir = dir.to_str().unwrap().into();
+    settings.store.mapped_file_size_commit_log = 1 << 20;
+    (settings.store.enable_lmq, settings.store.enable_multi_dispatch) = (true, true);
+    (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
+    let surroundings =
+        Surroundings { now_ms, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
+    let (outside, _) = unbounded_channel();
+    let disk = std::sync::Arc::new(OsDisk);
+    Broker::open(disk, settings, outside, &surroundings, &|_| {}).unwrap()
+}
+
+fn send(broker: &Broker, lite_topic: &str, now_ms: i64) {
+    let host = broker.identity.store_host;
+    let queue = names::queue("P", lite_topic).unwrap();
+    let draft = Draft {
+        topic: "P".into(),
+        queue_id: 0,
+        flag: 0,
+        sys_flag: 0,
+        born_timestamp: now_ms,
+        born_host: host,
+        store_host: host,
+        reconsume_times: 0,
+        prepared_transaction_offset: 0,
+        body: Bytes::from_static(b"hello"),
+        properties: format!("INNER_MULTI_DISPATCH\u{1}{queue}\u{2}").into(),
+    };
+    let mut appends = [Append::one(draft)];
+    broker.append(&mut appends, now_ms);
+    appends[0].outcome.unwrap();
+}
+
+fn attributes(key: &'static str, value: &'static str) -> crate::attributes::Attributes {
+    [(Str::from_static(key), Str::from_static(value))].into()
+}
+
+fn end(broker: &Broker, lite_topic: &str) -> i64 {
+    broker.store.max_offset(&names::queue("P", lite_topic).unwrap(), light::QUEUE_ID)
+}
+
+#[test]
+fn a_lite_topic_is_removed_when_nobody_sends_to_it_and_begins_anew() {
+    let dir = std::env::temp_dir().join(format!("rockhopper-lite-{}", std::process::id()));
+    let broker = open(&dir, BOOT_MS);
+    let parent =
+        TopicConfig { attributes: attributes("+message.type", "LITE"), ..topics::simple("P", 1) };
+    broker.topics.update(parent, BOOT_MS).unwrap();
+    let group = SubscriptionGroupConfig {
+        group_name: "G".into(),
+        attributes: attributes("+lite.bind.topic", "P"),
+        ..SubscriptionGroupConfig::default()
+    };
+    broker.groups.update(group, BOOT_MS).unwrap();
+    let (old, busy) = (names::queue("P", "old").unwrap(), names::queue("P", "busy").unwrap());
+    send(&broker, "old", BOOT_MS);
+    send(&broker, "busy", BOOT_MS);
+    let (client, group, topic) = ("c".into(), "G".into(), "P".into());
+    let who = Who { client: &client, group: &group, topic: &topic, peer: None };
+    broker.lite.add(&who, &BTreeSet::from([old.clone(), busy.clone()]), BOOT_MS).unwrap();
+    broker.offsets.commit("G", &old, light::QUEUE_ID, 1);
+    step(&broker, BOOT_MS + 24 * HOUR_MS);
+    assert_eq!((end(&broker, "old"), end(&broker, "busy")), (1, 1), "nothing says when");
+
+    let hours = TopicConfig {
+        attributes: attributes("+lite.topic.expiration", "60"),
+        ..topics::simple("P", 1)
+    };
+    broker.topics.update(hours, BOOT_MS).unwrap();
+    let late_ms = BOOT_MS + 25 * HOUR_MS;
+    send(&broker, "busy", late_ms - MINUTE_MS);
+    broker.lite.add(&who, &BTreeSet::from([old.clone(), busy]), late_ms).unwrap();
+    step(&broker, late_ms);
+    assert_eq!((end(&broker, "old"), end(&broker, "busy")), (0, 2));
+    assert_eq!(broker.offsets.query("G", &old, light::QUEUE_ID).filter(|at| *at >= 0), None);
+    assert_eq!(broker.lite.subscribed("c").unwrap().queues.len(), 1);
+    send(&broker, "old", late_ms);
+    broker.close(late_ms).unwrap();
+    drop(broker);
+    let broker = open(&dir, late_ms);
+    assert_eq!((end(&broker, "old"), end(&broker, "busy")), (1, 2), "also after a start");
+    remove_under(&broker, "P");
+    assert_eq!((end(&broker, "old"), end(&broker, "busy")), (0, 0));
+    broker.close(late_ms).unwrap();
+    std::fs::remove_dir_all(dir).unwrap();
+}
