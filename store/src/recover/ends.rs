@@ -1,0 +1,141 @@
+//! Where the queues end and begin once the log's end is known, and what is lost with what they had
+//! behind it.
+
+use super::Recovery;
+use crate::Error;
+use crate::commit_log::claimed_place;
+use crate::consume_queue::{Queue, Unit};
+use crate::log_reader::LogReader;
+use message::record::{self, Entry};
+
+impl Recovery<'_> {
+    /// Drops what queues have behind the log's end, and says what is lost with it.
+    pub(super) fn end_queues(&self, start: i64, end: i64) -> Result<(), Error> {
+        let (is_foreign, losses) = (self.is_foreign, self.losses);
+        let fresh_from = losses.fresh_from();
+        for topic in self.queues.topics() {
+            for id in self.queues.ids(&topic) {
+                let Some(queue) = self.queues.find(&topic, id) else { continue };
+                let (from, to) = self.cut_queue(&queue, (&topic, id), end)?;
+                let was_cut = is_foreign && self.clean;
+                let dropped = match was_cut {
+                    true => &losses.left_over,
+                    false if queue.max() == to => &losses.kept,
+                    false => &losses.behind,
+                };
+                dropped.note((&topic, id), from, to);
+                if is_foreign && queue.log_end() > start {
+                    self.drop_stale(&queue, (&topic, id), start)?;
+                }
+                if let Some(fresh_from) = fresh_from {
+                    let is_lost = |unit: &Unit| losses.is_fresh(unit.log_offset, unit.log_end());
+                    let note = |from, to| losses.aside.note((&topic, id), from, to);
+                    queue.count_lost(fresh_from, &is_lost, &note);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the units of a queue that lead behind the log's end, but for one that does so because
+    /// a bit of it has changed. Returns from which place on and how far.
+    fn cut_queue(&self, queue: &Queue, name: (&str, i32), end: i64) -> Result<(i64, i64), Error> {
+        let max = queue.max();
+        let within = self.removed_topics.end_of(name.0)..end;
+        let mut first = max;
+        while let Some(place) = queue.first_behind(end)? {
+            let unit = queue.raw_unit(place).unwrap_or(Unit::NONE);
+            let meant = match queue.is_batch() {
+                true => Ok(None),
+                false => self.log.one_bit_off(&unit, (name, place), within.clone()),
+            };
+            if let Some(unit) = meant.unwrap_or(None)
+                && queue.mend(place, unit)?
+            {
+                self.losses.mended.note(name, place, place + 1);
+            } else {
+                first = place;
+                if self.keeps_offsets(queue, place, end) {
+                    // Consumers may have read them: no other message gets their places.
+                    self.keeps_places.set(true);
+                    self.keep_places(queue, place)?;
+                    return Ok((place, max));
+                }
+                queue.end_at(place, self.cutting)?;
+            }
+        }
+        Ok((first.min(queue.max()), max))
+    }
+
+    /// Whether the units from `place` on, which lead behind the log's end, look like those of
+    /// messages that were there: they may have been read. Another broker gives their offsets again.
+    fn keeps_offsets(&self, queue: &Queue, place: i64, end: i64) -> bool {
+        let room = queue.log_end() - end;
+        let is_near = room <= 2 * self.log.segments.file_bytes();
+        let fits = queue.max() - place <= room / record::FIXED_LEN as i64;
+        // Records begin where the log ends, none reaches over it; a clean stop leaves no such unit.
+        let begins_behind = queue.raw_unit(place).is_some_and(|unit| unit.log_offset >= end);
+        let is_ours = !self.is_foreign && !self.clean && !self.settings.cut_log_at_damage;
+        is_ours && is_near && fits && begins_behind
+    }
+
+    /// Drops the last units of a queue that lead into what was scanned, though no record of theirs
+    /// is there: Java leaves old units behind the end of a queue that it cut.
+    fn drop_stale(&self, queue: &Queue, name: (&str, i32), start: i64) -> Result<(), Error> {
+        let is_stale = |place: i64, unit: &Unit| {
+            if queue.is_batch() {
+                return self.is_stale_batch(unit, name, start);
+            }
+            let is_known =
+                unit.log_offset >= start && !self.aside.overlaps(unit.log_offset, unit.log_end());
+            is_known && !self.log.leads_to(unit, name, Some(place)) && {
+                // Java puts a record whose place is not the next one at the end.
+                let claimed = self.place_at(unit.log_offset, name);
+                let claimed = claimed.filter(|_| self.log.leads_to(unit, name, None));
+                claimed.is_none_or(|claimed| {
+                    let there = queue.raw_unit(claimed).filter(|_| claimed < place);
+                    there.is_some_and(|there| there.log_offset == unit.log_offset)
+                })
+            }
+        };
+        let dropped = queue.drop_stale(&is_stale, self.cutting)?;
+        self.losses.left_over.note(name, queue.max(), queue.max() + dropped);
+        Ok(())
+    }
+
+    /// The place that the record at a log offset says it has in a queue.
+    pub(super) fn place_at(&self, at: i64, name: (&str, i32)) -> Option<i64> {
+        let segment = self.log.segments.find(at)?;
+        match LogReader::default().entry(&segment, at, false) {
+            Ok(Ok(Entry::Message(record))) => claimed_place(&record, name),
+            _ => None,
+        }
+    }
+
+    pub(super) fn settle_queues(&self, end: i64, durable: i64) -> Result<(), Error> {
+        let log_min = self.log.min();
+        for topic in self.queues.topics() {
+            let begin = log_min.max(self.removed_topics.end_of(&topic));
+            for id in self.queues.ids(&topic) {
+                let Some(queue) = self.queues.find(&topic, id) else { continue };
+                let is_looked_at = queue.settle(log_min, durable, self.cutting)?;
+                // They may be there in memory alone, as a start left them that died.
+                let keeps_places = !self.clean && queue.ends_blank();
+                self.keeps_places.set(self.keeps_places.get() || keeps_places);
+                if !is_looked_at {
+                    continue;
+                }
+                // The unit before the first one looks expired; a changed bit may make it look so.
+                let Some((place, unit, next)) = queue.unit_before_first() else { continue };
+                let within = begin..next.unwrap_or(end);
+                let meant = self.log.one_bit_off(&unit, ((&topic, id), place), within);
+                if let Some(unit) = meant.unwrap_or(None)
+                    && queue.mend(place, unit)?
+                {
+                    self.losses.mended.note((&topic, id), place, place + 1);
+                }
+            }
+        }
+        Ok(())
+    }
+}
