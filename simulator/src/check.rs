@@ -119,6 +119,7 @@ fn known(world: &mut World<'_>, record: &Record, outage: Outage) -> Verdict<usiz
 /// The store may put a checksum behind the properties; a part of it may be lost as one of them.
 fn same_properties(sent: &[u8], record: &Record) -> bool {
     let Some(rest) = record.properties.strip_prefix(sent) else { return false };
+    let rest = decode::behind_places(rest);
     rest.is_empty() || rest.starts_with(b"__CRC32#\x01") && rest.len() == 20 && record.seal_holds
 }
 
@@ -133,16 +134,17 @@ fn lost_a_sector(sent: &[u8], stored: &[u8]) -> bool {
 fn lost_and_found(world: &mut World<'_>, log: &Log, outage: Outage) -> Verdict {
     world.model.expire(world.store().min_log_offset());
     let there: BTreeSet<usize> = log.values().map(|(id, _)| *id).collect();
+    let is_there = |id: usize, of: Option<usize>| there.contains(&of.unwrap_or(id));
     let durable_to = world.model.durable_to;
     for (id, message) in world.model.messages.iter_mut().enumerate() {
         let State::Stored(at) = message.state else {
-            if message.state == State::Unknown && !there.contains(&id) {
+            if message.state == State::Unknown && !is_there(id, message.of) {
                 message.state = State::Gone;
-                *world.model.tried.entry(message.place).or_default() += 1;
+                *world.model.tried.entry(message.place).or_default() += message.count;
             }
             continue;
         };
-        if there.contains(&id) {
+        if is_there(id, message.of) {
             continue;
         }
         if !outage.power {
@@ -173,6 +175,17 @@ fn queues_agree(world: &mut World<'_>, log: &Log, outage: Outage) -> Verdict {
             let queue = by_place.entry(world.model.messages[*id].place).or_default();
             if let Some(other) = queue.insert(record.queue_offset, *id) {
                 return Err(format!("offsets are never reused: {other} and {id} have one"));
+            }
+        }
+        for shadow in world.model.shadows(*id) {
+            let place = world.model.messages[shadow].place;
+            let topic = &world.plan.topics[place.0];
+            let state = world.model.messages[shadow].state;
+            let is_known = matches!(state, State::Stored(_) | State::Unknown);
+            let seen = world.model.seen((place, topic), record).filter(|_| is_known);
+            let Some((_, offset)) = seen else { continue };
+            if let Some(other) = by_place.entry(place).or_default().insert(offset, shadow) {
+                return Err(format!("offsets are never reused: {other} and {shadow} have one"));
             }
         }
     }
@@ -268,7 +281,9 @@ fn ends_agree(
     let half_deleted = world.model.half_deleted.contains(&place);
     let durable_to = world.model.durable_to;
     let queue = world.model.queues.entry(place).or_default();
-    let behind_last = ids.keys().next_back().map_or(0, |last| last + 1);
+    let count = |id: &usize| world.model.messages[*id].count;
+    let behind_last = ids.iter().next_back().map_or(0, |(last, id)| last + count(id));
+    let taken: i64 = ids.values().map(count).sum();
     let (next, durable_next) = (queue.next, queue.durable_next);
     let least = if outage.power { durable_next } else { next }.max(behind_last);
     let tried = if outage.power { world.model.tried.get(&place).unwrap_or(&0) } else { &0 };
@@ -284,7 +299,7 @@ fn ends_agree(
     if min > first || !outage.is_one && min < queue.min_seen {
         return Err(format!("min and max only grow: {name} begins at {min}, first is {first}"));
     }
-    let holes = max - first - ids.len() as i64;
+    let holes = max - first - taken;
     if holes > 0 && !outage.power && !queue.has_holes && !world.has_gap {
         return Err(format!("offsets are dense: {name} lacks {holes} of {first}..{max}"));
     }
@@ -317,20 +332,23 @@ fn read_all(world: &mut World<'_>, place: Place) -> Verdict<BTreeMap<i64, (usize
             let Some(id) = world.model.id_of(&record) else {
                 return Err(format!("no phantom: {name} from {offset}: nobody sent that"));
             };
-            let own = (&record.topic, record.queue_id) == (&topic, place.1);
-            if !own || !(offset..read.next_offset).contains(&record.queue_offset) {
-                let at = record.queue_offset;
-                return Err(format!("order: {name} from {offset}: {id} belongs to offset {at}"));
-            }
-            let log_end = record.log_offset + record.size as i64;
-            let at =
-                At { log_offset: record.log_offset, log_end, queue_offset: record.queue_offset };
-            offset = record.queue_offset + 1;
             if world.model.messages[id].is_torn {
                 continue;
             }
-            unit_agrees(world.store(), &topic, place.1, &record)?;
-            all.insert(record.queue_offset, (id, at));
+            let seen = world.model.seen((place, &topic), &record);
+            let seen = seen.filter(|(id, at)| {
+                let end = at + world.model.messages[*id].count;
+                offset < end && *at < read.next_offset && end <= read.next_offset
+            });
+            let Some((id, queue_offset)) = seen else {
+                let at = record.queue_offset;
+                return Err(format!("order: {name} from {offset}: {id} belongs to offset {at}"));
+            };
+            let log_end = record.log_offset + record.size as i64;
+            let at = At { log_offset: record.log_offset, log_end, queue_offset };
+            offset = queue_offset + world.model.messages[id].count;
+            unit_agrees(world.store(), (&topic, place.1, queue_offset), &record)?;
+            all.insert(queue_offset, (id, at));
         }
         offset = read.next_offset;
     }
@@ -338,8 +356,7 @@ fn read_all(world: &mut World<'_>, place: Place) -> Verdict<BTreeMap<i64, (usize
 }
 
 /// The queue's unit says where its record is, how long, and the hash of its tags.
-fn unit_agrees(store: &Store, topic: &str, queue_id: i32, record: &Record) -> Verdict {
-    let at = record.queue_offset;
+fn unit_agrees(store: &Store, (topic, queue_id, at): (&str, i32, i64), record: &Record) -> Verdict {
     let unit = store.unit(topic, queue_id, at).map(|unit| decode::unit(&unit.encode()));
     let Some(Some((log_offset, size, tags_code))) = unit else {
         return Err(format!("units agree: {topic}/{queue_id} has none at {at}"));
@@ -469,9 +486,13 @@ pub(crate) fn reads_skip_nothing(world: &mut World<'_>, place: Place, offset: i6
         if world.plan.is_sync() && log_end > world.model.durable_to {
             return Err(format!("SYNC_FLUSH shows what is durable: {name}: {id}"));
         }
-        if !world.model.messages[id].is_torn {
-            given.insert(record.queue_offset, id);
+        if world.model.messages[id].is_torn {
+            continue;
         }
+        let Some((id, at)) = world.model.seen((place, &topic), &record) else {
+            return Err(format!("no phantom: {name} from {offset}: {id} is of another queue"));
+        };
+        given.insert(at, id);
     }
     let Some(queue) = world.model.queues.get(&place) else {
         return if given.is_empty() { Ok(()) } else { Err(format!("no phantom: {name}")) };
@@ -480,7 +501,11 @@ pub(crate) fn reads_skip_nothing(world: &mut World<'_>, place: Place, offset: i6
         let fine = given.is_empty();
         return if fine { Ok(()) } else { Err(format!("{name}: {offset} is outside")) };
     }
-    let passed = queue.placed.range(offset..read.next_offset.max(offset));
+    // A read that failed passes nothing, also in the middle of a batch.
+    let end = if read.next_offset > offset { read.next_offset } else { i64::MIN };
+    let passed = queue.placed.range(..end);
+    let is_behind = |(at, id): &(&i64, &usize)| **at + world.model.messages[**id].count > offset;
+    let passed = passed.filter(is_behind);
     let passed: BTreeMap<i64, usize> = passed.map(|(offset, id)| (*offset, *id)).collect();
     if passed != given {
         return Err(format!("reads skip nothing: {name} {offset}: {given:?}, not {passed:?}"));

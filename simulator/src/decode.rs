@@ -26,6 +26,9 @@ pub(crate) enum Entry {
     Bad(&'static str),
 }
 
+/// Flag of a record that holds a batch.
+const INNER_BATCH: i32 = 0x80;
+
 /// Takes fields off the front.
 struct Fields<'a>(&'a [u8]);
 
@@ -125,6 +128,25 @@ impl Record {
         tags.map_or(0, |tags| i64::from(java_hash(tags)))
     }
 
+    /// The bytes that say which message it is.
+    pub(crate) fn id_bytes(&self) -> &[u8] {
+        let head = if self.sys_flag & INNER_BATCH != 0 { 20 } else { 0 };
+        self.body.get(head..).unwrap_or_default()
+    }
+
+    /// The light queues that it went to, and its place in each.
+    pub(crate) fn light_places(&self) -> Vec<(String, i64)> {
+        let list = |name: &[u8]| self.property(name).unwrap_or_default().split(',');
+        let names = list(b"INNER_MULTI_DISPATCH").map(str::to_owned);
+        let offsets = list(b"INNER_MULTI_QUEUE_OFFSET").map(|offset| offset.parse().ok());
+        names.zip(offsets).filter_map(|(name, offset)| Some((name, offset?))).collect()
+    }
+
+    fn property(&self, name: &[u8]) -> Option<&str> {
+        let found = pairs(&self.properties).filter(|(known, _)| *known == name).last();
+        found.and_then(|(_, value)| std::str::from_utf8(value).ok())
+    }
+
     /// The hashes of the index's keys: of the unique key, each key and the tags.
     pub(crate) fn key_hashes(&self) -> Vec<i32> {
         let mut all = Vec::new();
@@ -139,6 +161,19 @@ impl Record {
         }
         all
     }
+}
+
+/// What is behind the places that the store writes at the end of the properties.
+pub(crate) fn behind_places(mut rest: &[u8]) -> &[u8] {
+    for name in [&b"INNER_BASE\x01"[..], b"INNER_MULTI_QUEUE_OFFSET\x01"] {
+        let Some(value) = rest.strip_prefix(name) else { continue };
+        let is_place = |byte: &u8| byte.is_ascii_digit() || *byte == b',';
+        let end = value.iter().position(|byte| !is_place(byte)).unwrap_or(value.len());
+        // A part of it may be lost.
+        let Some(behind) = value[end..].strip_prefix(b"\x02") else { return rest };
+        rest = behind;
+    }
+    rest
 }
 
 /// The pairs of a property string.

@@ -46,6 +46,11 @@ impl Hits {
         if text.contains("/consumequeue/") && !self.units.insert((path.into(), at / 20)) {
             self.messages.extend(led_to(model, topics, path, at));
         }
+        if text.contains("/batchconsumequeue/") && !self.units.insert((path.into(), at / 46)) {
+            // Which one it was nobody can tell.
+            let all = model.messages.iter().enumerate().filter(|(_, it)| it.place.0 == 0);
+            self.messages.extend(all.map(|(id, _)| id));
+        }
         let start: Option<i64> = text.split_once("/commitlog/").and_then(|(_, n)| n.parse().ok());
         let Some(log_offset) = start.map(|start| start + at as i64) else { return };
         let is_hit = |state: State| match state {
@@ -109,6 +114,9 @@ pub(crate) fn cost_their_messages_alone(world: &World<'_>, hits: &Hits) -> Verdi
             expected.entry(message.place).or_default().insert(at.queue_offset, id);
         } else if world.store().message_at(at.log_offset).is_none() {
             return Err(format!("a flip costs its message alone: half message {id} is gone"));
+        }
+        if message.of.is_some() {
+            continue;
         }
         let topic = &world.plan.topics[message.place.0];
         let answer = world.store().query(topic, &format!("unique-{id}"), 64, (0, i64::MAX));
@@ -177,7 +185,10 @@ fn read_all(
             let Some(id) = world.model.id_of(&record) else {
                 return Err(format!("no other body: {topic}/{queue_id} near {offset}"));
             };
-            found.insert(record.queue_offset, id);
+            let place = world.plan.topics.iter().position(|known| known == topic);
+            let seen = place.and_then(|at| world.model.seen(((at, queue_id), topic), &record));
+            let (id, at) = seen.unwrap_or((id, record.queue_offset));
+            found.insert(at, id);
         }
         if read.next_offset <= offset {
             break;

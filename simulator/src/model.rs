@@ -37,6 +37,10 @@ pub(crate) enum State {
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) place: Place,
+    /// How many queue offsets it takes.
+    pub(crate) count: i64,
+    /// The message whose other place this one is, in a light queue.
+    pub(crate) of: Option<usize>,
     pub(crate) is_half: bool,
     pub(crate) body: Vec<u8>,
     pub(crate) properties: Vec<u8>,
@@ -98,23 +102,12 @@ impl Model {
         let mut body = format!("{id}:").into_bytes();
         let fill = random.bits() as u8;
         body.extend((0..kind.body).map(|at| if fill < 64 { 0 } else { fill ^ at as u8 }));
-        let mut properties: Properties = [
-            (property::KEYS, format!("key-{id} shared-{}", id % 9)),
-            (property::UNIQ_KEY, format!("unique-{id}")),
-        ]
-        .into_iter()
-        .collect();
-        if random.one_in(2) {
-            properties.set(property::TAGS, random.pick(&["TagA", "TagB", "Schlüssel"]));
-        }
-        if topic == names::SCHEDULE_TOPIC {
-            properties.set(property::DELAY, (1 + random.below(20)).to_string());
-        }
-        if kind.zeros > 0 {
-            properties.set("ZEROS", "\0".repeat(kind.zeros as usize));
-        }
-        if random.one_in(8) {
-            properties.set("LONG", "p".repeat(1 + random.index(1_500)));
+        let mut properties = properties_of((id, topic), kind, random);
+        let mut sys_flag = if kind.is_half { sys_flag::TRANSACTION_PREPARED } else { 0 };
+        if kind.inner > 0 {
+            properties.set(property::INNER_NUM, kind.inner.to_string());
+            sys_flag |= sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
+            body = batch_of(&body, kind.inner);
         }
         let host = random.pick(&["127.0.0.1:10911", "127.0.0.1:10911", "[::1]:10911"]);
         let host = host.parse().expect("an address");
@@ -122,7 +115,7 @@ impl Model {
             topic: topic.to_owned().into(),
             queue_id: place.1,
             flag: 7,
-            sys_flag: if kind.is_half { sys_flag::TRANSACTION_PREPARED } else { 0 },
+            sys_flag,
             born_timestamp: 5,
             born_host: host,
             store_host: host,
@@ -131,23 +124,63 @@ impl Model {
             body: Bytes::from(body.clone()),
             properties: properties.encode(),
         };
-        self.messages.push(Message {
+        let message = Message {
             place,
+            count: kind.inner.max(1) as i64,
+            of: None,
             is_half: kind.is_half,
             body,
             properties: draft.properties.to_vec(),
             state: State::Unknown,
             is_torn: false,
             has_expired: false,
-        });
+        };
+        let shadow = |(topic, _): &(usize, String)| Message {
+            place: (*topic, 0),
+            of: Some(id),
+            body: Vec::new(),
+            ..message.clone()
+        };
+        let shadows: Vec<Message> = kind.light.iter().map(shadow).collect();
+        self.messages.push(message);
+        self.messages.extend(shadows);
         (id, draft)
+    }
+
+    /// The other places of a message, in light queues.
+    pub(crate) fn shadows(&self, id: usize) -> Vec<usize> {
+        let behind =
+            (id + 1..self.messages.len()).take_while(|at| self.messages[*at].of == Some(id));
+        behind.collect()
+    }
+
+    /// As what message a record counts in a queue, and its offset there.
+    pub(crate) fn seen(
+        &self,
+        (place, topic): (Place, &str),
+        record: &Record,
+    ) -> Option<(usize, i64)> {
+        let id = self.id_of(record)?;
+        if (&*record.topic, record.queue_id) == (topic, place.1) {
+            return Some((id, record.queue_offset));
+        }
+        let is_there = |shadow: &usize| self.messages[*shadow].place == place;
+        let shadow = self.shadows(id).into_iter().find(is_there)?;
+        let (_, offset) = record.light_places().into_iter().find(|(name, _)| name == topic)?;
+        Some((shadow, offset))
     }
 
     /// The message that a record carries.
     pub(crate) fn id_of(&self, record: &Record) -> Option<usize> {
-        let digits = record.body.split(|byte| *byte == b':').next()?;
+        let digits = record.id_bytes().split(|byte| *byte == b':').next()?;
         let id: usize = std::str::from_utf8(digits).ok()?.parse().ok()?;
         (self.messages.get(id)?.body == record.body).then_some(id)
+    }
+
+    /// The message was refused.
+    pub(crate) fn refuse(&mut self, id: usize) {
+        self.messages[id].state = State::Refused;
+        self.shadows(id).into_iter().for_each(|it| self.messages[it].state = State::Refused);
     }
 
     /// Notes what became of the message; the caller checked the place.
@@ -157,23 +190,37 @@ impl Model {
         if !message.is_half {
             let queue = self.queues.entry(message.place).or_default();
             queue.placed.insert(at.queue_offset, id);
-            queue.next = queue.next.max(at.queue_offset + 1);
+            queue.next = queue.next.max(at.queue_offset + message.count);
         }
     }
 
     /// A part of the message's properties was lost before it was durable: it is as good as lost,
     /// may be served or passed over, and its place may be taken or not.
     pub(crate) fn lose_torn(&mut self, id: usize, record: &Record) {
+        for shadow in self.shadows(id) {
+            let known = match self.messages[shadow].state {
+                State::Stored(at) => Some(at.queue_offset),
+                _ => None,
+            };
+            self.messages[shadow].is_torn = true;
+            self.lose_at(shadow, known);
+        }
+        self.lose_at(id, Some(record.queue_offset));
+    }
+
+    fn lose_at(&mut self, id: usize, queue_offset: Option<i64>) {
         let message = &mut self.messages[id];
         if std::mem::replace(&mut message.state, State::Gone) == State::Gone {
             return;
         }
         if !message.is_half {
             let queue = self.queues.entry(message.place).or_default();
-            if queue.placed.get(&record.queue_offset) == Some(&id) {
-                queue.placed.remove(&record.queue_offset);
+            if let Some(offset) = queue_offset {
+                if queue.placed.get(&offset) == Some(&id) {
+                    queue.placed.remove(&offset);
+                }
+                queue.next = queue.next.max(offset + message.count);
             }
-            queue.next = queue.next.max(record.queue_offset + 1);
             queue.has_holes = true;
         }
     }
@@ -190,7 +237,7 @@ impl Model {
                 State::Stored(at) => at.log_end <= log_offset,
                 _ => false,
             });
-            let next = durable.map_or(0, |(offset, _)| offset + 1);
+            let next = durable.map_or(0, |(offset, id)| offset + messages[*id].count);
             queue.durable_next = queue.durable_next.max(next);
         }
     }
@@ -231,4 +278,49 @@ pub(crate) struct Kind {
     pub(crate) is_half: bool,
     /// Zero bytes in the properties.
     pub(crate) zeros: u64,
+    /// The light queues that it goes to, by their numbers among the topics, and their names.
+    pub(crate) light: Vec<(usize, String)>,
+    /// How many messages an inner batch has; 0 of a single message.
+    pub(crate) inner: u64,
+}
+
+/// The properties of message `id`.
+fn properties_of((id, topic): (usize, &str), kind: &Kind, random: &mut Random) -> Properties {
+    let mut properties: Properties = [
+        (property::KEYS, format!("key-{id} shared-{}", id % 9)),
+        (property::UNIQ_KEY, format!("unique-{id}")),
+    ]
+    .into_iter()
+    .collect();
+    if random.one_in(2) {
+        properties.set(property::TAGS, random.pick(&["TagA", "TagB", "Schlüssel"]));
+    }
+    if topic == names::SCHEDULE_TOPIC {
+        properties.set(property::DELAY, (1 + random.below(20)).to_string());
+    }
+    if kind.zeros > 0 {
+        properties.set("ZEROS", "\0".repeat(kind.zeros as usize));
+    }
+    if random.one_in(8) {
+        properties.set("LONG", "p".repeat(1 + random.index(1_500)));
+    }
+    if !kind.light.is_empty() {
+        let names: Vec<&str> = kind.light.iter().map(|(_, name)| &**name).collect();
+        properties.set(property::INNER_MULTI_DISPATCH, names.join(","));
+    }
+    properties
+}
+
+/// A batch of `count` messages, the first of which has the body.
+fn batch_of(body: &[u8], count: u64) -> Vec<u8> {
+    let mut all = Vec::new();
+    for number in 0..count {
+        let body = if number == 0 { body } else { &[] };
+        all.extend_from_slice(&(22 + body.len() as i32).to_be_bytes());
+        all.extend_from_slice(&[0; 12]);
+        all.extend_from_slice(&(body.len() as i32).to_be_bytes());
+        all.extend_from_slice(body);
+        all.extend_from_slice(&[0; 2]);
+    }
+    all
 }

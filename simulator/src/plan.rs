@@ -11,6 +11,9 @@ pub(crate) const ROOT: &str = "/store";
 /// Where the clock begins, ms since the epoch.
 pub(crate) const BEGIN: i64 = 1_700_000_000_000;
 
+/// Seeds from here on have light queues and inner batches.
+const FIRST_WITH_MORE: u64 = 5_000_000;
+
 /// What happens between two starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -43,8 +46,12 @@ pub(crate) enum End {
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) topics: Vec<String>,
+    /// How many of the topics are no light queues, which come behind them.
+    pub(crate) own_topics: usize,
     /// Whether the first topic has queues of inner batches.
     pub(crate) batch_queues: bool,
+    /// Whether such batches are sent there, besides single messages.
+    pub(crate) inner_batches: bool,
     pub(crate) queues: u64,
     pub(crate) lives: u64,
     pub(crate) steps: u64,
@@ -111,8 +118,10 @@ impl Plan {
         losses.retain(|_| random.one_in(2));
         losses.push(random.pick(&Loss::ALL));
         Self {
+            own_topics: topics.len(),
             topics,
             batch_queues: false,
+            inner_batches: false,
             queues: 1 + random.below(4),
             lives: 2 + random.below(5),
             steps: random.pick(&[4, 15, 40]),
@@ -148,6 +157,32 @@ impl Plan {
         self.batch_queues = random.one_in(3) && !self.flips;
         self.settings.batch_queue_file_bytes = 46 * random.pick(&[3, 17, 50]);
         self
+    }
+
+    /// Light queues and inner batches, which seeds before [`FIRST_WITH_MORE`] do not have: what was
+    /// found with these stays as it was.
+    pub(crate) fn with_more(mut self, seed: u64) -> Self {
+        if seed < FIRST_WITH_MORE {
+            return self;
+        }
+        let mut random = Random::new(seed.rotate_left(32));
+        self.batch_queues |= random.one_in(3);
+        self.inner_batches = self.batch_queues && !random.one_in(4);
+        if random.one_in(2) {
+            self.settings.light_queues = true;
+            let names = [1, 2, 3].map(|number| format!("{}{number}", names::LMQ_PREFIX));
+            self.topics.extend(names.into_iter().take(1 + random.index(3)));
+        }
+        self
+    }
+
+    /// Some of the light queues, as a message names them; none where there are none.
+    pub(crate) fn light_queues(&self, random: &mut Random) -> Vec<usize> {
+        let all = self.own_topics..self.topics.len();
+        if all.is_empty() || !random.one_in(2) {
+            return Vec::new();
+        }
+        all.filter(|_| !random.one_in(3)).collect()
     }
 
     pub(crate) fn is_sync(&self) -> bool {

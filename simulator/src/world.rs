@@ -1,12 +1,13 @@
 //! One run: a store, its disk, the model beside it, and what happens to them, all from one seed.
 
 use crate::check::{self, Verdict};
+use crate::decode::Record;
 use crate::flips;
 use crate::kept::Left;
-use crate::model::{At, Kind, Model, Place, State};
+use crate::model::{At, Kind, Model, Place};
 use crate::plan::{BEGIN, End, Plan, ROOT, Step};
 use crate::{Op, Random, SimDisk};
-use message::Draft;
+use message::{Draft, names};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,6 +65,7 @@ impl<'a> World<'a> {
     pub(crate) fn new(seed: u64, say: &'a dyn Fn(std::fmt::Arguments<'_>)) -> Self {
         let mut random = Random::new(seed);
         let plan = Plan::draw(&mut random).with_small_files(&mut Random::new(!seed));
+        let plan = plan.with_more(seed);
         let disk = SimDisk::new(random.bits());
         disk.order_names(plan.names_in_order);
         disk.slow_down(plan.slow_one_in);
@@ -198,7 +200,7 @@ impl<'a> World<'a> {
         self.tick(0);
         let opened = Store::open(Arc::new(self.disk.clone()), self.plan.settings.clone());
         let opened = opened?;
-        opened.hold_batches(&self.plan.topics[0], self.plan.batch_queues)?;
+        let _ = opened.hold_batches(&self.plan.topics[0], self.plan.batch_queues)?;
         self.store = Some(opened);
         Ok(())
     }
@@ -328,7 +330,7 @@ impl<'a> World<'a> {
     }
 
     fn place(&mut self) -> Place {
-        (self.random.index(self.plan.topics.len()), self.random.below(self.plan.queues) as i32)
+        (self.random.index(self.plan.own_topics), self.random.below(self.plan.queues) as i32)
     }
 
     fn append(&mut self) -> Verdict {
@@ -346,8 +348,9 @@ impl<'a> World<'a> {
                 false => 1,
             };
             let is_half = self.plan.half_messages && count == 1 && self.random.one_in(5);
+            let is_alone = count == 1 && !is_half;
             let (some, drafts): (Vec<_>, Vec<_>) =
-                (0..count).map(|_| self.draft(place, is_half)).unzip();
+                (0..count).map(|_| self.draft(place, (is_half, is_alone))).unzip();
             ids.push(some);
             list.push(match drafts.len() {
                 1 => Append::one(drafts[0].clone()),
@@ -362,11 +365,8 @@ impl<'a> World<'a> {
                 _ if is_dead => {}
                 Ok(appended) => self.note_stored(ids, &appended)?,
                 Err(AppendError::Fenced) if self.armed => {}
-                Err(AppendError::DiskFull) => {
-                    ids.iter().for_each(|id| self.model.messages[*id].state = State::Refused);
-                }
-                Err(AppendError::TooLarge { .. }) => {
-                    ids.iter().for_each(|id| self.model.messages[*id].state = State::Refused);
+                Err(AppendError::DiskFull | AppendError::TooLarge { .. }) => {
+                    ids.iter().for_each(|id| self.model.refuse(*id));
                 }
                 Err(error) => return Err(format!("sends are taken: {error}")),
             }
@@ -377,7 +377,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn draft(&mut self, place: Place, is_half: bool) -> (usize, Draft) {
+    fn draft(&mut self, place: Place, (is_half, is_alone): (bool, bool)) -> (usize, Draft) {
         let long = self.random.one_in(4);
         let body = self.random.below(if long { self.plan.body_max } else { 90 });
         let zeros = match self.plan.zeros && self.random.one_in(5) {
@@ -385,7 +385,14 @@ impl<'a> World<'a> {
             false => 0,
         };
         let topic = self.plan.topics[place.0].clone();
-        let kind = Kind { body, is_half, zeros };
+        let inner = is_alone && place.0 == 0 && self.plan.inner_batches && self.random.one_in(2);
+        let inner = if inner { 1 + self.random.below(5) } else { 0 };
+        let mut light = Vec::new();
+        if is_alone && inner == 0 && names::allows_light_queues(&topic) {
+            light = self.plan.light_queues(&mut self.random);
+        }
+        let light = light.into_iter().map(|at| (at, self.plan.topics[at].clone())).collect();
+        let kind = Kind { body, is_half, zeros, light, inner };
         self.model.draft(place, &topic, &kind, &mut self.random)
     }
 
@@ -412,12 +419,34 @@ impl<'a> World<'a> {
                 return Err(format!("written as answered: {id} says {other}, not {queue_offset}"));
             }
             self.model.store(*id, At { log_offset, log_end, queue_offset });
+            self.note_light(*id, &record)?;
             log_offset = log_end;
         }
         match log_offset == appended.log_end() {
             true => Ok(()),
             false => Err(format!("written as answered: {appended:?} ends at {log_offset}")),
         }
+    }
+
+    /// Offsets in light queues are dense, too.
+    fn note_light(&mut self, id: usize, record: &Record) -> Verdict {
+        let log_offset = record.log_offset;
+        let log_end = log_offset + record.size as i64;
+        for shadow in self.model.shadows(id) {
+            let place = self.model.messages[shadow].place;
+            let next = self.model.queues.entry(place).or_default().next;
+            let topic = &self.plan.topics[place.0];
+            match self.model.seen((place, topic), record) {
+                Some((_, queue_offset)) if queue_offset == next => {
+                    self.model.store(shadow, At { log_offset, log_end, queue_offset });
+                }
+                other => {
+                    let name = self.name(place);
+                    return Err(format!("offsets are dense: {name} gave {other:?}, not {next}"));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn sync(&mut self) -> Verdict {
@@ -444,10 +473,10 @@ impl<'a> World<'a> {
             return Err(format!("a failure fences: {error}"));
         }
         let place = self.place();
-        let (id, draft) = self.draft(place, false);
+        let (id, draft) = self.draft(place, (false, false));
         let mut list = [Append::one(draft)];
         self.store().append(self.now, &mut list);
-        self.model.messages[id].state = State::Refused;
+        self.model.refuse(id);
         match list[0].outcome {
             Err(AppendError::Fenced) => Ok(()),
             outcome => Err(format!("a fenced store takes nothing: {outcome:?}")),
@@ -699,7 +728,7 @@ impl<'a> World<'a> {
                 return Ok(());
             }
             let place = self.place();
-            let (id, draft) = self.draft(place, false);
+            let (id, draft) = self.draft(place, (false, false));
             let mut list = [Append::one(draft)];
             self.store().append(self.now, &mut list);
             say!(self, "append {id}: {:?}", list[0].outcome);

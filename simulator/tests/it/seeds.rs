@@ -1,9 +1,12 @@
-//! Two hundred seeds on all cores, and that a seed says all.
+//! Two hundred seeds on all cores, some of them with light queues and inner batches, and that a
+//! seed says all.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 150;
+/// The first with light queues and inner batches, and how many of these.
+const MORE: (u64, u64) = (5_000_000, 50);
 
 /// Runs seeds on all cores; panics with those that failed.
 pub(crate) fn run_all(seeds: &[u64]) {
@@ -27,7 +30,7 @@ pub(crate) fn run_all(seeds: &[u64]) {
 
 #[test]
 fn two_hundred_seeds_hold() {
-    run_all(&(0..SEEDS).collect::<Vec<_>>());
+    run_all(&(0..SEEDS).chain(MORE.0..MORE.0 + MORE.1).collect::<Vec<_>>());
 }
 
 #[test]
