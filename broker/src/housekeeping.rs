@@ -25,6 +25,8 @@ const TICK_MS: i64 = 50;
 const SLOW_TICK_MS: i64 = 10_000;
 /// How often it is looked how full the disks are: how late a full one is seen, and its room.
 const MEASURE_MS: i64 = 1_000;
+/// The time between the removals of two files of the log (Java `deleteCommitLogFilesInterval`).
+const REMOVED_WAIT_MS: i64 = 100;
 /// How often offsets of consumers are saved at least, however long `flushConsumerOffsetInterval`:
 /// what is consumed twice after a crash.
 const OFFSETS_MS: i64 = 250;
@@ -88,6 +90,7 @@ pub(crate) fn start(broker: &Arc<Broker>, bell: &Arc<Bell>, stop: &CancellationT
     vec![
         spawn("flush", flush),
         spawn("tick", tick),
+        spawn("room", room),
         spawn("save", save),
         spawn("offsets", offsets),
         spawn("scrub", scrub),
@@ -162,7 +165,6 @@ fn save(broker: &Broker, _: &Bell) -> Option<String> {
 /// Everything that has a time.
 fn tick(broker: &Broker, bell: &Bell) -> Option<String> {
     let mut slow_ms = now_ms();
-    let mut room = Room { measured_ms: 0, retained_ms: slow_ms };
     loop {
         let now = now_ms();
         broker.expire(now);
@@ -172,12 +174,26 @@ fn tick(broker: &Broker, bell: &Bell) -> Option<String> {
             slow_ms = now;
             broker.slow_tick(now);
         }
-        if let Err(error) = room.look(broker, now) {
-            tracing::error!(%error, "the store failed; the broker stops");
-            broker.fail_unflushed();
-            return Some(error.to_string());
-        }
         let wait_ms = next.map_or(TICK_MS, |next| (next - now).clamp(0, TICK_MS));
+        if !bell.wait(Duration::from_millis(wait_ms.unsigned_abs())) {
+            return None;
+        }
+    }
+}
+
+/// Sees to it that there is room on the disks. A large file takes a while to go, and so does what
+/// has to be durable before: nothing that has a time waits for that.
+fn room(broker: &Broker, bell: &Bell) -> Option<String> {
+    let mut room = Room { measured_ms: 0, retained_ms: now_ms(), removed: 0 };
+    loop {
+        let wait_ms = match room.look(broker, now_ms()) {
+            Ok(wait_ms) => wait_ms,
+            Err(error) => {
+                tracing::error!(%error, "the store failed; the broker stops");
+                broker.fail_unflushed();
+                return Some(error.to_string());
+            }
+        };
         if !bell.wait(Duration::from_millis(wait_ms.unsigned_abs())) {
             return None;
         }
@@ -193,22 +209,29 @@ fn is_due(now: i64, last: i64, interval_ms: i64) -> bool {
 struct Room {
     measured_ms: i64,
     retained_ms: i64,
+    /// Files of the log that went in this round, which goes on.
+    removed: usize,
 }
 
 impl Room {
-    fn look(&mut self, broker: &Broker, now: i64) -> Result<(), store::Error> {
-        if is_due(now, self.retained_ms, broker.store.settings().retain_interval_ms) {
+    /// Returns how long there is nothing to do, ms.
+    fn look(&mut self, broker: &Broker, now: i64) -> Result<i64, store::Error> {
+        let settings = broker.store.settings();
+        let interval_ms = settings.retain_interval_ms;
+        if self.removed > 0 || is_due(now, self.retained_ms, interval_ms) {
             (self.retained_ms, self.measured_ms) = (now, now);
-            return broker.store.retain(now).map(drop);
-        }
-        if is_due(now, self.measured_ms, MEASURE_MS) {
+            let removed = broker.store.retain(now)?.log_files;
+            let all = self.removed + removed;
+            let goes_on = removed > 0 && all < settings.delete_files_at_once;
+            self.removed = if goes_on { all } else { 0 };
+        } else if is_due(now, self.measured_ms, MEASURE_MS) {
             self.measured_ms = now;
             // It is tried again soon, and no message depends on it.
             if let Err(error) = broker.store.measure() {
                 tracing::warn!(%error, "it is not known how full the disk is");
             }
         }
-        Ok(())
+        Ok(if self.removed > 0 { REMOVED_WAIT_MS } else { interval_ms.clamp(TICK_MS, MEASURE_MS) })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is removed and when: files of the log that are old enough or must make room, and what of
 //! queues and index led to them (Java `CleanCommitLogService`, `CleanConsumeQueueService`).
 
+use crate::consume_queue::Queue;
 use crate::disk::Space;
 use crate::segments::Segment;
 use crate::{Error, Store, queue_ends};
@@ -22,8 +23,9 @@ pub struct Retained {
 
 impl Store {
     /// One round of expiry at `now`, ms since the epoch. Call it every
-    /// [`crate::Settings::retain_interval_ms`]. Then looks as [`Store::measure`] does whether the
-    /// store can go on.
+    /// [`crate::Settings::retain_interval_ms`], and a little later again when it removed a file of
+    /// the log, at most [`crate::Settings::delete_files_at_once`] times. Then looks as
+    /// [`Store::measure`] does whether the store can go on.
     pub fn retain(&self, now: i64) -> Result<Retained, Error> {
         self.check_fence()?;
         let one_at_a_time = self.removing.lock();
@@ -38,7 +40,8 @@ impl Store {
         let tight = self.bound_hit(spaces, self.next_file_bytes()).is_some();
         let mut removed = Retained::default();
         if due || low || refuse || forced || tight || self.take_manual_round() {
-            self.remove_expired(now, forced, &mut removed)?;
+            let urgent = forced || refuse || tight;
+            self.remove_expired(now, (forced, urgent), &mut removed)?;
         }
         if tight && settings.delete_forcibly {
             self.remove_for_bounds(self.next_file_bytes(), &mut removed)?;
@@ -91,8 +94,14 @@ impl Store {
     }
 
     /// Removes log files older than the reserved time, or of any age when `forced`, oldest first, a
-    /// bounded number, never the last one.
-    fn remove_expired(&self, now: i64, forced: bool, removed: &mut Retained) -> Result<(), Error> {
+    /// bounded number, never the last one. Unless it is `urgent` it is one file, and one that the
+    /// next checkpoint has to cover first waits: more at once would hold sends up.
+    fn remove_expired(
+        &self,
+        now: i64,
+        (forced, urgent): (bool, bool),
+        removed: &mut Retained,
+    ) -> Result<(), Error> {
         let settings = self.live();
         let reserved_ms = settings.reserved_hours.saturating_mul(MS_PER_HOUR);
         let modified = self.log.segments.modified()?;
@@ -100,9 +109,11 @@ impl Store {
             let time = modified.iter().find(|(at, _)| *at == start);
             time.is_some_and(|(_, time)| time.saturating_add(reserved_ms) <= now)
         };
-        while removed.log_files < settings.delete_files_at_once {
+        let most = if urgent { settings.delete_files_at_once } else { 1 };
+        while removed.log_files < most {
             let Some(first) = self.first_removable() else { break };
-            if !is_old(first.start) && !forced || !self.is_safe_without(&first)? {
+            let is_due = is_old(first.start) || forced;
+            if !is_due || !urgent && !self.is_covered(&first) || !self.is_safe_without(&first)? {
                 break;
             }
             self.remove_first(&first)?;
@@ -135,13 +146,17 @@ impl Store {
     }
 
     /// Whether queues and index are durable as far as a file of the log goes: what they lack after
-    /// a crash comes from the log. Makes them so, unless the disk has no room for it.
+    /// a crash comes from the log.
+    fn is_covered(&self, first: &Segment) -> bool {
+        self.checkpoint.durable_to().is_some_and(|to| first.end() <= to)
+    }
+
+    /// As [`Self::is_covered`]; makes them so, unless the disk has no room for it.
     fn is_safe_without(&self, first: &Segment) -> Result<bool, Error> {
-        let covers = || self.checkpoint.durable_to().is_some_and(|to| first.end() <= to);
-        if !covers() {
+        if !self.is_covered(first) {
             self.make_checkpoint()?;
         }
-        Ok(covers())
+        Ok(self.is_covered(first))
     }
 
     /// Removes the log's first file, and notes before that it is meant to go: a start that misses a
@@ -162,6 +177,8 @@ impl Store {
     /// Removes what of queues and index leads before the log's first offset.
     fn follow_log_min(&self, removed: &mut Retained) -> Result<(), Error> {
         let log_min = self.log.min();
+        self.aside.forget_before(log_min);
+        self.stats.set_aside(&self.aside);
         for queue in self.queues.all() {
             removed.queue_files += queue.expire(log_min)?;
         }
@@ -183,7 +200,7 @@ impl Store {
         let no_append = self.writer.lock();
         // Else a log that power loss cuts would go on before its noted end.
         self.sync()?;
-        self.forget_ends()?;
+        self.forget_ends(&|topic, _| topics.contains(&topic))?;
         if self.removed_topics.has_before(self.log.min()) {
             // Files of the log that are removed may come back, and with them messages of topics
             // that would be forgotten here.
@@ -207,13 +224,14 @@ impl Store {
     }
 
     /// Makes the queues of a topic those of inner batches (`queue.type=BatchCQ`), or of single
-    /// messages; for a topic that has no message yet. Durable.
+    /// messages. Durable. Says whether they are: a topic that has messages in queues of the other
+    /// kind keeps those.
     ///
     /// # Errors
     /// When it cannot be noted.
-    pub fn hold_batches(&self, topic: &str, is_batch: bool) -> Result<(), Error> {
+    pub fn hold_batches(&self, topic: &str, is_batch: bool) -> Result<bool, Error> {
         if self.queues.batch_topics.contains(topic) == is_batch {
-            return Ok(());
+            return Ok(true);
         }
         let no_append = self.writer.lock();
         let ids = self.queues.ids(topic);
@@ -224,7 +242,7 @@ impl Store {
                 is_batch,
                 "has messages in queues of another kind (queue.type): it keeps them"
             );
-            return Ok(());
+            return Ok(false);
         }
         self.queues.remove(topic)?;
         let noted = match is_batch {
@@ -232,7 +250,7 @@ impl Store {
             false => self.queues.batch_topics.forget(&[topic]),
         };
         drop(no_append);
-        noted
+        noted.map(|()| true)
     }
 
     /// Removes the queues whose last message has expired, except those of system topics. Returns
@@ -241,22 +259,28 @@ impl Store {
         // Lock order: a checkpoint looks at the writer.
         let no_checkpoint = self.flush_times.lock();
         let no_append = self.writer.lock();
-        self.forget_ends()?;
         let log_min = self.log.min();
+        let has_expired = |queue: &Queue| queue.log_end() < log_min;
+        self.forget_ends(&|topic, id| {
+            let queue = self.queues.find(topic, id);
+            !names::is_system_topic(topic) && queue.is_none_or(|queue| has_expired(&queue))
+        })?;
         let mut removed = 0;
         for topic in self.queues.topics().iter().filter(|topic| !names::is_system_topic(topic)) {
-            removed += self.queues.remove_where(topic, |queue| queue.log_end() < log_min)?;
+            removed += self.queues.remove_where(topic, has_expired)?;
         }
         drop((no_append, no_checkpoint));
         self.settle_removed(removed)?;
         Ok(removed)
     }
 
-    /// Removes the notes of the queues' ends, so that they bring back no queue that is removed; the
-    /// next checkpoint writes them anew; none may be under way.
-    fn forget_ends(&self) -> Result<(), Error> {
+    /// Removes queues from the notes of the queues' ends, which would bring them back. No
+    /// checkpoint may be under way.
+    fn forget_ends(&self, is_gone: &dyn Fn(&str, i32) -> bool) -> Result<(), Error> {
         self.noted_ends.store(0, Ordering::Release);
-        queue_ends::remove(&*self.disk, &self.settings.root)
+        let left = queue_ends::forget(&*self.disk, &self.settings.root, is_gone)?;
+        self.noted_ends.store(left, Ordering::Release);
+        Ok(())
     }
 
     /// Makes the removal of queues durable: else their files could come back, and stand in the
