@@ -15,6 +15,7 @@ use crate::handlers::pull::HeldPull;
 use crate::hold::Holds;
 use crate::lite::Lite;
 use crate::mappings::Mappings;
+use crate::mending;
 use crate::offsets::Offsets;
 use crate::order::Locks;
 use crate::others::{Nobody, Others};
@@ -221,10 +222,12 @@ impl Broker {
     pub fn topic_for_send(&self, wanted: Wanted<'_>, now_ms: i64) -> Option<Arc<TopicConfig>> {
         let auto_create = self.settings().broker.auto_create_topic_enable;
         let found = self.topics.create_on_send(wanted, auto_create, now_ms)?;
-        if found.changed {
-            self.topics_changed(None);
+        if !found.changed {
+            return Some(found.topic);
         }
-        Some(found.topic)
+        mending::agree_on_kind(&self.topics, &self.store, &found.topic, now_ms);
+        self.topics_changed(None);
+        self.topics.find(&found.topic.topic_name)
     }
 
     /// A retry or dead-letter topic, made if it is not there.

@@ -24,11 +24,8 @@ fn is_whole(origin: ConfigOrigin) -> bool {
 /// Makes the topics that have queues on the disk and are not known any more, with as many queues as
 /// there are.
 pub(crate) fn make_topics(topics: &Topics, store: &Store, origin: ConfigOrigin, now: i64) {
-    for topic in topics.names() {
-        let is_batch = topics.find(&topic).is_some_and(|topic| holds_inner_batches(&topic));
-        if let Err(error) = store.hold_batches(&topic, is_batch) {
-            tracing::error!(%topic, %error, "what its queues are like cannot be noted");
-        }
+    for topic in topics.names().iter().filter_map(|topic| topics.find(topic)) {
+        agree_on_kind(topics, store, &topic, now);
     }
     if is_whole(origin) {
         return;
@@ -61,6 +58,28 @@ pub(crate) fn make_topics(topics: &Topics, store: &Store, origin: ConfigOrigin, 
                 }
             }
             Some(_) => {}
+        }
+    }
+}
+
+/// Brings a topic's queues to the kind that the table says, or, where they have messages of an
+/// earlier life, the table to theirs: a Java broker does not start where the two differ.
+pub(crate) fn agree_on_kind(topics: &Topics, store: &Store, topic: &TopicConfig, now: i64) {
+    let (name, is_batch) = (&topic.topic_name, holds_inner_batches(topic));
+    match store.hold_batches(name, is_batch) {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::error!(
+                topic = %name,
+                is_batch = !is_batch,
+                "has messages in queues of another kind than topics.json says (queue.type): the \
+                 table follows them. For queues of the other kind delete the topic and make it \
+                 again"
+            );
+            topics.set_kind(name, !is_batch, now);
+        }
+        Err(error) => {
+            tracing::error!(topic = %name, %error, "what its queues are like cannot be noted");
         }
     }
 }

@@ -73,6 +73,7 @@ pub fn refusal(broker: &Broker, error: AppendError) -> Refusal {
         | AppendError::Draft(_)
         | AppendError::TopicName
         | AppendError::LightQueueName
+        | AppendError::NoBatchTopic
         | AppendError::TooLarge { .. } => ResponseCode::MESSAGE_ILLEGAL,
         AppendError::LightQueues { .. } => ResponseCode::LMQ_QUOTA_EXCEEDED,
         AppendError::DiskFull | AppendError::Fenced | AppendError::Closed => {

@@ -378,6 +378,19 @@ impl Topics {
         self.count(&mut state, &name, now);
     }
 
+    /// Says whether a topic has queues of inner batches, as they are.
+    pub fn set_kind(&self, topic: &str, is_batch: bool, now: i64) {
+        let mut state = self.state.write();
+        let Some(known) = state.table.get_mut(topic) else { return };
+        let all = &mut Arc::make_mut(known).attributes;
+        match is_batch {
+            true => all.insert(names::QUEUE_TYPE.into(), names::INNER_BATCHES.into()),
+            false => all.remove(names::QUEUE_TYPE),
+        };
+        let name = known.topic_name.clone();
+        self.count(&mut state, &name, now);
+    }
+
     fn insert_new(&self, state: &mut State, made: TopicConfig, now: i64) -> Option<Found> {
         if state.table.len() >= CREATE_LIMIT {
             tracing::warn!(topic = %made.topic_name, CREATE_LIMIT, "no topic made: too many");

@@ -5,8 +5,8 @@
 use bytes::{Buf, Bytes};
 use std::fmt;
 
-/// The bytes of a message besides its body and properties.
-const FIXED: usize = 4 + 4 + 4 + 4 + 4 + 2;
+/// The bytes of a message besides its body and properties: none takes fewer of a batch.
+pub const MESSAGE_MIN_LEN: usize = 4 + 4 + 4 + 4 + 4 + 2;
 
 /// One message of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub fn messages(body: Bytes) -> impl Iterator<Item = Result<BatchMessage, BatchE
 
 fn next(rest: &mut Bytes) -> Option<BatchMessage> {
     let size = usize::try_from(rest.clone().try_get_i32().ok()?).ok()?;
-    if size < FIXED || size > rest.len() {
+    if size < MESSAGE_MIN_LEN || size > rest.len() {
         return None;
     }
     let mut one = rest.split_to(size);
@@ -69,7 +69,7 @@ fn next(rest: &mut Bytes) -> Option<BatchMessage> {
 ///
 /// Panics when body or properties are longer than their length fields can say.
 pub fn encode(message: &BatchMessage, out: &mut Vec<u8>) {
-    let size = FIXED + message.body.len() + message.properties.len();
+    let size = MESSAGE_MIN_LEN + message.body.len() + message.properties.len();
     let length = |len: usize| i32::try_from(len).expect("a batch message fits in 2 GiB");
     let properties = i16::try_from(message.properties.len()).expect("properties fit in 32 KiB");
     out.reserve(size);

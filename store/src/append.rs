@@ -115,6 +115,8 @@ pub enum AppendError {
     /// Among the names of light queues stands one that is none: a stock broker which opens the
     /// store stops dispatching at such a message.
     LightQueueName,
+    /// An inner batch for a topic whose queues are of single messages.
+    NoBatchTopic,
     /// There may be no more light queues.
     LightQueues {
         /// The limit.
@@ -143,6 +145,7 @@ impl fmt::Display for AppendError {
                 "{} names a light queue and something that is none",
                 property::INNER_MULTI_DISPATCH
             ),
+            Self::NoBatchTopic => write!(f, "the topic holds no inner batches"),
             Self::LightQueues { max } => write!(f, "there are {max} light queues"),
             Self::DiskFull => write!(f, "the disk is full"),
             Self::Fenced => write!(f, "the store takes no more writes after a failure"),
@@ -291,7 +294,7 @@ impl Store {
         if let Drafts::One(draft) = drafts
             && draft.sys_flag & sys_flag::INNER_BATCH != 0
         {
-            self.number_batch(draft);
+            self.number_batch(draft)?;
         }
         drafts.as_mut_slice().iter_mut().for_each(match self.settings.append_property_crc {
             true => Draft::reserve_property_crc,
@@ -319,18 +322,21 @@ impl Store {
     }
 
     /// Writes into an inner batch at which queue offset it begins (Java
-    /// `BatchConsumeQueue.assignQueueOffset`). One that no queue shows, or one of single messages,
-    /// has none.
-    fn number_batch(&self, draft: &mut Draft) {
-        let is_batch = self.queues.batch_topics.contains(&draft.topic);
-        if !is_batch || !sys_flag::is_visible(draft.sys_flag) {
-            return;
+    /// `BatchConsumeQueue.assignQueueOffset`); one that no queue shows has none. Its topic may have
+    /// been removed on its way here.
+    fn number_batch(&self, draft: &mut Draft) -> Result<(), AppendError> {
+        if !self.queues.batch_topics.contains(&draft.topic) {
+            return Err(AppendError::NoBatchTopic);
+        }
+        if !sys_flag::is_visible(draft.sys_flag) {
+            return Ok(());
         }
         let queue = self.queues.find(&draft.topic, draft.queue_id);
         let base = queue.map_or(0, |queue| queue.next_offset());
         let mut all = Properties::parse(&draft.properties);
         all.set(property::INNER_BASE, base.to_string());
         draft.properties = all.encode();
+        Ok(())
     }
 
     /// Checks lengths and returns the bytes of all records together.

@@ -23,8 +23,10 @@ pub(crate) enum Mark {
     Confirmed = 32,
     /// Log offset up to which queue units are durable (Java 5.5.0 on).
     QueuesTo = 40,
+    /// [`Mark::OwnLogMin`] once more: what both say is true, whatever bit flipped.
+    OwnLogMinAgain = 4032,
     /// Where the log began, and 1: only what is removed by intent makes it begin later. Not under
-    /// the checksum; it decides nothing but a line.
+    /// the checksum.
     OwnLogMin = 4040,
     /// Checksum of Rockhopper's own mark, all bytes behind this one.
     OwnSeal = 4048,
@@ -165,19 +167,27 @@ impl Checkpoint {
         let (log_time, queue_time) = (self.get(Mark::LogTime), self.get(Mark::QueueTime));
         self.set(Mark::OwnLogTime, log_time);
         self.set(Mark::OwnQueueTime, queue_time);
-        self.set(Mark::OwnLogMin, 0);
+        [Mark::OwnLogMin, Mark::OwnLogMinAgain].into_iter().for_each(|mark| self.set(mark, 0));
         self.set_own(end, file_bytes);
     }
 
     /// Notes that the log begins at `log_min`, or is about to.
     pub(crate) fn note_log_min(&self, log_min: i64) {
-        self.set(Mark::OwnLogMin, (log_min + 1).max(self.get(Mark::OwnLogMin)));
+        let noted = (log_min + 1).max(self.get(Mark::OwnLogMin));
+        self.set(Mark::OwnLogMin, noted);
+        self.set(Mark::OwnLogMinAgain, noted);
     }
 
     /// Where the log began, when that was noted and no other broker was here since.
     pub(crate) fn noted_log_min(&self) -> Option<i64> {
         self.durable_to()?;
         Some(self.get(Mark::OwnLogMin) - 1).filter(|noted| *noted >= 0)
+    }
+
+    /// As [`Self::noted_log_min`], when it is noted twice: everything before was removed by intent.
+    pub(crate) fn sure_log_min(&self) -> Option<i64> {
+        let is_sure = self.get(Mark::OwnLogMin) == self.get(Mark::OwnLogMinAgain);
+        self.noted_log_min().filter(|_| is_sure)
     }
 
     fn set_own(&self, end: i64, file_bytes: i64) {

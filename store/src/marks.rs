@@ -86,11 +86,12 @@ impl<'a> Marks<'a> {
 }
 
 /// How many messages the properties of an inner batch say that it holds, and the queue offset of
-/// the first one; `None` of a single message (Java `CommitLog.setBatchSizeIfNeeded`).
-fn batch_of(encoded: &[u8]) -> Option<(i16, i64)> {
+/// the first one, if that is a number; `None` of a single message (Java
+/// `CommitLog.setBatchSizeIfNeeded`).
+fn batch_of(encoded: &[u8]) -> Option<(i16, Option<i64>)> {
     let number = |key| properties::find(encoded, key).map(str::parse::<i64>);
     let (count, base) = (number(property::INNER_NUM)?, number(property::INNER_BASE)?);
-    Some((i16::try_from(count.ok()?).ok()?, base.ok()?))
+    Some((i16::try_from(count.ok()?).ok()?, base.ok()))
 }
 
 /// How many messages a draft holds: those of an inner batch, else one (Java
@@ -110,7 +111,8 @@ pub(crate) fn batch_unit(record: &Record<'_>, settings: &Settings) -> Option<Bat
     let tags_code = marks.tags_code(settings, record.topic, store_timestamp);
     let size = i32::try_from(record.total_size()).ok()?;
     let unit = Unit { log_offset, size, tags_code };
-    let (count, base) = batch_of(record.properties).unwrap_or((1, record.queue_offset));
+    let (count, base) = batch_of(record.properties).unwrap_or((1, None));
+    let base = base.unwrap_or(record.queue_offset);
     (count > 0 && base >= 0).then_some(BatchUnit { unit, store_timestamp, base, count })
 }
 

@@ -97,8 +97,7 @@ impl<'a> Parts<'a> {
     pub(crate) fn open(&self, watch: &dyn Fn(Progress)) -> Result<(), Error> {
         let own_mark = self.checkpoint.durable_to().is_some();
         let was_mending = self.begin(own_mark)?;
-        let noted_bytes = own_mark.then(|| self.checkpoint.get(Mark::OwnFileBytes));
-        let gaps = self.log.segments.load_log(noted_bytes, &|| self.touched.set(true))?;
+        let gaps = self.load_log(own_mark)?;
         let before_mending = || self.write_abort(MENDING);
         let (ends, all_from) = self.noted_ends(own_mark)?;
         let lost_from = self.queues.load(self.opening(), &ends, &before_mending)?;
@@ -165,6 +164,15 @@ impl<'a> Parts<'a> {
         self.end_mending()
     }
 
+    /// Opens the log's files, and returns from and to which log offsets they lack bytes.
+    fn load_log(&self, own_mark: bool) -> Result<Vec<(i64, i64)>, Error> {
+        if let Some(log_min) = self.checkpoint.sure_log_min() {
+            self.log.segments.remove_again(log_min)?;
+        }
+        let noted_bytes = own_mark.then(|| self.checkpoint.get(Mark::OwnFileBytes));
+        self.log.segments.load_log(noted_bytes, &|| self.touched.set(true))
+    }
+
     /// What is known when queues are opened.
     fn opening(&self) -> Opening {
         let (durable, log_min) = (self.checkpoint.durable_to(), self.log_min());
@@ -186,7 +194,7 @@ impl<'a> Parts<'a> {
     /// Lets no queue end before its noted end, nor begin behind its noted beginning.
     fn keep_ends(&self, ends: &QueueEnds, losses: &Losses) -> Result<(), Error> {
         let same_log = self.is_log_of(ends);
-        for QueueEnd { topic, id, min, end } in ends.iter() {
+        for QueueEnd { topic, id, min, end, .. } in ends.iter() {
             let queue = self.queues.open(topic, id);
             if same_log && losses.is_fresh(queue.log_end(), i64::MAX) {
                 losses.aside.note((topic, id), queue.next_offset(), end);
@@ -327,7 +335,7 @@ impl<'a> Parts<'a> {
         let durable_to = self.checkpoint.durable_to().unwrap_or(0);
         // What expired since is no loss.
         let same_log = self.is_log_of(ends);
-        for QueueEnd { topic, id, min, end: noted } in ends.iter() {
+        for QueueEnd { topic, id, min, end: kept, units: noted } in ends.iter() {
             let queue = self.queues.find(topic, id);
             let end = queue.as_ref().map_or(0, |queue| queue.end_offset());
             let first = queue.as_ref().map_or(0, |queue| queue.first_offset());
@@ -335,13 +343,15 @@ impl<'a> Parts<'a> {
             // The last unit was durable then, and led before the log's end.
             let is_false =
                 |queue: &Queue| queue.end_offset() <= noted && queue.log_end() > durable_to;
+            if let Some(queue) = &queue {
+                queue.note_end(kept);
+            }
             if end >= noted && !lacks_front && !queue.as_deref().is_some_and(is_false) {
+                // What lies between has no unit any more, and is not looked for again.
+                queue.filter(|queue| queue.is_batch()).map(|queue| queue.keep_offsets_to(kept));
                 continue;
             }
             let is_front = lacks_front && end >= noted;
-            if let Some(queue) = &queue {
-                queue.note_end(noted);
-            }
             let (from, to) = if is_front { (min, first) } else { (end.max(min), noted) };
             losses.short.note((topic, id), from, to);
             if lost_from.is_none() {

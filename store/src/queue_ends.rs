@@ -4,7 +4,9 @@
 //! it is read when the file is damaged.
 //!
 //! A line with the log offset up to which the store was whole and the checksum of all that follows,
-//! one with the log's first offset, then a line a queue: end, first offset, queue id, topic.
+//! one with the log's first offset, then a line a queue: end, first offset, queue id, topic. Where
+//! the last units of a queue of inner batches are gone the end has a slash behind it and where they
+//! end.
 
 use crate::Error;
 use crate::consume_queue::Noted;
@@ -32,8 +34,10 @@ impl QueueEnds {
             for id in queues.ids(&topic) {
                 let Some(queue) = queues.find(&topic, id) else { continue };
                 let (end, min) = (queue.end_offset(), queue.first_offset());
+                let units = queue.unit_end();
                 if end > 0 {
-                    lines.push_str(&format!("{end} {min} {id} {topic}\n"));
+                    let kept = if units < end { format!("/{units}") } else { String::new() };
+                    lines.push_str(&format!("{end}{kept} {min} {id} {topic}\n"));
                 }
             }
         }
@@ -54,17 +58,20 @@ impl QueueEnds {
 
     /// The notes on the disk, none when there are none; `Err` when they are damaged.
     pub(crate) fn load(disk: &dyn Disk, root: &Path) -> Result<Self, Damaged> {
-        let bytes = disk.read(&path(root)).unwrap_or_default();
-        let parse = |text: String| {
-            let (head, lines) = text.split_once('\n')?;
-            let (_, digest) = head.split_once(' ')?;
-            let notes = Self { lines: lines.to_owned() };
-            (digest.parse() == Ok(notes.digest())).then_some(notes)
-        };
-        if bytes.is_empty() {
-            return Ok(Self::default());
+        match disk.read(&path(root)).unwrap_or_default() {
+            bytes if bytes.is_empty() => Ok(Self::default()),
+            bytes => Self::parse(bytes).map(|(_, notes)| notes).ok_or(Damaged),
         }
-        String::from_utf8(bytes).ok().and_then(parse).ok_or(Damaged)
+    }
+
+    /// The notes in the bytes of such a file, and up to which log offset the store was whole.
+    fn parse(bytes: Vec<u8>) -> Option<(i64, Self)> {
+        let text = String::from_utf8(bytes).ok()?;
+        let (head, lines) = text.split_once('\n')?;
+        let (log_end, digest) = head.split_once(' ')?;
+        let notes = Self { lines: lines.to_owned() };
+        let is_whole = digest.parse() == Ok(notes.digest());
+        Some((log_end.parse().ok()?, notes)).filter(|_| is_whole)
     }
 
     /// Where the log began.
@@ -75,18 +82,14 @@ impl QueueEnds {
     /// The queues by topic and id; none when it is not known where the log began.
     pub(crate) fn noted(&self) -> HashMap<(&str, i32), Noted> {
         let Some(log_min) = self.log_min() else { return HashMap::new() };
-        let noted = |QueueEnd { topic, id, min, end }| ((topic, id), Noted { min, end, log_min });
+        let noted =
+            |QueueEnd { topic, id, min, end, .. }| ((topic, id), Noted { min, end, log_min });
         self.iter().map(noted).collect()
     }
 
     /// Every queue that was there.
     pub(crate) fn iter(&self) -> impl Iterator<Item = QueueEnd<'_>> {
-        self.lines.lines().skip(1).filter_map(|line| {
-            let mut fields = line.splitn(4, ' ');
-            let mut number = || fields.next()?.parse::<i64>().ok();
-            let (end, min, id) = (number()?, number()?, number()?);
-            Some(QueueEnd { topic: fields.next()?, id: i32::try_from(id).ok()?, min, end })
-        })
+        self.lines.lines().skip(1).filter_map(QueueEnd::parse)
     }
 }
 
@@ -99,9 +102,43 @@ pub(crate) struct QueueEnd<'a> {
     pub(crate) min: i64,
     /// The offset behind its last message.
     pub(crate) end: i64,
+    /// The offset behind the last message that had a unit.
+    pub(crate) units: i64,
 }
 
-/// Removes the notes: they would speak of what is about to be removed.
+impl<'a> QueueEnd<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let mut fields = line.splitn(4, ' ');
+        let ends = fields.next()?;
+        let (end, units) = ends.split_once('/').unwrap_or((ends, ends));
+        let (end, units) = (end.parse().ok()?, units.parse().ok()?);
+        let (min, id) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        Some(Self { topic: fields.next()?, id, min, end, units })
+    }
+}
+
+/// Removes queues of which `is_gone` says so from the notes, which would bring them back. Returns
+/// the digest of what is left, 0 where no notes are.
+pub(crate) fn forget(
+    disk: &dyn Disk,
+    root: &Path,
+    is_gone: &dyn Fn(&str, i32) -> bool,
+) -> Result<u32, Error> {
+    let bytes = disk.read(&path(root)).unwrap_or_default();
+    let Some((log_end, notes)) = QueueEnds::parse(bytes) else {
+        return remove(disk, root).map(|()| 0);
+    };
+    let stays = |line: &&str| QueueEnd::parse(line).is_none_or(|it| !is_gone(it.topic, it.id));
+    let lines = notes.lines.lines().filter(stays).map(|line| format!("{line}\n")).collect();
+    let left = QueueEnds { lines };
+    match left.save(disk, root, log_end) {
+        // Room is what the removal may be for.
+        Err(Error::Full { .. }) => remove(disk, root).map(|()| 0),
+        saved => saved.map(|()| left.digest()),
+    }
+}
+
+/// Removes the notes: they speak of what another broker may have removed.
 pub(crate) fn remove(disk: &dyn Disk, root: &Path) -> Result<(), Error> {
     let path = path(root);
     match disk.remove(&path) {

@@ -2,8 +2,9 @@
 //! until they expire, and no start may make queues from them again, which would stand in the places
 //! of the messages that came after.
 //!
-//! The file `removedtopics` has a line for each: the log offset, the topic, and the checksum of
-//! what stands before it, with spaces between. All lines stand there twice, an empty one in
+//! The file `removedtopics` has a line for each: the log offset, with a plus where a start has seen
+//! to it that no file of the queues is left, the topic, and the checksum of what stands before it,
+//! with spaces between. All lines stand there twice, an empty one in
 //! between: a bit that flips changes nothing. A line that is none is left out: a wrong offset would
 //! hide messages.
 
@@ -20,11 +21,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) const NAME: &str = "removedtopics";
 
+/// What is known of a removed topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Removed {
+    /// The log offset at which the log ended then.
+    pub(crate) log_end: i64,
+    /// Files of its queues are of a later life: none of that one can come back.
+    is_done: bool,
+}
+
 /// The removed topics that the log may still have records of.
 pub(crate) struct RemovedTopics {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    ends: Mutex<BTreeMap<Str, i64>>,
+    ends: Mutex<BTreeMap<Str, Removed>>,
     /// The file says something else: a line of it is damaged, or more is known.
     is_stale: AtomicBool,
 }
@@ -43,15 +53,18 @@ impl RemovedTopics {
 
     /// What is noted in the bytes of such a file.
     pub(crate) fn parse(bytes: &[u8]) -> BTreeMap<Str, i64> {
-        lines(&String::from_utf8_lossy(bytes)).filter_map(parse).collect()
+        let text = String::from_utf8_lossy(bytes);
+        let noted = lines(&text).filter_map(parse);
+        noted.map(|(topic, removed)| (topic, removed.log_end)).collect()
     }
 
     /// Knows from now on that what a topic has in the log before `log_end` is removed. The file
     /// says so after [`Self::cut`].
     pub(crate) fn learn(&self, topic: &str, log_end: i64) {
         let mut ends = self.ends.lock();
-        let end = ends.entry(Str::from(topic.to_owned())).or_insert(0);
-        *end = log_end.max(*end);
+        let none = Removed { log_end: 0, is_done: true };
+        let end = ends.entry(Str::from(topic.to_owned())).or_insert(none);
+        end.log_end = log_end.max(end.log_end);
         self.is_stale.store(true, Ordering::Release);
     }
 
@@ -62,7 +75,7 @@ impl RemovedTopics {
 
     /// Whether [`Self::note`] forgets topics in a log that begins at `log_min`.
     pub(crate) fn has_before(&self, log_min: i64) -> bool {
-        self.ends.lock().values().any(|end| *end <= log_min)
+        self.ends.lock().values().any(|end| end.log_end <= log_min)
     }
 
     /// Notes durably that what `topics` have in the log before `log_end` is removed; forgets those
@@ -70,15 +83,16 @@ impl RemovedTopics {
     pub(crate) fn note(&self, topics: &[&str], log_end: i64, log_min: i64) -> Result<(), Error> {
         let mut ends = self.ends.lock();
         let mut noted = ends.clone();
-        noted.retain(|_, end| *end > log_min);
-        noted.extend(topics.iter().map(|topic| (Str::from((*topic).to_owned()), log_end)));
+        noted.retain(|_, end| end.log_end > log_min);
+        let removed = Removed { log_end, is_done: false };
+        noted.extend(topics.iter().map(|topic| (Str::from((*topic).to_owned()), removed)));
         self.replace(&mut ends, noted)
     }
 
     fn replace(
         &self,
-        ends: &mut BTreeMap<Str, i64>,
-        noted: BTreeMap<Str, i64>,
+        ends: &mut BTreeMap<Str, Removed>,
+        noted: BTreeMap<Str, Removed>,
     ) -> Result<(), Error> {
         let text: String = noted.iter().map(|(topic, end)| line(topic, *end)).collect();
         let twice = format!("{text}\n{text}");
@@ -93,44 +107,54 @@ impl RemovedTopics {
     /// date.
     pub(crate) fn cut(&self, log_end: i64) -> Result<(), Error> {
         let mut ends = self.ends.lock();
-        if ends.values().all(|end| *end <= log_end) && !self.is_stale.load(Ordering::Acquire) {
+        if ends.values().all(|end| end.log_end <= log_end) && !self.is_stale.load(Ordering::Acquire)
+        {
             return Ok(());
         }
-        let noted = ends.iter().map(|(topic, end)| (topic.clone(), *end.min(&log_end))).collect();
+        let cut = |end: &Removed| Removed { log_end: end.log_end.min(log_end), ..*end };
+        let noted = ends.iter().map(|(topic, end)| (topic.clone(), cut(end))).collect();
         self.replace(&mut ends, noted)
     }
 
     /// Records of the topic before this log offset belong to no queue.
     pub(crate) fn end_of(&self, topic: &str) -> i64 {
-        self.ends.lock().get(topic).copied().unwrap_or(0)
+        self.ends.lock().get(topic).map_or(0, |end| end.log_end)
     }
 
     /// Removes what a removal that was cut short left behind; calls `before` first.
-    /// `is_true` says whether a queue's last unit can be believed.
+    /// `is_true` says whether a queue's last unit can be believed. A queue without units is one of
+    /// these; later it may be one that only lost messages had places in, and stays.
     pub(crate) fn finish(
         &self,
         queues: &Queues,
         is_true: &dyn Fn(&str, &Queue) -> bool,
         before: &dyn Fn(),
     ) -> Result<(), Error> {
-        let ends = self.ends.lock().clone();
-        let mut removed = 0;
-        for (topic, end) in ends {
-            removed += queues.remove_where(&topic, |queue| {
+        let mut ends = self.ends.lock();
+        let mut noted = ends.clone();
+        for (topic, removed) in noted.iter_mut().filter(|(_, removed)| !removed.is_done) {
+            removed.is_done = true;
+            let end = removed.log_end;
+            queues.remove_where(topic, |queue| {
                 // What no unit is left of comes from the log, if it is of a later life.
                 let log_end = queue.log_end();
-                let is_left = log_end == 0 || log_end <= end && is_true(&topic, queue);
+                let is_left = log_end == 0 || log_end <= end && is_true(topic, queue);
                 if is_left {
                     before();
                 }
                 is_left
             })?;
         }
-        if removed > 0 {
-            let dir = self.path.parent().unwrap_or(&self.path);
-            self.disk.sync_all(dir).map_err(Error::io("sync", dir))?;
+        if noted == *ends {
+            return Ok(());
         }
-        Ok(())
+        let dir = self.path.parent().unwrap_or(&self.path);
+        self.disk.sync_all(dir).map_err(Error::io("sync", dir))?;
+        match self.replace(&mut ends, noted) {
+            // The next start looks again.
+            Err(Error::Full { .. }) => Ok(()),
+            replaced => replaced,
+        }
     }
 }
 
@@ -138,16 +162,18 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| !line.is_empty())
 }
 
-fn line(topic: &str, end: i64) -> String {
-    let line = format!("{end} {topic}");
+fn line(topic: &str, removed: Removed) -> String {
+    let done = if removed.is_done { "+" } else { "" };
+    let line = format!("{done}{} {topic}", removed.log_end);
     format!("{line} {}\n", crc32fast::hash(line.as_bytes()))
 }
 
-fn parse(line: &str) -> Option<(Str, i64)> {
+fn parse(line: &str) -> Option<(Str, Removed)> {
     let (checked, sum) = line.rsplit_once(' ')?;
     let (end, topic) = checked.split_once(' ')?;
     let is_whole = sum.parse() == Ok(crc32fast::hash(checked.as_bytes()));
-    Some((Str::from(topic.to_owned()), end.parse().ok()?)).filter(|_| is_whole)
+    let removed = Removed { log_end: end.parse().ok()?, is_done: end.starts_with('+') };
+    is_whole.then(|| (Str::from(topic.to_owned()), removed))
 }
 
 #[cfg(test)]
@@ -156,9 +182,13 @@ mod tests {
 
     #[test]
     fn a_line_with_a_flipped_digit_is_none() {
-        let line = line("T-1", 4_711);
+        for is_done in [false, true] {
+            let removed = Removed { log_end: 4_711, is_done };
+            let line = line("T-1", removed);
+            assert_eq!(parse(line.trim_end()), Some(("T-1".to_owned().into(), removed)));
+        }
+        let line = line("T-1", Removed { log_end: 4_711, is_done: false });
         let line = line.trim_end();
-        assert_eq!(parse(line), Some(("T-1".to_owned().into(), 4_711)));
         for junk in ["", "4711", "4711 T-1", &line.replace("4711", "4751"), &line[1..]] {
             assert_eq!(parse(junk), None, "{junk}");
         }

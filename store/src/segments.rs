@@ -69,6 +69,23 @@ impl Segments {
         Self { disk, dir, file_bytes, space, files, spare }
     }
 
+    /// Removes files of the commit log that had been removed before, as all in front of `log_min`,
+    /// and that power loss brought back in part: those in front of a missing one. The others are
+    /// whole and expire again.
+    pub(crate) fn remove_again(&self, log_min: i64) -> Result<(), Error> {
+        let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
+        let starts: Vec<i64> = listed.iter().filter_map(start_of).collect();
+        let is_gap = |two: &[i64]| two[0] + self.file_bytes < two[1] && two[1] <= log_min;
+        let Some(last) = starts.windows(2).rposition(is_gap) else { return Ok(()) };
+        let (from, to) = (starts[0], starts[last] + self.file_bytes);
+        tracing::warn!(from, to, log_min, "log files that had expired came back, and go again");
+        for start in &starts[..=last] {
+            let path = self.path(*start);
+            self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+        }
+        Ok(())
+    }
+
     /// Opens the files of the commit log. A zero-length last file is removed as in Java
     /// (`MappedFileQueue.doLoad`); any other that is too short gets its length, and the bytes that
     /// it lacks are returned, from and to, with those of files that are missing. `noted` is the

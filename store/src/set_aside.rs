@@ -136,6 +136,13 @@ impl SetAside {
         self.save(&ranges)
     }
 
+    /// Forgets what lies before the log's first byte: it has expired.
+    pub(crate) fn forget_before(&self, log_min: i64) {
+        if let Err(error) = self.remove(0, log_min) {
+            tracing::warn!(%error, "ranges that were set aside and have expired stay noted");
+        }
+    }
+
     fn save(&self, ranges: &[Aside]) -> Result<(), Error> {
         let line = |range: &Aside| {
             format!("{} {} {} {}\n", range.from, range.to, range.found_ms, one_line(&range.why))

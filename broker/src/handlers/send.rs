@@ -136,7 +136,7 @@ fn prepare(
         let remark = format!("the broker[{address}] sending transaction message is forbidden");
         return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
     }
-    check_wishes(&wishes, sent, &header, &topic)?;
+    check_wishes(&wishes, sent, (&header, &call.command.body), &topic)?;
     let mut draft = draft(broker, call, &header);
     draft.queue_id = queue_id;
     draft.sys_flag = flags(header.sys_flag, &topic);
@@ -169,7 +169,7 @@ fn prepare(
 fn check_wishes(
     wishes: &Wishes<'_>,
     sent: &str,
-    header: &SendMessageRequestHeader,
+    (header, body): (&SendMessageRequestHeader, &[u8]),
     topic: &TopicConfig,
 ) -> Result<(), Refusal> {
     check_level(wishes)?;
@@ -177,7 +177,7 @@ fn check_wishes(
     let why = match (is_batch, wishes.inner_batch) {
         (true, _) if !attributes::holds_inner_batches(topic) => "the topic holds no inner batches",
         (false, true) => "it says how many messages it holds, and is no inner batch",
-        (true, true) if batch_count(sent).is_none() => "it does not say how many messages it holds",
+        (true, true) if !says_its_count(sent, body) => "it does not say how many messages it holds",
         _ => return Ok(()),
     };
     Err(no_batch(&header.topic, why))
@@ -191,10 +191,13 @@ fn check_level(wishes: &Wishes<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// How many messages an inner batch says that it holds.
-fn batch_count(sent: &str) -> Option<i16> {
-    let count = properties::find(sent.as_bytes(), property::INNER_NUM)?.parse().ok()?;
-    (count > 0).then_some(count)
+/// Whether an inner batch says how many messages it holds, and its body has room for so many: a
+/// start after power loss takes more for damage.
+fn says_its_count(sent: &str, body: &[u8]) -> bool {
+    let count = properties::find(sent.as_bytes(), property::INNER_NUM);
+    let count = count.and_then(|count| count.parse::<i16>().ok());
+    let most = body.len() / batch::MESSAGE_MIN_LEN;
+    count.is_some_and(|count| count > 0 && count as usize <= most)
 }
 
 fn no_batch(topic: &str, why: &str) -> Refusal {
@@ -240,7 +243,7 @@ fn prepare_batch(
         let sender = Sender::new(Ticket::of(call.command), wait, draft.queue_id, answer);
         return Ok(Pending { append: Append::one(draft), sender });
     }
-    check_wishes(&wishes, sent, &header, &topic)?;
+    check_wishes(&wishes, sent, (&header, &call.command.body), &topic)?;
     let is_part = sys_flag::transaction_type(whole.sys_flag) != sys_flag::TRANSACTION_NONE;
     if is_part || wishes.delay_level > 0 {
         return Err(illegal(limit));

@@ -5,6 +5,7 @@
 mod admin;
 mod filters;
 mod full;
+mod inner_batches;
 mod membership;
 mod notification;
 mod offsets;

@@ -8,6 +8,7 @@ use crate::queue_tail::{Pushed, Tail};
 use crate::reach::Wait;
 use crate::segments::Cutting;
 use crate::{Boundary, Error};
+use message::batch::MESSAGE_MIN_LEN;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -15,9 +16,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 pub(crate) const BATCH_UNIT_LEN: usize = 46;
 /// In place of an offset within a compacted log, which nobody writes.
 const NOT_COMPACTED: i32 = -1;
-/// The fewest bytes that a message takes of the log: those of one without body and properties in a
-/// batch.
-const MESSAGE_MIN: i64 = 22;
+/// The fewest bytes that a message takes of the log.
+const MESSAGE_MIN: i64 = MESSAGE_MIN_LEN as i64;
 
 /// How the files of a queue look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +113,20 @@ impl Queue {
     pub(crate) fn next_offset(&self) -> i64 {
         let next = |it: &Offsets| it.next.load(Ordering::Acquire);
         self.batch.as_ref().map_or_else(|| self.tail.lock().next(), next)
+    }
+
+    /// The queue offset behind the last message that has a unit, readable or not.
+    pub(crate) fn unit_end(&self) -> i64 {
+        if !self.is_batch() {
+            return self.max();
+        }
+        self.unit_at(self.max() - 1).map_or(0, |last| last.end())
+    }
+
+    /// A unit, if the queue has its place.
+    fn unit_at(&self, place: i64) -> Option<BatchUnit> {
+        let has_it = (self.first_place()..self.max()).contains(&place);
+        has_it.then(|| self.batch_unit(place)).flatten()
     }
 
     /// The queue offset of the first message of the unit at a place.
@@ -288,11 +302,13 @@ impl Queue {
 
     /// Takes the unit of a record that recovery found in the log, on a scan that began at log
     /// offset `scan_start`. Where the queue has another unit, or none, before its end, it ends
-    /// there and gets anew what the scan finds from there on.
+    /// there and gets anew what the scan finds from there on. `said` is the queue offset that the
+    /// record of a unit says.
     pub(crate) fn restore_batch(
         &self,
         batch: BatchUnit,
         scan_start: i64,
+        said: &dyn Fn(&Unit) -> Option<i64>,
         cutting: Cutting<'_>,
     ) -> Result<Restored, Error> {
         let is_new = self.is_new();
@@ -302,19 +318,19 @@ impl Queue {
             if self.batch_unit(at) == Some(batch) {
                 return Ok(Restored::Known);
             }
-            let is_there = |found: BatchUnit| found.unit.log_offset == batch.unit.log_offset;
-            if self.batch_unit(at).is_some_and(is_there) {
-                // Java gives a unit the queue offset that its record says, whatever that is.
+            let is_there = |found: &BatchUnit| found.unit.log_offset == batch.unit.log_offset;
+            if let Some(found) = self.batch_unit(at).filter(is_there) {
                 self.write()?;
-                let mended = self.mend_batch(at, &batch)?;
-                self.follow_units(self.end_offset());
-                return Ok(if mended { Restored::Mended } else { Restored::Known });
+                return self.compare_batch(at, found, batch);
             }
             self.write()?;
             // A file that was missing has no units.
             let places = (self.first_place()..at).rev();
             let lacking = places.take_while(|place| self.any_unit(*place).is_none()).count();
             self.end_at(at - lacking as i64, cutting)?;
+        }
+        if batch.base < self.next_offset() {
+            self.doubt_last(&batch, said, cutting)?;
         }
         let (next, log_end) = (self.next_offset(), self.log_end());
         let unknown = batch.base - next.max(self.noted_end());
@@ -348,6 +364,64 @@ impl Queue {
             written => written?,
         }
         Ok(Restored::Known)
+    }
+
+    /// Of the two queue offsets that a record says, and that are one unless a bit of it flipped,
+    /// the second one where that is the unit's, or the next to give.
+    pub(crate) fn likelier(&self, said: BatchUnit, other: BatchUnit) -> BatchUnit {
+        if said == other {
+            return said;
+        }
+        let is_known = said.unit.log_offset < self.log_end();
+        let known = || self.batch_unit(self.place_of_record(said.unit.log_offset));
+        let known = if is_known { known() } else { None };
+        let known = known.filter(|known| known.unit.log_offset == said.unit.log_offset);
+        let expected = known.map_or_else(|| self.next_offset(), |known| known.base);
+        if expected == other.base { other } else { said }
+    }
+
+    /// Compares the unit at a place with what its record says. No checksum covers the queue offset
+    /// of a record: where it contradicts the neighbours, and the unit does not, the unit is right.
+    fn compare_batch(
+        &self,
+        place: i64,
+        found: BatchUnit,
+        said: BatchUnit,
+    ) -> Result<Restored, Error> {
+        let from = self.unit_at(place - 1).map_or(0, |before| before.end());
+        let to = self.unit_at(place + 1).map_or(i64::MAX, |behind| behind.base);
+        let fits = |it: &BatchUnit| from <= it.base && it.end() <= to;
+        let found = BatchUnit { base: found.base, ..said };
+        let right = if !fits(&said) && fits(&found) { found } else { said };
+        if self.batch_unit(place) == Some(right) {
+            return Ok(Restored::Known);
+        }
+        let mended = self.mend_batch(place, &right)?;
+        self.follow_units(self.end_offset());
+        Ok(if mended { Restored::Mended } else { Restored::Known })
+    }
+
+    /// A record says a queue offset that the one before it took: that one is wrong where it left
+    /// room before itself, and goes there; or where it was put at the queue's end against what it
+    /// says, and goes.
+    fn doubt_last(
+        &self,
+        batch: &BatchUnit,
+        said: &dyn Fn(&Unit) -> Option<i64>,
+        cutting: Cutting<'_>,
+    ) -> Result<(), Error> {
+        let place = self.max() - 1;
+        let Some(last) = self.unit_at(place) else { return Ok(()) };
+        let before = self.unit_at(place - 1).map_or(0, |before| before.end());
+        let base = batch.base - i64::from(last.count);
+        self.write()?;
+        if last.base > before && base >= before {
+            self.mend_batch(place, &BatchUnit { base, ..last })?;
+            self.follow_units(0);
+        } else if batch.base >= before && said(&last.unit) != Some(last.base) {
+            self.end_at(place, cutting)?;
+        }
+        Ok(())
     }
 
     /// Writes a unit over another in the files. Says whether its place is there.

@@ -3,7 +3,7 @@
 
 use super::Recovery;
 use super::claim::Claim;
-use crate::consume_queue::{Queue, Restored, Unit};
+use crate::consume_queue::{BatchUnit, Queue, Restored, Unit};
 use crate::{Error, marks};
 use message::record::Record;
 
@@ -20,14 +20,19 @@ impl Recovery<'_> {
         }
         let queue = self.queues.open(claim.topic, claim.queue_id);
         let Some(batch) = marks::batch_unit(record, self.settings) else { return Ok(None) };
+        let batch = queue.likelier(batch, BatchUnit { base: record.queue_offset, ..batch });
         if record.log_offset >= queue.log_end() {
             self.touch();
         }
-        match queue.restore_batch(batch, start, self.cutting)? {
+        let name = (claim.topic, claim.queue_id);
+        let said = |unit: &Unit| {
+            let is_own = self.log.leads_to(unit, name, None);
+            is_own.then(|| self.place_at(unit.log_offset, name)).flatten()
+        };
+        match queue.restore_batch(batch, start, &said, self.cutting)? {
             Restored::Known => Ok(None),
             Restored::Mended => {
                 self.touch();
-                let name = (record.topic, record.queue_id);
                 self.losses.mended.note(name, batch.base, batch.end());
                 Ok(None)
             }

@@ -38,7 +38,7 @@ fn batch_of(count: usize, name: &str) -> Draft {
 
 fn begin(disk: &Arc<dyn Disk>, settings: &Settings) -> Store {
     let store = open(disk, settings);
-    store.hold_batches(TOPIC, true).unwrap();
+    assert!(store.hold_batches(TOPIC, true).unwrap());
     store
 }
 
@@ -300,7 +300,7 @@ fn a_topic_keeps_its_kind_and_gets_another_one_when_it_is_made_again() {
     let (_, disk, settings) = sim(6);
     let store = begin(&disk, &settings);
     fill(&store, 0, 2);
-    store.hold_batches(TOPIC, false).unwrap();
+    assert!(!store.hold_batches(TOPIC, false).unwrap());
     assert!(store.holds_batches(TOPIC), "it has messages");
     store.delete_topics([TOPIC]).unwrap();
     assert!(!store.holds_batches(TOPIC));
@@ -314,4 +314,110 @@ fn a_topic_keeps_its_kind_and_gets_another_one_when_it_is_made_again() {
     let store = open(&disk, &settings);
     assert_eq!(put(&store, NOW, batch_of(2, "again")), 0);
     assert_eq!(put(&store, NOW, batch_of(2, "again")), 2);
+}
+
+/// Of the bytes of a queue's file, the queue offset of the unit at a place.
+fn set_base(disk: &Arc<dyn Disk>, place: u64, base: i64) {
+    let start = place / 8 * 46 * 8;
+    let path = format!("/store/batchconsumequeue/B/0/{start:020}");
+    let file = disk.open(Path::new(&path), 46 * 8, Allocation::Sparse).unwrap();
+    file.write_at(place % 8 * 46 + 28, &base.to_be_bytes()).unwrap();
+}
+
+/// Of the bytes of the log, the queue offset that a record and its property say.
+fn flip_said(disk: &Arc<dyn Disk>, settings: &Settings, at: i64, bit: u64) {
+    let log = Path::new("/store/commitlog/00000000000000000000");
+    let log = disk.open(log, settings.commit_log_file_bytes, Allocation::Reserved).unwrap();
+    let mut bytes = vec![0; 600];
+    log.read_at(at as u64, &mut bytes).unwrap();
+    let name = b"INNER_BASE\x01";
+    let found = bytes.windows(name.len()).position(|part| part == name);
+    let place = found.unwrap() + name.len();
+    bytes[place] ^= 1 << bit;
+    log.write_at(at as u64 + place as u64, &bytes[place..=place]).unwrap();
+}
+
+#[test]
+fn a_record_that_says_a_wrong_offset_moves_no_other() {
+    let settings_of = |settings: Settings| Settings { commit_log_file_bytes: 1 << 20, ..settings };
+    for bit in 0..4 {
+        for (is_unit_there, number) in [(true, 2), (true, 9), (false, 2), (false, 5)] {
+            let (sim, disk, settings) = sim(bit);
+            let settings = settings_of(settings);
+            let store = begin(&disk, &settings);
+            let mut at = Vec::new();
+            for number in 0..10 {
+                at.push(append(&store, NOW, batch_of(3, &format!("b{number}"))).log_offset);
+            }
+            store.flush(NOW).unwrap();
+            drop(store);
+            sim.kill();
+            flip_said(&disk, &settings, at[number], bit);
+            if !is_unit_there {
+                disk.remove(Path::new(QUEUE)).unwrap();
+                disk.remove(Path::new("/store/queueends")).unwrap();
+            }
+            let store = open(&disk, &settings);
+            for (other, at) in at.iter().enumerate().filter(|(other, _)| *other != number) {
+                let unit = store.unit(TOPIC, 0, 3 * other as i64).map(|unit| unit.log_offset);
+                assert_eq!(unit, Some(*at), "{other}, bit {bit} of {number}, {is_unit_there}");
+            }
+            assert!(store.max_offset(TOPIC, 0) >= 30);
+        }
+    }
+}
+
+#[test]
+fn a_unit_that_says_a_wrong_offset_is_mended() {
+    let (sim, disk, settings) = sim(7);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 5);
+    store.flush(NOW).unwrap();
+    drop(store);
+    sim.kill();
+    set_base(&disk, 3, 900);
+    assert_eq!(all(&open(&disk, &settings)), expected(0, 5));
+}
+
+/// What was sent while its topic was removed has no place any more.
+#[test]
+fn a_batch_on_its_way_to_a_removed_topic_is_refused() {
+    let (_, disk, settings) = sim(8);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 1);
+    store.delete_topics([TOPIC]).unwrap();
+    let mut late = [store::Append::one(batch_of(3, "late"))];
+    store.append(NOW, &mut late);
+    assert_eq!(late[0].outcome, Err(store::AppendError::NoBatchTopic));
+    assert!(store.hold_batches(TOPIC, true).unwrap());
+    assert_eq!(put(&store, NOW, batch_of(3, "next")), 0);
+}
+
+/// The removal of one topic takes nothing that is known of others; a start that finds less units
+/// than offsets were given does not look for more.
+#[test]
+fn kept_offsets_outlive_the_removal_of_another_topic() {
+    let (sim, disk, settings) = sim(5);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 1);
+    append(&store, NOW, draft("Other", 0, "other"));
+    store.flush(NOW).unwrap();
+    put(&store, NOW, batch_of(3, "lost"));
+    store.flush(NOW + 1).unwrap();
+    let units = disk.open(Path::new(QUEUE), 46 * 8, Allocation::Sparse).unwrap();
+    units.sync(0..46 * 8).unwrap();
+    drop(store);
+    sim.lose(Loss::All);
+    let store = open(&disk, &settings);
+    store.delete_topics(["Other"]).unwrap();
+    drop(store);
+    sim.lose(Loss::All);
+    for _ in 0..2 {
+        let from = std::cell::Cell::new(i64::MAX);
+        let store = open(&disk, &settings);
+        from.set(store.max_offset(TOPIC, 0));
+        assert_eq!(from.get(), 7);
+        drop(store);
+        sim.kill();
+    }
 }

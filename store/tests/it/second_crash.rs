@@ -278,3 +278,83 @@ fn empty_files_behind_a_queue_do_not_move_its_end() {
         store.close().unwrap();
     }
 }
+
+/// Power loss brings back some of the log files that had expired, and not those between them.
+#[test]
+fn log_files_that_had_expired_and_are_back_in_part_are_no_damage() {
+    let (sim, disk, settings) = new(1);
+    let store = open(&disk, &settings);
+    let file = settings.commit_log_file_bytes as i64;
+    while store.max_log_offset() < 5 * file {
+        append(&store, NOW, draft("T", 0, &"x".repeat(3_000)));
+    }
+    store.flush(NOW).unwrap();
+    let path = |number: i64| PathBuf::from(format!("/store/commitlog/{:020}", number * file));
+    let contents: Vec<_> = (0..5).map(|number| sim.content(&path(number)).unwrap()).collect();
+    expire(&sim, &store);
+    let min = store.min_log_offset();
+    assert_eq!(min, 5 * file);
+    drop(store);
+    sim.kill();
+    for number in [0, 1, 3, 4] {
+        let back = disk.open(&path(number), file as u64, Allocation::Reserved).unwrap();
+        back.write_at(0, &contents[number as usize]).unwrap();
+    }
+    let store = open(&disk, &settings);
+    assert_eq!(store.set_aside().ranges(), []);
+    assert_eq!(store.min_log_offset(), 3 * file, "those in front of a gap go again");
+    assert!(sim.content(&path(1)).is_none());
+    let min = store.min_offset("T", 0);
+    assert_eq!(bodies_by_offset(&store, "T", 0).len() as i64, store.max_offset("T", 0) - min);
+}
+
+/// A range that was set aside is forgotten when its file expires.
+#[test]
+fn what_was_set_aside_expires_with_its_file() {
+    let (sim, disk, settings) = new(1);
+    let store = open(&disk, &settings);
+    let file = settings.commit_log_file_bytes as i64;
+    let second = append(&store, NOW, draft("T", 0, &"x".repeat(2_000))).log_end();
+    while store.max_log_offset() < 3 * file {
+        append(&store, NOW, draft("T", 0, &"x".repeat(2_000)));
+    }
+    drop(store);
+    sim.kill();
+    let log = disk.open(&log_path(), file as u64, Allocation::Reserved).unwrap();
+    log.write_at(second as u64 + 500, b"damage").unwrap();
+    let store = open(&disk, &settings);
+    assert_eq!(store.set_aside().ranges().len(), 1);
+    expire(&sim, &store);
+    assert_eq!((store.set_aside().ranges().len(), store.stats().set_aside_bytes()), (0, 0));
+}
+
+/// Where a topic was removed and made again, and all of its later life is lost, the places stay.
+#[test]
+fn places_of_lost_messages_of_a_later_life_outlive_damage() {
+    let (sim, disk, settings) = new(1);
+    let store = open(&disk, &settings);
+    append(&store, NOW, draft("T", 0, "first life"));
+    store.flush(NOW).unwrap();
+    store.delete_topics(["T"]).unwrap();
+    append(&store, NOW, draft("Other", 0, "other"));
+    store.flush(NOW + 11_000).unwrap();
+    append(&store, NOW, draft("T", 0, "lost"));
+    // Its unit is durable, its record is not.
+    store.flush(NOW + 11_001).unwrap();
+    let path = Path::new("/store/consumequeue/T/0/00000000000000000000");
+    let units = disk.open(path, settings.consume_queue_file_bytes, Allocation::Sparse).unwrap();
+    units.sync(0..20).unwrap();
+    drop(store);
+    sim.lose(Loss::All);
+    let store = open(&disk, &settings);
+    assert_eq!((store.max_offset("T", 0), store.max_offset("Other", 0)), (1, 1));
+    drop(store);
+    sim.kill();
+    disk.replace(Path::new("/store/queueends"), b"damaged", None).unwrap();
+    for _ in 0..2 {
+        let store = open(&disk, &settings);
+        assert_eq!(store.max_offset("T", 0), 1, "its place may have been read");
+        drop(store);
+        sim.kill();
+    }
+}

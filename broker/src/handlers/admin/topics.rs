@@ -100,13 +100,19 @@ pub(super) fn put(
     let name = wanted.topic_name.clone();
     let is_new = !broker.topics.contains(&name);
     let hold = |is_batch: bool| {
-        let held = if is_new { broker.store.hold_batches(&name, is_batch) } else { Ok(()) };
+        let held = if is_new { broker.store.hold_batches(&name, is_batch) } else { Ok(true) };
         held.map_err(|error| failed(error.to_string()))
     };
-    hold(attributes::asks_for_inner_batches(&wanted.attributes))?;
+    if !hold(attributes::asks_for_inner_batches(&wanted.attributes))? {
+        return Err(invalid(format!(
+            "topic {name} has messages of an earlier life in queues of another kind ({}): delete \
+             the topic first",
+            names::QUEUE_TYPE
+        )));
+    }
     match broker.topics.update(wanted, now_ms) {
         Ok(made) => Ok(made),
-        Err(why) => hold(false).and_then(|()| Err(failed(why))),
+        Err(why) => hold(false).and_then(|_| Err(failed(why))),
     }
 }
 
