@@ -155,6 +155,7 @@ pub const MQADMIN: &[&str] = &[
     "consumerProgressOfPops",
     "resetOffsetOfPops",
     "enableRetryTopicV2",
+    "useSeparateRetryQueue",
     "getBrokerLiteInfo",
     "getParentTopicInfo",
     "getLiteTopicInfo",

@@ -113,6 +113,9 @@ settings! {
         /// Whether queues with higher numbers are popped first; in a topic of priorities they hold
         /// the higher ones.
         priority_order_asc: bool = true, live;
+        /// Whether what was popped of a queue comes back in the queue of that number of the retry
+        /// topic, not all in the first.
+        use_separate_retry_queue: bool = false, live;
         /// Whether popped messages come back in topics named `%RETRY%group+topic`, not
         /// `%RETRY%group_topic`.
         enable_retry_topic_v2: bool = false, live;

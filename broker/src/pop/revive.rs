@@ -13,7 +13,9 @@ use super::taken::Due;
 use crate::broker::Broker;
 use bytes::Bytes;
 use message::{Draft, Entry, Properties, Str, names, properties, property, record};
+use remoting::body::topic::TopicConfig;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use store::{Append, Everything, Limits, Position, ReadStatus};
 
 /// Pops that one step revives.
@@ -133,16 +135,17 @@ fn revive(broker: &Broker, due: &Due, now_ms: i64) -> Vec<i64> {
         return Vec::new();
     }
     let Some(retry) = retry_topic(broker, point, normal, now_ms) else { return offsets.clone() };
+    let (topic, retry_id) = (&retry.topic_name, retry_queue(broker, point, &retry));
     let pen = super::pen(broker, now_ms);
-    let (mut appends, mut at) = (Vec::new(), Vec::new());
-    let (mut done, mut used) = (Vec::new(), Vec::new());
+    let (mut appends, mut at, mut done, mut used) = (vec![], vec![], vec![], vec![]);
     for &offset in offsets {
         match again(broker, point, offset) {
-            Message::Found(draft) if came_back(broker, (point, &retry), &draft, &mut used) => {
+            Message::Found(draft) if came_back(broker, (point, topic), &draft, &mut used) => {
                 done.push(offset);
             }
             Message::Found(draft) => {
-                appends.push(Append::one(Draft { topic: retry.clone(), ..draft }));
+                let (topic, queue_id) = (topic.clone(), retry_id);
+                appends.push(Append::one(Draft { topic, queue_id, ..draft }));
                 at.push(offset);
             }
             Message::Unreadable => {
@@ -188,21 +191,51 @@ fn revive(broker: &Broker, due: &Due, now_ms: i64) -> Vec<i64> {
     left
 }
 
-/// The topic that messages of a pop come back in, made if it is not there.
-fn retry_topic(broker: &Broker, point: &CheckPoint, normal: &str, now_ms: i64) -> Option<Str> {
-    let v2 = broker.settings().broker.enable_retry_topic_v2;
+/// The topic that messages of a pop come back in, made if it is not there. With
+/// `useSeparateRetryQueue` it has a queue for each that the topic has, or had (Java:
+/// `PopReviveService.addRetryTopicIfNotExist`).
+fn retry_topic(
+    broker: &Broker,
+    point: &CheckPoint,
+    normal: &str,
+    now_ms: i64,
+) -> Option<Arc<TopicConfig>> {
+    let settings = broker.settings();
+    let v2 = settings.broker.enable_retry_topic_v2;
     let name = match names::is_retry(&point.topic) {
         true => point.topic.to_string(),
         false => names::pop_retry_topic(normal, &point.group, v2),
     };
-    if let Some(known) = broker.topics.find(&name) {
-        return Some(known.topic_name.clone());
+    let mut queues = 1;
+    if settings.broker.use_separate_retry_queue {
+        queues = broker.topics.find(normal).map_or(1, |topic| topic.write_queue_nums.max(1));
     }
-    let made = broker.topic_for_retry(&name, 1, 0, now_ms)?;
-    if broker.offsets.query(&point.group, &name, 0).is_none_or(|offset| offset < 0) {
-        broker.offsets.commit(&point.group, &name, 0, 0);
+    let retry = match broker.topics.find(&name) {
+        Some(known) if known.write_queue_nums >= queues => return Some(known),
+        Some(known) => {
+            let (attributes, queues) = (Default::default(), queues.max(known.read_queue_nums));
+            let (read_queue_nums, write_queue_nums) = (queues, queues);
+            let known = TopicConfig::clone(&known);
+            let more = TopicConfig { read_queue_nums, write_queue_nums, attributes, ..known };
+            let more = broker.topics.update(more, now_ms).ok()?;
+            broker.topics_changed(None);
+            more
+        }
+        None => broker.topic_for_retry(&name, queues, 0, now_ms)?,
+    };
+    for id in 0..retry.read_queue_nums {
+        if broker.offsets.query(&point.group, &name, id).is_none_or(|offset| offset < 0) {
+            broker.offsets.commit(&point.group, &name, id, 0);
+        }
     }
-    Some(made.topic_name.clone())
+    Some(retry)
+}
+
+/// The queue of the retry topic that messages of a pop come back in.
+fn retry_queue(broker: &Broker, point: &CheckPoint, retry: &TopicConfig) -> i32 {
+    let is_separate = broker.settings().broker.use_separate_retry_queue;
+    let own = Some(point.queue_id).filter(|id| is_separate && *id < retry.write_queue_nums);
+    own.unwrap_or(0)
 }
 
 /// A message that is to come back.

@@ -30,9 +30,8 @@ unread! {
         accepted "filters in SQL92 look at each message, bits that spare some looks are not kept" {
             boolean: enableCalcFilterBitMap = false;
         }
-        refused "what is popped is kept in the revive log, and each group has one retry queue" {
-            boolean: popConsumerKVServiceEnable = false, popConsumerKVServiceInit = false,
-                useSeparateRetryQueue = false;
+        refused "what is popped is kept in the revive log" {
+            boolean: popConsumerKVServiceEnable = false, popConsumerKVServiceInit = false;
         }
         refused "a metrics exporter is not in this version, and dashboards would stay empty" {
             text: metricsExporterType = "DISABLE";

@@ -130,7 +130,7 @@ fn what_came_back_before_a_kill_took_the_note_of_it_comes_back_once() {
     };
     let now_ms = point.due_ms() + 1;
     append(&broker, super::super::pen(&broker, now_ms).check_point(&point, 0), now_ms);
-    let retry = retry_topic(&broker, &point, "T", now_ms).unwrap();
+    let retry = retry_topic(&broker, &point, "T", now_ms).unwrap().topic_name.clone();
     let Message::Found(draft) = again(&broker, &point, 0) else { panic!("it is there") };
     append(&broker, Draft { topic: retry.clone(), ..draft }, now_ms);
     broker.close(now_ms).unwrap();

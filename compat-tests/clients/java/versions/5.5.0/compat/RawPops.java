@@ -61,6 +61,7 @@ final class RawPops {
         scenarios.put("pop-fifo-expired", RawPops::fifoExpired);
         scenarios.put("pop-notified", RawPops::notified);
         scenarios.put("enableRetryTopicV2", RawPops::secondRetryTopic);
+        scenarios.put("useSeparateRetryQueue", RawPops::separateRetryQueues);
     }
 
     /** A pop of an empty topic ends without, or with the message that comes. */
@@ -152,6 +153,33 @@ final class RawPops {
         } finally {
             Mqadmin.run(kit, "updateBrokerConfig", "-b", pops.broker, "-k", "enableRetryTopicV2",
                     "-v", "false").says("success");
+        }
+    }
+
+    /** A setting of the whole broker: nothing else may run beside this. */
+    private static void separateRetryQueues(Kit kit) throws Exception {
+        RawPops pops = new RawPops(kit, 3);
+        Mqadmin.run(kit, "updateBrokerConfig", "-b", pops.broker, "-k", "useSeparateRetryQueue",
+                "-v", "true").says("success");
+        try {
+            Kit.fill(pops.producer, pops.topic, 2, 1);
+            for (int times = 0; times < 3; times++) {
+                PopResult popped = pops.pop(new Pop().poll(15_000).invisible(1_000));
+                MessageExt message = popped.getMsgFoundList().get(0);
+                String[] handle = ExtraInfoUtil.split(handle(message));
+                same(times == 0 ? "0" : "1", ExtraInfoUtil.getRetry(handle), "retry");
+                same(2, ExtraInfoUtil.getQueueId(handle), "queue");
+                same(times, message.getReconsumeTimes(), "times it came again");
+                if (times == 2) {
+                    pops.acked(message);
+                }
+            }
+            String retry = "%RETRY%" + pops.group + "_" + pops.topic;
+            same(3, kit.admin().examineTopicConfig(pops.broker, retry).getWriteQueueNums(),
+                    "queues to come back in");
+        } finally {
+            Mqadmin.run(kit, "updateBrokerConfig", "-b", pops.broker, "-k",
+                    "useSeparateRetryQueue", "-v", "false").says("success");
         }
     }
 
