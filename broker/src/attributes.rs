@@ -4,7 +4,7 @@
 //! where it is read, not here.
 
 use message::Str;
-use message::names::{INNER_BATCHES, QUEUE_TYPE};
+use message::names::{CLEANUP_POLICY, COMPACTION, INNER_BATCHES, QUEUE_TYPE};
 use remoting::body::group::SubscriptionGroupConfig;
 use remoting::body::topic::TopicConfig;
 use std::collections::BTreeMap;
@@ -41,12 +41,14 @@ const fn free(key: &'static str, kind: Kind) -> Known {
 /// What kind of messages a topic is for.
 pub const MESSAGE_TYPE: &str = "message.type";
 
-/// What this version has not, though Java has: attributes that would make another kind of topic.
-pub const ABSENT: &[(&str, &str)] = &[("cleanup.policy", "COMPACTION")];
-
 /// Whether the queues of a topic hold inner batches.
 pub fn holds_inner_batches(topic: &TopicConfig) -> bool {
     topic.attributes.get(QUEUE_TYPE).is_some_and(|kind| kind == INNER_BATCHES)
+}
+
+/// Whether only the newest message of each key of a topic is kept.
+pub fn keeps_newest(topic: &TopicConfig) -> bool {
+    topic.attributes.get(CLEANUP_POLICY).is_some_and(|policy| policy == COMPACTION)
 }
 
 /// Whether a change, as that which makes a topic, asks for such queues.
@@ -86,7 +88,7 @@ pub fn bound_to(group: &SubscriptionGroupConfig) -> Option<&Str> {
 /// The attributes of a topic.
 pub const TOPIC: &[Known] = &[
     fixed(QUEUE_TYPE, Kind::OneOf(&[INNER_BATCHES, "SimpleCQ"])),
-    fixed("cleanup.policy", Kind::OneOf(&["DELETE", "COMPACTION"])),
+    fixed(CLEANUP_POLICY, Kind::OneOf(&["DELETE", COMPACTION])),
     free(
         MESSAGE_TYPE,
         Kind::OneOf(&[

@@ -98,6 +98,7 @@ pub(crate) fn start(broker: &Arc<Broker>, bell: &Arc<Bell>, stop: &CancellationT
         spawn("revive", revive),
         spawn("timer", timers),
         spawn("mappings", mappings),
+        spawn("compact", compact),
     ]
 }
 
@@ -278,6 +279,19 @@ fn timers(broker: &Broker, bell: &Bell) -> Option<String> {
 fn mappings(broker: &Broker, bell: &Bell) -> Option<String> {
     while bell.wait(MAPPINGS_WAIT) {
         clean::round(broker, now_ms());
+    }
+    None
+}
+
+/// Writes queues anew of which only the newest message of each key is kept.
+fn compact(broker: &Broker, bell: &Bell) -> Option<String> {
+    let every = broker.settings().store.compaction_schedule_internal;
+    let every = Duration::from_millis(every.max(1).unsigned_abs().into());
+    while bell.wait(every) {
+        // The flusher tells why a store failed.
+        if broker.store.compact(&|| bell.wait(Duration::ZERO)).is_err() {
+            return None;
+        }
     }
     None
 }

@@ -2,7 +2,7 @@
 //! other files still prove of them. Nothing here is done while the files are whole, but for offsets
 //! that their queues cannot have.
 
-use crate::attributes::holds_inner_batches;
+use crate::attributes::{Attributes, holds_inner_batches, keeps_newest};
 use crate::groups::Groups;
 use crate::offsets::Offsets;
 use crate::topics::{Topics, simple};
@@ -21,9 +21,26 @@ fn is_whole(origin: ConfigOrigin) -> bool {
     origin == ConfigOrigin::File
 }
 
-/// Makes the topics that have queues on the disk and are not known any more, with as many queues as
-/// there are.
-pub(crate) fn make_topics(topics: &Topics, store: &Store, origin: ConfigOrigin, now: i64) {
+/// Makes the topics that have queues on the disk and are not known any more, and tells the store
+/// what topics are like.
+///
+/// # Errors
+/// When the files of one of which the newest messages are kept cannot be opened.
+pub(crate) fn make_topics(
+    topics: &Topics,
+    store: &Store,
+    origin: ConfigOrigin,
+    now: i64,
+) -> Result<(), store::Error> {
+    make_lost_topics(topics, store, origin, now);
+    let all = topics.names();
+    let mut kept =
+        all.iter().filter(|topic| topics.find(topic).is_some_and(|it| keeps_newest(&it)));
+    kept.try_for_each(|topic| store.keep_newest(topic, false))
+}
+
+/// With as many queues as there are.
+fn make_lost_topics(topics: &Topics, store: &Store, origin: ConfigOrigin, now: i64) {
     for topic in topics.names().iter().filter_map(|topic| topics.find(topic)) {
         agree_on_kind(topics, store, &topic, now);
     }
@@ -39,10 +56,8 @@ pub(crate) fn make_topics(topics: &Topics, store: &Store, origin: ConfigOrigin, 
         match topics.find(&topic) {
             None => {
                 tracing::error!(%topic, queues, "made anew from its queues: topics.json lacks it");
-                let kind = (names::QUEUE_TYPE.into(), names::INNER_BATCHES.into());
-                let is_batch = store.holds_batches(&topic);
-                let attributes = is_batch.then_some(kind).into_iter().collect();
-                let wanted = TopicConfig { attributes, ..simple(&topic, queues) };
+                let wanted =
+                    TopicConfig { attributes: proven(store, &topic), ..simple(&topic, queues) };
                 topics.create_on_send_back(wanted, now);
             }
             Some(known) if known.read_queue_nums.max(known.write_queue_nums) < queues => {
@@ -82,6 +97,15 @@ pub(crate) fn agree_on_kind(topics: &Topics, store: &Store, topic: &TopicConfig,
             tracing::error!(topic = %name, %error, "what its queues are like cannot be noted");
         }
     }
+}
+
+/// The attributes that the files of a topic prove.
+fn proven(store: &Store, topic: &str) -> Attributes {
+    let kind = (names::QUEUE_TYPE.into(), names::INNER_BATCHES.into());
+    let policy = (names::CLEANUP_POLICY.into(), names::COMPACTION.into());
+    let kind = store.holds_batches(topic).then_some(kind);
+    let policy = store.has_compacted(topic).then_some(policy);
+    kind.into_iter().chain(policy).collect()
 }
 
 /// Makes the groups that have committed offsets or a retry topic and are not known any more.
@@ -151,7 +175,9 @@ pub(crate) fn check_offsets(offsets: &Offsets, store: &Store, origin: ConfigOrig
         offsets.set_lost(Some(store.max_log_offset().max(1)));
     }
     let moved = offsets.keep_within(|topic, queue_id| {
-        let ends = (store.min_offset(topic, queue_id), store.max_offset(topic, queue_id));
+        // What is kept for good stays readable when it left the commit log.
+        let first = if store.keeps_newest(topic) { 0 } else { store.min_offset(topic, queue_id) };
+        let ends = (first, store.max_offset(topic, queue_id));
         (ends.1 > 0).then_some(ends)
     });
     if let Some(more) = moved.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {

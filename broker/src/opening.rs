@@ -77,7 +77,7 @@ impl Broker {
         let load = |text: &str| has_mark("topics.json", text) && topics.load(text).is_ok();
         let (saved_topics, from) =
             saved(files, "topics.json", load, |change| topics.replay(change));
-        mending::make_topics(&topics, &store, from, now);
+        mending::make_topics(&topics, &store, from, now).map_err(|error| error.to_string())?;
         let load =
             |text: &str| has_mark("subscriptionGroup.json", text) && groups.load(text).is_ok();
         let (saved_groups, groups_from) =
@@ -402,6 +402,10 @@ pub(crate) fn store_settings(
         commit_log_file_bytes: size(java.mapped_file_size_commit_log),
         consume_queue_file_bytes: java.consume_queue_segment_bytes(),
         batch_queue_file_bytes: size(java.mapper_file_size_batch_consume_queue),
+        compaction: java.enable_compaction,
+        compaction_log_file_bytes: size(java.compaction_mapped_file_size),
+        compaction_queue_file_bytes: size(java.compaction_cq_mapped_file_size),
+        compaction_keys_bytes: number(java.max_offset_map_size),
         index_slots: count(java.max_hash_slot_num),
         index_entries: count(java.max_index_num),
         index: java.message_index_enable,

@@ -20,6 +20,7 @@ const CLIENTS: [&str; 3] = ["java-5.5.0", "java-4.9.8", "go-2.1.2"];
 const FEATURES: &[(&str, &[&str])] = &[
     ("sending: sync, async, oneway, batches, priority", &["send-", "topic-auto-create"]),
     ("inner batches (queue.type=BatchCQ)", &["batch-inner"]),
+    ("compacted topics (cleanup.policy=COMPACTION)", &["compaction-"]),
     ("bodies up to 4 MiB, compressed or not", &["body-", "compressed-"]),
     ("pulling, and held pulls", &["pull", "push-"]),
     ("light queues (LMQ)", &["light-"]),

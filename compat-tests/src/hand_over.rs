@@ -38,9 +38,10 @@ const STOPPED: &str = "store after a stop";
 const KILLED: &str = "store after kill -9";
 /// What a stock client leaves to the next broker: the row's name, the stems of its scenarios'
 /// names, and settings.
-const PLAYS: [(&str, &str, &str); 4] = [
+const PLAYS: [(&str, &str, &str); 5] = [
     ("light queues and lite topics, there and back and there", "lite light", LIGHT),
     ("inner batches, there and back and there", "batches", ""),
+    ("compacted topics, there and back and there", "compactions", COMPACTED),
     ("undecided transactions, there and back and there", "halves", HALVES),
     ("messages that wait for their time, there and back and there", "timers", TIMERS),
 ];
@@ -133,6 +134,10 @@ const HALVES: &str = "transactionTimeOut=2000\ntransactionCheckInterval=1000\n\
 
 /// Light queues, and offsets that are saved soon.
 const LIGHT: &str = "enableLmq=true\nenableMultiDispatch=true\nflushConsumerOffsetInterval=500\n";
+
+/// Small files, which are compacted soon.
+const COMPACTED: &str = "compactionScheduleInternal=500\ncompactionMappedFileSize=27600\n\
+                         compactionCqMappedFileSize=2300\n";
 
 /// What waits for its time may be taken back, and is written down soon.
 const TIMERS: &str = "recallMessageEnable=true\ntimerFlushIntervalMs=200\n";

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 /// What a broker of clients and mqadmin is started with: half messages are checked soon, and
 /// given up soon; filters in SQL92 are allowed; there is a topic for traces; messages that wait may
-/// be taken back; there are light queues.
+/// be taken back; there are light queues; compacted queues have small files and are compacted soon.
 pub const SETTINGS: &str = "transactionTimeOut=2000\ntransactionCheckInterval=1000\n\
                             transactionCheckMax=3\ntransactionOpBatchInterval=100\n\
                             enablePropertyFilter=true\ntraceTopicEnable=true\n\
                             recallMessageEnable=true\nenableLmq=true\n\
-                            enableMultiDispatch=true\n";
+                            enableMultiDispatch=true\n\
+                            compactionScheduleInternal=500\ncompactionMappedFileSize=27600\n\
+                            compactionCqMappedFileSize=2300\n";
 
 /// Scenarios that share a cluster with others at the same time, the slowest first.
 pub const TOGETHER: &[&str] = &[
@@ -30,6 +32,8 @@ pub const TOGETHER: &[&str] = &[
     "send-async",
     "send-oneway",
     "send-batch",
+    "compaction-push",
+    "compaction-pull",
     "batch-inner-retry",
     "batch-inner",
     "batch-inner-pull",

@@ -25,6 +25,10 @@ pub const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
 pub const QUEUE_TYPE: &str = "queue.type";
 /// Queues of inner batches (Java `CQType.BatchCQ`).
 pub const INNER_BATCHES: &str = "BatchCQ";
+/// The attribute of a topic that says what becomes of old messages (Java `TopicAttributes`).
+pub const CLEANUP_POLICY: &str = "cleanup.policy";
+/// Of all messages with one key the newest is kept, and for good (Java `CleanupPolicy`).
+pub const COMPACTION: &str = "COMPACTION";
 
 /// The template of auto-created topics.
 pub const AUTO_CREATE_TOPIC: &str = "TBW102";

@@ -139,6 +139,21 @@ settings! {
         /// Whether a recall names the topic besides the message, as 5.3.2 to 5.4 did.
         append_topic_for_timer_delete_key: bool = false, live;
 
+        /// Whether of topics with `cleanup.policy=COMPACTION` only the newest message of each key
+        /// is kept.
+        enable_compaction: bool = true;
+        /// Bytes of one file of a compacted log, made a multiple of the next setting, at least five
+        /// times it; never change it on a store with compacted topics.
+        compaction_mapped_file_size: i32 = 104_857_600 => 92..=1_073_741_824;
+        /// Bytes of one file of a compacted log's units, whole ones of 46 bytes; never change it on
+        /// a store with compacted topics.
+        compaction_cq_mapped_file_size: i32 = 10_485_760 => 92..=134_217_728;
+        /// How often queues are compacted (ms).
+        compaction_schedule_internal: i32 = 900_000 => 1..=i32::MAX;
+        /// Bytes of memory that the keys of one compaction may take; where they take more, the
+        /// next one goes on.
+        max_offset_map_size: i32 = 104_857_600 => 1..=i32::MAX;
+
         /// Port that replicas are told; unset: the listen port + 1.
         ha_listen_port: i32 = 10_912 => 0..=65_535;
     }

@@ -461,6 +461,20 @@ impl Disk for SimDisk {
         if in_use { Err(ErrorKind::DirectoryNotEmpty.into()) } else { Ok(()) }
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        let fate = state.begin(Op::Name)?;
+        if fate == Fate::Torn && !(state.is_dead && state.random.one_in(2)) {
+            return Err(broken());
+        }
+        state.names.rename(from, to);
+        if fate == Fate::Torn {
+            return Err(broken());
+        }
+        state.names.sync_dir(to);
+        Ok(())
+    }
+
     fn replace(&self, path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
         self.0.lock().replace(path, content, backup)
     }

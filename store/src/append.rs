@@ -263,6 +263,11 @@ impl Store {
         {
             self.fence(&error);
         }
+        self.compactions.note(appends);
+        drop(writer);
+        if let Err(error) = self.follow_appends() {
+            self.fence(&error);
+        }
     }
 
     /// The bytes of the files that the appends reach into, when a bound has no room for the first

@@ -63,6 +63,8 @@ impl Store {
                 first.queue.publish(first.max);
             }
         }
+        drop(unflushed);
+        self.follow_appends().inspect_err(|error| self.fence(error))?;
         Ok(flushed_to)
     }
 
@@ -98,6 +100,7 @@ impl Store {
         self.mark_in_use()?;
         self.put_index_keys()?;
         self.dirty.all().iter().try_for_each(|queue| queue.write())?;
+        self.follow_all()?;
         let settings = self.live();
         let unsafe_bytes = self.log.written_to() - times.checkpoint_at;
         let thorough =
@@ -135,14 +138,16 @@ impl Store {
         self.wait_for_room(made).inspect_err(|error| self.fence(error))
     }
 
-    /// Makes log, queues and index durable up to where they are now, notes it in the checkpoint,
-    /// and returns how far that is.
+    /// Makes log, queues, compacted ones and index durable up to where they are now, notes it in
+    /// the checkpoint, and returns how far that is.
     fn make_durable(&self) -> Result<i64, Error> {
         // In this order: no queue's noted end leads behind the log's.
         let ends = QueueEnds::of(&self.queues, self.log.min());
         let (end, time) = self.whole_to();
         self.sync()?;
         self.sync_queues(1)?;
+        self.follow_all()?;
+        self.compactions.sync()?;
         self.put_index_keys()?;
         if let Some(index) = &self.index {
             let indexed = index.last_time();

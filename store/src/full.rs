@@ -188,6 +188,7 @@ impl Store {
     pub fn store_bytes(&self) -> u64 {
         let log = self.log.segments.bytes_with_spare();
         let queues: u64 = self.queues.all().iter().map(|queue| queue.disk_bytes()).sum();
+        let queues = queues + self.compactions.disk_bytes();
         log + queues + self.index.as_ref().map_or(0, crate::index::Index::disk_bytes)
     }
 

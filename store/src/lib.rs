@@ -10,6 +10,7 @@ mod append;
 mod batch_topics;
 mod checkpoint;
 mod commit_log;
+mod compaction;
 mod config_files;
 mod config_journal;
 mod consume_queue;
@@ -50,6 +51,7 @@ mod store;
 mod timer;
 
 pub use append::{Append, AppendError, Appended, Drafts};
+pub use compaction::Compaction;
 pub use config_files::{ConfigFiles, ConfigOrigin};
 pub use config_journal::ConfigJournal;
 pub use consume_queue::{UNIT_LEN, Unit};

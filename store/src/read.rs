@@ -1,8 +1,9 @@
 //! Reading: messages of a queue, single records, queries by key and by time. Statuses, next offsets
 //! and limits are those of Java's `DefaultMessageStore.getMessage`. Queues of inner batches are
-//! read in [`batches`].
+//! read in [`batches`], those of which the newest messages are kept in [`compacted`].
 
 mod batches;
+mod compacted;
 
 use crate::consume_queue::{Queue, UNIT_LEN, Unit};
 use crate::mend::{Led, QueueName, is_whole};
@@ -150,6 +151,10 @@ impl Store {
             log_behind: 0,
             suggest_replica: false,
         };
+        if let Some(queue) = self.compactions.find(topic, queue_id) {
+            self.read_compacted(&queue, offset, limits, &mut read);
+            return read;
+        }
         let Some(queue) = self.queues.find(topic, queue_id) else { return read };
         (read.min_offset, read.max_offset) = (queue.first_offset(), queue.end_offset());
         (read.status, read.next_offset) = match offset {

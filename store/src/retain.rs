@@ -213,6 +213,9 @@ impl Store {
             removed += usize::from(self.queues.remove(topic)?);
         }
         self.queues.batch_topics.forget(&topics)?;
+        for topic in topics.iter().filter(|topic| self.compactions.contains(topic)) {
+            removed += usize::from(self.compactions.remove(topic)?);
+        }
         drop((no_append, no_checkpoint));
         self.settle_removed(removed)?;
         Ok(removed)
@@ -253,20 +256,21 @@ impl Store {
         noted.map(|()| true)
     }
 
-    /// Removes the queues whose last message has expired, except those of system topics. Returns
-    /// how many.
+    /// Removes the queues whose last message has expired, except those of system topics, and those
+    /// of compacted ones, whose messages stay. Returns how many.
     pub fn clean_expired_queues(&self) -> Result<usize, Error> {
         // Lock order: a checkpoint looks at the writer.
         let no_checkpoint = self.flush_times.lock();
         let no_append = self.writer.lock();
         let log_min = self.log.min();
+        let stays = |topic: &str| names::is_system_topic(topic) || self.keeps_newest(topic);
         let has_expired = |queue: &Queue| queue.log_end() < log_min;
         self.forget_ends(&|topic, id| {
             let queue = self.queues.find(topic, id);
-            !names::is_system_topic(topic) && queue.is_none_or(|queue| has_expired(&queue))
+            !stays(topic) && queue.is_none_or(|queue| has_expired(&queue))
         })?;
         let mut removed = 0;
-        for topic in self.queues.topics().iter().filter(|topic| !names::is_system_topic(topic)) {
+        for topic in self.queues.topics().iter().filter(|topic| !stays(topic)) {
             removed += self.queues.remove_where(topic, has_expired)?;
         }
         drop((no_append, no_checkpoint));

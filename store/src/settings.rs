@@ -26,6 +26,14 @@ pub struct Settings {
     pub consume_queue_file_bytes: u64,
     /// `mapperFileSizeBatchConsumeQueue`; never change it on an existing store.
     pub batch_queue_file_bytes: u64,
+    /// `enableCompaction`: [`crate::Store::keep_newest`] counts.
+    pub compaction: bool,
+    /// `compactionMappedFileSize`; never change it on an existing store.
+    pub compaction_log_file_bytes: u64,
+    /// `compactionCqMappedFileSize`; never change it on an existing store.
+    pub compaction_queue_file_bytes: u64,
+    /// `maxOffsetMapSize`: what the keys of a compaction may take of memory.
+    pub compaction_keys_bytes: usize,
     /// `maxHashSlotNum`; never change it on an existing store.
     pub index_slots: u32,
     /// `maxIndexNum`; never change it on an existing store.
@@ -114,6 +122,10 @@ impl Default for Settings {
             commit_log_file_bytes: 1 << 30,
             consume_queue_file_bytes: 6_000_000,
             batch_queue_file_bytes: 13_800_000,
+            compaction: true,
+            compaction_log_file_bytes: 100 << 20,
+            compaction_queue_file_bytes: 10 << 20,
+            compaction_keys_bytes: 100 << 20,
             index_slots: 5_000_000,
             index_entries: 20_000_000,
             index: true,
@@ -190,6 +202,12 @@ impl Settings {
         if batch_bytes == 0 || !batch_bytes.is_multiple_of(46) || batch_bytes >= 1 << 31 {
             let why = "must be a multiple of 46 and below 2 GiB";
             return refuse("mapperFileSizeBatchConsumeQueue", why);
+        }
+        let files = [self.compaction_log_file_bytes, self.compaction_queue_file_bytes];
+        if files.iter().any(|bytes| !(92..=1 << 30).contains(bytes)) || files[1] > 128 << 20 {
+            let why = "must be from 92 bytes to 1 GiB, and compactionCqMappedFileSize at most \
+                       128 MiB";
+            return refuse("compactionMappedFileSize", why);
         }
         if self.index_slots == 0 || self.index_slots > 1 << 28 {
             return refuse("maxHashSlotNum", "must be from 1 to 268435456");

@@ -4,6 +4,7 @@
 use crate::append::{AppendError, Writer};
 use crate::checkpoint::Checkpoint;
 use crate::commit_log::CommitLog;
+use crate::compaction::Compactions;
 use crate::dirty::Dirty;
 use crate::disk::{Disk, Lock};
 use crate::flush::{FlushTimes, Unflushed};
@@ -31,6 +32,7 @@ pub struct Store {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) log: CommitLog,
     pub(crate) queues: Queues,
+    pub(crate) compactions: Compactions,
     pub(crate) dirty: Dirty,
     pub(crate) removed_topics: RemovedTopics,
     pub(crate) index: Option<Index>,
@@ -117,6 +119,7 @@ impl Store {
             prepared_at: AtomicI64::new(log.written_to()),
             config: ConfigFiles::new(disk.clone(), &root),
             live: RwLock::new(Arc::new(settings.clone())),
+            compactions: Compactions::new(disk.clone(), &settings, clean),
             settings,
             disk,
             log,

@@ -125,6 +125,7 @@ fn prepare(
     let settings = broker.settings();
     let topic = check(broker, &settings, call, &header)?;
     let sent = header.properties.as_deref().unwrap_or_default();
+    check_key(sent, &topic)?;
     let mut wishes = Wishes::of(sent.as_bytes());
     let asked = wishes.priority.map(|priority| priority.min(topic.write_queue_nums - 1));
     let queue_id = queue(broker, &topic, asked.unwrap_or(header.queue_id));
@@ -162,6 +163,16 @@ fn prepare(
         ..Sender::new(Ticket::of(call.command), wishes.wait, answer_queue_id, answer)
     };
     Ok(Pending { append: Append::one(draft), sender })
+}
+
+/// Where the newest message of each key is kept, each has one.
+fn check_key(sent: &str, topic: &TopicConfig) -> Result<(), Refusal> {
+    let key = || properties::find(sent.as_bytes(), property::KEYS).unwrap_or_default();
+    if attributes::keeps_newest(topic) && key().trim().is_empty() {
+        let remark = "Required message key is missing";
+        return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
+    }
+    Ok(())
 }
 
 /// What Java refuses because of properties (`HookUtils`): a delay level that is no number, an inner

@@ -5,7 +5,7 @@
 use crate::unread::unread;
 
 unread! {
-    /// Mapped files, timers, compaction, replicas, RocksDB.
+    /// Mapped files, timers, replicas, RocksDB.
     pub(crate) STORE = "MessageStoreConfig" {
         refused "DLedger groups are not in this version, so messages would have one copy only" {
             boolean: enableDLegerCommitLog = false;
@@ -48,11 +48,8 @@ unread! {
                 maxChecksumRange = 1073741824, maxSlaveResendLength = 268435456;
             text: storePathEpochFile, storePathBrokerIdentity, haMasterAddress;
         }
-        accepted "topics are not compacted in this version" {
-            boolean: enableCompaction = true;
-            int: compactionMappedFileSize = 104857600, compactionCqMappedFileSize = 10485760,
-                compactionScheduleInternal = 900000, maxOffsetMapSize = 104857600,
-                compactionThreadNum = 6;
+        accepted "one thread compacts, one queue after the other" {
+            int: compactionThreadNum = 6;
         }
         accepted "one thread puts and delivers messages with a time of delivery, tries again until \
             they are stored, and counts them by itself" {

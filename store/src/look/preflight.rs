@@ -72,9 +72,8 @@ pub struct Preflight {
 }
 
 /// Names in the root that only one side knows, with what becomes of them.
-const FOREIGN: [(&str, &str); 4] = [
+const FOREIGN: [(&str, &str); 3] = [
     ("consumequeue_ext", "filter bitmaps of SQL92 consumers; every message is looked at instead"),
-    ("compaction", "compacted topics are served as they were sent"),
     ("epochFileCheckpoint", "epochs of controller mode"),
     ("tieredStore", "tiered storage: what is only there cannot be read"),
 ];

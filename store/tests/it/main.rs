@@ -7,6 +7,7 @@ mod batches;
 mod bounds;
 mod clean_start;
 mod cold;
+mod compaction;
 mod crash;
 mod damage;
 mod fence;

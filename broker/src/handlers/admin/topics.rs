@@ -1,7 +1,7 @@
 //! Topics for operators: create, change, delete, list, look at.
 
 use super::{UNSET_REMARK, body, failed, invalid, json};
-use crate::attributes::{self, ABSENT, MESSAGE_TYPE};
+use crate::attributes::{self, MESSAGE_TYPE};
 use crate::broker::Broker;
 use crate::lite;
 use crate::mappings;
@@ -111,6 +111,10 @@ pub(super) fn put(
         )));
     }
     match broker.topics.update(wanted, now_ms) {
+        Ok(made) if is_new && attributes::keeps_newest(&made) => {
+            let kept = broker.store.keep_newest(&name, true);
+            kept.map(|()| made).map_err(|error| failed(error.to_string()))
+        }
         Ok(made) => Ok(made),
         Err(why) => hold(false).and_then(|_| Err(failed(why))),
     }
@@ -124,15 +128,6 @@ pub(super) fn check(broker: &Broker, wanted: &TopicConfig) -> Result<(), Refusal
     let kind = wanted.attributes.get(format!("+{MESSAGE_TYPE}").as_str());
     if kind.is_some_and(|kind| kind == "MIXED") && !settings.broker.enable_mixed_message_type {
         return Err(invalid("MIXED message type is not supported."));
-    }
-    for (key, value) in ABSENT {
-        let asked = wanted.attributes.get(format!("+{key}").as_str());
-        if asked.is_some_and(|asked| asked == value) {
-            return Err(invalid(format!(
-                "topic {topic}: {key}={value} is not in this version of Rockhopper; make the topic \
-                 without it"
-            )));
-        }
     }
     let queues = [wanted.read_queue_nums, wanted.write_queue_nums];
     if queues.iter().any(|queues| !(0..=QUEUES_LIMIT).contains(queues)) {

@@ -23,7 +23,6 @@ import org.apache.rocketmq.client.producer.SendStatus;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
-import org.apache.rocketmq.remoting.protocol.RemotingCommand;
 
 /**
  * Topics of inner batches (queue.type=BatchCQ): a 5.x client's batch is one record there, which its
@@ -31,7 +30,6 @@ import org.apache.rocketmq.remoting.protocol.RemotingCommand;
  * message is stored.
  */
 final class Batches {
-    private static final int UPDATE_AND_CREATE_TOPIC = 17;
     /** What one leg of a hand-over adds: batches of so many, and a single message behind each. */
     private static final int LEFT = 40;
     private static final int SIZE = 7;
@@ -48,29 +46,8 @@ final class Batches {
         scenarios.put("batches-read", Batches::read);
     }
 
-    /** Makes the topic by a request of its own: old clients know no attributes. */
     private static String topic(Kit kit, String topic, int queues) throws Exception {
-        Map<String, String> fields = new HashMap<>();
-        fields.put("topic", topic);
-        fields.put("defaultTopic", "TBW102");
-        fields.put("readQueueNums", Integer.toString(queues));
-        fields.put("writeQueueNums", Integer.toString(queues));
-        fields.put("perm", "6");
-        fields.put("topicFilterType", "SINGLE_TAG");
-        fields.put("topicSysFlag", "0");
-        fields.put("order", "false");
-        fields.put("attributes", "+queue.type=BatchCQ");
-        RemotingCommand make = RemotingCommand.createRequestCommand(UPDATE_AND_CREATE_TOPIC, null);
-        make.setExtFields(new HashMap<>(fields));
-        var client = kit.producer().getDefaultMQProducerImpl().getMqClientFactory();
-        var remoting = client.getMQClientAPIImpl().getRemotingClient();
-        RemotingCommand made = remoting.invokeSync(kit.broker(), make, 10_000);
-        same(0, made.getCode(), "answer to the topic's making, " + made.getRemark());
-        await("the route of " + topic, () -> {
-            var route = kit.admin().examineTopicRouteInfo(topic);
-            return route.getQueueDatas().get(0).getReadQueueNums() == queues;
-        });
-        return topic;
+        return kit.topicOfKind(topic, queues, "+queue.type=BatchCQ");
     }
 
     private static List<Message> batch(String topic, String name, int count) {

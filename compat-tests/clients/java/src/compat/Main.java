@@ -31,6 +31,7 @@ public final class Main {
         Consumes.register(scenarios);
         Pulls.register(scenarios);
         Light.register(scenarios);
+        Compactions.register(scenarios);
         Filters.register(scenarios);
         Queries.register(scenarios);
         Refusals.register(scenarios);

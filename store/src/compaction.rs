@@ -1,0 +1,439 @@
+//! Topics of which only the newest message of each key is kept (`cleanup.policy=COMPACTION`, Java
+//! `CompactionStore`). Their messages go to the commit log as all do, and are copied from there to
+//! a log for each queue, which outlives it and is what readers get. From time to time its complete
+//! files are written anew without the messages that a newer one replaces.
+//!
+//! What a queue lacks is taken over along its consume queue: with the append that stored it, or by
+//! the next start. Not here: no log from a replica, and no queues of inner batches, which are read
+//! as they are.
+
+mod pass;
+mod piece;
+mod positions;
+mod run;
+mod settle;
+mod shape;
+
+use crate::append::Append;
+use crate::consume_queue::Unit;
+use crate::disk::Disk;
+use crate::{Error, Settings, Store};
+use message::Str;
+use message::record::{self, Entry};
+use parking_lot::{Mutex, RwLock};
+use pass::Newest;
+use positions::Positions;
+use run::{New, Run};
+use shape::{Dirs, Shape};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+pub(crate) use piece::Found;
+
+/// The directory of everything here, and those below it.
+pub(crate) const DIR: &str = "compaction";
+const LOG_DIR: &str = "compactionLog";
+const UNITS_DIR: &str = "compactionCq";
+/// Messages that are taken over at once.
+const AT_ONCE: usize = 64;
+
+/// What one round of [`Store::compact`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compaction {
+    /// Queues that were written anew.
+    pub queues: usize,
+    /// Messages that were left out.
+    pub dropped: u64,
+}
+
+/// The queues of a topic by their ids.
+type Topic = BTreeMap<i32, Arc<Compacted>>;
+
+/// All queues of which the newest messages are kept.
+pub(crate) struct Compactions {
+    disk: Arc<dyn Disk>,
+    root: PathBuf,
+    shape: Shape,
+    is_clean: bool,
+    /// There is such a topic.
+    is_on: AtomicBool,
+    topics: RwLock<BTreeMap<Str, Topic>>,
+    /// Queues that got messages which are not taken over yet.
+    behind: Mutex<BTreeSet<(Str, i32)>>,
+    positions: Positions,
+}
+
+/// One queue.
+pub(crate) struct Compacted {
+    disk: Arc<dyn Disk>,
+    dirs: Dirs,
+    shape: Shape,
+    run: RwLock<Run>,
+    /// Messages before this queue offset are in `run`, or need not be.
+    followed: AtomicI64,
+    is_removed: AtomicBool,
+    /// Held while messages are taken over. Lock before `run`.
+    following: Mutex<()>,
+    /// Held while it is compacted. Lock before `run`.
+    pass: Mutex<()>,
+}
+
+impl Compactions {
+    /// None yet; [`Store::keep_newest`] tells the topics. `is_clean`: the last process had stopped
+    /// cleanly.
+    pub(crate) fn new(disk: Arc<dyn Disk>, settings: &Settings, is_clean: bool) -> Self {
+        let root = settings.root.join(DIR);
+        Self {
+            positions: Positions::load(disk.clone(), &root),
+            disk,
+            root,
+            shape: Shape::of(settings),
+            is_clean,
+            is_on: AtomicBool::new(false),
+            topics: RwLock::default(),
+            behind: Mutex::default(),
+        }
+    }
+
+    /// Whether a topic is one.
+    pub(crate) fn contains(&self, topic: &str) -> bool {
+        self.is_on.load(Ordering::Acquire) && self.topics.read().contains_key(topic)
+    }
+
+    /// A queue, when its topic is one and it has messages.
+    pub(crate) fn find(&self, topic: &str, id: i32) -> Option<Arc<Compacted>> {
+        if !self.is_on.load(Ordering::Acquire) {
+            return None;
+        }
+        self.topics.read().get(topic)?.get(&id).cloned()
+    }
+
+    /// A queue of a topic that is one, opened where it is not.
+    fn open(&self, topic: &str, id: i32) -> Result<Option<Arc<Compacted>>, Error> {
+        if let Some(found) = self.find(topic, id) {
+            return Ok(Some(found));
+        }
+        let mut topics = self.topics.write();
+        let Some(queues) = topics.get_mut(topic) else { return Ok(None) };
+        if let Some(found) = queues.get(&id) {
+            return Ok(Some(found.clone()));
+        }
+        let dirs = Dirs::of(&self.root, topic, id);
+        settle::settle(&*self.disk, &dirs)?;
+        let mut run = Run::empty(self.disk.clone(), dirs.clone(), self.shape);
+        run.load(self.is_clean)?;
+        let opened = Arc::new(Compacted {
+            disk: self.disk.clone(),
+            dirs,
+            shape: self.shape,
+            followed: AtomicI64::new(run.next()),
+            run: RwLock::new(run),
+            is_removed: AtomicBool::new(false),
+            following: Mutex::default(),
+            pass: Mutex::default(),
+        });
+        queues.insert(id, opened.clone());
+        Ok(Some(opened))
+    }
+
+    /// The ids of the queues that a topic has on the disk.
+    fn ids_on_disk(&self, topic: &str) -> Result<Vec<i32>, Error> {
+        let mut ids = Vec::new();
+        for name in [LOG_DIR, UNITS_DIR] {
+            let dir = self.root.join(name).join(topic);
+            let listed = self.disk.list(&dir).map_err(Error::io("list", &dir))?;
+            ids.extend(
+                listed.iter().filter(|it| it.is_dir).filter_map(|it| it.name.parse::<i32>().ok()),
+            );
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// All queues.
+    fn all(&self) -> Vec<(Str, i32, Arc<Compacted>)> {
+        let topics = self.topics.read();
+        let of_topic = |(topic, queues): (&Str, &Topic)| {
+            let of_queue =
+                |(id, queue): (&i32, &Arc<Compacted>)| (topic.clone(), *id, queue.clone());
+            queues.iter().map(of_queue).collect::<Vec<_>>()
+        };
+        topics.iter().flat_map(of_topic).collect()
+    }
+
+    /// Forgets a topic and removes its files. Says whether there were any.
+    pub(crate) fn remove(&self, topic: &str) -> Result<bool, Error> {
+        let queues = {
+            let mut topics = self.topics.write();
+            let queues = topics.remove(topic).unwrap_or_default();
+            self.is_on.store(!topics.is_empty(), Ordering::Release);
+            queues
+        };
+        queues.values().for_each(|queue| queue.is_removed.store(true, Ordering::Release));
+        let _ended: Vec<_> =
+            queues.values().map(|queue| (queue.pass.lock(), queue.following.lock())).collect();
+        let ids = self.ids_on_disk(topic)?;
+        for id in &ids {
+            let dirs = Dirs::of(&self.root, topic, *id);
+            settle::clear(&*self.disk, &dirs.compacting())?;
+            settle::clear(&*self.disk, &dirs)?;
+        }
+        for name in [LOG_DIR, UNITS_DIR] {
+            // There may be none, or another broker's files in it.
+            let _ = self.disk.remove_dir(&self.root.join(name).join(topic));
+        }
+        self.positions.forget(topic, &ids)?;
+        Ok(!ids.is_empty())
+    }
+
+    /// Makes everything durable that was taken over.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        if !self.is_on.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.all().iter().try_for_each(|(_, _, queue)| queue.run.write().sync())
+    }
+
+    /// What all of it takes on the disk, about.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        if !self.is_on.load(Ordering::Acquire) {
+            return 0;
+        }
+        self.all().iter().map(|(_, _, queue)| queue.run.read().disk_bytes()).sum()
+    }
+
+    /// Notes which queues got messages.
+    pub(crate) fn note(&self, appends: &[Append]) {
+        if !self.is_on.load(Ordering::Acquire) {
+            return;
+        }
+        for append in appends.iter().filter(|append| append.outcome.is_ok()) {
+            let topic = append.drafts.topic();
+            if !self.contains(topic) {
+                continue;
+            }
+            let mut behind = self.behind.lock();
+            for draft in append.drafts.as_slice() {
+                behind.insert((Str::from(topic.to_owned()), draft.queue_id));
+            }
+        }
+    }
+}
+
+impl Compacted {
+    /// The queue offset of the first record, and the one behind everything that was looked at.
+    pub(crate) fn ends(&self) -> (i64, i64) {
+        let run = self.run.read();
+        let end = run.next().max(self.followed.load(Ordering::Acquire));
+        (run.first().unwrap_or(end), end)
+    }
+
+    /// Calls `f` with the units from that of the first record at or behind a queue offset on, and
+    /// with what finds their records, within one file; returns the log's end.
+    pub(crate) fn look(
+        &self,
+        offset: i64,
+        mut f: impl FnMut(&Found<'_>) -> bool,
+    ) -> Result<i64, Error> {
+        let run = self.run.read();
+        let end = run.log_end();
+        let Some(piece) = run.find(offset) else { return Ok(end) };
+        let path = self.dirs.units_file(piece.start);
+        let mut at = piece.place_of(offset).map_err(Error::io("read", &path))?;
+        while at < piece.count {
+            let units = piece.units_from(at).map_err(Error::io("read", &path))?;
+            if units.is_empty() || !units.iter().all(|unit| f(&Found { piece, unit, end })) {
+                break;
+            }
+            at += units.len() as u64;
+        }
+        Ok(end)
+    }
+}
+
+impl Store {
+    /// Keeps only the newest message of each key of a topic from now on
+    /// (`cleanup.policy=COMPACTION`); tell it at each start, before anybody reads or appends. Of a
+    /// topic that `is_new` and has no message nothing is there, and what an older one of its name
+    /// left is removed.
+    ///
+    /// # Errors
+    /// When its files cannot be opened, or have other sizes than the settings say.
+    pub fn keep_newest(&self, topic: &str, is_new: bool) -> Result<(), Error> {
+        if !self.settings.compaction || self.compactions.contains(topic) {
+            return Ok(());
+        }
+        let queues = self.queues.ids(topic);
+        let mut queues = queues.into_iter().filter_map(|id| self.queues.find(topic, id));
+        let has_messages = queues.any(|queue| queue.next_offset() > 0);
+        if is_new && !has_messages && self.compactions.remove(topic)? {
+            let root = &self.settings.root;
+            self.disk.sync_all(root).map_err(Error::io("sync", root))?;
+        }
+        if self.holds_batches(topic) {
+            tracing::warn!(topic, "holds inner batches, and is read without being compacted");
+            return Ok(());
+        }
+        let name = Str::from(topic.to_owned());
+        self.compactions.topics.write().entry(name.clone()).or_default();
+        self.compactions.is_on.store(true, Ordering::Release);
+        for id in self.compactions.ids_on_disk(topic)? {
+            if let Some(opened) = self.compactions.open(topic, id)? {
+                let _no_append = self.writer.lock();
+                // Their places are not given again, though the commit log has lost the messages.
+                self.queues.open(topic, id).extend_to(opened.ends().1)?;
+            }
+        }
+        let ids = self.queues.ids(topic).into_iter().map(|id| (name.clone(), id));
+        self.compactions.behind.lock().extend(ids);
+        let followed = self.follow_appends().and_then(|()| self.compactions.sync());
+        followed.inspect_err(|error| self.fence(error))
+    }
+
+    /// Whether only the newest message of each key of a topic is kept.
+    pub fn keeps_newest(&self, topic: &str) -> bool {
+        self.compactions.contains(topic)
+    }
+
+    /// Whether a topic has files of compacted queues, whatever is known of it.
+    pub fn has_compacted(&self, topic: &str) -> bool {
+        self.compactions.ids_on_disk(topic).is_ok_and(|ids| !ids.is_empty())
+    }
+
+    /// Takes over what was appended; where the disk is full that is done later.
+    pub(crate) fn follow_appends(&self) -> Result<(), Error> {
+        if !self.compactions.is_on.load(Ordering::Acquire) || self.is_fenced() {
+            return Ok(());
+        }
+        self.wait_for_room(self.follow_all())
+    }
+
+    /// Takes over what was appended and readers may see.
+    pub(crate) fn follow_all(&self) -> Result<(), Error> {
+        if !self.compactions.is_on.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let behind = std::mem::take(&mut *self.compactions.behind.lock());
+        let mut failed = Ok(());
+        for (topic, id) in behind {
+            let is_done = match (&failed, self.compactions.open(&topic, id)) {
+                (Ok(()), Ok(Some(queue))) => self.catch_up(&queue, (&topic, id)),
+                (Ok(()), Ok(None)) => Ok(true),
+                (Ok(()), Err(error)) => Err(error),
+                (Err(_), _) => Ok(false),
+            };
+            if !matches!(is_done, Ok(true)) {
+                self.compactions.behind.lock().insert((topic, id));
+            }
+            if let Err(error) = is_done {
+                failed = Err(error);
+            }
+        }
+        failed
+    }
+
+    /// Takes over what the consume queue has and the compacted one has not. Says whether that is
+    /// all: some of it may not be readable yet.
+    fn catch_up(&self, compacted: &Compacted, (topic, id): (&str, i32)) -> Result<bool, Error> {
+        let _alone = compacted.following.lock();
+        let Some(queue) = self.queues.find(topic, id) else { return Ok(true) };
+        while !compacted.is_removed.load(Ordering::Acquire) {
+            let from = compacted.followed.load(Ordering::Acquire).max(queue.min());
+            let units = self.units(topic, id, from, AT_ONCE);
+            if units.is_empty() {
+                return Ok(from >= queue.next_offset());
+            }
+            let mut run = compacted.run.write();
+            for unit in units.iter().filter(|unit| !unit.is_blank()) {
+                self.take_over(&mut run, unit, topic)?;
+            }
+            run.write()?;
+            compacted.followed.store(from + units.len() as i64, Ordering::Release);
+        }
+        Ok(true)
+    }
+
+    fn take_over(&self, run: &mut Run, unit: &Unit, topic: &str) -> Result<(), Error> {
+        let bytes = self.record_of(unit);
+        let entry = bytes.as_deref().map(|bytes| record::decode_of(bytes, topic));
+        let Some(Ok(Entry::Message(record))) = entry.filter(|_| unit.log_offset >= 0) else {
+            tracing::error!(
+                topic,
+                log_offset = unit.log_offset,
+                "a message cannot be read, and is not taken over by the compacted queue"
+            );
+            return Ok(());
+        };
+        if record.topic != topic || pass::key_of(&record).is_none() {
+            return Ok(());
+        }
+        run.push(&New {
+            record: record.raw,
+            queue_offset: record.queue_offset,
+            tags_code: unit.tags_code,
+            store_timestamp: record.store_timestamp,
+        })
+    }
+
+    /// Writes the complete files of all queues anew that got new ones since the last time, without
+    /// the messages that newer ones replace. It may take long: `goes_on` is asked all the time
+    /// whether it shall. Call it every `compactionScheduleInternal`.
+    ///
+    /// # Errors
+    /// When the store failed. A queue whose new files cannot be written stays as it is.
+    pub fn compact(&self, goes_on: &dyn Fn() -> bool) -> Result<Compaction, Error> {
+        let mut done = Compaction::default();
+        for (topic, id, queue) in self.compactions.all() {
+            self.check_fence()?;
+            let name = (&*topic, id);
+            let stays = || goes_on() && !queue.is_removed.load(Ordering::Acquire);
+            match self.compact_queue(&queue, name, &stays) {
+                Ok(Some(dropped)) => {
+                    done.queues += 1;
+                    done.dropped += dropped;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%topic, id, %error, "the queue cannot be compacted now");
+                }
+            }
+        }
+        self.check_fence().map(|()| done)
+    }
+
+    fn compact_queue(
+        &self,
+        queue: &Compacted,
+        (topic, id): (&str, i32),
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Option<u64>, Error> {
+        let _alone = queue.pass.lock();
+        let complete = {
+            let run = queue.run.read();
+            let count = run.pieces.len().saturating_sub(1);
+            run.pieces[..count].to_vec()
+        };
+        let seen = self.compactions.positions.get(topic, id);
+        let new: Vec<_> = complete.iter().filter(|piece| piece.last > seen).cloned().collect();
+        let room = self.settings.compaction_keys_bytes;
+        let newest = match new.is_empty() {
+            true => None,
+            false => Newest::of(queue, &new, (seen, room), goes_on)?,
+        };
+        let Some(newest) = newest else { return Ok(None) };
+        let Some((kept, dropped)) = pass::rewrite(queue, &complete, &newest, goes_on)? else {
+            return Ok(None);
+        };
+        let mut run = queue.run.write();
+        let replaced = pass::replace(&*self.disk, &mut run, complete.len(), kept);
+        drop(run);
+        // Some files may have their places and some not: the next start tells.
+        replaced.inspect_err(|error| self.fence(error))?;
+        self.compactions.positions.set(topic, id, newest.last)?;
+        tracing::info!(topic, id, dropped, up_to = newest.last, "a queue was compacted");
+        Ok(Some(dropped))
+    }
+}

@@ -1,0 +1,352 @@
+//! Topics of which only the newest message of each key is kept.
+
+use crate::support::*;
+use message::{Draft, Properties, property};
+use simulator::{Loss, SimDisk};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use store::disk::Allocation;
+use store::{Disk, FlushMode, ReadStatus, Settings, Store};
+
+const TOPIC: &str = "C";
+/// Messages in a file.
+const FILE: i64 = 9;
+
+fn sim(seed: u64) -> (SimDisk, Arc<dyn Disk>, Settings) {
+    let sim = SimDisk::new(seed);
+    sim.set_clock(NOW);
+    (sim.clone(), Arc::new(sim), compacting(Path::new("/store")))
+}
+
+fn compacting(root: &Path) -> Settings {
+    Settings {
+        compaction_log_file_bytes: 2_000,
+        compaction_queue_file_bytes: 46 * (FILE as u64 + 1),
+        ..small(root)
+    }
+}
+
+fn with_key(key: &str, body: &str) -> Draft {
+    let mut draft = draft(TOPIC, 0, body);
+    let mut all = Properties::parse(&draft.properties);
+    all.set(property::KEYS, key.to_owned());
+    draft.properties = all.encode();
+    draft
+}
+
+fn begin(disk: &Arc<dyn Disk>, settings: &Settings) -> Store {
+    let store = open(disk, settings);
+    store.keep_newest(TOPIC, false).unwrap();
+    store
+}
+
+/// Messages of four keys by turns.
+fn fill(store: &Store, from: i64, to: i64) {
+    for at in from..to {
+        let draft = with_key(&format!("k{}", at % 4), &at.to_string());
+        assert_eq!(append(store, NOW + at, draft).queue_offset, at);
+    }
+}
+
+/// What is left of `count` such messages.
+fn left(count: i64) -> BTreeMap<i64, String> {
+    let complete = (count - 1) / FILE * FILE;
+    ((complete - 4).max(0)..count).map(|at| (at, at.to_string())).collect()
+}
+
+fn all(store: &Store) -> BTreeMap<i64, String> {
+    let mut all = BTreeMap::new();
+    let mut offset = 0;
+    loop {
+        let found = read(store, TOPIC, 0, offset);
+        if found.next_offset == offset {
+            let ends = [ReadStatus::OffsetOverflowOne, ReadStatus::NoMessageInQueue];
+            assert!(ends.contains(&found.status), "{found:?}");
+            return all;
+        }
+        for bytes in &found.messages {
+            let record = record_of(bytes);
+            assert!((offset..found.next_offset).contains(&record.queue_offset), "{found:?}");
+            let body = String::from_utf8(record.body.to_vec()).unwrap();
+            assert!(all.insert(record.queue_offset, body).is_none());
+        }
+        offset = found.next_offset;
+    }
+}
+
+fn compact(store: &Store) -> u64 {
+    store.compact(&|| true).unwrap().dropped
+}
+
+#[test]
+fn the_newest_of_each_key_stays_and_the_last_file() {
+    on_both_disks(|disk, settings| {
+        let settings = compacting(&settings.root);
+        let store = begin(&disk, &settings);
+        assert_eq!(read(&store, TOPIC, 0, 0).status, ReadStatus::NoMatchedLogicQueue);
+        fill(&store, 0, 31);
+        assert_eq!(all(&store).len(), 31);
+        assert_eq!(compact(&store), 23);
+        assert_eq!(all(&store), left(31));
+        let first = read(&store, TOPIC, 0, 0);
+        assert_eq!((first.min_offset, first.max_offset, first.next_offset), (23, 31, 27));
+        assert_eq!((store.min_offset(TOPIC, 0), store.max_offset(TOPIC, 0)), (0, 31));
+        assert_eq!(read(&store, TOPIC, 0, 99).status, ReadStatus::OffsetOverflowBadly);
+        assert_eq!(store.compact(&|| true).unwrap().queues, 0, "there is nothing new");
+        fill(&store, 31, 60);
+        compact(&store);
+        assert_eq!(all(&store), left(60));
+        store.close().unwrap();
+        drop(store);
+        let store = begin(&disk, &settings);
+        assert_eq!(all(&store), left(60));
+        fill(&store, 60, 200);
+        compact(&store);
+        assert_eq!(all(&store), left(200));
+    });
+}
+
+#[test]
+fn readers_see_what_is_durable_where_sends_wait_for_that() {
+    let (_, disk, mut settings) = sim(1);
+    settings.flush_mode = FlushMode::Sync;
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 20);
+    assert_eq!(all(&store).len(), 0);
+    store.sync().unwrap();
+    assert_eq!(all(&store).len(), 20);
+    compact(&store);
+    assert_eq!(all(&store), left(20));
+}
+
+#[test]
+fn a_key_whose_newest_message_is_empty_is_gone() {
+    let (_, disk, settings) = sim(1);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 17);
+    append(&store, NOW, with_key("k3", ""));
+    fill(&store, 18, 19);
+    compact(&store);
+    let kept: Vec<i64> = all(&store).into_keys().collect();
+    assert_eq!(kept, [13, 14, 16, 18]);
+    // One without a key has no place, and nobody waits for it.
+    let mut keyless = draft(TOPIC, 0, "none");
+    keyless.properties = Properties::default().encode();
+    append(&store, NOW, keyless);
+    assert_eq!(all(&store).len(), 4);
+    assert_eq!(read(&store, TOPIC, 0, 20).status, ReadStatus::OffsetOverflowOne);
+}
+
+#[test]
+fn all_of_an_empty_topic_may_go() {
+    let (_, disk, settings) = sim(1);
+    let store = begin(&disk, &settings);
+    for at in 0..9 {
+        append(&store, NOW + at, with_key("k", ""));
+    }
+    append(&store, NOW, with_key("k", "newest"));
+    assert_eq!(compact(&store), 9);
+    drop(store);
+    let store = begin(&disk, &settings);
+    assert_eq!(all(&store), [(9, "newest".to_owned())].into());
+}
+
+#[test]
+fn many_keys_take_several_rounds() {
+    let (_, disk, mut settings) = sim(1);
+    settings.compaction_keys_bytes = 2 * 70;
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 40);
+    // Two keys have room: those of the others stay for the next rounds.
+    while store.compact(&|| true).unwrap().queues > 0 {}
+    let kept = all(&store);
+    assert!(left(40).iter().all(|(at, body)| kept.get(at) == Some(body)), "{kept:?}");
+    assert!(kept.len() < 30, "{kept:?}");
+}
+
+#[test]
+fn what_is_kept_outlives_the_log_and_every_kind_of_loss() {
+    for (seed, loss) in Loss::ALL.into_iter().enumerate() {
+        for synced in [false, true] {
+            let (sim, disk, settings) = sim(seed as u64);
+            let store = begin(&disk, &settings);
+            fill(&store, 0, 120);
+            compact(&store);
+            fill(&store, 120, 150);
+            if synced {
+                store.flush(NOW + 100_000).unwrap();
+            }
+            sim.crash();
+            sim.lose(loss);
+            drop(store);
+            let store = begin(&disk, &settings);
+            let found = all(&store);
+            let known = store.max_offset(TOPIC, 0);
+            assert!(!synced || known == 150, "{loss:?}");
+            // What a compaction wrote is durable; what came after it, once it was flushed.
+            let end = if synced { 150 } else { 117 };
+            assert!((113..end).all(|at| found.contains_key(&at)), "{loss:?} {synced} {found:?}");
+            fill(&store, known, 180);
+            compact(&store);
+            let found = all(&store);
+            assert!((171..180).all(|at| found.contains_key(&at)), "{loss:?} {synced} {found:?}");
+        }
+    }
+}
+
+/// The machine dies at each change that a compaction makes, and at each that the start after it
+/// makes.
+#[test]
+fn a_compaction_may_end_anywhere() {
+    for again in [false, true] {
+        for after in 0.. {
+            let (sim, disk, settings) = sim(after);
+            let store = begin(&disk, &settings);
+            fill(&store, 0, 40);
+            compact(&store);
+            fill(&store, 40, 70);
+            store.flush(NOW + 100_000).unwrap();
+            let died = || sim.is_dead();
+            sim.die_after(if again { 7 } else { after });
+            let _ = store.compact(&|| true);
+            let is_over = !died();
+            sim.crash();
+            sim.lose(Loss::ALL[after as usize % Loss::ALL.len()]);
+            drop(store);
+            if again {
+                sim.die_after(after);
+                let opened = Store::open(disk.clone(), settings.clone());
+                let opened = opened.map(|store| store.keep_newest(TOPIC, false));
+                let is_over = opened.is_ok_and(|kept| kept.is_ok()) && !died();
+                sim.crash();
+                sim.lose(Loss::ALL[after as usize % Loss::ALL.len()]);
+                if is_over {
+                    break;
+                }
+            }
+            let store = begin(&disk, &settings);
+            let found = all(&store);
+            let lacking: Vec<_> =
+                left(70).into_keys().filter(|at| !found.contains_key(at)).collect();
+            assert!(lacking.is_empty(), "{after} {again}: {lacking:?}");
+            compact(&store);
+            assert_eq!(all(&store), left(70), "{after} {again}");
+            let leftovers: Vec<_> = sim
+                .paths()
+                .into_iter()
+                .filter(|p| p.to_string_lossy().contains("delete"))
+                .collect();
+            assert!(leftovers.is_empty(), "{leftovers:?}");
+            if is_over && !again {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn lost_units_are_made_anew_from_the_records() {
+    let (_, disk, settings) = sim(1);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 40);
+    compact(&store);
+    store.close().unwrap();
+    drop(store);
+    let dir = Path::new("/store/compaction/compactionCq/C/0");
+    for file in disk.list(dir).unwrap() {
+        disk.remove(&dir.join(file.name)).unwrap();
+    }
+    let store = begin(&disk, &settings);
+    assert_eq!(all(&store), left(40));
+}
+
+const LOG: &str = "/store/compaction/compactionLog/C/0";
+const UNITS: &str = "/store/compaction/compactionCq/C/0";
+
+fn put(disk: &Arc<dyn Disk>, path: &Path, content: &[u8]) {
+    let file = disk.open(path, content.len() as u64, Allocation::Sparse).unwrap();
+    file.write_at(0, content).unwrap();
+}
+
+/// What a stock broker leaves that is killed while it replaces files: it replaces the log's first,
+/// and does not start then.
+#[test]
+fn what_java_leaves_of_a_compaction_is_ended() {
+    for step in 0..4 {
+        let (sim, disk, settings) = sim(1);
+        let store = begin(&disk, &settings);
+        fill(&store, 0, 40);
+        let content = |dir: &str| {
+            let files = sim.paths().into_iter().filter(|path| path.starts_with(dir));
+            files.map(|path| (path.clone(), sim.content(&path).unwrap())).collect::<Vec<_>>()
+        };
+        let (old_log, old_units) = (content(LOG), content(UNITS));
+        compact(&store);
+        let (new_log, new_units) = (content(LOG), content(UNITS));
+        store.close().unwrap();
+        drop(store);
+        for (path, _) in [&new_log[..], &new_units].concat() {
+            disk.remove(&path).unwrap();
+        }
+        for name in ["position-checkpoint", "position-checkpoint.bak"] {
+            let _ = disk.remove(&Path::new("/store/compaction").join(name));
+        }
+        // The last file of each is the one that is written, and the same before and after.
+        let (last, new) = (old_log.last().unwrap(), &new_log[..new_log.len() - 1]);
+        put(&disk, &last.0, &last.1);
+        for (at, (path, content)) in old_log[..old_log.len() - 1].iter().enumerate() {
+            let doomed = format!("{}.delete", path.display());
+            match step {
+                0 if at > 0 => put(&disk, path, content),
+                0..3 if step < 2 || at > 0 => put(&disk, Path::new(&doomed), content),
+                _ => {}
+            }
+        }
+        for (path, content) in new {
+            let waits = Path::new(LOG).join("compacting").join(path.file_name().unwrap());
+            put(&disk, if step == 0 { &waits } else { path }, content);
+        }
+        old_units.iter().for_each(|(path, content)| put(&disk, path, content));
+        for (path, content) in &new_units[..new_units.len() - 1] {
+            let waits = Path::new(UNITS).join("compacting").join(path.file_name().unwrap());
+            put(&disk, &waits, content);
+        }
+        let store = begin(&disk, &settings);
+        assert_eq!(all(&store).len(), if step == 0 { 40 } else { left(40).len() }, "step {step}");
+        compact(&store);
+        assert_eq!(all(&store), left(40), "step {step}");
+        let of_it = sim.paths().into_iter().map(|path| path.display().to_string());
+        let rest: Vec<_> =
+            of_it.filter(|it| it.contains("delete") || it.contains("compacting")).collect();
+        assert!(rest.is_empty(), "step {step}: {rest:?}");
+    }
+}
+
+#[test]
+fn a_removed_topic_leaves_nothing_to_the_next_of_its_name() {
+    let (sim, disk, settings) = sim(1);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 40);
+    compact(&store);
+    store.delete_topics([TOPIC]).unwrap();
+    let is_of_it = |path: &Path| path.to_string_lossy().contains("compaction/");
+    let left_over = sim.paths().into_iter().find(|path| is_of_it(path) && path.ends_with("0"));
+    assert_eq!(left_over, None);
+    store.keep_newest(TOPIC, true).unwrap();
+    fill(&store, 0, 5);
+    assert_eq!(all(&store), left(5));
+}
+
+#[test]
+fn files_of_another_size_are_refused() {
+    let (_, disk, mut settings) = sim(1);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 40);
+    store.close().unwrap();
+    drop(store);
+    settings.compaction_queue_file_bytes *= 2;
+    let store = open(&disk, &settings);
+    let told = store.keep_newest(TOPIC, false).unwrap_err().to_string();
+    assert!(told.contains("compactionMappedFileSize"), "{told}");
+}
