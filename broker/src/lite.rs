@@ -17,7 +17,7 @@ use remoting::peer::Peer;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 /// Pops of clients that may be held; further ones are answered at once.
 const HELD_LIMIT: usize = 100_000;
@@ -36,6 +36,8 @@ const FORGOTTEN_MS: i64 = 35_000;
 #[derive(Debug)]
 pub struct Lite<W> {
     table: Mutex<Table<W>>,
+    /// Subscriptions: each append asks whether there are any.
+    count: AtomicUsize,
     /// What groups took of lite topics and have not acknowledged; it does not outlive the broker
     /// (Java: `MemoryConsumerOrderInfoManager`).
     pub orders: Orders,
@@ -150,15 +152,20 @@ impl<W> Default for Lite<W> {
             waits: HashMap::new(),
             turn: 0,
         };
-        let (orders, looked_ms) = Default::default();
-        Self { table: Mutex::new(table), orders, looked_ms }
+        let (count, orders, looked_ms) = Default::default();
+        Self { table: Mutex::new(table), count, orders, looked_ms }
     }
 }
 
 impl<W> Lite<W> {
     /// How many subscriptions there are.
     pub fn len(&self) -> usize {
-        self.table.lock().count
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Takes over how many there are, after a change.
+    fn counted(&self, table: &Table<W>) {
+        self.count.store(table.count, Ordering::SeqCst);
     }
 
     /// Whether there are none.
@@ -184,7 +191,9 @@ impl<W> Lite<W> {
         let mut table = self.table.lock();
         table.meet(who, queues.len(), now_ms)?;
         let new = queues.iter().filter(|queue| table.subscribe(who.client, queue));
-        Ok(new.cloned().collect())
+        let new = new.cloned().collect();
+        self.counted(&table);
+        Ok(new)
     }
 
     /// A client no longer reads queues; gives those that it did.
@@ -194,7 +203,9 @@ impl<W> Lite<W> {
             return Vec::new();
         }
         let gone = queues.iter().filter(|queue| table.unsubscribe(who.client, queue));
-        gone.cloned().collect()
+        let gone = gone.cloned().collect();
+        self.counted(&table);
+        gone
     }
 
     /// A client reads these queues and no others; gives those for which that is a change.
@@ -215,6 +226,7 @@ impl<W> Lite<W> {
         let mut changed: Vec<Str> = gone.cloned().collect();
         let new = queues.iter().filter(|queue| table.subscribe(who.client, queue));
         changed.extend(new.cloned());
+        self.counted(&table);
         Ok(changed)
     }
 
@@ -229,6 +241,7 @@ impl<W> Lite<W> {
             table.unsubscribe(client, queue);
         }
         let gone = table.clients.remove(client)?;
+        self.counted(&table);
         Some((gone.group, offered.into()))
     }
 
@@ -243,7 +256,9 @@ impl<W> Lite<W> {
             let peer = table.clients.get(&client).and_then(|known| known.peer.clone());
             (client, peer)
         });
-        excluded.collect()
+        let excluded = excluded.collect();
+        self.counted(&table);
+        excluded
     }
 
     /// Forgets a queue that is gone.
@@ -254,6 +269,7 @@ impl<W> Lite<W> {
         for client in clients {
             table.unsubscribe(&client, queue);
         }
+        self.counted(&table);
     }
 
     /// What a client reads.
