@@ -9,6 +9,7 @@ use crate::lite;
 use crate::timer::accept;
 use bytes::{BufMut, Bytes};
 use message::properties::{self, Properties};
+use message::property::bytes as name;
 use message::{Draft, Record, Str, names, property, sys_flag};
 use remoting::body::mapping::LogicQueueMappingItem;
 use remoting::codes::ResponseCode;
@@ -144,33 +145,27 @@ impl<'a> Wishes<'a> {
             let name = mark(key);
             wishes.rewrite |= seen & name != 0;
             seen |= name;
-            let Ok(key) = std::str::from_utf8(key) else { continue };
             match key {
-                property::UNIQ_KEY => wishes.unique = Some(value),
-                property::LITE_TOPIC => wishes.lite = true,
-                property::WAIT => wishes.wait = !value.eq_ignore_ascii_case(b"false"),
-                property::DELAY => {
+                name::UNIQ_KEY => wishes.unique = Some(value),
+                name::LITE_TOPIC => wishes.lite = true,
+                name::WAIT => wishes.wait = !value.eq_ignore_ascii_case(b"false"),
+                name::DELAY => {
                     other_kind = true;
                     match number(value) {
                         Some(level) => wishes.delay_level = level,
                         None => wishes.bad_level = true,
                     }
                 }
-                property::SHARDING_KEY => other_kind = true,
-                property::PRIORITY => wishes.priority = number(value).filter(|value| *value >= 0),
-                property::INNER_NUM => wishes.inner_batch = true,
-                property::TRANSACTION_PREPARED => {
+                name::SHARDING_KEY => other_kind = true,
+                name::PRIORITY => wishes.priority = number(value).filter(|value| *value >= 0),
+                name::INNER_NUM => wishes.inner_batch = true,
+                name::TRANSACTION_PREPARED => {
                     wishes.prepared = value.eq_ignore_ascii_case(b"true");
                 }
-                property::TIMER_DELAY_SEC
-                | property::TIMER_DELAY_MS
-                | property::TIMER_DELIVER_MS => {
+                name::TIMER_DELAY_SEC | name::TIMER_DELAY_MS | name::TIMER_DELIVER_MS => {
                     wishes.timer = true;
                 }
-                property::CLUSTER
-                | property::MSG_REGION
-                | property::TRACE_ON
-                | property::POP_CK => {
+                name::CLUSTER | name::MSG_REGION | name::TRACE_ON | name::POP_CK => {
                     wishes.rewrite = true;
                 }
                 _ => {}

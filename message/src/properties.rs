@@ -17,12 +17,32 @@ pub const PAIR_SEPARATOR: u8 = 2;
 pub const MAX_ENCODED_LEN: usize = i16::MAX as usize;
 
 /// The pairs of an encoded string in order, as bytes; nothing that Java would ignore.
+#[inline]
 pub fn pairs(encoded: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    chunks(encoded).filter_map(|chunk| {
-        let at = scan::find_byte(chunk, NAME_VALUE_SEPARATOR)?;
-        let (key, value) = (&chunk[..at], &chunk[at + 1..]);
-        (!key.is_empty() && !value.is_empty()).then_some((key, value))
+    let mut rest = encoded;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let Some(middle) = separator(rest) else { break };
+            let (key, behind) = (&rest[..middle], &rest[middle + 1..]);
+            if rest[middle] == PAIR_SEPARATOR {
+                rest = behind;
+                continue;
+            }
+            let end = scan::find_byte(behind, PAIR_SEPARATOR).unwrap_or(behind.len());
+            rest = behind.get(end + 1..).unwrap_or_default();
+            if !key.is_empty() && end > 0 {
+                return Some((key, &behind[..end]));
+            }
+        }
+        None
     })
+}
+
+/// Where the first separator of either kind stands.
+#[inline]
+fn separator(text: &[u8]) -> Option<usize> {
+    let marks = |eight| scan::has(eight, NAME_VALUE_SEPARATOR) | scan::has(eight, PAIR_SEPARATOR);
+    scan::find(text, marks, |byte| matches!(byte, NAME_VALUE_SEPARATOR | PAIR_SEPARATOR))
 }
 
 /// What stands between the separators of pairs.

@@ -4,6 +4,10 @@
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         $($(#[$doc])* pub const $name: &str = $text;)*
+        /// The same names as the bytes that stand in an encoded string.
+        pub mod bytes {
+            $(#[doc = concat!("`", $text, "`.")] pub const $name: &[u8] = $text.as_bytes();)*
+        }
         /// Every name of the table.
         pub const ALL: &[&str] = &[$($text),*];
     };

@@ -3,24 +3,23 @@
 
 use crate::consume_queue::{BatchUnit, Unit};
 use crate::{Settings, light};
+use message::property::bytes as name;
 use message::{Draft, Record, hash, names, properties, property, sys_flag};
-
-const TAGS: &[u8] = property::TAGS.as_bytes();
-const DELAY: &[u8] = property::DELAY.as_bytes();
-const UNIQ_KEY: &[u8] = property::UNIQ_KEY.as_bytes();
-const KEYS: &[u8] = property::KEYS.as_bytes();
-const LIGHT_QUEUES: &[u8] = property::INNER_MULTI_DISPATCH.as_bytes();
-const LIGHT_OFFSETS: &[u8] = property::INNER_MULTI_QUEUE_OFFSET.as_bytes();
 
 /// What the properties of a message say to the queue and the index.
 #[derive(Default)]
 pub(crate) struct Marks<'a> {
-    tags: Option<&'a str>,
-    delay: Option<&'a str>,
-    unique_key: Option<&'a str>,
-    keys: Option<&'a str>,
-    light_queues: Option<&'a str>,
-    light_offsets: Option<&'a str>,
+    tags: Option<&'a [u8]>,
+    delay: Option<&'a [u8]>,
+    unique_key: Option<&'a [u8]>,
+    keys: Option<&'a [u8]>,
+    light_queues: Option<&'a [u8]>,
+    light_offsets: Option<&'a [u8]>,
+}
+
+/// The text of a mark; one that is none does not count.
+fn text(mark: Option<&[u8]>) -> Option<&str> {
+    std::str::from_utf8(mark?).ok()
 }
 
 impl<'a> Marks<'a> {
@@ -29,15 +28,15 @@ impl<'a> Marks<'a> {
         let mut marks = Self::default();
         for (key, value) in properties::pairs(encoded) {
             let mark = match key {
-                TAGS => &mut marks.tags,
-                DELAY => &mut marks.delay,
-                UNIQ_KEY => &mut marks.unique_key,
-                KEYS => &mut marks.keys,
-                LIGHT_QUEUES => &mut marks.light_queues,
-                LIGHT_OFFSETS => &mut marks.light_offsets,
+                name::TAGS => &mut marks.tags,
+                name::DELAY => &mut marks.delay,
+                name::UNIQ_KEY => &mut marks.unique_key,
+                name::KEYS => &mut marks.keys,
+                name::INNER_MULTI_DISPATCH => &mut marks.light_queues,
+                name::INNER_MULTI_QUEUE_OFFSET => &mut marks.light_offsets,
                 _ => continue,
             };
-            *mark = std::str::from_utf8(value).ok();
+            *mark = Some(value);
         }
         marks
     }
@@ -45,26 +44,26 @@ impl<'a> Marks<'a> {
     /// The light queues that the message goes to, and its place in each.
     pub(crate) fn light_places(&self, topic: &str) -> impl Iterator<Item = (&'a str, i64)> {
         let is_allowed = |_: &_| names::allows_light_queues(topic);
-        let both = self.light_queues.zip(self.light_offsets).filter(is_allowed);
+        let both = text(self.light_queues).zip(text(self.light_offsets)).filter(is_allowed);
         both.into_iter().flat_map(|(queues, offsets)| light::places(queues, offsets))
     }
 
     /// Whether the last of [`Self::index_hashes`] is that of the tags, when there are any hashes.
     pub(crate) fn has_tags(&self) -> bool {
-        self.tags.is_some_and(|tags| !tags.is_empty())
+        text(self.tags).is_some_and(|tags| !tags.is_empty())
     }
 
     /// The tags code of the queue unit: the hash of the tag, or for a delayed message the time when
     /// it is due (Java `CommitLog.checkMessageAndReturnSize`).
     pub(crate) fn tags_code(&self, settings: &Settings, topic: &str, store_timestamp: i64) -> i64 {
-        let level = || self.delay?.parse::<usize>().ok().filter(|level| *level > 0);
+        let level = || text(self.delay)?.parse::<usize>().ok().filter(|level| *level > 0);
         match level() {
             Some(level) if topic == names::SCHEDULE_TOPIC => {
                 let level = level.min(settings.delay_levels_ms.len());
                 let delay = level.checked_sub(1).and_then(|at| settings.delay_levels_ms.get(at));
                 store_timestamp.saturating_add(delay.copied().unwrap_or(1_000))
             }
-            _ => self.tags.map_or(0, |tag| i64::from(hash::java_hash(tag))),
+            _ => self.tags.and_then(|tag| hash::java_hash_of(0, tag)).map_or(0, i64::from),
         }
     }
 
@@ -76,12 +75,12 @@ impl<'a> Marks<'a> {
         let rolled_back = kind == sys_flag::TRANSACTION_ROLLBACK;
         let before = hash::java_hash_from(hash::java_hash(topic), "#");
         let unique_key = self.unique_key.filter(|_| !rolled_back);
-        let keys = self.keys.filter(|_| !rolled_back).unwrap_or("");
-        let keys = keys.split(' ').filter(|key| !key.is_empty());
-        let tags = self.tags.filter(|tags| !rolled_back && !tags.is_empty());
-        let tags = tags.map(|tags| index_hash(hash::java_hash_from(before, "T#"), tags));
+        let keys = text(self.keys.filter(|_| !rolled_back)).unwrap_or_default().as_bytes();
+        let keys = keys.split(|byte| *byte == b' ').filter(|key| !key.is_empty());
+        let tags = self.tags.filter(|_| !rolled_back);
+        let tags = tags.and_then(|tags| hash_of(hash::java_hash_from(before, "T#"), tags));
         let keys = unique_key.into_iter().chain(keys);
-        keys.map(move |key| index_hash(before, key)).chain(tags)
+        keys.filter_map(move |key| hash_of(before, key)).chain(tags)
     }
 }
 
@@ -118,7 +117,14 @@ pub(crate) fn batch_unit(record: &Record<'_>, settings: &Settings) -> Option<Bat
 
 /// The hash of `topic#key`, where `before` is that of `topic#`: never negative.
 pub(crate) fn index_hash(before: i32, key: &str) -> i32 {
-    let hash = hash::java_hash_from(before, key);
+    without_sign(hash::java_hash_from(before, key))
+}
+
+fn hash_of(before: i32, key: &[u8]) -> Option<i32> {
+    hash::java_hash_of(before, key).map(without_sign)
+}
+
+fn without_sign(hash: i32) -> i32 {
     // The one number without a positive twin counts as 0.
     hash.checked_abs().unwrap_or(0)
 }
