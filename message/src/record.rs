@@ -101,6 +101,18 @@ impl<'a> Record<'a> {
         self.raw.len()
     }
 
+    /// What it says of its place.
+    pub fn claim(&self) -> Claim<'a> {
+        Claim {
+            queue_id: self.queue_id,
+            queue_offset: self.queue_offset,
+            log_offset: self.log_offset,
+            sys_flag: self.sys_flag,
+            topic: self.topic.as_bytes(),
+            properties: self.properties,
+        }
+    }
+
     /// The value of one property.
     pub fn property(&self, key: &str) -> Option<&'a str> {
         properties::find(self.properties, key)
@@ -157,7 +169,7 @@ impl std::error::Error for RecordError {}
 /// Checks and reads what begins at `bytes`, which may go on behind it. The body's checksum is
 /// compared only when `verify_crc` says so, and as in Java only for a body that is not empty.
 pub fn decode(bytes: &[u8], verify_crc: bool) -> Result<Entry<'_>, RecordError> {
-    let entry = entry(bytes, |topic| std::str::from_utf8(topic).ok())?;
+    let entry = entry(bytes)?;
     if let (true, Entry::Message(record)) = (verify_crc, &entry)
         && !record.body.is_empty()
     {
@@ -169,21 +181,63 @@ pub fn decode(bytes: &[u8], verify_crc: bool) -> Result<Entry<'_>, RecordError> 
     Ok(entry)
 }
 
-/// As [`decode`] without the checksum, for what is likely to be a record of `topic`: its text is
-/// not looked through once more, and of the fields only those that the caller uses are read.
+/// What a record says of its place: enough to tell whether it is the one that is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim<'a> {
+    /// The queue within the topic.
+    pub queue_id: i32,
+    /// Place in the queue, counted in messages.
+    pub queue_offset: i64,
+    /// Place in the commit log, bytes.
+    pub log_offset: i64,
+    /// Bits of [`crate::sys_flag`].
+    pub sys_flag: i32,
+    /// The topic, which may be no text.
+    pub topic: &'a [u8],
+    /// The encoded properties.
+    pub properties: &'a [u8],
+}
+
+/// Reads that and nothing else of the record that `raw` is as a whole; `None` where [`decode`]
+/// would find none, but for a topic that is no text.
 #[inline]
-pub fn decode_of<'a>(bytes: &'a [u8], topic: &'a str) -> Result<Entry<'a>, RecordError> {
-    entry(bytes, |found| match found == topic.as_bytes() {
-        true => Some(topic),
-        false => std::str::from_utf8(found).ok(),
+pub fn claim(raw: &[u8]) -> Option<Claim<'_>> {
+    let head: &[u8; FIXED_LEN] = raw.first_chunk()?;
+    let i32_at = |at: usize| Some(i32::from_be_bytes(*raw.get(at..)?.first_chunk()?));
+    let i64_at = |at: usize| Some(i64::from_be_bytes(*head[at..].first_chunk()?));
+    let magic = i32_at(at::MAGIC)?;
+    let is_whole = usize::try_from(i32_at(at::TOTAL_SIZE)?) == Ok(raw.len());
+    if !is_whole || !matches!(magic, MAGIC_V1 | MAGIC_V2) {
+        return None;
+    }
+    let sys_flag = i32_at(at::SYS_FLAG)?;
+    let port_at = |host: usize, bit: i32| host + if sys_flag & bit == 0 { 4 } else { 16 };
+    let born_port = port_at(at::BORN_HOST, sys_flag::BORN_HOST_V6);
+    let store_port = port_at(born_port + 12, sys_flag::STORE_HOST_V6);
+    let is_port = |at: usize| Some(i32_at(at)? >> 16 == 0);
+    if !is_port(born_port)? || !is_port(store_port)? {
+        return None;
+    }
+    let body_len = usize::try_from(i32_at(store_port + 16)?).ok()?;
+    let mut rest = Fields { bytes: raw.get(store_port + 20..)?.get(body_len..)? };
+    let topic_len = match magic {
+        MAGIC_V1 => rest.array().map(|[len]| i32::from(len as i8)),
+        _ => rest.i16().map(i32::from),
+    };
+    let topic = rest.counted(topic_len?)?;
+    let properties_len = rest.i16()?;
+    let properties = rest.counted(properties_len.into())?;
+    rest.bytes.is_empty().then_some(Claim {
+        queue_id: i32_at(at::QUEUE_ID)?,
+        queue_offset: i64_at(at::QUEUE_OFFSET)?,
+        log_offset: i64_at(at::LOG_OFFSET)?,
+        sys_flag,
+        topic,
+        properties,
     })
 }
 
-#[inline(always)]
-fn entry<'a>(
-    bytes: &'a [u8],
-    text: impl FnOnce(&'a [u8]) -> Option<&'a str>,
-) -> Result<Entry<'a>, RecordError> {
+fn entry(bytes: &[u8]) -> Result<Entry<'_>, RecordError> {
     let short = RecordError::Short { needed: BLANK_LEN, left: bytes.len() };
     let mut head = Fields { bytes };
     let total_size = head.i32().ok_or(short)?;
@@ -195,15 +249,10 @@ fn entry<'a>(
     }
     let needed = usize::try_from(total_size).map_err(|_| RecordError::Lengths)?;
     let raw = bytes.get(..needed).ok_or(RecordError::Short { needed, left: bytes.len() })?;
-    message(raw, magic, text).map(Entry::Message)
+    message(raw, magic).map(Entry::Message)
 }
 
-#[inline(always)]
-fn message<'a>(
-    raw: &'a [u8],
-    magic: i32,
-    text: impl FnOnce(&'a [u8]) -> Option<&'a str>,
-) -> Result<Record<'a>, RecordError> {
+fn message(raw: &[u8], magic: i32) -> Result<Record<'_>, RecordError> {
     let lengths = RecordError::Lengths;
     let mut rest = Fields { bytes: raw };
     rest.take(8).ok_or(lengths)?;
@@ -226,7 +275,7 @@ fn message<'a>(
         _ => rest.i16().map(i32::from),
     };
     let topic = topic_len.and_then(|len| rest.counted(len)).ok_or(lengths)?;
-    let topic = text(topic).ok_or(RecordError::Topic)?;
+    let topic = std::str::from_utf8(topic).map_err(|_| RecordError::Topic)?;
     let properties_len = rest.i16().ok_or(lengths)?;
     let properties = rest.counted(properties_len.into()).ok_or(lengths)?;
     if !rest.bytes.is_empty() {
@@ -348,7 +397,6 @@ impl<'a> Fields<'a> {
         self.array().map(i64::from_be_bytes)
     }
 
-    #[inline(always)]
     fn host(&mut self, v6: bool) -> Result<SocketAddr, RecordError> {
         let ip = if v6 {
             self.array::<16>().map(|ip| IpAddr::from(Ipv6Addr::from(ip)))

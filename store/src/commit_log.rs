@@ -11,7 +11,7 @@ use crate::reach::{Reach, Wait};
 use crate::segments::Segments;
 use crate::{Error, FlushMode, Settings};
 use bytes::Bytes;
-use message::record::{self, Entry, Record};
+use message::record::{self, Claim};
 use message::{names, sys_flag};
 use parking_lot::Mutex;
 use std::io;
@@ -123,21 +123,29 @@ impl CommitLog {
     /// what is there. What is recent is lent where it lies; everything else is copied, for to look
     /// at it there would hold up the thread until the disk has it, and a bad sector would be a
     /// signal that ends the process.
+    #[inline]
     pub(crate) fn lend(
         &self,
         offset: i64,
         len: usize,
         reach: &mut Reach,
     ) -> io::Result<Option<Bytes>> {
+        match reach.held(offset, len) {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.fetch(offset, len, reach),
+        }
+    }
+
+    fn fetch(&self, offset: i64, len: usize, reach: &mut Reach) -> io::Result<Option<Bytes>> {
         let end = i64::try_from(len).ok().and_then(|len| offset.checked_add(len));
         let Some(end) = end.filter(|end| offset >= 0 && *end <= self.readable_to()) else {
             return Ok(None);
         };
         let segment = reach.go_to(&self.segments, offset).filter(|segment| end <= segment.end());
         let Some(segment) = segment else { return Ok(None) };
-        let (start, at) = (segment.start, (offset - segment.start) as u64);
+        let start = segment.start;
         let lent = match self.is_recent(offset) {
-            true => segment.file.slice(at..at + len as u64),
+            true => reach.lend(offset, len, self.readable_to()),
             false => reach.copy(offset, len, self.readable_to()),
         };
         let lent = lent.inspect_err(|error| {
@@ -333,31 +341,37 @@ pub(crate) fn is_lasting(error: &io::Error) -> bool {
 
 /// Whether `bytes` are the record that a unit of a queue leads to: none that no queue shows. Units
 /// of light queues lead to records of other topics that name them.
+#[inline]
 pub(crate) fn is_record_of(
     bytes: &[u8],
     unit: &Unit,
     (topic, queue_id): (&str, i32),
     place: Option<i64>,
 ) -> bool {
-    let Ok(Entry::Message(record)) = record::decode_of(bytes, topic) else { return false };
-    let is_whole = record.log_offset == unit.log_offset && record.total_size() == bytes.len();
-    if !is_whole || !sys_flag::is_visible(record.sys_flag) {
+    let Some(claim) = record::claim(bytes) else { return false };
+    if claim.log_offset != unit.log_offset || !sys_flag::is_visible(claim.sys_flag) {
         return false;
     }
-    let claimed = claimed_place(&record, (topic, queue_id));
+    let claimed = claimed_place(&claim, (topic, queue_id));
     claimed.is_some_and(|claimed| place.is_none_or(|place| place == claimed))
 }
 
 /// The place that a record says it has in a queue.
-pub(crate) fn claimed_place(record: &Record<'_>, (topic, queue_id): (&str, i32)) -> Option<i64> {
-    if (record.topic, record.queue_id) == (topic, queue_id) {
-        return Some(record.queue_offset);
+#[inline]
+pub(crate) fn claimed_place(claim: &Claim<'_>, (topic, queue_id): (&str, i32)) -> Option<i64> {
+    if claim.queue_id == queue_id && claim.topic == topic.as_bytes() {
+        return Some(claim.queue_offset);
     }
     if !names::is_lmq(topic) || queue_id != light::QUEUE_ID {
         return None;
     }
-    let marks = Marks::read(record.properties);
-    marks.light_places(record.topic).find(|(name, _)| *name == topic).map(|(_, place)| place)
+    claimed_light_place(claim, topic)
+}
+
+fn claimed_light_place(claim: &Claim<'_>, topic: &str) -> Option<i64> {
+    let (stored_topic, marks) =
+        (std::str::from_utf8(claim.topic).ok()?, Marks::read(claim.properties));
+    marks.light_places(stored_topic).find(|(name, _)| *name == topic).map(|(_, place)| place)
 }
 
 fn i32_at(bytes: &[u8], at: usize) -> i32 {

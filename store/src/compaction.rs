@@ -358,7 +358,7 @@ impl Store {
 
     fn take_over(&self, run: &mut Run, unit: &Unit, topic: &str) -> Result<(), Error> {
         let bytes = self.record_of(unit);
-        let entry = bytes.as_deref().map(|bytes| record::decode_of(bytes, topic));
+        let entry = bytes.as_deref().map(|bytes| record::decode(bytes, false));
         let Some(Ok(Entry::Message(record))) = entry.filter(|_| unit.log_offset >= 0) else {
             tracing::error!(
                 topic,

@@ -52,7 +52,7 @@ pub fn places_of<'a>(topic: &str, encoded: &'a [u8]) -> Vec<(&'a str, i64)> {
 /// The place that a stored record says it has in a queue: one of its topic, or a light one.
 pub fn place_in(name: (&str, i32), stored: &[u8]) -> Option<i64> {
     match record::decode(stored, false) {
-        Ok(Entry::Message(record)) => claimed_place(&record, name),
+        Ok(Entry::Message(record)) => claimed_place(&record.claim(), name),
         _ => None,
     }
 }

@@ -60,17 +60,29 @@ impl From<Error> for NotNow {
 
 impl Store {
     /// The record at a place of a queue, by its unit: that of this queue and place, or none.
+    #[inline]
     pub(crate) fn follow(
         &self,
         queue: &Queue,
         name: QueueName<'_>,
-        at: (i64, &Unit),
+        (place, unit): (i64, &Unit),
         reach: &mut Reach,
     ) -> Led {
-        self.follow_now(queue, name, at, reach).unwrap_or(Led::Later)
+        let size = usize::try_from(unit.size).unwrap_or(0);
+        let Ok(record) = self.log.lend(unit.log_offset, size, reach) else { return Led::Later };
+        match record.filter(|bytes| is_record_of(bytes, unit, name, Some(place))) {
+            Some(record) => {
+                let is_aside = self.aside.overlaps(unit.log_offset, unit.log_end());
+                let is_lost = is_aside && !is_whole(&record);
+                if is_lost { self.skip() } else { Led::Record(record) }
+            }
+            None => self.look_into(queue, name, (place, unit), reach).unwrap_or(Led::Later),
+        }
     }
 
-    fn follow_now(
+    /// The same where a unit leads to something else.
+    #[cold]
+    fn look_into(
         &self,
         queue: &Queue,
         name: QueueName<'_>,
@@ -78,12 +90,6 @@ impl Store {
         reach: &mut Reach,
     ) -> Result<Led, NotNow> {
         let size = usize::try_from(unit.size).unwrap_or(0);
-        let record = self.log.lend(unit.log_offset, size, reach)?;
-        if let Some(record) = record.filter(|bytes| is_record_of(bytes, unit, name, Some(place))) {
-            let is_aside = self.aside.overlaps(unit.log_offset, unit.log_end());
-            let is_lost = is_aside && !is_whole(&record);
-            return Ok(if is_lost { self.skip() } else { Led::Record(record) });
-        }
         if reach.wait == Wait::Never {
             // What is wrong here is looked into where there is time for it.
             return Err(NotNow);
@@ -122,7 +128,7 @@ impl Store {
             let bytes = self.log.lend(unit.log_offset, size, &mut Reach::new(Wait::ForDisk))?;
             let Some(bytes) = bytes else { return Ok(None) };
             let Ok(Entry::Message(record)) = record::decode(&bytes, false) else { return Ok(None) };
-            let claimed = claimed_place(&record, name);
+            let claimed = claimed_place(&record.claim(), name);
             let claimed = claimed.filter(|_| is_record_of(&bytes, unit, name, None));
             Ok::<_, NotNow>(claimed.map(|claimed| claimed - place))
         };

@@ -9,6 +9,8 @@ use std::io::{self, ErrorKind};
 
 /// The most that is copied at once for the sake of records to come.
 const AHEAD_MAX: i64 = 64 << 10;
+/// The most that is lent at once for their sake: nothing of it is touched.
+const LENT_MAX: i64 = 256 << 10;
 /// Of what is copied at once the reader's own records are at least this part: it stays in memory as
 /// long as one of them.
 const OWN_PART: i64 = 6;
@@ -36,8 +38,8 @@ impl Wait {
 /// What a read keeps from one record to the next.
 pub(crate) struct Reach {
     pub(crate) wait: Wait,
-    /// Bytes of the log, and where they begin.
-    copied: (i64, Bytes),
+    /// Bytes of the log, lent or copied, and where they begin.
+    held: (i64, Bytes),
     /// Bytes from the next record on that are worth copying together.
     ahead: i64,
     /// The file of the record before: the next one is mostly in it too.
@@ -47,7 +49,7 @@ pub(crate) struct Reach {
 impl Reach {
     /// Nothing is copied yet.
     pub(crate) fn new(wait: Wait) -> Self {
-        Self { wait, copied: (0, Bytes::new()), ahead: 0, segment: None }
+        Self { wait, held: (0, Bytes::new()), ahead: 0, segment: None }
     }
 
     /// Goes to the file that holds `offset`.
@@ -63,7 +65,7 @@ impl Reach {
     pub(crate) fn plan(&mut self, units: &[[u8; UNIT_LEN]]) {
         let mut units = units.iter().map_while(Unit::decode).take_while(|unit| !unit.is_blank());
         let Some(first) = units.next() else { return };
-        if self.copied(first.log_offset, first.size as usize).is_some() {
+        if self.held(first.log_offset, first.size as usize).is_some() {
             return;
         }
         let (mut end, mut own) = (first.log_end(), i64::from(first.size));
@@ -78,12 +80,21 @@ impl Reach {
         self.ahead = end - first.log_offset;
     }
 
+    /// Lends `len` bytes of the log at `offset`, which are in the file that was gone to, and what
+    /// lies behind them there, not beyond `end`: the next records may be among it.
+    pub(crate) fn lend(&mut self, offset: i64, len: usize, end: i64) -> io::Result<Bytes> {
+        let Some(segment) = &self.segment else { return Err(ErrorKind::NotFound.into()) };
+        let (at, end) = (offset - segment.start, end.min(segment.end()) - segment.start);
+        let (own_end, far) = (at + len as i64, end.min(at + LENT_MAX));
+        let lend = |end: i64| segment.file.slice(at as u64..end as u64);
+        let bytes = lend(far.max(own_end)).or_else(|_| lend(own_end))?;
+        self.held = (offset, bytes.clone());
+        Ok(bytes.slice(..len))
+    }
+
     /// Copies `len` bytes of the log at `offset`, which are in the file that was gone to, and what
     /// was planned behind them as long as it is in that file and not beyond `end`.
     pub(crate) fn copy(&mut self, offset: i64, len: usize, end: i64) -> io::Result<Bytes> {
-        if let Some(bytes) = self.copied(offset, len) {
-            return Ok(bytes);
-        }
         let Self { wait, segment: Some(segment), .. } = self else {
             return Err(ErrorKind::NotFound.into());
         };
@@ -98,12 +109,14 @@ impl Reach {
             true => read(many).or_else(|_| read(len))?,
             false => read(len)?,
         };
-        self.copied = (offset, bytes.clone());
+        self.held = (offset, bytes.clone());
         Ok(bytes.slice(..len))
     }
 
-    fn copied(&self, offset: i64, len: usize) -> Option<Bytes> {
-        let (from, bytes) = &self.copied;
+    /// Bytes that were lent or copied before.
+    #[inline]
+    pub(crate) fn held(&self, offset: i64, len: usize) -> Option<Bytes> {
+        let (from, bytes) = &self.held;
         let at = usize::try_from(offset - from).ok()?;
         let end = at.checked_add(len).filter(|end| *end <= bytes.len())?;
         Some(bytes.slice(at..end))

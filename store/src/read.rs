@@ -188,12 +188,12 @@ impl Store {
     ) {
         let first = read.next_offset;
         let max_bytes = limits.max_bytes.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
-        let settings = self.live();
+        let (settings, asked) = (self.live(), (limits.max_messages, max_bytes));
+        let (hot_most, cold_most) = (most(&settings, true, asked), most(&settings, false, asked));
         let scan_bytes = settings.filter_scan_bytes.max(limits.max_messages * UNIT_LEN);
         let last = read.max_offset.min(queue.next_file(first)).min(first + to_units(scan_bytes));
         let (log_end, hot_bytes) = (self.log.written_to(), settings.hot_bytes());
-        let mut last_log_offset = log_end;
-        let mut skip_to = i64::MIN;
+        let (mut last_log_offset, mut skip_to) = (log_end, i64::MIN);
         let (mut reach, mut units) = (Reach::new(limits.wait), [0; UNITS_AT_ONCE * UNIT_LEN]);
         read.messages.reserve(limits.max_messages.min(UNITS_AT_ONCE));
         'all: while read.next_offset < last {
@@ -202,10 +202,10 @@ impl Store {
             let Some(some) = some else { break };
             let units = &units.as_chunks::<UNIT_LEN>().0[..some];
             for (at, bytes) in units.iter().enumerate() {
-                let unit = Unit::decode(bytes).unwrap_or(Unit::NONE);
-                let hot = log_end - unit.log_offset <= hot_bytes;
-                let most = most(&settings, hot, (limits.max_messages, max_bytes));
-                if is_full(read, &unit, most) {
+                let decoded = Unit::decode(bytes);
+                let unit = decoded.unwrap_or(Unit::NONE);
+                let is_hot = log_end - unit.log_offset <= hot_bytes;
+                if is_full(read, &unit, if is_hot { hot_most } else { cold_most }) {
                     break 'all;
                 }
                 last_log_offset = unit.log_offset.min(log_end);
@@ -213,7 +213,7 @@ impl Store {
                 if unit.is_blank() || unit.log_offset < skip_to {
                     continue;
                 }
-                let says_tags = unit != Unit::NONE && !unit.is_extended();
+                let says_tags = decoded.is_some_and(|unit| !unit.is_extended());
                 if says_tags && !filter.wants_tags_code(unit.tags_code) {
                     continue;
                 }

@@ -107,7 +107,7 @@ impl Recovery<'_> {
     pub(super) fn place_at(&self, at: i64, name: (&str, i32)) -> Option<i64> {
         let segment = self.log.segments.find(at)?;
         match LogReader::default().entry(&segment, at, false) {
-            Ok(Ok(Entry::Message(record))) => claimed_place(&record, name),
+            Ok(Ok(Entry::Message(record))) => claimed_place(&record.claim(), name),
             _ => None,
         }
     }
