@@ -254,6 +254,9 @@ impl Broker {
 
     /// A consumer group, made if it is not there and may be.
     pub fn group(&self, group: &str, now_ms: i64) -> Option<Arc<SubscriptionGroupConfig>> {
+        if let Some(group) = self.groups.find(group) {
+            return Some(group);
+        }
         let auto_create = self.settings().broker.auto_create_subscription_group;
         let found = self.groups.find_or_create(group, auto_create, now_ms)?;
         if found.changed {

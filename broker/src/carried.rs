@@ -4,10 +4,9 @@
 //! of heartbeats ([`crate::clients`]), which come first.
 
 use crate::subscription;
-use message::Str;
+use message::{Lookup, Str};
 use parking_lot::RwLock;
 use remoting::body::heartbeat::SubscriptionData;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -19,7 +18,7 @@ const TEXT_LIMIT: usize = 4_096;
 /// What the pulls of each group carried, by topic.
 #[derive(Debug, Default)]
 pub struct Carried {
-    groups: RwLock<HashMap<Str, HashMap<Str, Known>>>,
+    groups: RwLock<Lookup<Str, Lookup<Str, Known>>>,
 }
 
 #[derive(Debug)]
@@ -60,7 +59,7 @@ impl Carried {
         let mut groups = self.groups.write();
         let of_group = groups.get(group);
         let is_new = of_group.is_none_or(|topics| !topics.contains_key(topic));
-        if is_new && groups.values().map(HashMap::len).sum::<usize>() >= LIMIT {
+        if is_new && groups.values().map(Lookup::len).sum::<usize>() >= LIMIT {
             return;
         }
         groups.entry(group.into()).or_default().insert(topic.into(), known);

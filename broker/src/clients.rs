@@ -7,7 +7,7 @@
 //! groups ([`crate::groups`]), and sending anything.
 
 use contradiction::Wants;
-use message::Str;
+use message::{Lookup, Str};
 use parking_lot::RwLock;
 use remoting::body::heartbeat::{ConsumeFromWhere, ConsumeType, MessageModel, SubscriptionData};
 use remoting::codes::LanguageCode;
@@ -99,7 +99,7 @@ pub struct Consumers {
     /// How the group consumes.
     pub habit: Habit,
     /// Its subscriptions, by topic.
-    pub subscriptions: HashMap<Str, Arc<SubscriptionData>>,
+    pub subscriptions: Lookup<Str, Arc<SubscriptionData>>,
 }
 
 /// All connected clients.
@@ -111,7 +111,7 @@ pub struct Clients<P = Arc<Peer>> {
 #[derive(Debug)]
 struct State<P> {
     producers: HashMap<Str, BTreeMap<u64, Member<P>>>,
-    consumers: HashMap<Str, Group<P>>,
+    consumers: Lookup<Str, Group<P>>,
     /// The groups of each connection, to find them when it ends.
     peers: HashMap<u64, Groups>,
     /// Moves the choice among a group's producers on.
@@ -144,7 +144,7 @@ impl<P> Default for Clients<P> {
     fn default() -> Self {
         let state = State {
             producers: HashMap::new(),
-            consumers: HashMap::new(),
+            consumers: Lookup::default(),
             peers: HashMap::new(),
             turn: 0,
         };

@@ -7,7 +7,7 @@
 use crate::attributes;
 use crate::files;
 use crate::saved::{Changed, Part};
-use message::{Str, names};
+use message::{Lookup, Str, names};
 use parking_lot::RwLock;
 use remoting::body::data_version::DataVersion;
 use remoting::body::group::{SubscriptionGroupConfig, SubscriptionGroupWrapper};
@@ -54,7 +54,7 @@ pub struct Groups {
 
 #[derive(Debug)]
 struct State {
-    table: HashMap<Str, Arc<SubscriptionGroupConfig>>,
+    table: Lookup<Str, Arc<SubscriptionGroupConfig>>,
     /// By group and topic, the bits of what is forbidden.
     forbidden: HashMap<Str, BTreeMap<Str, i32>>,
     version: DataVersion,
@@ -67,7 +67,7 @@ impl Groups {
     pub fn new(now: i64) -> Self {
         let groups = SYSTEM_GROUPS.map(|name| (Str::from_static(name), Arc::new(fresh(name))));
         let state = State {
-            table: groups.into(),
+            table: groups.into_iter().collect(),
             forbidden: HashMap::new(),
             version: DataVersion::new(now),
             unsaved: Changed::Nothing,

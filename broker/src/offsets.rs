@@ -7,12 +7,12 @@
 
 use crate::files;
 use bytes::Bytes;
-use message::names;
+use message::{Lookup, names};
 use parking_lot::{Mutex, RwLock};
 use remoting::body::data_version::DataVersion;
 use remoting::json::BodyError;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// A new data version after this many commits (Java: `consumerOffsetUpdateVersionStep`).
@@ -32,7 +32,7 @@ pub const LIGHT_FILE: &str = "lmqConsumerOffset.json";
 /// The offsets of all groups.
 #[derive(Debug, Default)]
 pub struct Offsets {
-    groups: RwLock<HashMap<Box<str>, ByTopic>>,
+    groups: RwLock<Lookup<Box<str>, ByTopic>>,
     version: Mutex<DataVersion>,
     /// Commits that no data version counts yet.
     commits: AtomicU64,
@@ -60,7 +60,7 @@ pub struct Moved {
     pub new: i64,
 }
 
-type ByTopic = HashMap<Box<str>, BTreeMap<i32, Row>>;
+type ByTopic = Lookup<Box<str>, BTreeMap<i32, Row>>;
 
 /// One queue as one group sees it: group, topic, queue id.
 type At<'a> = (&'a str, &'a str, i32);
@@ -317,7 +317,7 @@ impl Offsets {
     /// In how many topics groups have committed offsets, counted once for each group.
     pub fn len(&self) -> usize {
         let groups = self.groups.read();
-        groups.values().flat_map(HashMap::values).filter(|queues| has_committed(queues)).count()
+        groups.values().flat_map(Lookup::values).filter(|queues| has_committed(queues)).count()
     }
 
     /// Whether nobody has any.
@@ -419,7 +419,7 @@ impl Offsets {
     /// When the text is not such a file; nothing has changed then.
     pub fn load(&self, text: &str) -> Result<(), BodyError> {
         let file: File = remoting::json::from_body(text.as_bytes())?;
-        let mut loaded: HashMap<Box<str>, ByTopic> = HashMap::new();
+        let mut loaded: Lookup<Box<str>, ByTopic> = Lookup::default();
         for (key, queues) in file.offset_table {
             // Names hold no `@`; Java passes over a key that is not two parts.
             let Some((topic, group)) = key.split_once('@') else { continue };
@@ -473,7 +473,7 @@ impl Row {
 }
 
 fn insert<'a>(
-    groups: &'a mut HashMap<Box<str>, ByTopic>,
+    groups: &'a mut Lookup<Box<str>, ByTopic>,
     (group, topic, queue_id): At<'_>,
 ) -> Option<&'a mut Row> {
     let topics = groups.entry(group.into()).or_default();

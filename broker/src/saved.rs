@@ -2,12 +2,12 @@
 //! written as a whole whenever that is cheap: not more often than its size allows; what changes
 //! meanwhile is appended to the journal. Not here: the tables, and when there is something to save.
 
-use message::Str;
+use message::{Lookup, Str};
 use remoting::body::data_version::DataVersion;
 use remoting::json::{BodyError, from_body, to_body};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use store::{ConfigFiles, ConfigJournal, Error};
 
@@ -61,7 +61,7 @@ impl<T: Clone + Serialize + DeserializeOwned> Part<T> {
     /// What changed in a table, as text; `None` when only the whole table can tell it.
     pub fn told(
         changed: Changed,
-        table: &HashMap<Str, Arc<T>>,
+        table: &Lookup<Str, Arc<T>>,
         data_version: DataVersion,
     ) -> Option<String> {
         let Changed::Names(names) = changed else { return None };
@@ -75,7 +75,7 @@ impl<T: Clone + Serialize + DeserializeOwned> Part<T> {
     /// Makes the change in a table, and gives the table's version after it.
     pub fn replay(
         self,
-        table: &mut HashMap<Str, Arc<T>>,
+        table: &mut Lookup<Str, Arc<T>>,
         name_of: impl Fn(&T) -> &Str,
     ) -> DataVersion {
         for name in self.deleted {

@@ -12,10 +12,9 @@ mod window;
 pub use window::{Counter, Span, Window};
 
 use latency::Latencies;
-use message::names;
+use message::{Lookup, names};
 use parking_lot::{Mutex, RwLock};
 use rates::{Rates, Sample};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,7 +32,7 @@ struct TopicStats {
     puts: Counter,
     /// Bytes of their records.
     put_bytes: Counter,
-    groups: RwLock<HashMap<Box<str>, Arc<GroupStats>>>,
+    groups: RwLock<Lookup<Box<str>, Arc<GroupStats>>>,
 }
 
 /// What is counted of one group on one topic.
@@ -48,7 +47,7 @@ struct GroupStats {
     /// Messages acknowledged one by one.
     acks: Counter,
     /// Age of the newest message of each pull, ms, by queue.
-    latency: Mutex<HashMap<i32, Arc<Counter>>>,
+    latency: Mutex<Lookup<i32, Arc<Counter>>>,
 }
 
 /// One answered pull.
@@ -113,7 +112,7 @@ struct Schedule {
 /// All that is counted.
 #[derive(Debug)]
 pub struct Stats {
-    topics: RwLock<HashMap<Box<str>, Arc<TopicStats>>>,
+    topics: RwLock<Lookup<Box<str>, Arc<TopicStats>>>,
     totals: Totals,
     latencies: Latencies,
     schedule: Mutex<Schedule>,
@@ -405,7 +404,7 @@ fn spans_of(counter: &Counter) -> Option<[Span; 3]> {
 }
 
 fn found_or_made<T>(
-    table: &RwLock<HashMap<Box<str>, Arc<T>>>,
+    table: &RwLock<Lookup<Box<str>, Arc<T>>>,
     name: &str,
     fresh: impl FnOnce() -> T,
 ) -> Arc<T> {

@@ -7,12 +7,12 @@
 use crate::attributes;
 use crate::files;
 use crate::saved::{Changed, Part};
-use message::{Str, names};
+use message::{Lookup, Str, names};
 use parking_lot::RwLock;
 use remoting::body::data_version::DataVersion;
 use remoting::body::topic::{TopicConfig, TopicConfigSerializeWrapper};
 use remoting::json::BodyError;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -87,7 +87,7 @@ pub struct Topics {
 
 #[derive(Debug)]
 struct State {
-    table: HashMap<Str, Arc<TopicConfig>>,
+    table: Lookup<Str, Arc<TopicConfig>>,
     version: DataVersion,
     /// What the file does not know yet.
     unsaved: Changed,

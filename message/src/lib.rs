@@ -1,10 +1,12 @@
 //! The stored message and its parts, as store and wire share them: the record's bytes, properties,
-//! names, ids, batch bodies. No I/O, no clock, no policy.
+//! names, ids, batch bodies; and the table that is looked into for each. No I/O, no clock, no
+//! policy.
 
 pub mod batch;
 mod draft;
 pub mod hash;
 pub mod ids;
+pub mod lookup;
 pub mod names;
 pub mod properties;
 pub mod property;
@@ -13,6 +15,7 @@ pub mod scan;
 pub mod sys_flag;
 
 pub use draft::{Draft, DraftError, Placement};
+pub use lookup::Lookup;
 pub use properties::Properties;
 pub use record::{Entry, Record, RecordError};
 

@@ -7,7 +7,7 @@ use crate::in_the_way::move_aside;
 use crate::losses::is_told;
 use crate::queue_ends::QueueEnds;
 use crate::{Error, Settings};
-use message::{Str, names};
+use message::{Lookup, Str, names};
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
@@ -31,7 +31,7 @@ pub(crate) struct Queues {
 /// The topics in an order that the calls alone decide, so that a simulated run can be repeated.
 #[derive(Default)]
 struct Topics {
-    places: HashMap<Str, usize>,
+    places: Lookup<Str, usize>,
     list: Vec<(Str, Topic)>,
     /// How many of them are light queues.
     light: usize,
