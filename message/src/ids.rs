@@ -26,8 +26,11 @@ impl MessageId {
     /// Appends the id's text to `out`.
     pub fn encode_into(&self, out: &mut impl BufMut) {
         push_ip(out, self.store_host.ip());
-        push_hex(out, u32::from(self.store_host.port()).to_be_bytes());
-        push_hex(out, self.log_offset.to_be_bytes());
+        // Together: this is done for each message.
+        let mut rest = [0; 12];
+        rest[..4].copy_from_slice(&u32::from(self.store_host.port()).to_be_bytes());
+        rest[4..].copy_from_slice(&self.log_offset.to_be_bytes());
+        push_hex(out, rest);
     }
 
     /// Reads an id; `None` when the text is not one.

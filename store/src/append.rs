@@ -349,7 +349,8 @@ impl Store {
         let mut all = 0;
         for draft in drafts {
             draft.check().map_err(AppendError::Draft)?;
-            if matches!(&*draft.topic, "." | "..") || draft.topic.contains(['/', '\0']) {
+            let is_path = draft.topic.bytes().any(|byte| matches!(byte, b'/' | 0));
+            if is_path || matches!(&*draft.topic, "." | "..") {
                 return Err(AppendError::TopicName);
             }
             let (size, max) = (draft.encoded_len(), self.max_message_bytes());

@@ -185,10 +185,7 @@ impl IndexFile {
         let first = self.header.count;
         let mut entries: Vec<IndexEntry> =
             (first..).zip(keys).map(|(number, key)| self.entry(number, key)).collect();
-        let mut order: Vec<(usize, usize)> = (keys.iter().enumerate())
-            .map(|(at, key)| (key.hash as usize % self.shape.slots as usize, at))
-            .collect();
-        order.sort_unstable();
+        let order = self.by_slot(keys);
         let mut blocks = Vec::new();
         for group in order.chunk_by(|a, b| a.0 / BLOCK_SLOTS == b.0 / BLOCK_SLOTS) {
             blocks.push(self.link(group, first, &mut entries)?);
@@ -229,6 +226,17 @@ impl IndexFile {
         header.end_time = header.end_time.max(key.store_timestamp);
         header.end_offset = key.log_offset;
         IndexEntry { hash: key.hash, log_offset: key.log_offset, seconds, previous: 0 }
+    }
+
+    /// The slots of keys and the keys' places, in the order of the slots and then of arrival.
+    fn by_slot(&self, keys: &[IndexKey]) -> Vec<(usize, usize)> {
+        // As one number each: these are sorted with half the steps.
+        let slots = u64::from(self.shape.slots);
+        let slot = |key: &IndexKey| u64::from(key.hash.cast_unsigned()) % slots;
+        let mut order: Vec<u64> = (0..).zip(keys).map(|(at, key)| slot(key) << 32 | at).collect();
+        order.sort_unstable();
+        let low = |both: u64| (both & u64::from(u32::MAX)) as usize;
+        order.into_iter().map(|both| ((both >> 32) as usize, low(both))).collect()
     }
 
     /// Chains the keys of one block of slots, sorted by slot and then by order of arrival, into it.
