@@ -7,11 +7,11 @@ pub mod binary_form;
 pub mod json_form;
 
 use crate::codes::{LanguageCode, RequestCode, ResponseCode};
-use crate::fields::Fields;
+use crate::fields::{Fields, Spans};
 use crate::flat::Header;
 use crate::frame::{Form, Frame, Limits};
 use crate::version::Version;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use message::Str;
 use std::fmt;
 
@@ -128,17 +128,20 @@ impl Command {
     /// # Errors
     /// When the header is not what its form says: the connection can't be trusted any more.
     pub fn decode(frame: Frame, limits: &Limits) -> Result<Self, CommandError> {
-        let Frame { form, mut header, body } = frame;
-        let (head, spans) = match form {
-            Form::Json => json_form::decode(&mut header, limits)?,
-            Form::Rocketmq => binary_form::decode(&mut header, limits)?,
+        let Frame { form, mut bytes, header_bytes } = frame;
+        let header = &mut bytes[..header_bytes];
+        let mut spans = Spans::default();
+        let head = match form {
+            Form::Json => json_form::decode(header, limits, &mut spans)?,
+            Form::Rocketmq => binary_form::decode(header, limits, &mut spans)?,
         };
-        let header = header.freeze();
-        let fields = match Str::try_from(header.clone()) {
+        let mut bytes = bytes.freeze();
+        let fields = match Str::try_from(bytes.slice(..header_bytes)) {
             Ok(text) => Fields::arrived(text, spans),
-            Err(_) => Fields::garbled(&header, &spans),
+            Err(_) => Fields::garbled(&bytes[..header_bytes], &spans),
         };
-        Ok(Self { head, fields, body, form })
+        bytes.advance(header_bytes);
+        Ok(Self { head, fields, body: bytes, form })
     }
 
     /// Writes the whole frame.

@@ -2,9 +2,10 @@
 //! written to it by [`crate::flat`]; it keeps keys that no table knows, in the order of arrival.
 //!
 //! All keys and values lie in one text: that of a command that arrived is the frame's own, that of
-//! one in the making has room for an answer without allocating.
+//! one in the making has room for an answer without allocating, and is what the JSON form writes of
+//! it.
 
-use message::Str;
+use message::{Str, scan};
 use smallvec::SmallVec;
 use std::fmt;
 use std::ops::Range;
@@ -29,18 +30,21 @@ enum Text {
     Growing(Growing),
 }
 
-/// Text that is being written: what does not fit the room it has goes, with all before it, to room
-/// of its own.
+/// Text that is being written, as a JSON object without its last bracket: what does not fit the
+/// room it has goes, with all before it, to room of its own.
 #[derive(Clone, Debug)]
 pub struct Growing {
     room: [u8; INLINE_TEXT],
-    used: usize,
+    len: usize,
     more: Vec<u8>,
+    /// Something stands there that JSON writes in another way.
+    is_other: bool,
 }
 
 impl Growing {
     /// Appends a text.
     pub fn push_str(&mut self, text: &str) {
+        self.is_other |= needs_escape(text);
         self.push(text.as_bytes());
     }
 
@@ -49,28 +53,44 @@ impl Growing {
         self.push(Decimal::of(number).as_bytes());
     }
 
+    /// Begins a member with its key, which needs no escape, and the quote of its value.
+    #[inline]
+    fn begin(&mut self, key: &[u8]) {
+        let bracket = if self.len == 0 { b'{' } else { b',' };
+        let (before, rest) = self.grow(key.len() + 5).split_at_mut(2);
+        let (name, behind) = rest.split_at_mut(key.len());
+        before.copy_from_slice(&[bracket, b'"']);
+        name.copy_from_slice(key);
+        behind.copy_from_slice(b"\":\"");
+    }
+
     #[inline]
     fn push(&mut self, text: &[u8]) {
-        let end = self.used + text.len();
-        match self.room.get_mut(self.used..end) {
-            Some(room) if self.more.is_empty() => {
-                room.copy_from_slice(text);
-                self.used = end;
-            }
-            _ => self.push_more(text),
+        self.grow(text.len()).copy_from_slice(text);
+    }
+
+    /// Room for so many more bytes, which then belong to the text.
+    #[inline]
+    fn grow(&mut self, bytes: usize) -> &mut [u8] {
+        let from = self.len;
+        self.len += bytes;
+        match self.more.is_empty() && self.len <= INLINE_TEXT {
+            true => &mut self.room[from..self.len],
+            false => self.grow_more(from),
         }
     }
 
     #[cold]
-    fn push_more(&mut self, text: &[u8]) {
+    fn grow_more(&mut self, from: usize) -> &mut [u8] {
         if self.more.is_empty() {
-            self.more.extend_from_slice(&self.room[..self.used]);
+            self.more.extend_from_slice(&self.room[..from]);
         }
-        self.more.extend_from_slice(text);
+        self.more.resize(self.len, 0);
+        &mut self.more[from..]
     }
 
     fn bytes(&self) -> &[u8] {
-        if self.more.is_empty() { &self.room[..self.used] } else { &self.more }
+        if self.more.is_empty() { &self.room[..self.len] } else { &self.more }
     }
 
     fn as_str(&self) -> &str {
@@ -78,9 +98,44 @@ impl Growing {
     }
 }
 
+/// Whether JSON writes some of a text as escapes.
+fn needs_escape(text: &str) -> bool {
+    let marks = |eight| scan::below(eight, 0x20) | scan::has(eight, b'"') | scan::has(eight, b'\\');
+    scan::holds(text.as_bytes(), marks, |byte| matches!(byte, 0..=0x1f | b'"' | b'\\'))
+}
+
 impl Default for Growing {
     fn default() -> Self {
-        Self { room: [0; INLINE_TEXT], used: 0, more: Vec::new() }
+        Self { room: [0; INLINE_TEXT], len: 0, more: Vec::new(), is_other: false }
+    }
+}
+
+impl Text {
+    /// Room for more: an arrived text is copied to it.
+    fn growing(&mut self) -> &mut Growing {
+        if let Self::Arrived(text) = self {
+            let mut growing = Growing { is_other: true, ..Growing::default() };
+            growing.push_str(text);
+            *self = Self::Growing(growing);
+        }
+        match self {
+            Self::Growing(text) => text,
+            Self::Arrived(_) => unreachable!("an arrived text was made a growing one above"),
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Arrived(text) => text,
+            Self::Growing(text) => text.as_str(),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Arrived(text) => text.as_bytes(),
+            Self::Growing(text) => text.bytes(),
+        }
     }
 }
 
@@ -122,15 +177,25 @@ pub(crate) struct Decimal {
 
 impl Decimal {
     pub(crate) fn of(number: i64) -> Self {
+        /// The numbers below 100, two digits each.
+        const PAIRS: [[u8; 2]; 100] = {
+            let (mut pairs, mut at) = ([[0; 2]; 100], 0);
+            while at < 100 {
+                pairs[at] = [b'0' + at as u8 / 10, b'0' + at as u8 % 10];
+                at += 1;
+            }
+            pairs
+        };
         let mut text = Self { digits: [b'-'; 20], from: 20 };
         let mut rest = number.unsigned_abs();
-        loop {
+        while rest >= 10 {
+            text.from -= 2;
+            text.digits[text.from..text.from + 2].copy_from_slice(&PAIRS[(rest % 100) as usize]);
+            rest /= 100;
+        }
+        if rest > 0 || text.from == 20 {
             text.from -= 1;
-            text.digits[text.from] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
+            text.digits[text.from] = b'0' + rest as u8;
         }
         text.from -= usize::from(number < 0);
         text
@@ -171,24 +236,25 @@ impl Fields {
 
     /// Adds a pair behind those that are there; of equal keys the last one counts.
     pub fn push(&mut self, key: impl AsRef<str>, value: impl AsRef<str>) {
-        self.push_with(key.as_ref(), |text| text.push_str(value.as_ref()));
+        let (key, value) = (key.as_ref(), value.as_ref());
+        let is_other = needs_escape(key);
+        self.push_with(key, |text| {
+            text.is_other |= is_other;
+            text.push_str(value);
+        });
     }
 
-    /// The same with a value that writes itself.
-    pub fn push_with(&mut self, key: &str, write: impl FnOnce(&mut Growing)) {
-        if let Text::Arrived(text) = &self.text {
-            let mut growing = Growing::default();
-            growing.push_str(text);
-            self.text = Text::Growing(growing);
-        }
-        let Text::Growing(text) = &mut self.text else {
-            unreachable!("an arrived text was made a growing one above");
-        };
-        let start = text.bytes().len();
-        text.push_str(key);
-        let middle = text.bytes().len();
+    /// The same with a value that writes itself, and a key of a table, which needs no escape.
+    #[inline]
+    pub(crate) fn push_with(&mut self, key: &str, write: impl FnOnce(&mut Growing)) {
+        let text = self.text.growing();
+        text.begin(key.as_bytes());
+        let value = text.len;
         write(text);
-        self.spans.push(start..middle, middle..text.bytes().len());
+        let end = text.len;
+        text.push(b"\"");
+        let key_end = value - 3;
+        self.spans.push(key_end - key.len()..key_end, value..end);
     }
 
     /// The value of `key`, as Java's map would hold it: the last one given.
@@ -204,22 +270,37 @@ impl Fields {
         }
     }
 
-    /// The bytes that hold all keys and values, and may hold others.
-    pub(crate) fn all_text(&self) -> &[u8] {
+    /// All pairs as a JSON object without its last bracket, where they lie like that.
+    pub(crate) fn as_json(&self) -> Option<&[u8]> {
         match &self.text {
-            Text::Arrived(text) => text.as_bytes(),
-            Text::Growing(text) => text.bytes(),
+            Text::Growing(text) if !text.is_other => Some(text.bytes()),
+            _ => None,
         }
     }
 
     /// All pairs.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let text: &str = match &self.text {
-            Text::Arrived(text) => text,
-            Text::Growing(text) => text.as_str(),
-        };
-        let part = |(start, end): (u32, u32)| &text[start as usize..end as usize];
-        self.spans.0.iter().map(move |span| (part(span.key), part(span.value)))
+        let text = self.text.as_str();
+        self.spans.0.iter().map(|span| (part(text, span.key), part(text, span.value)))
+    }
+
+    /// The bytes of all keys, and where their values lie.
+    #[inline]
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&[u8], (u32, u32))> {
+        let text = self.text.bytes();
+        let key = |(start, end): (u32, u32)| &text[start as usize..end as usize];
+        self.spans.0.iter().map(move |span| (key(span.key), span.value))
+    }
+
+    /// The bytes of the value at a place.
+    #[inline]
+    pub(crate) fn bytes_at(&self, (start, end): (u32, u32)) -> &[u8] {
+        &self.text.bytes()[start as usize..end as usize]
+    }
+
+    /// The value at a place.
+    pub(crate) fn text_at(&self, place: (u32, u32)) -> &str {
+        part(self.text.as_str(), place)
     }
 
     /// How many pairs there are, doubles included.
@@ -233,6 +314,7 @@ impl Fields {
     }
 
     /// The fields whose keys and values lie in `text` where `spans` says.
+    #[inline]
     pub(crate) fn arrived(text: Str, spans: Spans) -> Self {
         Self { text: Text::Arrived(text), spans }
     }
@@ -250,6 +332,10 @@ impl Fields {
         }
         fields
     }
+}
+
+fn part(text: &str, (start, end): (u32, u32)) -> &str {
+    &text[start as usize..end as usize]
 }
 
 impl PartialEq for Fields {

@@ -3,7 +3,7 @@
 //! Pure: it is given the bytes that have arrived and never asks for room for bytes that have not.
 //! What stands inside a header is [`crate::command`]'s business.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use std::fmt;
 
 /// How a header is written: the top byte of its length word.
@@ -47,12 +47,13 @@ impl Default for Limits {
 /// One whole frame, cut out of the stream.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// How `header` is written.
+    /// How the header is written.
     pub form: Form,
-    /// The header's bytes, which are read in place.
-    pub header: BytesMut,
-    /// The body's bytes; an absent and an empty body are the same on the wire.
-    pub body: Bytes,
+    /// The header, which is read in place, and behind it the body; an absent and an empty body are
+    /// the same on the wire.
+    pub bytes: BytesMut,
+    /// How many of them are the header's.
+    pub header_bytes: usize,
 }
 
 /// Why a stream of bytes can't be read on.
@@ -142,10 +143,9 @@ pub fn split(input: &mut BytesMut, limits: &Limits) -> Result<Option<Frame>, Fra
     if input.len() < 4 + rest {
         return Ok(None);
     }
-    let mut frame = input.split_to(4 + rest);
-    frame.advance(8);
-    let header = frame.split_to(header_bytes);
-    Ok(Some(Frame { form, header, body: frame.freeze() }))
+    let mut bytes = input.split_to(4 + rest);
+    bytes.advance(8);
+    Ok(Some(Frame { form, bytes, header_bytes }))
 }
 
 #[cfg(test)]
@@ -170,7 +170,8 @@ mod tests {
         for byte in bytes {
             input.extend_from_slice(&[byte]);
             while let Some(frame) = split(&mut input, &Limits::default()).unwrap() {
-                seen.push((frame.form, frame.header.to_vec(), frame.body.to_vec()));
+                let (header, body) = frame.bytes.split_at(frame.header_bytes);
+                seen.push((frame.form, header.to_vec(), body.to_vec()));
             }
         }
         assert_eq!(

@@ -31,10 +31,13 @@ pub struct Outbox {
 impl Outbox {
     /// Adds one frame.
     pub fn push(&mut self, head: &Head, fields: &Fields, form: Form, body: &[Bytes]) {
-        let body_bytes: usize = body.iter().map(Bytes::len).sum();
-        let copied = body.iter().map(Bytes::len).filter(|bytes| *bytes < LENT_BYTES);
+        let (mut body_bytes, mut copied_bytes) = (0, 0);
+        for part in body {
+            body_bytes += part.len();
+            copied_bytes += if part.len() < LENT_BYTES { part.len() } else { 0 };
+        }
         // At once: room that is made bit by bit moves what is there already.
-        self.tail.reserve(HEAD_BYTES + copied.sum::<usize>());
+        self.tail.reserve(HEAD_BYTES + copied_bytes);
         let before = self.tail.len();
         let after = command::encode_head(head, fields, form, body_bytes, &mut self.tail);
         self.bytes += after - before;
@@ -44,6 +47,7 @@ impl Outbox {
     }
 
     /// Adds bytes that are part of a frame already.
+    #[inline]
     pub fn push_bytes(&mut self, part: &Bytes) {
         self.bytes += part.len();
         if part.len() < LENT_BYTES {
@@ -111,8 +115,12 @@ impl Buf for Outbox {
         }
         self.longest = self.longest.max(self.tail.len());
         self.tail.advance(count);
-        if self.tail.is_empty() && std::mem::take(&mut self.longest) > KEPT_BYTES {
-            self.tail = BytesMut::new();
+        if self.tail.is_empty() {
+            match std::mem::take(&mut self.longest) {
+                // From the front of its room again, while there is nothing to be moved there.
+                longest @ ..=KEPT_BYTES => self.tail.reserve(longest),
+                _ => self.tail = BytesMut::new(),
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::codes::{RequestCode, ResponseCode};
 use crate::command::Command;
 use crate::flat::Header;
 use crate::peer::Peer;
-use crate::reply::{Answer, Asker, Refusal, Reply, Ticket};
+use crate::reply::{Asker, Refusal, Reply, Ticket};
 use crate::room::Room;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,7 +44,7 @@ impl Call<'_> {
     }
 }
 
-type Run<S, E> = Box<dyn Fn(&S, &Call<'_>) -> Result<Reply<E>, Refusal> + Send + Sync>;
+type Run<S, E> = Box<dyn Fn(&S, &Call<'_>) -> Reply<E> + Send + Sync>;
 
 /// The request table of one server. `S` is its state, `E` the work that it leaves to its shell.
 pub struct Router<S, E = Infallible> {
@@ -83,10 +83,17 @@ impl<S: 'static, E: 'static> Router<S, E> {
         handler: fn(&S, &Call<'_>, H) -> Result<R, Refusal>,
     ) -> Self {
         let run: Run<S, E> = Box::new(move |state, call| {
-            let header = H::read(&call.command.fields).map_err(|error| {
-                Refusal::new(ResponseCode::SYSTEM_ERROR, format!("{code:?}: {error}"))
-            })?;
-            handler(state, call, header).map(Into::into)
+            let reply = match H::read(&call.command.fields) {
+                Ok(header) => handler(state, call, header),
+                Err(error) => {
+                    let remark = format!("{code:?}: {error}");
+                    Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark))
+                }
+            };
+            match reply {
+                Ok(reply) => reply.into(),
+                Err(refusal) => Reply::Answer(refusal.into()),
+            }
         });
         let Err(at) = self.place(code) else {
             panic!("{code:?} stands in the request table twice");
@@ -117,14 +124,11 @@ impl<S: 'static, E: 'static> Router<S, E> {
             let refusal = Refusal::new(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, remark);
             return Reply::Answer(refusal.into());
         };
-        match catch_unwind(AssertUnwindSafe(|| (self.routes[at].run)(state, call))) {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(refusal)) => Reply::Answer(Answer::from(refusal)),
-            Err(_) => {
-                tracing::error!(?code, peer = %call.peer.remote, "a handler panicked");
-                let remark = format!("{code:?}: the server failed to handle this; see its log");
-                Reply::Answer(Refusal::new(ResponseCode::SYSTEM_ERROR, remark).into())
-            }
-        }
+        let reply = catch_unwind(AssertUnwindSafe(|| (self.routes[at].run)(state, call)));
+        reply.unwrap_or_else(|_| {
+            tracing::error!(?code, peer = %call.peer.remote, "a handler panicked");
+            let remark = format!("{code:?}: the server failed to handle this; see its log");
+            Reply::Answer(Refusal::new(ResponseCode::SYSTEM_ERROR, remark).into())
+        })
     }
 }

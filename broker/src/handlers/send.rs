@@ -17,6 +17,7 @@ use message::{
 };
 use remoting::body::topic::{TopicConfig, TopicFilterType};
 use remoting::codes::ResponseCode;
+use remoting::flat::Header as _;
 use remoting::headers::send::{
     SendMessageRequestHeader, SendMessageRequestHeaderV2, SendMessageResponseHeader,
 };
@@ -110,10 +111,14 @@ pub fn send_v2(
 }
 
 pub(super) fn stamped(broker: &Broker, mut answer: Answer) -> Answer {
+    stamp(broker, &mut answer);
+    answer
+}
+
+fn stamp(broker: &Broker, answer: &mut Answer) {
     let settings = broker.settings();
     answer.fields.push(property::MSG_REGION, settings.broker.region_id.as_str());
     answer.fields.push(property::TRACE_ON, if settings.broker.trace_on { "true" } else { "false" });
-    answer
 }
 
 /// One message.
@@ -157,9 +162,8 @@ fn prepare(
     put::park(&mut draft, wishes.delay_level, wishes.timer, &settings, call.now_ms)?;
     stays_a_batch(&draft, &header.topic)?;
     check_size(&settings, call, &draft)?;
-    let unique_id = wishes.unique.and_then(|id| std::str::from_utf8(id).ok());
     let sender = Sender {
-        unique_id: unique_id.zip(header.properties.as_ref()).map(|(id, all)| all.slice_ref(id)),
+        unique_id: wishes.unique.and_then(|id| lent(header.properties.as_ref()?, id)),
         ..Sender::new(Ticket::of(call.command), wishes.wait, answer_queue_id, answer)
     };
     Ok(Pending { append: Append::one(draft), sender })
@@ -173,6 +177,12 @@ fn check_key(sent: &str, topic: &TopicConfig) -> Result<(), Refusal> {
         return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
     }
     Ok(())
+}
+
+/// The text that some bytes of another text are.
+fn lent(text: &Str, bytes: &[u8]) -> Option<Str> {
+    let from = bytes.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    text.get(from..from + bytes.len()).map(|part| text.slice_ref(part))
 }
 
 /// What Java refuses because of properties (`HookUtils`): a delay level that is no number, an inner
@@ -290,7 +300,7 @@ fn prepare_batch(
 /// Whether properties say how many messages a record holds, and from which queue offset on: queues
 /// are made anew by what records say.
 fn says_inner(encoded: &[u8]) -> bool {
-    const NAMES: [&[u8]; 2] = [property::INNER_NUM.as_bytes(), property::INNER_BASE.as_bytes()];
+    const NAMES: [&[u8]; 2] = [property::bytes::INNER_NUM, property::bytes::INNER_BASE];
     properties::pairs(encoded).any(|(key, _)| NAMES.contains(&key))
 }
 
@@ -513,7 +523,10 @@ fn answer(
         batch_uniq_id,
         recall_handle: recall_handle(broker, drafts),
     };
-    stamped(broker, Answer::header(&header))
+    let mut answer = Answer::success();
+    header.write(&mut answer.fields);
+    stamp(broker, &mut answer);
+    answer
 }
 
 /// The unique id that the broker gave.

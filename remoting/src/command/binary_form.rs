@@ -7,12 +7,16 @@ use crate::frame::Limits;
 use bytes::{BufMut, BytesMut};
 use std::ops::Range;
 
-/// Reads a header, whose fields' texts then lie where the spans say; blanks take the place of the
-/// numbers between them, so that all of it is text.
+/// Reads a header, and notes in `spans` where its fields' texts lie then; blanks take the place of
+/// the numbers between them, so that all of it is text.
 ///
 /// # Errors
 /// When a length leads out of the header.
-pub(crate) fn decode(header: &mut [u8], limits: &Limits) -> Result<(Head, Spans), CommandError> {
+pub(crate) fn decode(
+    header: &mut [u8],
+    limits: &Limits,
+    spans: &mut Spans,
+) -> Result<Head, CommandError> {
     let mut cursor = Cursor { header, at: 0 };
     let code = i32::from(cursor.i16()?);
     let language = LanguageCode(cursor.u8()?);
@@ -27,7 +31,6 @@ pub(crate) fn decode(header: &mut [u8], limits: &Limits) -> Result<(Head, Spans)
     if end > cursor.header.len() {
         return Err(cursor.error("the ext fields are longer than the header"));
     }
-    let mut spans = Spans::default();
     while cursor.at < end {
         if spans.len() == limits.fields {
             return Err(cursor.error(TOO_MANY_FIELDS));
@@ -44,7 +47,7 @@ pub(crate) fn decode(header: &mut [u8], limits: &Limits) -> Result<(Head, Spans)
     // What may stand behind the fields is nobody's.
     let rest = cursor.at;
     cursor.header[rest..].fill(b' ');
-    Ok((Head { code, language, version, opaque, flag, remark }, spans))
+    Ok(Head { code, language, version, opaque, flag, remark })
 }
 
 /// Writes a header.

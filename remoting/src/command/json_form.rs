@@ -13,6 +13,21 @@ use bytes::{BufMut, BytesMut};
 use message::{Str, scan};
 use std::ops::Range;
 
+/// What each byte says as a hexadecimal digit; more than 15 where it is none.
+const DIGITS: [u8; 256] = {
+    let (mut digits, mut byte) = ([u8::MAX; 256], 0);
+    while byte < 256 {
+        digits[byte] = match byte as u8 {
+            digit @ b'0'..=b'9' => digit - b'0',
+            digit @ b'a'..=b'f' => digit - b'a' + 10,
+            digit @ b'A'..=b'F' => digit - b'A' + 10,
+            _ => u8::MAX,
+        };
+        byte += 1;
+    }
+    digits
+};
+
 /// How deep values that nobody reads may be nested.
 const DEPTH: usize = 8;
 
@@ -41,11 +56,15 @@ const MEMBERS: [(&[u8], Member); 8] = [
     (b"\"remark\":", Member::Remark),
 ];
 
-/// Reads a header, whose fields' texts then lie where the spans say.
+/// Reads a header, and notes in `spans` where its fields' texts lie then.
 ///
 /// # Errors
 /// When it is not a JSON object of the known shape; unknown members are passed over.
-pub(crate) fn decode(header: &mut [u8], limits: &Limits) -> Result<(Head, Spans), CommandError> {
+pub(crate) fn decode(
+    header: &mut [u8],
+    limits: &Limits,
+    spans: &mut Spans,
+) -> Result<Head, CommandError> {
     let mut reader = Reader { header, at: 0 };
     let mut head = Head {
         code: 0,
@@ -55,13 +74,12 @@ pub(crate) fn decode(header: &mut [u8], limits: &Limits) -> Result<(Head, Spans)
         flag: 0,
         remark: None,
     };
-    let mut spans = Spans::default();
     let mut more = reader.begins(b'{', "an object was expected")?;
     let mut guess = 0;
     while more {
         match reader.member(&mut guess)? {
             Some(Member::Code) => head.code = reader.integer()?,
-            Some(Member::ExtFields) => reader.fields(limits, &mut spans)?,
+            Some(Member::ExtFields) => reader.fields(limits, spans)?,
             Some(Member::Flag) => head.flag = reader.integer()?,
             Some(Member::Language) => head.language = reader.language()?,
             Some(Member::Opaque) => head.opaque = reader.integer()?,
@@ -74,21 +92,17 @@ pub(crate) fn decode(header: &mut [u8], limits: &Limits) -> Result<(Head, Spans)
     if reader.peek().is_some() {
         return Err(reader.error("something follows the object"));
     }
-    Ok((head, spans))
+    Ok(head)
 }
 
 /// Writes a header, its members in Java's order.
 pub(crate) fn encode(head: &Head, fields: &Fields, out: &mut BytesMut) {
     member(b"{\"code\":", head.code, out);
     if !fields.is_empty() {
-        out.put_slice(b",\"extFields\":{");
-        // Nearly none needs an escape.
-        let write = if next_escape(fields.all_text()).is_some() { escaped_pair } else { pair };
-        for (at, (key, value)) in fields.iter().enumerate() {
-            if at > 0 {
-                out.put_u8(b',');
-            }
-            write(key, value, out);
+        out.put_slice(b",\"extFields\":");
+        match fields.as_json() {
+            Some(written) => out.put_slice(written),
+            None => fields.iter().enumerate().for_each(|(at, pair)| escaped_pair(at, pair, out)),
         }
         out.put_u8(b'}');
     }
@@ -109,20 +123,11 @@ fn member(before: &[u8], number: i32, out: &mut BytesMut) {
     out.put_slice(Decimal::of(number.into()).as_bytes());
 }
 
-fn escaped_pair(key: &str, value: &str, out: &mut BytesMut) {
+fn escaped_pair(at: usize, (key, value): (&str, &str), out: &mut BytesMut) {
+    out.put_u8(if at == 0 { b'{' } else { b',' });
     text(key, out);
     out.put_u8(b':');
     text(value, out);
-}
-
-/// A key and its value without anything to escape: room for both at once, full of quotes already.
-fn pair(key: &str, value: &str, out: &mut BytesMut) {
-    let (start, colon) = (out.len(), key.len() + 2);
-    out.resize(start + colon + value.len() + 3, b'"');
-    let room = &mut out[start..];
-    room[1..=key.len()].copy_from_slice(key.as_bytes());
-    room[colon] = b':';
-    room[colon + 2..][..value.len()].copy_from_slice(value.as_bytes());
 }
 
 /// Where a byte stands that must be escaped.
@@ -252,8 +257,9 @@ impl Reader<'_> {
             if spans.len() == limits.fields {
                 return Err(self.error(TOO_MANY_FIELDS));
             }
-            let key = self.text()?;
-            let value = match self.passes(b":\"") {
+            let letter = self.letter();
+            let key = letter.clone().map_or_else(|| self.text(), Ok)?;
+            let value = match letter.is_some() || self.passes(b":\"") {
                 true => Some(self.begun_text()?),
                 false => {
                     self.expect(b':', "':' was expected")?;
@@ -268,12 +274,24 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// Passes a key of one letter, its colon and the quote behind that: the short form of a send
+    /// has no other keys.
+    #[inline(always)]
+    fn letter(&mut self) -> Option<Range<usize>> {
+        let [b'"', letter, b'"', b':', b'"'] = self.header.get(self.at..)?.first_chunk()? else {
+            return None;
+        };
+        let is_letter = !matches!(letter, b'"' | b'\\');
+        self.at += if is_letter { 5 } else { 0 };
+        is_letter.then(|| self.at - 4..self.at - 3)
+    }
+
     /// Moves to the next quote or backslash, and gives it.
     #[inline(always)]
     fn go_to_mark(&mut self) -> Result<u8, CommandError> {
         while let Some(eight) = self.header.get(self.at..).and_then(<[u8]>::first_chunk) {
             // In this order the first mark is right, whatever the others are.
-            let eight = u64::from_be_bytes(*eight).swap_bytes();
+            let eight = scan::first_lowest(eight);
             let marked = scan::has(eight, b'"') | scan::has(eight, b'\\');
             if marked != 0 {
                 self.at += marked.trailing_zeros() as usize / 8;
@@ -333,16 +351,17 @@ impl Reader<'_> {
     }
 
     fn integer(&mut self) -> Result<i32, CommandError> {
-        // So many digits always fit.
-        const FIT: usize = 9;
-        let (mut number, mut at) = (0, self.at);
+        // More digits than a number has.
+        const MANY: usize = 11;
+        let (mut number, mut at) = (0_i64, self.at);
         while let Some(digit @ b'0'..=b'9') = self.header.get(at)
-            && at < self.at + FIT
+            && at < self.at + MANY
         {
-            number = number * 10 + i32::from(digit - b'0');
+            number = number * 10 + i64::from(digit - b'0');
             at += 1;
         }
-        if at > self.at && matches!(self.header.get(at), Some(b',' | b'}')) {
+        let ends = at > self.at && matches!(self.header.get(at), Some(b',' | b'}'));
+        if let Some(number) = i32::try_from(number).ok().filter(|_| ends) {
             self.at = at;
             return Ok(number);
         }
@@ -389,8 +408,7 @@ impl Reader<'_> {
     fn resolve(&mut self) -> Result<usize, CommandError> {
         let mut end = self.at;
         while self.header[self.at] == b'\\' {
-            let character = self.escape()?;
-            end += character.encode_utf8(&mut self.header[end..]).len();
+            end = self.resolve_one(end)?;
             let run = self.at;
             self.go_to_mark()?;
             self.header.copy_within(run..self.at, end);
@@ -398,6 +416,21 @@ impl Reader<'_> {
         }
         self.header[end..self.at].fill(b' ');
         Ok(end)
+    }
+
+    /// Puts the character that the escape here stands for to `end`, and gives where that ends.
+    #[inline(always)]
+    fn resolve_one(&mut self, end: usize) -> Result<usize, CommandError> {
+        // Separators of properties and other control characters, as Java writes them.
+        if let Some([b'\\', b'u', b'0', b'0', high, low]) = self.header[self.at..].first_chunk()
+            && let [high @ ..=7, low @ ..=15] = [high, low].map(|at| DIGITS[usize::from(*at)])
+        {
+            self.header[end] = high << 4 | low;
+            self.at += 6;
+            return Ok(end + 1);
+        }
+        let character = self.escape()?;
+        Ok(end + character.encode_utf8(&mut self.header[end..]).len())
     }
 
     /// The character that the escape here stands for; it is shorter than what was written.
@@ -443,16 +476,11 @@ impl Reader<'_> {
             Some(digits) => *digits,
             None => return Err(self.error(why)),
         };
-        let mut value = 0;
-        for digit in digits {
-            let digit = match digit {
-                b'0'..=b'9' => digit - b'0',
-                b'a'..=b'f' => digit - b'a' + 10,
-                b'A'..=b'F' => digit - b'A' + 10,
-                _ => return Err(self.error(why)),
-            };
-            value = value << 4 | u32::from(digit);
+        let digits = digits.map(|digit| u32::from(DIGITS[usize::from(digit)]));
+        if digits.iter().any(|digit| *digit > 15) {
+            return Err(self.error(why));
         }
+        let value = digits.iter().fold(0, |value, digit| value << 4 | digit);
         self.at += 4;
         Ok(value)
     }

@@ -33,10 +33,13 @@ fn a_command_survives_both_forms() {
     }
 }
 
+fn decode(form: Form, header: &[u8]) -> Result<Command, CommandError> {
+    let frame = Frame { form, bytes: BytesMut::from(header), header_bytes: header.len() };
+    Command::decode(frame, &Limits::default())
+}
+
 fn json(header: &str) -> Result<(Head, Fields), CommandError> {
-    let (form, body) = (Form::Json, Bytes::new());
-    let frame = Frame { form, header: BytesMut::from(header), body };
-    let command = Command::decode(frame, &Limits::default())?;
+    let command = decode(Form::Json, header.as_bytes())?;
     Ok((command.head, command.fields))
 }
 
@@ -97,8 +100,8 @@ fn bytes_that_are_no_utf8_are_replaced_and_all_else_is_kept() {
         sent.fields.push("KEYS", "@@ key");
         sent.encode(&mut bytes);
         let mut frame = frame::split(&mut bytes, &Limits::default()).unwrap().unwrap();
-        let at = frame.header.windows(2).position(|two| two == b"@@").unwrap();
-        frame.header[at..at + 2].copy_from_slice(&[0xd6, 0xd0]);
+        let at = frame.bytes.windows(2).position(|two| two == b"@@").unwrap();
+        frame.bytes[at..at + 2].copy_from_slice(&[0xd6, 0xd0]);
         let received = Command::decode(frame, &Limits::default()).unwrap();
         assert_eq!(received.fields.get("KEYS").unwrap(), "\u{fffd}\u{fffd} key");
         assert_eq!(received.fields.get("i"), sent.fields.get("i"));
@@ -165,16 +168,13 @@ fn no_header_bytes_panic() {
         let mut bytes = BytesMut::new();
         sample(form).encode(&mut bytes);
         let frame = frame::split(&mut bytes, &Limits::default()).unwrap().unwrap();
-        let decode = |header: Vec<u8>| {
-            let frame = Frame { form, header: BytesMut::from(&header[..]), body: Bytes::new() };
-            let _ = Command::decode(frame, &Limits::default());
-        };
-        for end in 0..frame.header.len() {
-            decode(frame.header[..end].to_vec());
+        let header = &frame.bytes[..frame.header_bytes];
+        for end in 0..header.len() {
+            let _ = decode(form, &header[..end]);
             for byte in [0, 0x7f, 0x80, 0xff, b'"', b'\\', b'{', b'}'] {
-                let mut changed = frame.header.to_vec();
+                let mut changed = header.to_vec();
                 changed[end] = byte;
-                decode(changed);
+                let _ = decode(form, &changed);
             }
         }
     }

@@ -28,7 +28,7 @@ impl Field for Str {
 impl Field for i32 {
     const KIND: Kind = Kind::Int;
     fn parse(text: Found<'_>) -> Option<Self> {
-        Self::try_from(Decimal::parse(text.value.as_bytes())?).ok()
+        Self::try_from(Decimal::parse(text.bytes())?).ok()
     }
     fn print(&self, out: &mut Growing) {
         out.push_number((*self).into());
@@ -38,7 +38,7 @@ impl Field for i32 {
 impl Field for i64 {
     const KIND: Kind = Kind::Long;
     fn parse(text: Found<'_>) -> Option<Self> {
-        Decimal::parse(text.value.as_bytes())
+        Decimal::parse(text.bytes())
     }
     fn print(&self, out: &mut Growing) {
         out.push_number(*self);
@@ -49,7 +49,7 @@ impl Field for i64 {
 impl Field for bool {
     const KIND: Kind = Kind::Bool;
     fn parse(text: Found<'_>) -> Option<Self> {
-        Some(text.value.eq_ignore_ascii_case("true"))
+        Some(text.bytes().eq_ignore_ascii_case(b"true"))
     }
     fn print(&self, out: &mut Growing) {
         out.push_str(if *self { "true" } else { "false" });
@@ -70,7 +70,7 @@ pub enum Boundary {
 impl Field for Boundary {
     const KIND: Kind = Kind::Boundary;
     fn parse(text: Found<'_>) -> Option<Self> {
-        Some(if text.value.eq_ignore_ascii_case("upper") { Self::Upper } else { Self::Lower })
+        Some(if text.bytes().eq_ignore_ascii_case(b"upper") { Self::Upper } else { Self::Lower })
     }
     fn print(&self, out: &mut Growing) {
         out.push_str(match self {

@@ -17,16 +17,21 @@ pub const fn camel<const N: usize>(name: &str) -> ([u8; N], usize) {
     (out, written)
 }
 
+/// The text of what [`camel`] made.
+pub const fn text_of<const N: usize>(camel: &([u8; N], usize)) -> &str {
+    match core::str::from_utf8(camel.0.split_at(camel.1).0) {
+        Ok(text) => text,
+        Err(_) => panic!("a name in camel case is ASCII"),
+    }
+}
+
 /// The key of a table's field: its name in camel case, or the spelling given with `as`.
 #[macro_export]
 macro_rules! key {
     ($name:ident) => {{
         const CAMEL: ([u8; stringify!($name).len()], usize) =
             $crate::flat::camel(stringify!($name));
-        const KEY: &str = match core::str::from_utf8(CAMEL.0.split_at(CAMEL.1).0) {
-            Ok(key) => key,
-            Err(_) => panic!("a name in camel case is ASCII"),
-        };
+        const KEY: &str = $crate::flat::text_of(&CAMEL);
         KEY
     }};
     ($name:ident $key:literal) => {
@@ -70,6 +75,11 @@ macro_rules! headers {
             #[allow(non_camel_case_types, dead_code, clippy::upper_case_acronyms)]
             enum At { $($field,)* Base }
 
+            #[allow(non_upper_case_globals)]
+            mod keys {
+                $(pub(super) const $field: &[u8] = $crate::key!($field $($key)?).as_bytes();)*
+            }
+
             const OWN: usize = At::Base as usize;
             assert!(OWN + <$name as Header>::BASE.len() <= $crate::flat::MAX_FIELDS);
 
@@ -83,13 +93,10 @@ macro_rules! headers {
                 $(const LENT: bool = $lent;)?
                 $(const BASE: &'static [FieldSpec] = <$base as Header>::FIELDS;)?
 
-                fn index(key: &str) -> Option<usize> {
+                fn index(key: &[u8]) -> Option<usize> {
+                    // As bytes: texts would be compared one after the other.
                     match key {
-                        $(
-                            key if key == $crate::key!($field $($key)?) => {
-                                Some(At::$field as usize)
-                            }
-                        )*
+                        $(keys::$field => Some(At::$field as usize),)*
                         _ => $crate::first!(
                             $(<$base as Header>::index(key).map(|at| OWN + at),)? None
                         ),

@@ -19,7 +19,7 @@ mod field;
 mod macros;
 
 pub use field::{Boundary, Field, Slot};
-pub use macros::camel;
+pub use macros::{camel, text_of};
 
 /// More fields than any header has, inherited ones included; each table is checked against it.
 pub const MAX_FIELDS: usize = 24;
@@ -106,7 +106,7 @@ impl FieldSpec {
                 header,
                 field: self.key,
                 kind: self.kind,
-                value: text.value.into(),
+                value: text.as_str().into(),
             }),
             (None, None) => Err(HeaderError::Missing { header, field: self.key }),
         }
@@ -160,18 +160,29 @@ impl std::error::Error for HeaderError {}
 /// The text of one field.
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'a> {
-    /// The fields that lend it; nobody, where the header keeps copies.
-    lender: Option<&'a Fields>,
-    /// The value.
-    pub value: &'a str,
+    fields: &'a Fields,
+    place: (u32, u32),
+    /// Whether the header is lent its texts, and keeps no copies.
+    is_lent: bool,
 }
 
-impl Found<'_> {
-    /// The value as text of its own.
+impl<'a> Found<'a> {
+    /// Its bytes.
+    #[inline]
+    pub fn bytes(self) -> &'a [u8] {
+        self.fields.bytes_at(self.place)
+    }
+
+    /// The same as text.
+    pub fn as_str(self) -> &'a str {
+        self.fields.text_at(self.place)
+    }
+
+    /// The same as text of its own.
     pub fn to_text(self) -> Str {
-        match self.lender {
-            Some(fields) => fields.lend(self.value),
-            None => self.value.into(),
+        match self.is_lent {
+            true => self.fields.lend(self.as_str()),
+            false => self.as_str().into(),
         }
     }
 }
@@ -191,7 +202,7 @@ pub trait Header: Sized {
     const LENT: bool = false;
 
     /// The place of `key` in `FIELDS` followed by `BASE`.
-    fn index(key: &str) -> Option<usize>;
+    fn index(key: &[u8]) -> Option<usize>;
 
     /// The header from the texts found for `FIELDS` followed by `BASE`.
     ///
@@ -207,11 +218,10 @@ pub trait Header: Sized {
     /// # Errors
     /// If a required field is missing or not of its type.
     fn read(fields: &Fields) -> Result<Self, HeaderError> {
-        let lender = Self::LENT.then_some(fields);
         let mut found = [None; MAX_FIELDS];
-        for (key, value) in fields.iter() {
+        for (key, place) in fields.places() {
             if let Some(at) = Self::index(key) {
-                found[at] = Some(Found { lender, value });
+                found[at] = Some(Found { fields, place, is_lent: Self::LENT });
             }
         }
         Self::gather(&found)
@@ -222,7 +232,7 @@ pub trait Header: Sized {
 impl Header for () {
     const NAME: &'static str = "none";
     const FIELDS: &'static [FieldSpec] = &[];
-    fn index(_: &str) -> Option<usize> {
+    fn index(_: &[u8]) -> Option<usize> {
         None
     }
     fn gather(_: &[Option<Found<'_>>]) -> Result<Self, HeaderError> {
