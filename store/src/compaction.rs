@@ -22,6 +22,7 @@ use message::Str;
 use message::record::{self, Entry};
 use parking_lot::{Mutex, RwLock};
 use pass::Newest;
+use piece::Piece;
 use positions::Positions;
 use run::{New, Run};
 use shape::{Dirs, Shape};
@@ -239,6 +240,11 @@ impl Compacted {
         mut f: impl FnMut(&Found<'_>) -> bool,
     ) -> Result<i64, Error> {
         let run = self.run.read();
+        if run.is_broken {
+            // What is missing is no gap that readers may pass.
+            let why = "files of a compacted queue could not be replaced".to_owned();
+            return Err(Error::Fenced { why });
+        }
         let end = run.log_end();
         let Some(piece) = run.find(offset) else { return Ok(end) };
         let path = self.dirs.units_file(piece.start);
@@ -419,11 +425,17 @@ impl Store {
         let seen = self.compactions.positions.get(topic, id);
         let new: Vec<_> = complete.iter().filter(|piece| piece.last > seen).cloned().collect();
         let room = self.settings.compaction_keys_bytes;
-        let newest = match new.is_empty() {
-            true => None,
-            false => Newest::of(queue, &new, (seen, room), goes_on)?,
+        if new.is_empty() {
+            return Ok(None);
+        }
+        // For a while both are there.
+        if let Some(full) = self.copy_bound(complete.iter().map(Piece::disk_bytes).sum())? {
+            tracing::warn!(topic, id, %full, "there is no room to compact the queue");
+            return Ok(None);
+        }
+        let Some(newest) = Newest::of(queue, &new, (seen, room), goes_on)? else {
+            return Ok(None);
         };
-        let Some(newest) = newest else { return Ok(None) };
         let Some((kept, dropped)) = pass::rewrite(queue, &complete, &newest, goes_on)? else {
             return Ok(None);
         };

@@ -115,14 +115,9 @@ impl Store {
     /// When the file system cannot be asked; the store is not fenced.
     pub fn measure(&self) -> Result<(), Error> {
         let spaces = self.spaces()?;
-        let limit = self.live().disk_refuse_percent;
-        let is_over = |space: Space| space.used_ratio() * 100.0 > f64::from(limit);
-        let over = |path: &Path, space: Space| {
-            let bound = Bound::Ratio { used: space.used_ratio() * 100.0, limit };
-            is_over(space).then(|| Full { path: path.into(), bound })
-        };
-        let full = over(self.log.segments.dir(), spaces.log)
-            .or_else(|| over(&self.settings.root, spaces.root))
+        let full = self
+            .ratio_hit(self.log.segments.dir(), spaces.log)
+            .or_else(|| self.ratio_hit(&self.settings.root, spaces.root))
             .or_else(|| self.bound_hit(spaces, 0));
         let mut known = self.full.lock();
         match (&*known, &full) {
@@ -137,6 +132,26 @@ impl Store {
         self.disk_full.store(full.is_some(), Ordering::Release);
         *known = full;
         Ok(())
+    }
+
+    fn ratio_hit(&self, path: &Path, space: Space) -> Option<Full> {
+        let (used, limit) = (space.used_ratio() * 100.0, self.live().disk_refuse_percent);
+        let bound = Bound::Ratio { used, limit };
+        (used > f64::from(limit)).then(|| Full { path: path.into(), bound })
+    }
+
+    /// What a copy of so many bytes beside the queues would pass, if anything.
+    pub(crate) fn copy_bound(&self, bytes: u64) -> Result<Option<Full>, Error> {
+        let (Space { total, free, available }, root) = (self.root_space()?, &self.settings.root);
+        if available < bytes {
+            let used = total.saturating_sub(free);
+            let bound = Bound::NoRoom { used, limit: used + available };
+            return Ok(Some(Full { path: root.clone(), bound }));
+        }
+        let left = Space { total, free: free.saturating_sub(bytes), available: available - bytes };
+        let hit = self.ratio_hit(root, left);
+        // The log may lie on the same file system.
+        Ok(hit.or_else(|| self.bound_hit(Spaces { log: left, root: left }, bytes)))
     }
 
     pub(crate) fn spaces(&self) -> Result<Spaces, Error> {

@@ -103,7 +103,8 @@ fn each(
 }
 
 /// Writes what is kept of `pieces` to the directories `compacting`, durably. `None` when it is told
-/// to stop. Returns how many records were left out besides.
+/// to stop; then, and after an error, nothing is left there. Returns how many records were left out
+/// besides.
 pub(super) fn rewrite(
     compacted: &Compacted,
     pieces: &[Piece],
@@ -112,6 +113,22 @@ pub(super) fn rewrite(
 ) -> Result<Option<(Run, u64)>, Error> {
     let dirs = compacted.dirs.compacting();
     clear(&*compacted.disk, &dirs)?;
+    let written = write_kept(compacted, pieces, newest, goes_on);
+    if !matches!(written, Ok(Some(_)))
+        && let Err(error) = clear(&*compacted.disk, &dirs)
+    {
+        tracing::warn!(%error, "what a compaction left is removed by the next one");
+    }
+    written
+}
+
+fn write_kept(
+    compacted: &Compacted,
+    pieces: &[Piece],
+    newest: &Newest,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<Option<(Run, u64)>, Error> {
+    let dirs = compacted.dirs.compacting();
     let mut kept = Run::empty(compacted.disk.clone(), dirs, compacted.shape);
     let (mut failed, mut dropped, mut waiting) = (None, 0, 0);
     let whole = each(compacted, pieces, |unit, record| {
@@ -159,6 +176,7 @@ pub(super) fn replace(
     let old: Vec<i64> = run.pieces[..count].iter().map(|piece| piece.start).collect();
     let (dirs, from, new) = (run.dirs.clone(), kept.dirs.clone(), kept.pieces.clone());
     let last = run.pieces.split_off(count);
+    run.is_broken = true;
     // Nobody writes to them, and who reads waits.
     (run.pieces, _) = (last, kept);
     let doom = |path: std::path::PathBuf| rename(disk, &path, &doomed(&path));
@@ -172,6 +190,7 @@ pub(super) fn replace(
     }
     let moved = run.open_moved(&new)?;
     run.pieces.splice(0..0, moved);
+    run.is_broken = false;
     old.iter().try_for_each(|start| remove(disk, &doomed(&dirs.units_file(*start))))?;
     old.iter().try_for_each(|start| remove(disk, &doomed(&dirs.log_file(*start))))?;
     clear(disk, &from)

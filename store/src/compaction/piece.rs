@@ -252,6 +252,11 @@ impl Piece {
             && is_head_of(&head, unit)
     }
 
+    /// What both files take on the disk: what was written of them.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        (self.end - self.start).unsigned_abs() + self.count * UNIT
+    }
+
     /// Makes what was written durable.
     pub(super) fn sync(&mut self, dirs: &Dirs) -> Result<(), Error> {
         if !self.is_dirty {

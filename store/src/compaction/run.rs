@@ -25,6 +25,8 @@ pub(super) struct Run {
     pub(super) dirs: Dirs,
     shape: Shape,
     pub(super) pieces: Vec<Piece>,
+    /// Files are missing in `pieces`: others were to take their places, and some did.
+    pub(super) is_broken: bool,
     /// Records that are not written yet, and their units.
     log: Vec<u8>,
     units: Vec<u8>,
@@ -35,8 +37,8 @@ pub(super) struct Run {
 impl Run {
     /// No files; nothing is touched on the disk.
     pub(super) fn empty(disk: Arc<dyn Disk>, dirs: Dirs, shape: Shape) -> Self {
-        let (log, units) = (Vec::new(), Vec::new());
-        Self { disk, dirs, shape, pieces: Vec::new(), log, units, waiting: None }
+        let (pieces, log, units) = Default::default();
+        Self { disk, dirs, shape, pieces, is_broken: false, log, units, waiting: None }
     }
 
     /// Opens the files that are there. After a crash (`is_clean` is false) the last one may end in
@@ -116,11 +118,7 @@ impl Run {
 
     /// What the files take on the disk: what was written of them.
     pub(super) fn disk_bytes(&self) -> u64 {
-        let of = |piece: &Piece| {
-            let log = (piece.end - piece.start).unsigned_abs();
-            log + piece.count * BATCH_UNIT_LEN as u64
-        };
-        self.pieces.iter().map(of).sum()
+        self.pieces.iter().map(Piece::disk_bytes).sum()
     }
 
     /// The file that holds the first record at or behind a queue offset.

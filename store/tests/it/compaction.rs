@@ -1,10 +1,12 @@
 //! Topics of which only the newest message of each key is kept.
 
+use crate::lines::lines_of;
 use crate::support::*;
 use message::{Draft, Properties, property};
-use simulator::{Loss, SimDisk};
+use simulator::{Loss, Op, SimDisk};
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::disk::Allocation;
 use store::{Disk, FlushMode, ReadStatus, Settings, Store};
@@ -349,4 +351,79 @@ fn files_of_another_size_are_refused() {
     let store = open(&disk, &settings);
     let told = store.keep_newest(TOPIC, false).unwrap_err().to_string();
     assert!(told.contains("compactionMappedFileSize"), "{told}");
+}
+
+fn waiting_files(sim: &SimDisk) -> Vec<PathBuf> {
+    let mut paths = sim.paths();
+    paths.retain(|path| path.to_string_lossy().contains("compacting"));
+    paths
+}
+
+#[test]
+fn a_compaction_that_fails_or_is_stopped_leaves_no_files() {
+    for after in 0..6 {
+        let (sim, disk, settings) = sim(1);
+        let store = begin(&disk, &settings);
+        fill(&store, 0, 80);
+        sim.fail_writes_after(after);
+        let done = store.compact(&|| true).unwrap();
+        sim.heal();
+        assert_eq!((done.queues, waiting_files(&sim).len()), (usize::from(after > 3), 0));
+        let was_begun = Cell::new(false);
+        let goes_on = || {
+            was_begun.set(!waiting_files(&sim).is_empty());
+            !was_begun.get()
+        };
+        store.compact(&goes_on).unwrap();
+        assert_eq!((was_begun.get(), waiting_files(&sim).len()), (after < 4, 0));
+        compact(&store);
+        assert_eq!(all(&store), left(80), "{after}");
+    }
+}
+
+#[test]
+fn a_queue_is_not_compacted_without_room_for_a_copy() {
+    let (sim, disk, settings) = sim(1);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 80);
+    store.flush(NOW).unwrap();
+    let used = sim.used();
+    sim.set_room((used + 10_000) * 100 / 90, 0);
+    store.measure().unwrap();
+    assert_eq!(store.full(), None);
+    let changes = sim.changes();
+    let (done, lines) = lines_of(|| store.compact(&|| true).unwrap());
+    assert_eq!((done.queues, sim.changes()), (0, changes));
+    assert!(lines.iter().any(|line| line.contains("no room to compact")), "{lines:?}");
+    sim.set_room(used * 2, 0);
+    compact(&store);
+    assert_eq!(all(&store), left(80));
+}
+
+/// The files of a queue are replaced one by one, and any of these steps may fail.
+#[test]
+fn readers_wait_where_files_could_not_be_replaced() {
+    let mut broken = 0;
+    for after in 0..40 {
+        let (sim, disk, settings) = sim(1);
+        let store = begin(&disk, &settings);
+        fill(&store, 0, 40);
+        sim.fail(Op::Name, after, true);
+        let _ = store.compact(&|| true);
+        let found = read(&store, TOPIC, 0, 0);
+        if found.status == ReadStatus::MessageWasRemoving {
+            assert_eq!((found.next_offset, found.messages.len()), (0, 0), "{after}");
+            assert!(store.fence_reason().is_some());
+            broken += 1;
+        } else {
+            let found = all(&store);
+            assert!(left(40).keys().all(|at| found.contains_key(at)), "{after}: {found:?}");
+        }
+        drop(store);
+        sim.heal();
+        sim.kill();
+        let found = all(&begin(&disk, &settings));
+        assert!(left(40).keys().all(|at| found.contains_key(at)), "{after}: {found:?}");
+    }
+    assert!(broken > 0);
 }
