@@ -269,15 +269,15 @@ impl Store {
     /// # Errors
     /// When its files cannot be opened, or have other sizes than the settings say.
     pub fn keep_newest(&self, topic: &str, is_new: bool) -> Result<(), Error> {
-        if !self.settings.compaction || self.compactions.contains(topic) {
-            return Ok(());
-        }
         let queues = self.queues.ids(topic);
         let mut queues = queues.into_iter().filter_map(|id| self.queues.find(topic, id));
         let has_messages = queues.any(|queue| queue.next_offset() > 0);
         if is_new && !has_messages && self.compactions.remove(topic)? {
             let root = &self.settings.root;
             self.disk.sync_all(root).map_err(Error::io("sync", root))?;
+        }
+        if !self.settings.compaction || self.compactions.contains(topic) {
+            return Ok(());
         }
         if self.holds_batches(topic) {
             tracing::warn!(topic, "holds inner batches, and is read without being compacted");

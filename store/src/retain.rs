@@ -210,12 +210,12 @@ impl Store {
         self.removed_topics.note(&topics, self.log.written_to(), self.log.min())?;
         let mut removed = 0;
         for topic in &topics {
-            removed += usize::from(self.queues.remove(topic)?);
+            let had_queues = self.queues.remove(topic)?;
+            // Also with `enableCompaction` off: what is left would take the next life's places.
+            let had_compacted = self.compactions.remove(topic)?;
+            removed += usize::from(had_queues || had_compacted);
         }
         self.queues.batch_topics.forget(&topics)?;
-        for topic in topics.iter().filter(|topic| self.compactions.contains(topic)) {
-            removed += usize::from(self.compactions.remove(topic)?);
-        }
         drop((no_append, no_checkpoint));
         self.settle_removed(removed)?;
         Ok(removed)

@@ -400,6 +400,31 @@ fn a_queue_is_not_compacted_without_room_for_a_copy() {
     assert_eq!(all(&store), left(80));
 }
 
+#[test]
+fn deleted_while_compaction_is_off_nothing_is_left_to_the_next_of_its_name() {
+    for is_told in [false, true] {
+        let (_, disk, mut settings) = sim(1);
+        let store = begin(&disk, &settings);
+        fill(&store, 0, 40);
+        compact(&store);
+        store.close().unwrap();
+        drop(store);
+        settings.compaction = false;
+        let store = open(&disk, &settings);
+        store.delete_topics([TOPIC]).unwrap();
+        assert!(!store.has_compacted(TOPIC));
+        if is_told {
+            store.keep_newest(TOPIC, true).unwrap();
+        }
+        fill(&store, 0, 5);
+        store.close().unwrap();
+        drop(store);
+        settings.compaction = true;
+        let store = begin(&disk, &settings);
+        assert_eq!(all(&store), left(5));
+    }
+}
+
 /// The files of a queue are replaced one by one, and any of these steps may fail.
 #[test]
 fn readers_wait_where_files_could_not_be_replaced() {
