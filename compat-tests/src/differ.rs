@@ -256,6 +256,8 @@ impl Side {
                     let value = match key.as_str() {
                         "dataVersion" | "mappingDataVersion" => json!("version"),
                         rate if rate.ends_with("Tps") => json!("rate"),
+                        // What was counted before the last sample, which either takes in its time.
+                        "sum" | "tps" | "avgpt" => json!("count"),
                         _ => self.plain(value),
                     };
                     (self.text(key), value)
