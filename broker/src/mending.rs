@@ -25,7 +25,7 @@ fn is_whole(origin: ConfigOrigin) -> bool {
 /// what topics are like.
 ///
 /// # Errors
-/// When the files of one of which the newest messages are kept cannot be opened.
+/// When the files of one of which the newest messages are kept have other sizes than set.
 pub(crate) fn make_topics(
     topics: &Topics,
     store: &Store,

@@ -61,6 +61,8 @@ pub(crate) struct Compactions {
     /// There is such a topic.
     is_on: AtomicBool,
     topics: RwLock<BTreeMap<Str, Topic>>,
+    /// Topics of which queues could not be opened: readers get what their consume queues have.
+    unopened: Mutex<BTreeSet<Str>>,
     /// Queues that got messages which are not taken over yet.
     behind: Mutex<BTreeSet<(Str, i32)>>,
     positions: Positions,
@@ -72,6 +74,8 @@ pub(crate) struct Compacted {
     dirs: Dirs,
     shape: Shape,
     run: RwLock<Run>,
+    /// Its consume queue gives none of its places again.
+    is_extended: AtomicBool,
     /// Messages before this queue offset are in `run`, or need not be.
     followed: AtomicI64,
     is_removed: AtomicBool,
@@ -94,6 +98,7 @@ impl Compactions {
             is_clean,
             is_on: AtomicBool::new(false),
             topics: RwLock::default(),
+            unopened: Mutex::default(),
             behind: Mutex::default(),
         }
     }
@@ -101,6 +106,19 @@ impl Compactions {
     /// Whether a topic is one.
     pub(crate) fn contains(&self, topic: &str) -> bool {
         self.is_on.load(Ordering::Acquire) && self.topics.read().contains_key(topic)
+    }
+
+    /// Whether a topic is one of which queues could not be opened, so that messages may be there
+    /// that readers do not get.
+    pub(crate) fn lacks_queues(&self, topic: &str) -> bool {
+        self.unopened.lock().contains(topic)
+    }
+
+    /// Has the consume queues of a topic serve it until the next start.
+    fn set_apart(&self, topic: &str) {
+        let mut topics = self.topics.write();
+        topics.remove(topic);
+        self.is_on.store(!topics.is_empty(), Ordering::Release);
     }
 
     /// A queue, when its topic is one and it has messages.
@@ -131,6 +149,7 @@ impl Compactions {
             shape: self.shape,
             followed: AtomicI64::new(run.next()),
             run: RwLock::new(run),
+            is_extended: AtomicBool::new(false),
             is_removed: AtomicBool::new(false),
             following: Mutex::default(),
             pass: Mutex::default(),
@@ -170,6 +189,7 @@ impl Compactions {
         let queues = {
             let mut topics = self.topics.write();
             let queues = topics.remove(topic).unwrap_or_default();
+            self.unopened.lock().remove(topic);
             self.is_on.store(!topics.is_empty(), Ordering::Release);
             queues
         };
@@ -266,8 +286,12 @@ impl Store {
     /// topic that `is_new` and has no message nothing is there, and what an older one of its name
     /// left is removed.
     ///
+    /// Where its files cannot be opened its consume queues serve it: until the next start, or until
+    /// the disk has room.
+    ///
     /// # Errors
-    /// When its files cannot be opened, or have other sizes than the settings say.
+    /// When its files have other sizes than the settings say, or what an older one left cannot be
+    /// removed.
     pub fn keep_newest(&self, topic: &str, is_new: bool) -> Result<(), Error> {
         let queues = self.queues.ids(topic);
         let mut queues = queues.into_iter().filter_map(|id| self.queues.find(topic, id));
@@ -286,22 +310,54 @@ impl Store {
         let name = Str::from(topic.to_owned());
         self.compactions.topics.write().entry(name.clone()).or_default();
         self.compactions.is_on.store(true, Ordering::Release);
-        for id in self.compactions.ids_on_disk(topic)? {
-            if let Some(opened) = self.compactions.open(topic, id)? {
-                let _no_append = self.writer.lock();
-                // Their places are not given again, though the commit log has lost the messages.
-                self.queues.open(topic, id).extend_to(opened.ends().1)?;
-            }
+        let opened = self.open_known(topic);
+        if let Err(error @ (Error::Io { .. } | Error::Full { .. })) = &opened {
+            tracing::error!(
+                topic, %error,
+                "compacted queues cannot be opened: the topic is read from its consume queues"
+            );
+            self.compactions.unopened.lock().insert(name.clone());
         }
+        if let Err(Error::Io { .. }) = opened {
+            self.compactions.set_apart(topic);
+            return Ok(());
+        }
+        self.wait_for_room(opened)?;
         let ids = self.queues.ids(topic).into_iter().map(|id| (name.clone(), id));
         self.compactions.behind.lock().extend(ids);
         let followed = self.follow_appends().and_then(|()| self.compactions.sync());
         followed.inspect_err(|error| self.fence(error))
     }
 
+    /// Opens the queues that a topic has on the disk; those that lack room follow when it is there.
+    fn open_known(&self, topic: &str) -> Result<(), Error> {
+        let ids = self.compactions.ids_on_disk(topic)?;
+        let behind = ids.iter().map(|id| (Str::from(topic.to_owned()), *id));
+        self.compactions.behind.lock().extend(behind);
+        ids.into_iter().try_for_each(|id| {
+            self.compactions.open(topic, id)?;
+            let _no_append = self.writer.lock();
+            self.open_compacted(topic, id).map(drop)
+        })
+    }
+
+    /// A queue of a topic that is one. Its places are not given again, though the commit log has
+    /// lost the messages: until that is seen to nobody appends.
+    fn open_compacted(&self, topic: &str, id: i32) -> Result<Option<Arc<Compacted>>, Error> {
+        let Some(opened) = self.compactions.open(topic, id)? else { return Ok(None) };
+        if !opened.is_extended.load(Ordering::Acquire) {
+            let (_, end) = opened.ends();
+            if end > 0 {
+                self.queues.open(topic, id).extend_to(end)?;
+            }
+            opened.is_extended.store(true, Ordering::Release);
+        }
+        Ok(Some(opened))
+    }
+
     /// Whether only the newest message of each key of a topic is kept.
     pub fn keeps_newest(&self, topic: &str) -> bool {
-        self.compactions.contains(topic)
+        self.compactions.contains(topic) || self.compactions.lacks_queues(topic)
     }
 
     /// Whether a topic has files of compacted queues, whatever is known of it.
@@ -325,7 +381,7 @@ impl Store {
         let behind = std::mem::take(&mut *self.compactions.behind.lock());
         let mut failed = Ok(());
         for (topic, id) in behind {
-            let is_done = match (&failed, self.compactions.open(&topic, id)) {
+            let is_done = match (&failed, self.open_compacted(&topic, id)) {
                 (Ok(()), Ok(Some(queue))) => self.catch_up(&queue, (&topic, id)),
                 (Ok(()), Ok(None)) => Ok(true),
                 (Ok(()), Err(error)) => Err(error),

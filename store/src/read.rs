@@ -159,6 +159,10 @@ impl Store {
         (read.min_offset, read.max_offset) = (queue.first_offset(), queue.end_offset());
         (read.status, read.next_offset) = match offset {
             _ if read.max_offset == 0 => (ReadStatus::NoMessageInQueue, 0),
+            _ if offset < read.min_offset && self.compactions.lacks_queues(topic) => {
+                // What is there cannot be read now, and is not passed over.
+                (ReadStatus::MessageWasRemoving, offset)
+            }
             _ if offset < read.min_offset => (ReadStatus::OffsetTooSmall, read.min_offset),
             _ if offset == read.max_offset => (ReadStatus::OffsetOverflowOne, offset),
             _ if offset > read.max_offset => (ReadStatus::OffsetOverflowBadly, read.max_offset),

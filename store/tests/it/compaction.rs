@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::disk::Allocation;
-use store::{Disk, FlushMode, ReadStatus, Settings, Store};
+use store::{AppendError, Disk, FlushMode, ReadStatus, Settings, Store};
 
 const TOPIC: &str = "C";
 /// Messages in a file.
@@ -451,4 +451,63 @@ fn readers_wait_where_files_could_not_be_replaced() {
         assert!(left(40).keys().all(|at| found.contains_key(at)), "{after}: {found:?}");
     }
     assert!(broken > 0);
+}
+
+/// Messages of which the log has only the last ones, and the compacted queue the first one too.
+/// Returns where those begin.
+fn outlived(disk: &Arc<dyn Disk>, settings: &Settings) -> i64 {
+    let store = begin(disk, &Settings { delete_hours: (0..24).collect(), ..settings.clone() });
+    append(&store, NOW, with_key("once", "0"));
+    fill(&store, 1, 150);
+    compact(&store);
+    store.flush(NOW + 100_000).unwrap();
+    while store.retain(NOW + 1_000 * 3_600_000).unwrap().log_files > 0 {}
+    let first = store.min_offset(TOPIC, 0);
+    assert!(first > 0);
+    store.close().unwrap();
+    first
+}
+
+#[test]
+fn a_start_that_cannot_open_a_queue_serves_the_rest() {
+    for op in [Op::Read, Op::Name] {
+        let (sim, disk, settings) = sim(1);
+        let first = outlived(&disk, &settings);
+        if op == Op::Name {
+            disk.remove(&Path::new(UNITS).join("00000000000000000000")).unwrap();
+        }
+        let store = open(&disk, &settings);
+        sim.fail(op, 0, true);
+        store.keep_newest(TOPIC, false).unwrap();
+        sim.heal();
+        assert!(store.keeps_newest(TOPIC) && store.fence_reason().is_none());
+        let found = read(&store, TOPIC, 0, 0);
+        assert_eq!((found.status, found.next_offset), (ReadStatus::MessageWasRemoving, 0));
+        assert_eq!(read(&store, TOPIC, 0, first).status, ReadStatus::Found);
+        fill(&store, 150, 151);
+        store.clean_expired_queues().unwrap();
+        assert_eq!(store.max_offset(TOPIC, 0), 151);
+        store.close().unwrap();
+        drop(store);
+        let found = all(&begin(&disk, &settings));
+        assert!(found.contains_key(&0) && found.contains_key(&150), "{found:?}");
+    }
+}
+
+#[test]
+fn a_start_on_a_full_disk_opens_the_queues_when_there_is_room() {
+    let (sim, disk, settings) = sim(1);
+    outlived(&disk, &settings);
+    disk.remove(&Path::new(UNITS).join("00000000000000000000")).unwrap();
+    sim.fill(true);
+    let store = begin(&disk, &settings);
+    assert_eq!(store.refusal(), Some(AppendError::DiskFull));
+    let found = read(&store, TOPIC, 0, 0);
+    assert_eq!((found.status, found.next_offset), (ReadStatus::MessageWasRemoving, 0));
+    sim.fill(false);
+    store.flush(NOW + 200_000).unwrap();
+    assert_eq!((store.refusal(), store.fence_reason()), (None, None));
+    fill(&store, 150, 160);
+    let found = all(&store);
+    assert!(found.contains_key(&0) && found.contains_key(&159), "{found:?}");
 }
