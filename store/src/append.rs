@@ -7,7 +7,7 @@ use crate::index::{Index, IndexKey};
 use crate::light;
 use crate::marks::{self, Marks};
 use crate::segments::Segment;
-use crate::{Error, Store};
+use crate::{Error, FlushMode, Store};
 use message::record::{self, BLANK_LEN, MAGIC_BLANK};
 use message::{Draft, DraftError, Placement, Properties, property, sys_flag};
 use std::fmt;
@@ -265,7 +265,10 @@ impl Store {
         }
         self.compactions.note(appends);
         drop(writer);
-        if let Err(error) = self.follow_appends() {
+        // Else nobody sees it before the next sync, which does that.
+        if self.settings.flush_mode == FlushMode::Async
+            && let Err(error) = self.follow_appends()
+        {
             self.fence(&error);
         }
     }

@@ -73,6 +73,9 @@ pub(crate) struct Compacted {
     disk: Arc<dyn Disk>,
     dirs: Dirs,
     shape: Shape,
+    /// Held while files are read or made durable, and to write while others take their places, so
+    /// that nobody holds `run` meanwhile, for which appends wait. Lock before `run`.
+    files: RwLock<()>,
     run: RwLock<Run>,
     /// Its consume queue gives none of its places again.
     is_extended: AtomicBool,
@@ -148,6 +151,7 @@ impl Compactions {
             dirs,
             shape: self.shape,
             followed: AtomicI64::new(run.next()),
+            files: RwLock::default(),
             run: RwLock::new(run),
             is_extended: AtomicBool::new(false),
             is_removed: AtomicBool::new(false),
@@ -215,7 +219,7 @@ impl Compactions {
         if !self.is_on.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.all().iter().try_for_each(|(_, _, queue)| queue.run.write().sync())
+        self.all().iter().try_for_each(|(_, _, queue)| queue.sync())
     }
 
     /// What all of it takes on the disk, about.
@@ -252,6 +256,18 @@ impl Compacted {
         (run.first().unwrap_or(end), end)
     }
 
+    /// Makes everything durable that was written before.
+    fn sync(&self) -> Result<(), Error> {
+        let _files = self.files.read();
+        let mut dirty = self.run.read().pieces.clone();
+        dirty.retain(|piece| piece.is_dirty);
+        for piece in &mut dirty {
+            piece.sync(&self.dirs)?;
+            self.run.write().set_synced(piece);
+        }
+        Ok(())
+    }
+
     /// Calls `f` with the units from that of the first record at or behind a queue offset on, and
     /// with what finds their records, within one file; returns the log's end.
     pub(crate) fn look(
@@ -259,14 +275,17 @@ impl Compacted {
         offset: i64,
         mut f: impl FnMut(&Found<'_>) -> bool,
     ) -> Result<i64, Error> {
-        let run = self.run.read();
-        if run.is_broken {
-            // What is missing is no gap that readers may pass.
-            let why = "files of a compacted queue could not be replaced".to_owned();
-            return Err(Error::Fenced { why });
-        }
-        let end = run.log_end();
-        let Some(piece) = run.find(offset) else { return Ok(end) };
+        let _files = self.files.read();
+        let (piece, end) = {
+            let run = self.run.read();
+            if run.is_broken {
+                // What is missing is no gap that readers may pass.
+                let why = "files of a compacted queue could not be replaced".to_owned();
+                return Err(Error::Fenced { why });
+            }
+            (run.find(offset).cloned(), run.log_end())
+        };
+        let Some(piece) = &piece else { return Ok(end) };
         let path = self.dirs.units_file(piece.start);
         let mut at = piece.place_of(offset).map_err(Error::io("read", &path))?;
         while at < piece.count {
@@ -495,9 +514,7 @@ impl Store {
         let Some((kept, dropped)) = pass::rewrite(queue, &complete, &newest, goes_on)? else {
             return Ok(None);
         };
-        let mut run = queue.run.write();
-        let replaced = pass::replace(&*self.disk, &mut run, complete.len(), kept);
-        drop(run);
+        let replaced = pass::replace(queue, complete.len(), kept);
         // Some files may have their places and some not: the next start tells.
         replaced.inspect_err(|error| self.fence(error))?;
         self.compactions.positions.set(topic, id, newest.last)?;

@@ -8,7 +8,6 @@ use super::run::{New, Run};
 use super::settle::{clear, doomed, remove, rename};
 use crate::Error;
 use crate::consume_queue::BatchUnit;
-use crate::disk::Disk;
 use message::record::{self, Entry};
 use message::{Record, property};
 use std::collections::HashMap;
@@ -166,19 +165,19 @@ fn write_kept(
 /// Bytes that are written at once.
 const WRITE_BYTES: usize = 1 << 20;
 
-/// Puts the files of `kept` in the place of the first `count` ones.
-pub(super) fn replace(
-    disk: &dyn Disk,
-    run: &mut Run,
-    count: usize,
-    kept: Run,
-) -> Result<(), Error> {
-    let old: Vec<i64> = run.pieces[..count].iter().map(|piece| piece.start).collect();
-    let (dirs, from, new) = (run.dirs.clone(), kept.dirs.clone(), kept.pieces.clone());
-    let last = run.pieces.split_off(count);
-    run.is_broken = true;
-    // Nobody writes to them, and who reads waits.
-    (run.pieces, _) = (last, kept);
+/// Puts the files of `kept` in the place of the first `count` ones. Where that breaks off the queue
+/// is broken: some files may have their places and some not.
+pub(super) fn replace(compacted: &Compacted, count: usize, kept: Run) -> Result<(), Error> {
+    let (disk, dirs) = (&*compacted.disk, &compacted.dirs);
+    // Who reads waits; nobody writes to these files.
+    let files = compacted.files.write();
+    let old: Vec<i64> = {
+        let mut run = compacted.run.write();
+        run.is_broken = true;
+        run.pieces[..count].iter().map(|piece| piece.start).collect()
+    };
+    let (from, new) = (kept.dirs.clone(), kept.pieces.clone());
+    drop(kept);
     let doom = |path: std::path::PathBuf| rename(disk, &path, &doomed(&path));
     old.iter().try_for_each(|start| doom(dirs.log_file(*start)))?;
     old.iter().try_for_each(|start| doom(dirs.units_file(*start)))?;
@@ -188,9 +187,11 @@ pub(super) fn replace(
     for piece in &new {
         rename(disk, &from.units_file(piece.start), &dirs.units_file(piece.start))?;
     }
+    let mut run = compacted.run.write();
     let moved = run.open_moved(&new)?;
-    run.pieces.splice(0..0, moved);
+    run.pieces.splice(0..count, moved);
     run.is_broken = false;
+    drop((run, files));
     old.iter().try_for_each(|start| remove(disk, &doomed(&dirs.units_file(*start))))?;
     old.iter().try_for_each(|start| remove(disk, &doomed(&dirs.log_file(*start))))?;
     clear(disk, &from)

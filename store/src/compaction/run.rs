@@ -230,6 +230,15 @@ impl Run {
         self.pieces.iter_mut().try_for_each(|piece| piece.sync(&self.dirs))
     }
 
+    /// Notes that a piece was made durable as it was; what was written to it since is not.
+    pub(super) fn set_synced(&mut self, synced: &Piece) {
+        let of = |piece: &Piece| (piece.start, piece.count, piece.end);
+        let is_same = |piece: &&mut Piece| of(piece) == of(synced);
+        if let Some(piece) = self.pieces.iter_mut().find(is_same) {
+            piece.is_dirty = false;
+        }
+    }
+
     /// Opens the files of some pieces again, which lie elsewhere now.
     pub(super) fn open_moved(&self, moved: &[Piece]) -> Result<Vec<Piece>, Error> {
         let open = |piece: &Piece| {

@@ -22,6 +22,8 @@ pub(crate) struct BadDisk {
     state: Arc<State>,
 }
 
+type Hook = Box<dyn Fn(&Path) + Send + Sync>;
+
 struct State {
     /// Changes that still happen.
     changes_left: AtomicU64,
@@ -33,6 +35,8 @@ struct State {
     cold: Mutex<Vec<(PathBuf, Range<u64>)>>,
     /// What was read, one entry a read.
     reads: Mutex<Vec<PathBuf>>,
+    /// What is done before a file is made durable.
+    before_sync: Mutex<Option<Hook>>,
 }
 
 impl State {
@@ -60,8 +64,9 @@ fn touches(places: &Mutex<Vec<(PathBuf, Range<u64>)>>, path: &Path, range: &Rang
 impl BadDisk {
     pub(crate) fn new(inner: Arc<dyn Disk>) -> Self {
         let changes_left = AtomicU64::new(u64::MAX);
-        let (no_files, unreadable, cold, reads) = Default::default();
-        Self { inner, state: Arc::new(State { changes_left, no_files, unreadable, cold, reads }) }
+        let (no_files, unreadable, cold, reads, before_sync) = Default::default();
+        let state = State { changes_left, no_files, unreadable, cold, reads, before_sync };
+        Self { inner, state: Arc::new(state) }
     }
 
     /// Lets `count` more changes of any kind happen.
@@ -77,6 +82,11 @@ impl BadDisk {
     /// Lets no file be opened, or all again.
     pub(crate) fn refuse_files(&self, refuse: bool) {
         self.state.no_files.store(refuse, Ordering::SeqCst);
+    }
+
+    /// Calls `hook` whenever a file is about to be made durable.
+    pub(crate) fn before_sync(&self, hook: impl Fn(&Path) + Send + Sync + 'static) {
+        *self.state.before_sync.lock().unwrap() = Some(Box::new(hook));
     }
 
     pub(crate) fn make_cold(&self, path: &Path, range: Range<u64>) {
@@ -176,6 +186,9 @@ impl File for BadFile {
     }
     fn sync(&self, range: Range<u64>) -> io::Result<()> {
         self.state.change()?;
+        if let Some(hook) = &*self.state.before_sync.lock().unwrap() {
+            hook(&self.path);
+        }
         self.inner.sync(range)
     }
 }

@@ -1,5 +1,6 @@
 //! Topics of which only the newest message of each key is kept.
 
+use crate::bad_disk::BadDisk;
 use crate::lines::lines_of;
 use crate::support::*;
 use message::{Draft, Properties, property};
@@ -7,7 +8,8 @@ use simulator::{Loss, Op, SimDisk};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 use store::disk::Allocation;
 use store::{AppendError, Disk, FlushMode, ReadStatus, Settings, Store};
 
@@ -510,4 +512,26 @@ fn a_start_on_a_full_disk_opens_the_queues_when_there_is_room() {
     fill(&store, 150, 160);
     let found = all(&store);
     assert!(found.contains_key(&0) && found.contains_key(&159), "{found:?}");
+}
+
+#[test]
+fn nobody_waits_while_a_queue_is_made_durable() {
+    let (_, disk, settings) = sim(1);
+    let bad = BadDisk::new(disk);
+    let disk: Arc<dyn Disk> = Arc::new(bad.clone());
+    let store = Arc::new(begin(&disk, &settings));
+    fill(&store, 0, 5);
+    let (tell, told) = mpsc::channel();
+    let other = Arc::downgrade(&store);
+    bad.before_sync(move |path| {
+        let Some(store) = other.upgrade().filter(|_| path.starts_with(LOG)) else { return };
+        let (done, is_done) = mpsc::channel();
+        std::thread::spawn(move || {
+            fill(&store, 5, 6);
+            done.send(all(&store).len())
+        });
+        tell.send(is_done.recv_timeout(Duration::from_secs(20))).unwrap();
+    });
+    store.flush(NOW + 100_000).unwrap();
+    assert_eq!(told.try_recv().unwrap(), Ok(6));
 }
