@@ -17,6 +17,7 @@ mod shape;
 use crate::append::Append;
 use crate::consume_queue::Unit;
 use crate::disk::Disk;
+use crate::reach::{Reach, Wait};
 use crate::{Error, Settings, Store};
 use message::Str;
 use message::record::{self, Entry};
@@ -66,6 +67,8 @@ pub(crate) struct Compactions {
     /// Queues that got messages which are not taken over yet.
     behind: Mutex<BTreeSet<(Str, i32)>>,
     positions: Positions,
+    /// Files were removed, which a power loss may give back.
+    has_removed: AtomicBool,
 }
 
 /// One queue.
@@ -103,6 +106,7 @@ impl Compactions {
             topics: RwLock::default(),
             unopened: Mutex::default(),
             behind: Mutex::default(),
+            has_removed: AtomicBool::new(false),
         }
     }
 
@@ -143,7 +147,9 @@ impl Compactions {
             return Ok(Some(found.clone()));
         }
         let dirs = Dirs::of(&self.root, topic, id);
-        settle::settle(&*self.disk, &dirs)?;
+        if settle::settle(&*self.disk, &dirs)? {
+            self.has_removed.store(true, Ordering::Release);
+        }
         let mut run = Run::empty(self.disk.clone(), dirs.clone(), self.shape);
         run.load(self.is_clean)?;
         let opened = Arc::new(Compacted {
@@ -428,17 +434,27 @@ impl Store {
                 return Ok(from >= queue.next_offset());
             }
             let mut run = compacted.run.write();
-            for unit in units.iter().filter(|unit| !unit.is_blank()) {
-                self.take_over(&mut run, unit, topic)?;
+            let mut taken = 0;
+            for unit in &units {
+                if !unit.is_blank() && !self.take_over(&mut run, unit, topic)? {
+                    break;
+                }
+                taken += 1;
             }
             run.write()?;
-            compacted.followed.store(from + units.len() as i64, Ordering::Release);
+            compacted.followed.store(from + taken, Ordering::Release);
+            if taken < units.len() as i64 {
+                return Ok(false);
+            }
         }
         Ok(true)
     }
 
-    fn take_over(&self, run: &mut Run, unit: &Unit, topic: &str) -> Result<(), Error> {
-        let bytes = self.record_of(unit);
+    /// Takes over one message, where it can be; `false` where it cannot be read for the moment.
+    fn take_over(&self, run: &mut Run, unit: &Unit, topic: &str) -> Result<bool, Error> {
+        let size = usize::try_from(unit.size).unwrap_or(0);
+        let lent = self.log.lend(unit.log_offset, size, &mut Reach::new(Wait::ForDisk));
+        let Ok(bytes) = lent else { return Ok(false) };
         let entry = bytes.as_deref().map(|bytes| record::decode(bytes, false));
         let Some(Ok(Entry::Message(record))) = entry.filter(|_| unit.log_offset >= 0) else {
             tracing::error!(
@@ -446,17 +462,18 @@ impl Store {
                 log_offset = unit.log_offset,
                 "a message cannot be read, and is not taken over by the compacted queue"
             );
-            return Ok(());
+            return Ok(true);
         };
         if record.topic != topic || pass::key_of(&record).is_none() {
-            return Ok(());
+            return Ok(true);
         }
-        run.push(&New {
+        let new = New {
             record: record.raw,
             queue_offset: record.queue_offset,
             tags_code: unit.tags_code,
             store_timestamp: record.store_timestamp,
-        })
+        };
+        run.push(&new).map(|()| true)
     }
 
     /// Writes the complete files of all queues anew that got new ones since the last time, without
@@ -466,6 +483,7 @@ impl Store {
     /// # Errors
     /// When the store failed. A queue whose new files cannot be written stays as it is.
     pub fn compact(&self, goes_on: &dyn Fn() -> bool) -> Result<Compaction, Error> {
+        self.keep_removed()?;
         let mut done = Compaction::default();
         for (topic, id, queue) in self.compactions.all() {
             self.check_fence()?;
@@ -483,6 +501,17 @@ impl Store {
             }
         }
         self.check_fence().map(|()| done)
+    }
+
+    /// Makes it durable that files are gone: what power loss gave back of an earlier compaction
+    /// would be taken for what the next one has replaced.
+    fn keep_removed(&self) -> Result<(), Error> {
+        if !self.compactions.has_removed.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let root = &self.compactions.root;
+        let synced = self.disk.sync_all(root).map_err(Error::io("sync", root));
+        synced.inspect_err(|error| self.fence(error))
     }
 
     fn compact_queue(
@@ -515,6 +544,7 @@ impl Store {
             return Ok(None);
         };
         let replaced = pass::replace(queue, complete.len(), kept);
+        self.compactions.has_removed.store(true, Ordering::Release);
         // Some files may have their places and some not: the next start tells.
         replaced.inspect_err(|error| self.fence(error))?;
         self.compactions.positions.set(topic, id, newest.last)?;

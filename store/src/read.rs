@@ -304,12 +304,16 @@ impl Store {
             let Some(read) = read.ok().flatten().filter(|read| *read > 0) else { break };
             for bytes in &bytes.as_chunks::<UNIT_LEN>().0[..read] {
                 let place = from + all.len() as i64;
-                let unit = Unit::decode(bytes).unwrap_or_else(|| {
-                    // Mends it, or makes it blank.
-                    let mut reach = Reach::new(Wait::ForDisk);
-                    self.follow(&queue, (topic, queue_id), (place, &Unit::NONE), &mut reach);
-                    queue.unit(place).unwrap_or(Unit::BLANK)
-                });
+                let Some(unit) = Unit::decode(bytes) else {
+                    // Mends it, or makes it blank; where nobody knows now, it ends.
+                    let (name, mut reach) = ((topic, queue_id), Reach::new(Wait::ForDisk));
+                    let led = self.follow(&queue, name, (place, &Unit::NONE), &mut reach);
+                    match (led, queue.unit_now(place)) {
+                        (Led::Later, _) | (_, Err(_)) => return all,
+                        (_, Ok(unit)) => all.push(self.plain(unit.unwrap_or(Unit::BLANK))),
+                    }
+                    continue;
+                };
                 all.push(self.plain(unit));
             }
         }

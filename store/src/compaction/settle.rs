@@ -19,11 +19,12 @@ pub(super) fn doomed(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Ends what was begun, or takes it back where no new file has its place yet.
-pub(super) fn settle(disk: &dyn Disk, dirs: &Dirs) -> Result<(), Error> {
+/// Ends what was begun, or takes it back where no new file has its place yet. Says whether there
+/// was anything.
+pub(super) fn settle(disk: &dyn Disk, dirs: &Dirs) -> Result<bool, Error> {
     let old = [doomed_in(disk, &dirs.log)?, doomed_in(disk, &dirs.units)?];
     if old.iter().all(Vec::is_empty) {
-        return clear(disk, &dirs.compacting());
+        return clear(disk, &dirs.compacting()).map(|()| false);
     }
     let waiting = starts(disk, &dirs.compacting().log)?;
     let there = starts(disk, &dirs.log)?;
@@ -35,7 +36,7 @@ pub(super) fn settle(disk: &dyn Disk, dirs: &Dirs) -> Result<(), Error> {
     if !has_moved {
         take_back(disk, &dirs.log, &old[0])?;
         take_back(disk, &dirs.units, &old[1])?;
-        return clear(disk, &dirs.compacting());
+        return clear(disk, &dirs.compacting()).map(|()| true);
     }
     for start in waiting {
         rename(disk, &dirs.compacting().log_file(start), &dirs.log_file(start))?;
@@ -48,7 +49,8 @@ pub(super) fn settle(disk: &dyn Disk, dirs: &Dirs) -> Result<(), Error> {
     }
     clear(disk, &dirs.compacting())?;
     old[1].iter().try_for_each(|start| remove(disk, &doomed(&dirs.units_file(*start))))?;
-    old[0].iter().try_for_each(|start| remove(disk, &doomed(&dirs.log_file(*start))))
+    old[0].iter().try_for_each(|start| remove(disk, &doomed(&dirs.log_file(*start))))?;
+    Ok(true)
 }
 
 /// Removes everything in both directories, and these.

@@ -13,17 +13,17 @@ use std::time::Duration;
 use store::disk::Allocation;
 use store::{AppendError, Disk, FlushMode, ReadStatus, Settings, Store};
 
-const TOPIC: &str = "C";
+pub(crate) const TOPIC: &str = "C";
 /// Messages in a file.
-const FILE: i64 = 9;
+pub(crate) const FILE: i64 = 9;
 
-fn sim(seed: u64) -> (SimDisk, Arc<dyn Disk>, Settings) {
+pub(crate) fn sim(seed: u64) -> (SimDisk, Arc<dyn Disk>, Settings) {
     let sim = SimDisk::new(seed);
     sim.set_clock(NOW);
     (sim.clone(), Arc::new(sim), compacting(Path::new("/store")))
 }
 
-fn compacting(root: &Path) -> Settings {
+pub(crate) fn compacting(root: &Path) -> Settings {
     Settings {
         compaction_log_file_bytes: 2_000,
         compaction_queue_file_bytes: 46 * (FILE as u64 + 1),
@@ -31,7 +31,7 @@ fn compacting(root: &Path) -> Settings {
     }
 }
 
-fn with_key(key: &str, body: &str) -> Draft {
+pub(crate) fn with_key(key: &str, body: &str) -> Draft {
     let mut draft = draft(TOPIC, 0, body);
     let mut all = Properties::parse(&draft.properties);
     all.set(property::KEYS, key.to_owned());
@@ -39,14 +39,14 @@ fn with_key(key: &str, body: &str) -> Draft {
     draft
 }
 
-fn begin(disk: &Arc<dyn Disk>, settings: &Settings) -> Store {
+pub(crate) fn begin(disk: &Arc<dyn Disk>, settings: &Settings) -> Store {
     let store = open(disk, settings);
     store.keep_newest(TOPIC, false).unwrap();
     store
 }
 
 /// Messages of four keys by turns.
-fn fill(store: &Store, from: i64, to: i64) {
+pub(crate) fn fill(store: &Store, from: i64, to: i64) {
     for at in from..to {
         let draft = with_key(&format!("k{}", at % 4), &at.to_string());
         assert_eq!(append(store, NOW + at, draft).queue_offset, at);
@@ -54,12 +54,12 @@ fn fill(store: &Store, from: i64, to: i64) {
 }
 
 /// What is left of `count` such messages.
-fn left(count: i64) -> BTreeMap<i64, String> {
+pub(crate) fn left(count: i64) -> BTreeMap<i64, String> {
     let complete = (count - 1) / FILE * FILE;
     ((complete - 4).max(0)..count).map(|at| (at, at.to_string())).collect()
 }
 
-fn all(store: &Store) -> BTreeMap<i64, String> {
+pub(crate) fn all(store: &Store) -> BTreeMap<i64, String> {
     let mut all = BTreeMap::new();
     let mut offset = 0;
     loop {
@@ -79,7 +79,7 @@ fn all(store: &Store) -> BTreeMap<i64, String> {
     }
 }
 
-fn compact(store: &Store) -> u64 {
+pub(crate) fn compact(store: &Store) -> u64 {
     store.compact(&|| true).unwrap().dropped
 }
 
@@ -265,8 +265,8 @@ fn lost_units_are_made_anew_from_the_records() {
     assert_eq!(all(&store), left(40));
 }
 
-const LOG: &str = "/store/compaction/compactionLog/C/0";
-const UNITS: &str = "/store/compaction/compactionCq/C/0";
+pub(crate) const LOG: &str = "/store/compaction/compactionLog/C/0";
+pub(crate) const UNITS: &str = "/store/compaction/compactionCq/C/0";
 
 fn put(disk: &Arc<dyn Disk>, path: &Path, content: &[u8]) {
     let file = disk.open(path, content.len() as u64, Allocation::Sparse).unwrap();

@@ -8,6 +8,7 @@ mod bounds;
 mod clean_start;
 mod cold;
 mod compaction;
+mod compaction_damage;
 mod crash;
 mod damage;
 mod fence;
