@@ -20,10 +20,10 @@ use crate::disk::Disk;
 use crate::reach::{Reach, Wait};
 use crate::{Error, Settings, Store};
 use message::Str;
-use message::record::{self, Entry};
+use message::record::{self, Entry, FIXED_LEN};
 use parking_lot::{Mutex, RwLock};
 use pass::Newest;
-use piece::Piece;
+use piece::{Known, Piece};
 use positions::Positions;
 use run::{New, Run};
 use shape::{Dirs, Shape};
@@ -137,7 +137,11 @@ impl Compactions {
     }
 
     /// A queue of a topic that is one, opened where it is not.
-    fn open(&self, topic: &str, id: i32) -> Result<Option<Arc<Compacted>>, Error> {
+    fn open(
+        &self,
+        (topic, id): (&str, i32),
+        known: Known,
+    ) -> Result<Option<Arc<Compacted>>, Error> {
         if let Some(found) = self.find(topic, id) {
             return Ok(Some(found));
         }
@@ -151,7 +155,7 @@ impl Compactions {
             self.has_removed.store(true, Ordering::Release);
         }
         let mut run = Run::empty(self.disk.clone(), dirs.clone(), self.shape);
-        run.load(self.is_clean)?;
+        run.load(known)?;
         let opened = Arc::new(Compacted {
             disk: self.disk.clone(),
             dirs,
@@ -296,7 +300,8 @@ impl Compacted {
         let mut at = piece.place_of(offset).map_err(Error::io("read", &path))?;
         while at < piece.count {
             let units = piece.units_from(at).map_err(Error::io("read", &path))?;
-            if units.is_empty() || !units.iter().all(|unit| f(&Found { piece, unit, end })) {
+            let mut asked = units.iter().flatten().filter(|unit| unit.base >= offset);
+            if !asked.all(|unit| f(&Found { piece, unit, end })) {
                 break;
             }
             at += units.len() as u64;
@@ -360,7 +365,7 @@ impl Store {
         let behind = ids.iter().map(|id| (Str::from(topic.to_owned()), *id));
         self.compactions.behind.lock().extend(behind);
         ids.into_iter().try_for_each(|id| {
-            self.compactions.open(topic, id)?;
+            self.compactions.open((topic, id), self.known_of(topic, id))?;
             let _no_append = self.writer.lock();
             self.open_compacted(topic, id).map(drop)
         })
@@ -369,15 +374,28 @@ impl Store {
     /// A queue of a topic that is one. Its places are not given again, though the commit log has
     /// lost the messages: until that is seen to nobody appends.
     fn open_compacted(&self, topic: &str, id: i32) -> Result<Option<Arc<Compacted>>, Error> {
-        let Some(opened) = self.compactions.open(topic, id)? else { return Ok(None) };
+        let known = self.known_of(topic, id);
+        let Some(opened) = self.compactions.open((topic, id), known)? else { return Ok(None) };
         if !opened.is_extended.load(Ordering::Acquire) {
-            let (_, end) = opened.ends();
+            let end = opened.ends().1.max(opened.run.read().was_to);
             if end > 0 {
                 self.queues.open(topic, id).extend_to(end)?;
             }
             opened.is_extended.store(true, Ordering::Release);
         }
         Ok(Some(opened))
+    }
+
+    /// What is known of a queue's last file.
+    fn known_of(&self, topic: &str, id: i32) -> Known {
+        let files = self.log.segments.file_bytes();
+        let queue = self.queues.find(topic, id).filter(|queue| queue.min() < queue.max());
+        Known {
+            // What the log ever had room for, and what of it may be lost.
+            limit: (self.log.written_to() + files) / FIXED_LEN as i64,
+            may_be_torn: !self.compactions.is_clean,
+            kept_from: queue.map_or(i64::MAX, |queue| queue.min()),
+        }
     }
 
     /// Whether only the newest message of each key of a topic is kept.

@@ -37,9 +37,7 @@ impl Newest {
     ) -> Result<Option<Self>, Error> {
         let (mut newest, mut left) = (Self { offsets: HashMap::new(), last: seen }, room);
         let whole = each(compacted, pieces, |unit, record| {
-            if unit.base <= seen {
-                return goes_on();
-            }
+            let Some(unit) = unit.filter(|unit| unit.base > seen) else { return goes_on() };
             if let Some(key) = record.as_ref().and_then(key_of) {
                 if let Some(offset) = newest.offsets.get_mut(key) {
                     *offset = unit.base;
@@ -69,29 +67,27 @@ impl Newest {
     }
 }
 
-/// Calls `f` with each unit and its record, `None` for one that is damaged, until it says that it
+/// Calls `f` with each unit and its record, `None` for what is damaged, until it says that it
 /// is enough; returns whether it never did.
 fn each(
     compacted: &Compacted,
     pieces: &[Piece],
-    mut f: impl FnMut(&BatchUnit, Option<Record<'_>>) -> bool,
+    mut f: impl FnMut(Option<&BatchUnit>, Option<Record<'_>>) -> bool,
 ) -> Result<bool, Error> {
     for piece in pieces {
         let path = compacted.dirs.log_file(piece.start);
         let mut at = 0;
         while at < piece.count {
             let units = piece.units_from(at).map_err(Error::io("read", &path))?;
-            if units.is_empty() {
-                break;
-            }
             for unit in &units {
-                let bytes = piece.record(unit).map_err(Error::io("read", &path))?;
+                let bytes = unit.as_ref().map_or(Ok(None), |unit| piece.record(unit));
+                let bytes = bytes.map_err(Error::io("read", &path))?;
                 let entry = bytes.as_deref().map(|bytes| record::decode(bytes, false));
                 let record = match entry {
                     Some(Ok(Entry::Message(record))) => Some(record),
                     _ => None,
                 };
-                if !f(unit, record) {
+                if !f(unit.as_ref(), record) {
                     return Ok(false);
                 }
             }
@@ -131,7 +127,8 @@ fn write_kept(
     let mut kept = Run::empty(compacted.disk.clone(), dirs, compacted.shape);
     let (mut failed, mut dropped, mut waiting) = (None, 0, 0);
     let whole = each(compacted, pieces, |unit, record| {
-        let Some(record) = record.filter(|record| newest.keeps(unit, record)) else {
+        let kept_one = unit.zip(record).filter(|(unit, record)| newest.keeps(unit, record));
+        let Some((unit, record)) = kept_one else {
             dropped += 1;
             return goes_on();
         };

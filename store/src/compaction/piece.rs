@@ -17,6 +17,22 @@ use std::sync::Arc;
 /// Units that are looked at together.
 pub(super) const UNITS_AT_ONCE: u64 = 64;
 const UNIT: u64 = BATCH_UNIT_LEN as u64;
+/// Units at an end of a file, one of which must lead to its record.
+const NEAR: u64 = 4;
+/// The most damaged units in a row that are made anew when somebody reads them: those of a page.
+const PAGE_UNITS: u64 = 4096 / UNIT + 2;
+
+/// What is known of a file before it is loaded.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    /// All queue offsets in it are below this one.
+    pub(super) limit: i64,
+    /// It may have ended in the middle of anything: nothing behind the first damaged record is
+    /// kept that can be taken over again.
+    pub(super) may_be_torn: bool,
+    /// The first queue offset whose message can be.
+    pub(super) kept_from: i64,
+}
 
 /// A pair of files.
 #[derive(Clone)]
@@ -61,31 +77,76 @@ impl Piece {
     }
 
     /// Finds what is there. A file whose units do not lead to its records gets them anew from the
-    /// records; so does one that was written last, when that may have ended in the middle.
-    pub(super) fn load(&mut self, dirs: &Dirs, may_be_torn: bool) -> Result<(), Error> {
+    /// records. Returns the queue offset behind everything that was there, kept or not.
+    pub(super) fn load(&mut self, dirs: &Dirs, known: Known) -> Result<i64, Error> {
         let path = dirs.units_file(self.start);
-        self.find_units(dirs, may_be_torn).map_err(Error::io("load", &path))
+        self.find_units(dirs, known).map_err(Error::io("load", &path))
     }
 
-    fn find_units(&mut self, dirs: &Dirs, may_be_torn: bool) -> io::Result<()> {
+    fn find_units(&mut self, dirs: &Dirs, known: Known) -> io::Result<i64> {
         let count = self.count_units()?;
         self.set_count(count)?;
-        let mut is_whole = true;
-        for at in [Some(0), count.checked_sub(1)].into_iter().flatten() {
-            is_whole &= self.unit(at)?.is_none_or(|unit| self.leads_to(&unit));
+        if known.may_be_torn {
+            let (whole, end) = self.whole_units()?;
+            self.forget_units(whole)?;
+            return Ok(self.read_on(dirs, known)?.max(end));
         }
-        if is_whole && !may_be_torn && (count > 0 || self.looks_empty()) {
-            return Ok(());
+        if count == 0 && self.looks_empty() {
+            return Ok(0);
         }
-        let led = if is_whole { self.last_led()? } else { 0 };
-        if !is_whole {
+        if self.ends_lead()? {
+            self.mend_end(0, known.limit)?;
+            self.mend_end(self.count.saturating_sub(1), known.limit)?;
+        } else {
             tracing::warn!(
                 file = %dirs.units_file(self.start).display(),
                 "units do not lead to the records of the compacted log: they are made anew"
             );
+            self.forget_units(0)?;
         }
-        self.forget_units(led)?;
-        self.read_on(dirs)
+        if self.count == 0 || self.unit_at(self.end)?.is_some() {
+            self.read_on(dirs, known)?;
+        }
+        Ok(self.last + 1)
+    }
+
+    /// Whether units at both ends lead to their records: where one alone does not, that one is
+    /// damaged, or its record.
+    fn ends_lead(&self) -> io::Result<bool> {
+        let leads = |at| Ok::<_, io::Error>(self.unit(at)?.is_some_and(|it| self.leads_to(&it)));
+        let near = self.count.min(NEAR);
+        let (mut first, mut last) = (near == 0, near == 0);
+        for at in 0..near {
+            first |= leads(at)?;
+            last |= leads(self.count - 1 - at)?;
+        }
+        Ok(first && last)
+    }
+
+    /// Makes a unit at an end anew from its record, if it is the one of both that is damaged.
+    fn mend_end(&mut self, at: u64, limit: i64) -> io::Result<()> {
+        let unit = self.unit(at)?;
+        if self.count == 0 || unit.is_some_and(|unit| self.leads_to(&unit)) {
+            return Ok(());
+        }
+        let above = at.checked_sub(1).map_or(Ok(None), |before| self.unit(before))?;
+        let above = above.map_or(-1, |unit| unit.base);
+        let below = if at + 1 < self.count { self.unit(at + 1)? } else { None };
+        let below = below.map_or(limit, |unit| unit.base);
+        let can_be = |unit: &BatchUnit| above < unit.base && unit.base < below;
+        let made = self.made_anew(at)?;
+        let place = |unit: &BatchUnit| (unit.unit.log_offset, unit.unit.size);
+        let same = |unit: &BatchUnit| made.is_none_or(|made| place(&made) == place(unit));
+        if unit.is_some_and(|unit| can_be(&unit) && same(&unit)) {
+            return Ok(());
+        }
+        if let Some(made) = made.filter(can_be) {
+            self.units.write_at(at * UNIT, &made.encode())?;
+            self.is_dirty = true;
+        } else if at > 0 {
+            self.forget_units(at)?;
+        }
+        self.set_count(self.count)
     }
 
     fn looks_empty(&self) -> bool {
@@ -93,14 +154,28 @@ impl Piece {
         self.log.read_at(0, &mut head).is_ok() && head == [0; 8]
     }
 
-    /// How many units stand before the first that is none.
+    /// How many units there are: up to the last one that leads to a record, should there be damaged
+    /// ones between.
     fn count_units(&self) -> io::Result<u64> {
-        let (mut low, mut high) = (0, self.units.len() / UNIT);
+        let places = self.units.len() / UNIT;
+        let (mut low, mut high) = (0, places);
         while low < high {
             let middle = low + (high - low) / 2;
             if self.unit(middle)?.is_some() { low = middle + 1 } else { high = middle }
         }
-        Ok(low)
+        let behind = ((low + 1) * UNIT).min(self.units.len())..self.units.len();
+        if self.units.is_zero(behind)? {
+            return Ok(low);
+        }
+        let before = low.checked_sub(1).map_or(Ok(None), |before| self.unit(before))?;
+        let (mut count, mut last) = (low, before.map_or(-1, |unit| unit.base));
+        for at in low..places {
+            let unit = self.unit(at)?.filter(|unit| unit.base > last && self.leads_to(unit));
+            if let Some(unit) = unit {
+                (count, last) = (at + 1, unit.base);
+            }
+        }
+        Ok(count)
     }
 
     fn set_count(&mut self, count: u64) -> io::Result<()> {
@@ -114,16 +189,26 @@ impl Piece {
         Ok(())
     }
 
-    /// The place behind the last unit that leads to its record.
-    fn last_led(&self) -> io::Result<u64> {
-        let mut at = self.count;
-        while at > 0 {
-            if self.unit(at - 1)?.is_some_and(|unit| self.leads_to(&unit)) {
-                break;
+    /// How many units there are before the first one whose record is not whole, and the queue
+    /// offset behind all that lead to a record.
+    fn whole_units(&self) -> io::Result<(u64, i64)> {
+        let segment = Segment { start: self.start, file: self.log.clone() };
+        let (mut reader, mut whole, mut is_whole) = (LogReader::default(), 0, true);
+        let (mut log_end, mut end) = (self.start, 0);
+        for at in 0..self.count {
+            let unit = self.unit(at)?.filter(|unit| unit.base >= end && self.leads_to(unit));
+            is_whole &= unit.is_some_and(|unit| unit.unit.log_offset >= log_end);
+            let Some(unit) = unit else { continue };
+            if is_whole {
+                let entry = reader.entry(&segment, unit.unit.log_offset, true)?;
+                is_whole = matches!(entry, Ok(Entry::Message(record)) if is_whole_of(&record));
             }
-            at -= 1;
+            if is_whole {
+                (whole, log_end) = (at + 1, unit.unit.log_end());
+            }
+            end = unit.end();
         }
-        Ok(at)
+        Ok((whole, end))
     }
 
     /// Takes away the units from a place on.
@@ -137,20 +222,20 @@ impl Piece {
     }
 
     /// Makes the units of the records behind the last one that has one. Where bytes are no record
-    /// it is looked for the next one.
-    fn read_on(&mut self, dirs: &Dirs) -> io::Result<()> {
+    /// it is looked for the next one. Returns the queue offset behind all that were found.
+    fn read_on(&mut self, dirs: &Dirs, known: Known) -> io::Result<i64> {
         let segment = Segment { start: self.start, file: self.log.clone() };
         let (mut reader, mut at, mut found) = (LogReader::default(), self.end, Vec::new());
-        let mut last = self.last;
         while at < segment.end() {
             let unit = match reader.entry(&segment, at, true)? {
                 Ok(Entry::Blank { .. }) => break,
                 Ok(Entry::Message(record)) if record.log_offset == at => unit_of(&record),
                 _ => None,
             };
-            if let Some(unit) = unit.filter(|unit| unit.base > last) {
-                (at, last) = (unit.unit.log_end(), unit.base);
-                found.extend_from_slice(&unit.encode());
+            if let Some(unit) = unit.filter(|unit| unit.base < known.limit)
+                && take(self.last, &mut found, unit)
+            {
+                at = unit.unit.log_end();
                 continue;
             }
             let Some(next) = self.next_record(&mut reader, &segment, at + 1)? else { break };
@@ -160,13 +245,17 @@ impl Piece {
             );
             at = next;
         }
+        let end = found.last().map_or(self.last + 1, BatchUnit::end);
         let room = (self.units.len() - self.count * UNIT) / UNIT;
-        found.truncate(room as usize * BATCH_UNIT_LEN);
+        found.truncate(room as usize);
+        found.retain(|unit| !known.may_be_torn || unit.base < known.kept_from);
         if !found.is_empty() {
-            self.units.write_at(self.count * UNIT, &found)?;
+            let units: Vec<u8> = found.iter().flat_map(BatchUnit::encode).collect();
+            self.units.write_at(self.count * UNIT, &units)?;
             self.is_dirty = true;
         }
-        self.set_count(self.count + (found.len() / BATCH_UNIT_LEN) as u64)
+        self.set_count(self.count + found.len() as u64)?;
+        Ok(end)
     }
 
     /// The first place from `at` on that says of itself that a record begins there.
@@ -208,22 +297,70 @@ impl Piece {
         Ok(BatchUnit::decode(&bytes).filter(|unit| self.holds(unit)))
     }
 
-    /// Up to [`UNITS_AT_ONCE`] units from a place on.
-    pub(super) fn units_from(&self, at: u64) -> io::Result<Vec<BatchUnit>> {
+    /// Up to [`UNITS_AT_ONCE`] units from a place on, at least one where there are more; what is
+    /// none is made anew, and `None` where its record is damaged too.
+    pub(super) fn units_from(&self, at: u64) -> io::Result<Vec<Option<BatchUnit>>> {
         let count = self.count.saturating_sub(at).min(UNITS_AT_ONCE);
         let mut bytes = vec![0; count as usize * BATCH_UNIT_LEN];
         self.units.read_at(at * UNIT, &mut bytes)?;
         let units = bytes.as_chunks::<BATCH_UNIT_LEN>().0.iter();
-        Ok(units.map_while(|unit| BatchUnit::decode(unit)).collect())
+        let unit = |(at, unit): (u64, &[u8; BATCH_UNIT_LEN])| {
+            let unit = BatchUnit::decode(unit).filter(|unit| self.holds(unit));
+            unit.map_or_else(|| self.made_anew(at), |unit| Ok(Some(unit)))
+        };
+        (at..).zip(units).map(unit).collect()
     }
 
-    /// The place of the first unit at or behind a queue offset.
+    /// The unit of a place, made of the record behind the one before.
+    fn made_anew(&self, at: u64) -> io::Result<Option<BatchUnit>> {
+        let (mut from, mut behind) = (at, self.start);
+        while from > 0 {
+            if let Some(unit) = self.unit(from - 1)? {
+                behind = unit.unit.log_end();
+                break;
+            }
+            from -= 1;
+            if at - from > PAGE_UNITS {
+                return Ok(None);
+            }
+        }
+        for _ in from..at {
+            let Some(unit) = self.unit_at(behind)? else { return Ok(None) };
+            behind = unit.unit.log_end();
+        }
+        self.unit_at(behind)
+    }
+
+    /// The unit of the record that begins at a log offset.
+    fn unit_at(&self, log_offset: i64) -> io::Result<Option<BatchUnit>> {
+        let mut bytes = vec![0; FIXED_LEN];
+        let at = (log_offset - self.start) as u64;
+        if at + FIXED_LEN as u64 > self.log.len() {
+            return Ok(None);
+        }
+        self.log.read_at(at, &mut bytes)?;
+        let len = log_reader::record_len(&bytes).filter(|len| at + *len as u64 <= self.log.len());
+        let Some(len) = len.filter(|_| says_at(&bytes, log_offset)) else { return Ok(None) };
+        bytes.resize(len as usize, 0);
+        self.log.read_at(at, &mut bytes)?;
+        Ok(match record::decode(&bytes, true) {
+            Ok(Entry::Message(record)) => unit_of(&record),
+            _ => None,
+        })
+    }
+
+    /// The place of the first unit at or behind a queue offset; damaged ones may come before it.
     pub(super) fn place_of(&self, offset: i64) -> io::Result<u64> {
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = low + (high - low) / 2;
-            let is_before = self.unit(middle)?.is_none_or(|unit| unit.base < offset);
-            if is_before { low = middle + 1 } else { high = middle }
+            let (mut at, mut unit) = (middle, self.unit(middle)?);
+            while unit.is_none() && at + 1 < high {
+                at += 1;
+                unit = self.unit(at)?;
+            }
+            let is_before = unit.is_some_and(|unit| unit.base < offset);
+            if is_before { low = at + 1 } else { high = middle }
         }
         Ok(low)
     }
@@ -295,6 +432,28 @@ pub(super) fn unit_of(record: &Record<'_>) -> Option<BatchUnit> {
     let unit = Unit { log_offset: record.log_offset, size, tags_code };
     let (store_timestamp, base) = (record.store_timestamp, record.queue_offset);
     (base >= 0).then_some(BatchUnit { unit, store_timestamp, base, count: 1 })
+}
+
+/// Takes a unit behind those that were found, if it can follow them. Where the last one alone has a
+/// queue offset that is too high for it, that one is damaged.
+fn take(last: i64, found: &mut Vec<BatchUnit>, unit: BatchUnit) -> bool {
+    let above = |found: &[BatchUnit]| found.last().map_or(last, |unit| unit.base);
+    if let [before @ .., one] = &found[..]
+        && (above(before) + 1..=one.base).contains(&unit.base)
+    {
+        found.pop();
+    }
+    let follows = unit.base > above(found);
+    if follows {
+        found.push(unit);
+    }
+    follows
+}
+
+/// Whether nothing of a record is damaged, as far as that can be seen when its CRC is right:
+/// sectors that were lost are zeros. The CRC of properties is of the record in the commit log.
+fn is_whole_of(record: &Record<'_>) -> bool {
+    record::has_property_crc(record.properties) || !record.properties.contains(&0)
 }
 
 fn is_head_of(head: &[u8], unit: &BatchUnit) -> bool {

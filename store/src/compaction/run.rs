@@ -1,7 +1,7 @@
 //! The files of one compacted queue in order, and what is put at their end. Between two files there
 //! may be a gap: compacted ones are fewer than those they stand for, and begin at 0 again.
 
-use super::piece::Piece;
+use super::piece::{Known, Piece};
 use super::shape::{Dirs, Shape, start_of};
 use crate::Error;
 use crate::consume_queue::{BATCH_UNIT_LEN, BatchUnit, Unit};
@@ -32,18 +32,19 @@ pub(super) struct Run {
     units: Vec<u8>,
     /// The first and last queue offset among them.
     waiting: Option<(i64, i64)>,
+    /// The queue offset behind everything that was there when the files were opened, kept or not.
+    pub(super) was_to: i64,
 }
 
 impl Run {
     /// No files; nothing is touched on the disk.
     pub(super) fn empty(disk: Arc<dyn Disk>, dirs: Dirs, shape: Shape) -> Self {
         let (pieces, log, units) = Default::default();
-        Self { disk, dirs, shape, pieces, is_broken: false, log, units, waiting: None }
+        Self { disk, dirs, shape, pieces, is_broken: false, log, units, waiting: None, was_to: 0 }
     }
 
-    /// Opens the files that are there. After a crash (`is_clean` is false) the last one may end in
-    /// the middle of anything.
-    pub(super) fn load(&mut self, is_clean: bool) -> Result<(), Error> {
+    /// Opens the files that are there, of which the last one is as `known` says.
+    pub(super) fn load(&mut self, mut known: Known) -> Result<(), Error> {
         let listed = self.disk.list(&self.dirs.log).map_err(Error::io("list", &self.dirs.log))?;
         let files = listed.iter().filter(|file| file.is_file());
         let mut files: Vec<_> =
@@ -52,12 +53,15 @@ impl Run {
             let path = self.dirs.log_file(start);
             self.disk.remove(&path).map_err(Error::io("remove", &path))?;
         }
-        let last = files.last().map(|(start, _)| *start);
-        for (start, len) in files {
+        for (start, len) in files.into_iter().rev() {
             self.check_sizes(start, len)?;
             let mut piece = Piece::open(&*self.disk, &self.dirs, self.shape, start)?;
-            piece.load(&self.dirs, !is_clean && Some(start) == last)?;
-            self.pieces.push(piece);
+            self.was_to = self.was_to.max(piece.load(&self.dirs, known)?);
+            known.may_be_torn = false;
+            if piece.count > 0 {
+                known.limit = piece.first;
+            }
+            self.pieces.insert(0, piece);
         }
         self.remove_stray_units()
     }
