@@ -9,7 +9,7 @@ use crate::marks::{self, Marks};
 use crate::segments::Segment;
 use crate::{Error, FlushMode, Store};
 use message::record::{self, BLANK_LEN, MAGIC_BLANK};
-use message::{Draft, DraftError, Placement, Properties, property, sys_flag};
+use message::{Draft, DraftError, Placement, Properties, names, property, sys_flag};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -331,10 +331,11 @@ impl Store {
 
     /// Writes into an inner batch at which queue offset it begins (Java
     /// `BatchConsumeQueue.assignQueueOffset`); one that no queue shows has none. Its topic may have
-    /// been removed on its way here.
+    /// been removed on its way here. One that comes back takes a single place of its retry queue.
     fn number_batch(&self, draft: &mut Draft) -> Result<(), AppendError> {
         if !self.queues.batch_topics.contains(&draft.topic) {
-            return Err(AppendError::NoBatchTopic);
+            let comes_back = names::is_retry(&draft.topic);
+            return if comes_back { Ok(()) } else { Err(AppendError::NoBatchTopic) };
         }
         if !sys_flag::is_visible(draft.sys_flag) {
             return Ok(());

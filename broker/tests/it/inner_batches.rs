@@ -1,10 +1,12 @@
 //! Topics of inner batches: what may be sent there, and one kind of queues for a topic.
 
+use crate::pop;
 use crate::support::{Caller, World};
 use message::batch::{BatchMessage, encode};
 use message::sys_flag;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
+use remoting::headers::pop::PopMessageRequestHeader;
 use remoting::headers::send::SendMessageRequestHeader;
 use remoting::headers::topic::{CreateTopicRequestHeader, DeleteTopicRequestHeader};
 
@@ -84,4 +86,20 @@ async fn a_new_topic_has_one_kind_of_queues() {
     let gone = client.call(RequestCode::DELETE_TOPIC_IN_BROKER, &gone).await;
     assert_eq!(gone.response_code(), ResponseCode::SUCCESS, "{gone:?}");
     assert_eq!(make(&client, "S", true).await, ResponseCode::SUCCESS);
+}
+
+#[tokio::test]
+async fn a_popped_batch_that_nobody_acknowledged_comes_back_as_it_is() {
+    let world = World::start().await;
+    let client = world.client();
+    assert_eq!(make(&client, "B", true).await, ResponseCode::SUCCESS);
+    assert_eq!(send(&client, "B", 3).await, ResponseCode::SUCCESS);
+    let ask = |poll_ms: i64| {
+        let ask = pop::ask(600, poll_ms);
+        PopMessageRequestHeader { topic: "B".into(), ..ask }
+    };
+    let popped = pop::pop(&client, &ask(0)).await;
+    let back = pop::pop(&client, &ask(5_000)).await;
+    assert_eq!((popped.len(), back.len()), (1, 1));
+    assert_eq!(back[0].body, popped[0].body);
 }
