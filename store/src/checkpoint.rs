@@ -167,8 +167,13 @@ impl Checkpoint {
         let (log_time, queue_time) = (self.get(Mark::LogTime), self.get(Mark::QueueTime));
         self.set(Mark::OwnLogTime, log_time);
         self.set(Mark::OwnQueueTime, queue_time);
-        [Mark::OwnLogMin, Mark::OwnLogMinAgain].into_iter().for_each(|mark| self.set(mark, 0));
+        self.forget_log_min();
         self.set_own(end, file_bytes);
+    }
+
+    /// Knows no more where the log began: it begins anew.
+    pub(crate) fn forget_log_min(&self) {
+        [Mark::OwnLogMin, Mark::OwnLogMinAgain].into_iter().for_each(|mark| self.set(mark, 0));
     }
 
     /// Notes that the log begins at `log_min`, or is about to.
@@ -184,7 +189,8 @@ impl Checkpoint {
         Some(self.get(Mark::OwnLogMin) - 1).filter(|noted| *noted >= 0)
     }
 
-    /// As [`Self::noted_log_min`], when it is noted twice: everything before was removed by intent.
+    /// As [`Self::noted_log_min`], when it is noted twice: everything before is gone, by intent or
+    /// lost.
     pub(crate) fn sure_log_min(&self) -> Option<i64> {
         let is_sure = self.get(Mark::OwnLogMin) == self.get(Mark::OwnLogMinAgain);
         self.noted_log_min().filter(|_| is_sure)

@@ -167,7 +167,7 @@ impl<'a> Parts<'a> {
     /// Opens the log's files, and returns from and to which log offsets they lack bytes.
     fn load_log(&self, own_mark: bool) -> Result<Vec<(i64, i64)>, Error> {
         if let Some(log_min) = self.checkpoint.sure_log_min() {
-            self.log.segments.remove_again(log_min)?;
+            self.log.segments.move_expired_aside(log_min)?;
         }
         let noted_bytes = own_mark.then(|| self.checkpoint.get(Mark::OwnFileBytes));
         self.log.segments.load_log(noted_bytes, &|| self.touched.set(true))

@@ -182,6 +182,12 @@ impl Recovery<'_> {
             self.queues.remove(&topic)?;
         }
         self.log.start_at(0, 0);
+        self.checkpoint.forget_log_min();
+        match self.checkpoint.sync() {
+            // With the next checkpoint.
+            Ok(()) | Err(Error::Full { .. }) => {}
+            failed => failed?,
+        }
         self.index.map_or(Ok(()), |index| index.truncate(0, self.cutting.before))?;
         Ok(Recovered::default())
     }

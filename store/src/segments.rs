@@ -17,6 +17,9 @@ const MISSING_MAX: i64 = 64;
 const UNREADABLE: &str = "a file of the commit log belongs there, and the messages of that file \
                           cannot be read. If it is elsewhere, stop the broker, put it back and \
                           start";
+/// What becomes of a file of the log that had expired.
+const EXPIRED: &str = "the commit log begins behind it, and a file between is missing. A Java \
+                       broker does not start beside it";
 /// What becomes of any other file.
 const REBUILT: &str = "the file that belongs there is made anew from the log";
 
@@ -69,21 +72,19 @@ impl Segments {
         Self { disk, dir, file_bytes, space, files, spare }
     }
 
-    /// Removes files of the commit log that had been removed before, as all in front of `log_min`,
-    /// and that power loss brought back in part: those in front of a missing one. The others are
-    /// whole and expire again.
-    pub(crate) fn remove_again(&self, log_min: i64) -> Result<(), Error> {
+    /// Moves files of the commit log aside that had been removed before, as all in front of
+    /// `log_min`, and that power loss brought back in part: those in front of a missing one. The
+    /// others are whole and expire again. Nothing is removed: a file may have been lost, and put
+    /// back since.
+    pub(crate) fn move_expired_aside(&self, log_min: i64) -> Result<(), Error> {
         let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
         let starts: Vec<i64> = listed.iter().filter_map(start_of).collect();
         let is_gap = |two: &[i64]| two[0] + self.file_bytes < two[1] && two[1] <= log_min;
         let Some(last) = starts.windows(2).rposition(is_gap) else { return Ok(()) };
         let (from, to) = (starts[0], starts[last] + self.file_bytes);
-        tracing::warn!(from, to, log_min, "log files that had expired came back, and go again");
-        for start in &starts[..=last] {
-            let path = self.path(*start);
-            self.disk.remove(&path).map_err(Error::io("remove", &path))?;
-        }
-        Ok(())
+        tracing::warn!(from, to, log_min, "log files that had expired came back in part");
+        let mut back = starts[..=last].iter();
+        back.try_for_each(|start| move_aside(&*self.disk, &self.path(*start), EXPIRED))
     }
 
     /// Opens the files of the commit log. A zero-length last file is removed as in Java

@@ -308,6 +308,66 @@ fn log_files_that_had_expired_and_are_back_in_part_are_no_damage() {
     assert_eq!(bodies_by_offset(&store, "T", 0).len() as i64, store.max_offset("T", 0) - min);
 }
 
+/// Files that were lost begin the log anew; those that somebody put back are not removed.
+#[test]
+fn log_files_that_were_lost_and_put_back_in_part_are_kept() {
+    let (sim, disk, settings) = new(1);
+    let store = open(&disk, &settings);
+    let file = settings.commit_log_file_bytes as i64;
+    while store.max_log_offset() < 5 * file {
+        append(&store, NOW, draft("T", 0, &"x".repeat(3_000)));
+    }
+    store.close().unwrap();
+    drop(store);
+    let path = |number: i64| PathBuf::from(format!("/store/commitlog/{:020}", number * file));
+    let contents: Vec<_> = (0..3).map(|number| sim.content(&path(number)).unwrap()).collect();
+    (0..3).for_each(|number| disk.remove(&path(number)).unwrap());
+    let store = open(&disk, &settings);
+    assert_eq!(store.min_log_offset(), 3 * file);
+    store.close().unwrap();
+    drop(store);
+    for number in [0, 1] {
+        let back = disk.open(&path(number), file as u64, Allocation::Reserved).unwrap();
+        back.write_at(0, &contents[number as usize]).unwrap();
+    }
+    let store = open(&disk, &settings);
+    assert_eq!(store.min_log_offset(), 3 * file);
+    for number in [0, 1] {
+        let aside = PathBuf::from(format!("{}.in-the-way", path(number).display()));
+        assert_eq!(sim.content(&aside).as_ref(), contents.get(number as usize), "{number}");
+    }
+}
+
+/// A log that begins anew at 0 knows nothing of where the one before it began.
+#[test]
+fn a_log_that_begins_anew_keeps_its_files_in_front_of_a_missing_one() {
+    let (sim, disk, settings) = new(1);
+    let settings = Settings { cut_log_at_damage: true, ..settings };
+    let file = settings.commit_log_file_bytes as i64;
+    let fill = |store: &Store| {
+        while store.max_log_offset() < 5 * file {
+            append(store, NOW, draft("T", 0, &"x".repeat(3_000)));
+        }
+    };
+    let store = open(&disk, &settings);
+    fill(&store);
+    expire(&sim, &store);
+    assert_eq!(store.min_log_offset(), 5 * file);
+    store.close().unwrap();
+    drop(store);
+    for listed in disk.list(Path::new("/store/commitlog")).unwrap() {
+        disk.remove(&Path::new("/store/commitlog").join(&listed.name)).unwrap();
+    }
+    let store = open(&disk, &settings);
+    assert_eq!(store.max_log_offset(), 0);
+    fill(&store);
+    store.close().unwrap();
+    drop(store);
+    disk.remove(Path::new(&format!("/store/commitlog/{file:020}"))).unwrap();
+    let store = open(&disk, &Settings { cut_log_at_damage: false, ..settings });
+    assert_eq!(store.min_log_offset(), 0);
+}
+
 /// A range that was set aside is forgotten when its file expires.
 #[test]
 fn what_was_set_aside_expires_with_its_file() {
