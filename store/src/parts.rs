@@ -103,7 +103,8 @@ impl<'a> Parts<'a> {
         let lost_from = self.queues.load(self.opening(), &ends, &before_mending)?;
         let lost_from = lost_from.map(|from| self.drop_false_ends().unwrap_or(from).min(from));
         let is_true = |topic: &str, queue: &Queue| self.ends_with_a_record(topic, queue);
-        self.removed_topics.finish(&self.queues, &is_true, &|| self.touched.set(true))?;
+        let before = || self.touched.set(true);
+        self.removed_topics.finish(&self.queues, !own_mark, &is_true, &before)?;
         if !own_mark {
             queue_ends::remove(&*self.disk, &self.settings.root)?;
         }

@@ -123,22 +123,29 @@ impl RemovedTopics {
 
     /// Removes what a removal that was cut short left behind; calls `before` first.
     /// `is_true` says whether a queue's last unit can be believed. A queue without units is one of
-    /// these; later it may be one that only lost messages had places in, and stays.
+    /// these; later it may be one that only lost messages had places in, and stays. `is_foreign`
+    /// says that another broker was here since, which knows of no removal and may have made queues
+    /// from old records.
     pub(crate) fn finish(
         &self,
         queues: &Queues,
+        is_foreign: bool,
         is_true: &dyn Fn(&str, &Queue) -> bool,
         before: &dyn Fn(),
     ) -> Result<(), Error> {
         let mut ends = self.ends.lock();
         let mut noted = ends.clone();
-        for (topic, removed) in noted.iter_mut().filter(|(_, removed)| !removed.is_done) {
+        let to_finish = |removed: &Removed| is_foreign || !removed.is_done;
+        for (topic, removed) in noted.iter_mut().filter(|(_, removed)| to_finish(removed)) {
+            let (end, was_done) = (removed.log_end, removed.is_done);
             removed.is_done = true;
-            let end = removed.log_end;
             queues.remove_where(topic, |queue| {
                 // What no unit is left of comes from the log, if it is of a later life.
                 let log_end = queue.log_end();
-                let is_left = log_end == 0 || log_end <= end && is_true(topic, queue);
+                let is_left = match log_end {
+                    0 => !was_done,
+                    _ => log_end <= end && is_true(topic, queue),
+                };
                 if is_left {
                     before();
                 }

@@ -341,6 +341,35 @@ fn messages_of_topics_that_java_deleted_stay_deleted() {
     }
 }
 
+/// Java knows nothing of what this broker deleted, and makes queues from the old records of its
+/// last files when it was killed.
+#[test]
+fn queues_that_java_made_from_messages_deleted_before_go_again() {
+    let disk = sim();
+    let store = open(&disk, &settings());
+    for at in 0..8 {
+        append(&store, NOW + at, draft("T", at as i32 % 4, "old"));
+    }
+    append(&store, NOW + 10, draft("Kept", 0, "kept"));
+    store.flush(NOW + 20).unwrap();
+    let units: Vec<_> = (0..4).map(|id| disk.read(Path::new(&queue_path(id))).unwrap()).collect();
+    store.delete_topics(["T"]).unwrap();
+    store.close().unwrap();
+    drop(store);
+    // This start knows that nothing is left of them.
+    open(&disk, &settings()).close().unwrap();
+    for (id, units) in (0..).zip(&units) {
+        disk.replace(Path::new(&queue_path(id)), units, None).unwrap();
+    }
+    write(&disk, CHECKPOINT, 4064, &[0; 8]);
+    disk.replace(Path::new("/store/abort"), b"", None).unwrap();
+    let store = open(&disk, &settings());
+    assert_eq!(bodies_of(&store, "T"), [""; 0]);
+    assert_eq!(append(&store, NOW + 30, draft("T", 1, "new")).queue_offset, 0);
+    assert_eq!(bodies_of(&store, "T"), ["new"]);
+    assert_eq!(bodies_of(&store, "Kept"), ["kept"]);
+}
+
 /// What was lost looks nearly alike and is made anew: single queues of a topic, all queues of one
 /// that `topics.json` knows, and all queues of the store.
 #[test]
