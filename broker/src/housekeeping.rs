@@ -185,7 +185,7 @@ fn tick(broker: &Broker, bell: &Bell) -> Option<String> {
 /// Sees to it that there is room on the disks. A large file takes a while to go, and so does what
 /// has to be durable before: nothing that has a time waits for that.
 fn room(broker: &Broker, bell: &Bell) -> Option<String> {
-    let mut room = Room { measured_ms: 0, retained_ms: now_ms(), removed: 0 };
+    let mut room = Room { measured_ms: 0, retained_ms: now_ms(), goes_on: false };
     loop {
         let wait_ms = match room.look(broker, now_ms()) {
             Ok(wait_ms) => wait_ms,
@@ -210,21 +210,17 @@ fn is_due(now: i64, last: i64, interval_ms: i64) -> bool {
 struct Room {
     measured_ms: i64,
     retained_ms: i64,
-    /// Files of the log that went in this round, which goes on.
-    removed: usize,
+    /// The round that removes files of the log goes on.
+    goes_on: bool,
 }
 
 impl Room {
     /// Returns how long there is nothing to do, ms.
     fn look(&mut self, broker: &Broker, now: i64) -> Result<i64, store::Error> {
-        let settings = broker.store.settings();
-        let interval_ms = settings.retain_interval_ms;
-        if self.removed > 0 || is_due(now, self.retained_ms, interval_ms) {
+        let interval_ms = broker.store.settings().retain_interval_ms;
+        if self.goes_on || is_due(now, self.retained_ms, interval_ms) {
             (self.retained_ms, self.measured_ms) = (now, now);
-            let removed = broker.store.retain(now)?.log_files;
-            let all = self.removed + removed;
-            let goes_on = removed > 0 && all < settings.delete_files_at_once;
-            self.removed = if goes_on { all } else { 0 };
+            self.goes_on = broker.store.retain(now)?.goes_on;
         } else if is_due(now, self.measured_ms, MEASURE_MS) {
             self.measured_ms = now;
             // It is tried again soon, and no message depends on it.
@@ -232,7 +228,7 @@ impl Room {
                 tracing::warn!(%error, "it is not known how full the disk is");
             }
         }
-        Ok(if self.removed > 0 { REMOVED_WAIT_MS } else { interval_ms.clamp(TICK_MS, MEASURE_MS) })
+        Ok(if self.goes_on { REMOVED_WAIT_MS } else { interval_ms.clamp(TICK_MS, MEASURE_MS) })
     }
 }
 

@@ -6,6 +6,7 @@ use crate::disk::Space;
 use crate::segments::Segment;
 use crate::{Error, Store, queue_ends};
 use message::{Str, names};
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 const MS_PER_HOUR: i64 = 3_600_000;
@@ -19,16 +20,17 @@ pub struct Retained {
     pub queue_files: usize,
     /// Index files.
     pub index_files: usize,
+    /// The round may go on: fewer than [`crate::Settings::delete_files_at_once`] went in it.
+    pub goes_on: bool,
 }
 
 impl Store {
     /// One round of expiry at `now`, ms since the epoch. Call it every
-    /// [`crate::Settings::retain_interval_ms`], and a little later again when it removed a file of
-    /// the log, at most [`crate::Settings::delete_files_at_once`] times. Then looks as
-    /// [`Store::measure`] does whether the store can go on.
+    /// [`crate::Settings::retain_interval_ms`], and a little later again where the round goes on.
+    /// Then looks as [`Store::measure`] does whether the store can go on.
     pub fn retain(&self, now: i64) -> Result<Retained, Error> {
         self.check_fence()?;
-        let one_at_a_time = self.removing.lock();
+        let mut went = self.removing.lock();
         let spaces = self.spaces()?;
         let used = spaces.used_percent();
         let settings = self.live();
@@ -39,7 +41,9 @@ impl Store {
         let low = used > f64::from(settings.disk_used_percent);
         let tight = self.bound_hit(spaces, self.next_file_bytes()).is_some();
         let mut removed = Retained::default();
-        if due || low || refuse || forced || tight || self.take_manual_round() {
+        let by_itself = due || low || refuse || forced || tight;
+        let is_manual = !by_itself && self.take_manual_round();
+        if by_itself || is_manual {
             let urgent = forced || refuse || tight;
             self.remove_expired(now, (forced, urgent), &mut removed)?;
         }
@@ -50,7 +54,13 @@ impl Store {
             tracing::info!(files = removed.log_files, forced, tight, "commit log files removed");
             self.follow_log_min(&mut removed)?;
         }
-        drop(one_at_a_time);
+        let all = *went + removed.log_files;
+        removed.goes_on = removed.log_files > 0 && all < settings.delete_files_at_once;
+        *went = if removed.goes_on { all } else { 0 };
+        if is_manual && removed.goes_on {
+            self.manual_rounds.fetch_add(1, Ordering::AcqRel);
+        }
+        drop(went);
         self.measure()?;
         Ok(removed)
     }
@@ -195,12 +205,13 @@ impl Store {
         topics: impl IntoIterator<Item = &'a str>,
     ) -> Result<usize, Error> {
         let topics: Vec<&str> = topics.into_iter().collect();
+        let gone: HashSet<&str> = topics.iter().copied().collect();
         // Lock order: a checkpoint looks at the writer.
         let no_checkpoint = self.flush_times.lock();
         let no_append = self.writer.lock();
         // Else a log that power loss cuts would go on before its noted end.
         self.sync()?;
-        self.forget_ends(&|topic, _| topics.contains(&topic))?;
+        self.forget_ends(&|topic, _| gone.contains(topic))?;
         if self.removed_topics.has_before(self.log.min()) {
             // Files of the log that are removed may come back, and with them messages of topics
             // that would be forgotten here.

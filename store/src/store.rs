@@ -58,8 +58,9 @@ pub struct Store {
     /// The next log file could not be made ready.
     pub(crate) lacks_spare: AtomicBool,
     pub(crate) manual_rounds: AtomicU32,
-    /// Held while log files are removed. Taken before `flush_times`.
-    pub(crate) removing: Mutex<()>,
+    /// Held while log files are removed: how many went in the round that goes on. Taken before
+    /// `flush_times`.
+    pub(crate) removing: Mutex<usize>,
     /// The log's end when the next file was last prepared for.
     pub(crate) prepared_at: AtomicI64,
     /// Digest of the queues' ends in the file, 0 when there is none.

@@ -173,6 +173,32 @@ fn at_the_hour_what_is_old_goes() {
     }
 }
 
+/// As many rounds as Java's `executeDeleteFilesManually`, of as many files as Java's.
+#[test]
+fn a_round_by_hand_is_as_long_as_any_other() {
+    let (_disk, store) = open_measured(|s| (s.reserved_hours, s.delete_files_at_once) = (1, 3));
+    fill(&store, 64).unwrap();
+    store.flush(NOW + 11_000).unwrap();
+    store.delete_expired_soon();
+    let removed: Vec<_> = (0..100).map(|_| store.retain(2 * HOUR).unwrap().log_files).collect();
+    assert_eq!(removed.iter().position(|files| *files == 0), Some(60), "20 rounds of 3");
+    assert_eq!(removed.iter().sum::<usize>(), 60);
+}
+
+#[test]
+fn a_round_is_as_long_as_is_set_now() {
+    let (_disk, store) = open_measured(|s| {
+        (s.reserved_hours, s.delete_hours) = (1, (0..24).collect());
+    });
+    fill(&store, 12).unwrap();
+    store.flush(NOW + 11_000).unwrap();
+    let goes_on = || [(); 4].map(|()| store.retain(2 * HOUR).unwrap().goes_on);
+    store.retune(Settings { delete_files_at_once: 2, ..store.settings().clone() }).unwrap();
+    assert_eq!(goes_on(), [true, false, true, false]);
+    store.retune(Settings { delete_files_at_once: 4, ..store.settings().clone() }).unwrap();
+    assert_eq!(goes_on(), [true, true, true, false]);
+}
+
 #[test]
 fn a_store_at_its_bound_removes_the_oldest_and_never_refuses() {
     let (_disk, store) = open_measured(|s| s.store_bytes_max = 6 * FILE);
