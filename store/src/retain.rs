@@ -4,9 +4,9 @@
 use crate::consume_queue::Queue;
 use crate::disk::Space;
 use crate::segments::Segment;
-use crate::{Error, Store, queue_ends};
+use crate::{Error, Store, light, queue_ends};
 use message::{Str, names};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 const MS_PER_HOUR: i64 = 3_600_000;
@@ -204,11 +204,35 @@ impl Store {
         &self,
         topics: impl IntoIterator<Item = &'a str>,
     ) -> Result<usize, Error> {
-        let topics: Vec<&str> = topics.into_iter().collect();
-        let gone: HashSet<&str> = topics.iter().copied().collect();
+        let mut topics = topics.into_iter().collect();
+        self.delete_those(&mut topics, |_| true)
+    }
+
+    /// As [`Self::delete_topics`], for light queues, each with the end that it had when it was
+    /// decided that it goes: one that a message came to since, or is coming to, stays. Returns
+    /// which went.
+    pub fn delete_light<'a>(&self, queues: &[(&'a str, i64)]) -> Result<Vec<&'a str>, Error> {
+        let ends: HashMap<&str, i64> = queues.iter().copied().collect();
+        let mut gone = queues.iter().map(|(name, _)| *name).collect();
+        self.delete_those(&mut gone, |name| {
+            let queue = self.queues.find(name, light::QUEUE_ID);
+            queue.map(|queue| queue.next_offset()) == ends.get(name).copied()
+        })?;
+        Ok(gone)
+    }
+
+    /// Removes those that, while nothing is appended, `may_go`; the others are taken out of
+    /// `topics`.
+    fn delete_those(
+        &self,
+        topics: &mut Vec<&str>,
+        may_go: impl Fn(&str) -> bool,
+    ) -> Result<usize, Error> {
         // Lock order: a checkpoint looks at the writer.
         let no_checkpoint = self.flush_times.lock();
         let no_append = self.writer.lock();
+        topics.retain(|topic| may_go(topic));
+        let gone: HashSet<&str> = topics.iter().copied().collect();
         // Else a log that power loss cuts would go on before its noted end.
         self.sync()?;
         self.forget_ends(&|topic, _| gone.contains(topic))?;
@@ -218,15 +242,15 @@ impl Store {
             let dir = self.log.segments.dir();
             self.disk.sync_all(dir).map_err(Error::io("sync", dir))?;
         }
-        self.removed_topics.note(&topics, self.log.written_to(), self.log.min())?;
+        self.removed_topics.note(topics, self.log.written_to(), self.log.min())?;
         let mut removed = 0;
-        for topic in &topics {
+        for topic in &*topics {
             let had_queues = self.queues.remove(topic)?;
             // Also with `enableCompaction` off: what is left would take the next life's places.
             let had_compacted = self.compactions.remove(topic)?;
             removed += usize::from(had_queues || had_compacted);
         }
-        self.queues.batch_topics.forget(&topics)?;
+        self.queues.batch_topics.forget(topics)?;
         drop((no_append, no_checkpoint));
         self.settle_removed(removed)?;
         Ok(removed)

@@ -2,11 +2,13 @@
 //! says (`lite.topic.expiration`, minutes; Java: `LiteLifecycleManager`).
 
 use super::names;
+use crate::attributes;
 use crate::broker::Broker;
 use crate::handlers::admin::lite::{expiration, groups_by_topic};
 use crate::handlers::lite;
 use crate::pop::order_info::At;
 use message::Str;
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use store::light;
 
@@ -31,47 +33,69 @@ pub fn step(broker: &Broker, now_ms: i64) {
         return;
     }
     broker.lite.looked_ms.store(now_ms, Ordering::Relaxed);
-    let mut expired = broker.store.topics();
-    expired.retain(|queue| is_expired(broker, queue, (java.min_lite_ttl, now_ms)));
-    remove(broker, &expired);
+    remove(broker, &expired(broker, java.min_lite_ttl, now_ms));
 }
 
-fn is_expired(broker: &Broker, queue: &str, (least_ms, now_ms): (i64, i64)) -> bool {
-    let Some((parent, _)) = names::parts(queue) else { return false };
-    let Some(topic) = broker.topics.find(parent) else { return false };
+/// The light queues that have expired, with their ends.
+fn expired(broker: &Broker, least_ms: i64, now_ms: i64) -> Vec<(Str, i64)> {
+    let end = |queue: Str| {
+        let end = expired_end(broker, &queue, (least_ms, now_ms))?;
+        Some((queue, end))
+    };
+    broker.store.topics().into_iter().filter_map(end).collect()
+}
+
+/// The end of a light queue that has expired.
+fn expired_end(broker: &Broker, queue: &str, (least_ms, now_ms): (i64, i64)) -> Option<i64> {
+    let (parent, _) = names::parts(queue)?;
+    let topic = broker.topics.find(parent).filter(|topic| attributes::is_lite(topic))?;
     let minutes = i64::from(expiration(&topic));
     let end = broker.store.max_offset(queue, light::QUEUE_ID);
     if minutes <= 0 || end <= 0 {
-        return false;
+        return None;
     }
     // What is not in the log any more is old.
     let stored_ms = broker.store.store_time(queue, light::QUEUE_ID, end - 1).unwrap_or(0);
-    now_ms.saturating_sub(stored_ms) > least_ms.max(minutes * MINUTE_MS)
+    let age_ms = now_ms.saturating_sub(stored_ms);
+    (age_ms > least_ms.max(minutes * MINUTE_MS)).then_some(end)
+}
+
+/// Removes light queues, unless messages came to them since they had these ends.
+fn remove(broker: &Broker, expired: &[(Str, i64)]) {
+    if expired.is_empty() {
+        return;
+    }
+    let queues: Vec<(&str, i64)> = expired.iter().map(|(queue, end)| (&**queue, *end)).collect();
+    match broker.store.delete_light(&queues) {
+        Ok(gone) => forget(broker, &gone.into_iter().collect()),
+        Err(error) => tracing::error!(%error, "lite topics could not be removed"),
+    }
 }
 
 /// Removes all lite topics of a parent topic.
 pub fn remove_under(broker: &Broker, parent: &str) {
     let mut all = broker.store.topics();
     all.retain(|queue| names::parts(queue).is_some_and(|(of, _)| of == parent));
-    remove(broker, &all);
+    let all: HashSet<&str> = all.iter().map(|queue| &**queue).collect();
+    match broker.store.delete_topics(all.iter().copied()) {
+        Ok(_) => forget(broker, &all),
+        Err(error) => tracing::error!(%error, "lite topics could not be removed"),
+    }
 }
 
-fn remove(broker: &Broker, queues: &[Str]) {
-    if queues.is_empty() {
-        return;
-    }
-    tracing::info!(count = queues.len(), first = %queues[0], "lite topics are removed");
+/// Forgets what is known of light queues that are gone.
+fn forget(broker: &Broker, queues: &HashSet<&str>) {
+    let Some(first) = queues.iter().min() else { return };
+    tracing::info!(count = queues.len(), first, "lite topics are removed");
+    broker.offsets.retain(|_, topic, _| !queues.contains(topic));
     let bound = groups_by_topic(broker);
     for queue in queues {
         let parent = names::parts(queue).map_or("", |(parent, _)| parent);
+        let queue = Str::from((*queue).to_owned());
         for group in bound.get(parent).into_iter().flatten() {
-            broker.lite.orders.clear(At { topic: queue, group, queue_id: light::QUEUE_ID });
+            broker.lite.orders.clear(At { topic: &queue, group, queue_id: light::QUEUE_ID });
         }
-        broker.lite.forget_queue(queue);
-        broker.offsets.remove_topic(queue);
-    }
-    if let Err(error) = broker.store.delete_topics(queues.iter().map(|queue| &**queue)) {
-        tracing::error!(%error, "lite topics could not be removed");
+        broker.lite.forget_queue(&queue);
     }
 }
 

@@ -76,6 +76,22 @@ fn a_message_goes_to_the_light_queues_that_it_names() {
 }
 
 #[test]
+fn light_queues_go_only_with_the_end_that_they_had() {
+    on_both_disks(|disk, settings| {
+        let settings = with_light(&settings);
+        let store = open(&disk, &settings);
+        fill(&store, 0, 6);
+        let looked = [("%LMQ%a", 6), ("%LMQ%b", 2), ("%LMQ%none", 0)];
+        append(&store, NOW, named("T", "6", "%LMQ%a"));
+        assert_eq!(store.delete_light(&looked).unwrap(), ["%LMQ%b"]);
+        assert_eq!((store.max_offset("%LMQ%a", 0), store.max_offset("%LMQ%b", 0)), (7, 0));
+        drop(store);
+        let store = open(&disk, &settings);
+        assert_eq!((store.max_offset("%LMQ%a", 0), store.max_offset("%LMQ%b", 0)), (7, 0));
+    });
+}
+
+#[test]
 fn lost_files_of_light_queues_are_made_anew_from_the_log() {
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(7));
     let settings = with_light(&small(Path::new("/store")));

@@ -54,8 +54,8 @@ fn send(broker: &Broker, lite_topic: &str, now_ms: i64) {
     appends[0].outcome.unwrap();
 }
 
-fn attributes(key: &'static str, value: &'static str) -> crate::attributes::Attributes {
-    [(Str::from_static(key), Str::from_static(value))].into()
+fn attributes<const N: usize>(all: [(&'static str, &'static str); N]) -> attributes::Attributes {
+    all.map(|(key, value)| (Str::from_static(key), Str::from_static(value))).into()
 }
 
 fn end(broker: &Broker, lite_topic: &str) -> i64 {
@@ -63,15 +63,33 @@ fn end(broker: &Broker, lite_topic: &str) -> i64 {
 }
 
 #[test]
+fn light_queues_under_other_topics_stay() {
+    let dir = std::env::temp_dir().join(format!("rockhopper-lite-n-{}", std::process::id()));
+    let broker = open(&dir, BOOT_MS);
+    let normal = TopicConfig {
+        attributes: attributes([("+lite.topic.expiration", "60")]),
+        ..topics::simple("P", 1)
+    };
+    broker.topics.update(normal, BOOT_MS).unwrap();
+    send(&broker, "old", BOOT_MS);
+    step(&broker, BOOT_MS + 25 * HOUR_MS);
+    assert_eq!(end(&broker, "old"), 1);
+    broker.close(BOOT_MS).unwrap();
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
 fn a_lite_topic_is_removed_when_nobody_sends_to_it_and_begins_anew() {
     let dir = std::env::temp_dir().join(format!("rockhopper-lite-{}", std::process::id()));
     let broker = open(&dir, BOOT_MS);
-    let parent =
-        TopicConfig { attributes: attributes("+message.type", "LITE"), ..topics::simple("P", 1) };
+    let parent = TopicConfig {
+        attributes: attributes([("+message.type", "LITE")]),
+        ..topics::simple("P", 1)
+    };
     broker.topics.update(parent, BOOT_MS).unwrap();
     let group = SubscriptionGroupConfig {
         group_name: "G".into(),
-        attributes: attributes("+lite.bind.topic", "P"),
+        attributes: attributes([("+lite.bind.topic", "P")]),
         ..SubscriptionGroupConfig::default()
     };
     broker.groups.update(group, BOOT_MS).unwrap();
@@ -86,13 +104,21 @@ fn a_lite_topic_is_removed_when_nobody_sends_to_it_and_begins_anew() {
     assert_eq!((end(&broker, "old"), end(&broker, "busy")), (1, 1), "nothing says when");
 
     let hours = TopicConfig {
-        attributes: attributes("+lite.topic.expiration", "60"),
+        attributes: attributes([("+lite.topic.expiration", "60")]),
         ..topics::simple("P", 1)
     };
     broker.topics.update(hours, BOOT_MS).unwrap();
     let late_ms = BOOT_MS + 25 * HOUR_MS;
     send(&broker, "busy", late_ms - MINUTE_MS);
     broker.lite.add(&who, &BTreeSet::from([old.clone(), busy]), late_ms).unwrap();
+    let found = expired(&broker, 0, late_ms);
+    assert_eq!(found, [(old.clone(), 1)]);
+    // A message comes after it was looked.
+    send(&broker, "old", late_ms - 20 * HOUR_MS);
+    remove(&broker, &found);
+    assert_eq!((end(&broker, "old"), end(&broker, "busy")), (2, 2), "it stays");
+    assert_eq!(broker.offsets.query("G", &old, light::QUEUE_ID), Some(1));
+    assert_eq!(broker.lite.subscribed("c").unwrap().queues.len(), 2);
     step(&broker, late_ms);
     assert_eq!((end(&broker, "old"), end(&broker, "busy")), (0, 2));
     assert_eq!(broker.offsets.query("G", &old, light::QUEUE_ID).filter(|at| *at >= 0), None);
