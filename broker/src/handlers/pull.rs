@@ -134,7 +134,8 @@ fn hold(
         false => settings.broker.short_polling_time_mills,
     };
     let header = kept(header, &checked);
-    let topic = header.topic.clone();
+    // It waits where it reads.
+    let topic = light(&header).unwrap_or_else(|| header.topic.clone());
     let (asker, code) = (call.later(), call.command.code());
     let held = HeldPull { asker, code, header, selection: checked.selection, offset };
     if broker.holds.hold(&topic, queue_id, call.now_ms + wait_ms, held).is_err() {
@@ -218,6 +219,11 @@ fn attempt(
     Some(answer)
 }
 
+/// The light queue that a pull of a lite topic reads.
+fn light(header: &PullMessageRequestHeader) -> Option<Str> {
+    lite::names::queue(&header.topic, header.lite_topic.as_deref().unwrap_or_default())
+}
+
 fn read(
     broker: &Broker,
     header: &PullMessageRequestHeader,
@@ -232,8 +238,7 @@ fn read(
         Some(max_bytes) => Limits { max_bytes, ..limits },
         None => limits,
     };
-    let lite_topic = header.lite_topic.as_deref().unwrap_or_default();
-    let light = lite::names::queue(topic, lite_topic);
+    let light = light(header);
     let read = broker.store.read(
         Position {
             topic: light.as_deref().unwrap_or(topic),
