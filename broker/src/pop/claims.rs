@@ -47,18 +47,19 @@ impl Claims {
             true
         })
     }
+
     /// Claims a queue for a group when nobody has it any more.
     pub fn wait(&self, topic: &Str, group: &Str, queue_id: i32) -> Claim<'_> {
-        loop {
-            if let Some(claim) = self.claim(topic, group, queue_id) {
-                return claim;
-            }
-            let queue = (topic.clone(), group.clone(), queue_id);
-            let mut claimed = self.claimed.lock();
-            if claimed.contains_key(&queue) {
-                self.ended.wait(&mut claimed);
-            }
+        let queue = (topic.clone(), group.clone(), queue_id);
+        let mut claimed = self.claimed.lock();
+        // Each claim that it finds has to say at its end that it was wanted.
+        while let Some(missed) = claimed.get_mut(&queue) {
+            *missed = true;
+            self.ended.wait(&mut claimed);
         }
+        claimed.insert(queue.clone(), false);
+        drop(claimed);
+        Claim { claims: self, queue: Some(queue) }
     }
 }
 
@@ -85,6 +86,7 @@ impl Drop for Claim<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the tests own their threads")]
 mod tests {
     use super::*;
 
@@ -98,5 +100,24 @@ mod tests {
         assert!(!other.end());
         drop(claims.claim(&topic, &group, 0).unwrap());
         assert!(claims.claimed.lock().is_empty());
+    }
+
+    #[test]
+    fn who_waits_is_woken_whoever_comes_between() {
+        let (done, all) = std::sync::mpsc::channel();
+        let claims: &'static Claims = Box::leak(Box::default());
+        for _ in 0..4 {
+            let done = done.clone();
+            std::thread::spawn(move || {
+                let (topic, group) = (Str::from("T"), Str::from("g"));
+                for _ in 0..20_000 {
+                    drop(claims.wait(&topic, &group, 0));
+                }
+                done.send(()).unwrap();
+            });
+        }
+        for _ in 0..4 {
+            all.recv_timeout(std::time::Duration::from_secs(30)).expect("nobody waits for ever");
+        }
     }
 }
