@@ -189,7 +189,10 @@ impl<W> Lite<W> {
         now_ms: i64,
     ) -> Result<Vec<Str>, Full> {
         let mut table = self.table.lock();
-        table.meet(who, queues.len(), now_ms)?;
+        let known = table.clients.get(who.client).map(|client| &client.queues);
+        let is_new = |queue: &&Str| known.is_none_or(|known| !known.contains(*queue));
+        let more = queues.iter().filter(is_new).count();
+        table.meet(who, more, now_ms)?;
         let new = queues.iter().filter(|queue| table.subscribe(who.client, queue));
         let new = new.cloned().collect();
         self.counted(&table);
@@ -219,9 +222,9 @@ impl<W> Lite<W> {
         now_ms: i64,
     ) -> Result<Vec<Str>, Full> {
         let mut table = self.table.lock();
-        table.meet(who, queues.len(), now_ms)?;
         let known = table.clients.get(who.client).map(|client| client.queues.clone());
         let known = known.unwrap_or_default();
+        table.meet(who, queues.len().saturating_sub(known.len()), now_ms)?;
         let gone = known.difference(queues).filter(|queue| table.unsubscribe(who.client, queue));
         let mut changed: Vec<Str> = gone.cloned().collect();
         let new = queues.iter().filter(|queue| table.subscribe(who.client, queue));
@@ -415,11 +418,10 @@ impl<W> Lite<W> {
 }
 
 impl<W> Table<W> {
-    /// Notes a client, if there is room for it and for so many subscriptions.
+    /// Notes a client, if there is room for it and for so many further subscriptions.
     fn meet(&mut self, who: &Who<'_>, more: usize, now_ms: i64) -> Result<(), Full> {
         let is_new = !self.clients.contains_key(who.client);
-        let has = self.clients.get(who.client).map_or(0, |known| known.queues.len());
-        let is_full = self.count + more.saturating_sub(has) > SUBSCRIPTIONS_LIMIT;
+        let is_full = self.count + more > SUBSCRIPTIONS_LIMIT;
         if is_full || is_new && self.clients.len() >= CLIENTS_LIMIT {
             return Err(Full);
         }

@@ -136,3 +136,18 @@ fn an_exclusive_subscriber_takes_a_queue_from_the_others() {
     assert_eq!(excluded.into_iter().map(|(client, _)| client).collect::<Vec<_>>(), [s("a")]);
     assert_eq!(world.0.readers(&queue), [(s("h"), s("b"))]);
 }
+
+#[test]
+fn there_is_a_limit_however_subscriptions_come() {
+    let world = World(Lite::default());
+    world.add("a", "g", &["x", "y"]);
+    world.0.table.lock().count = SUBSCRIPTIONS_LIMIT - 1;
+    let (client, group, topic) = (s("a"), s("g"), s("P"));
+    let who = Who { client: &client, group: &group, topic: &topic, peer: None };
+    assert_eq!(world.0.add(&who, &set(&["v", "w"]), 0), Err(Full));
+    assert_eq!(world.0.replace(&who, &set(&["u", "v", "w", "x"]), 0), Err(Full));
+    assert_eq!(world.0.replace(&who, &set(&["v", "w"]), 0).unwrap().len(), 4);
+    assert_eq!(world.0.add(&who, &set(&["v", "x"]), 0).unwrap().len(), 1);
+    assert_eq!(world.0.add(&who, &set(&["v", "x"]), 0).unwrap().len(), 0);
+    assert_eq!(world.0.add(&who, &set(&["v", "y"]), 0), Err(Full));
+}
