@@ -206,12 +206,13 @@ fn retry_topic(
         true => point.topic.to_string(),
         false => names::pop_retry_topic(normal, &point.group, v2),
     };
+    let is_separate = settings.broker.use_separate_retry_queue;
     let mut queues = 1;
-    if settings.broker.use_separate_retry_queue {
+    if is_separate {
         queues = broker.topics.find(normal).map_or(1, |topic| topic.write_queue_nums.max(1));
     }
     let retry = match broker.topics.find(&name) {
-        Some(known) if known.write_queue_nums >= queues => return Some(known),
+        Some(known) if !is_separate || known.write_queue_nums >= queues => return Some(known),
         Some(known) => {
             let (attributes, queues) = (Default::default(), queues.max(known.read_queue_nums));
             let (read_queue_nums, write_queue_nums) = (queues, queues);
