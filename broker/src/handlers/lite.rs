@@ -43,6 +43,8 @@ const AHEAD_MS: i64 = 50;
 const HOLD_LIMIT_MS: i64 = 600_000;
 /// When a queue is offered again that somebody else has at the moment, ms.
 const BUSY_MS: i64 = 50;
+/// When a queue is offered again that has messages and gave none, ms.
+const AGAIN_MS: i64 = 1_000;
 /// How often a pop looks at what was offered while it began to wait.
 const TRIES: usize = 3;
 /// A policy of [`OffsetOption`]: from the first message.
@@ -173,6 +175,7 @@ fn add(
         let remark = "subscribe lite operation is not supported for this group";
         return Err(Refusal::new(ResponseCode::ILLEGAL_OPERATION, remark));
     }
+    let new = broker.lite.add(who, queues, call.now_ms).map_err(full)?;
     let group = broker.groups.find(who.group);
     let is_exclusive = group.is_some_and(|group| {
         group.attributes.get(attributes::LITE_MODEL).is_some_and(|model| model == "Exclusive")
@@ -198,26 +201,30 @@ fn add(
     for queue in queues {
         option.into_iter().for_each(|option| reset(broker, who.group, queue, option));
     }
-    let new = broker.lite.add(who, queues, call.now_ms).map_err(full)?;
-    offer_changed(broker, who.group, who.topic, new, call.now_ms);
+    // What another client was offered, or what was read already, is to be offered to this one.
+    let all_changed = is_exclusive || option.is_some();
+    let changed = if all_changed { queues.iter().cloned().collect() } else { new };
+    offer_changed(broker, who.group, who.topic, changed, call.now_ms);
     Ok(())
 }
 
 /// Moves a group in a lite topic as a client asks when it begins to read it.
 fn reset(broker: &Broker, group: &Str, queue: &Str, option: &OffsetOption) {
     let current = broker.offsets.query(group, queue, light::QUEUE_ID);
+    let end = broker.store.max_offset(queue, light::QUEUE_ID);
     let wanted = match (option.kind, option.value) {
         (Some(OffsetOptionType::Policy), FIRST) => Some(0),
-        (Some(OffsetOptionType::Policy), END) => {
-            Some(broker.store.max_offset(queue, light::QUEUE_ID))
-        }
+        (Some(OffsetOptionType::Policy), END) => Some(end),
         (Some(OffsetOptionType::Offset), offset) => Some(offset),
         (Some(OffsetOptionType::TailN), count) => {
             current.filter(|at| *at >= 0).map(|at| at.saturating_sub(count).max(0))
         }
         _ => None,
     };
-    if let Some(wanted) = wanted.filter(|wanted| current != Some(*wanted)) {
+    // Where there is nothing yet, whoever says nothing begins at 0 too.
+    let says_nothing = |wanted: i64| wanted == 0 && end == 0 && current.is_none();
+    let wanted = wanted.filter(|wanted| current != Some(*wanted) && !says_nothing(*wanted));
+    if let Some(wanted) = wanted {
         broker.offsets.reset(group, queue, light::QUEUE_ID, wanted);
         broker.lite.orders.clear(At { topic: queue, group, queue_id: light::QUEUE_ID });
     }
@@ -464,6 +471,7 @@ fn take_of(
             | ReadStatus::OffsetOverflowBadly
             | ReadStatus::OffsetFoundNull
             | ReadStatus::MessageWasRemoving
+            | ReadStatus::NoMatchedMessage
     );
     if is_elsewhere {
         broker.offsets.commit(group, queue, id, read.next_offset);
@@ -483,6 +491,9 @@ fn take_of(
         broker.lite.offer_at(now_ms.saturating_add(invisible_ms), group, queue);
         broker.stats.read(offsets.len() as u64, 0);
         found.messages.extend(read.messages);
+    } else if read.next_offset < read.max_offset {
+        // The disk does not answer, or there is more to be passed over.
+        broker.lite.offer_at(now_ms + AGAIN_MS, group, queue);
     }
     claim.end();
 }
