@@ -4,6 +4,7 @@
 use crate::broker::Broker;
 use crate::delay;
 use crate::flush::Durable;
+use crate::lite::expiry;
 use crate::mappings::clean;
 use crate::pop::revive;
 use crate::saving::Wake;
@@ -45,6 +46,9 @@ const MAPPINGS_WAIT: Duration = Duration::from_secs(300);
 
 /// How late a popped message may come back that was popped for a shorter time than those before.
 const REVIVE_WAIT_MS: i64 = 50;
+
+/// How often it is looked whether the time has come to look for expired lite topics.
+const LITE_WAIT: Duration = Duration::from_secs(10);
 
 /// How long the timer rests at most.
 const TIMER_WAIT_MS: i64 = 1_000;
@@ -91,6 +95,7 @@ pub(crate) fn start(broker: &Arc<Broker>, bell: &Arc<Bell>, stop: &CancellationT
         spawn("flush", flush),
         spawn("tick", tick),
         spawn("room", room),
+        spawn("lite", lite),
         spawn("save", save),
         spawn("offsets", offsets),
         spawn("scrub", scrub),
@@ -199,6 +204,14 @@ fn room(broker: &Broker, bell: &Bell) -> Option<String> {
             return None;
         }
     }
+}
+
+/// Removes lite topics that have expired: nothing that has a time waits for that.
+fn lite(broker: &Broker, bell: &Bell) -> Option<String> {
+    while bell.wait(LITE_WAIT) {
+        expiry::step(broker, &|| bell.wait(Duration::ZERO), now_ms());
+    }
+    None
 }
 
 /// Whether so much time has passed since `last`, or the clock was set back since then.

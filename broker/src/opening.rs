@@ -175,7 +175,7 @@ impl Broker {
         let settings = self.settings();
         self.save_filters(now_ms);
         self.clean_orders(now_ms);
-        lite::expiry::step(self, now_ms);
+        lite::expiry::readers(self, now_ms);
         self.carried.expire(settings.broker.subscription_expired_timeout, now_ms);
         let expired = self.clients.expire(settings.broker.channel_expired_timeout, now_ms);
         for peer in expired.close {

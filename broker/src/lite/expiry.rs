@@ -14,8 +14,11 @@ use store::light;
 
 const MINUTE_MS: i64 = 60_000;
 
-/// Looks after lite topics and their readers, when that is due.
-pub fn step(broker: &Broker, now_ms: i64) {
+/// Light queues that are removed together; sends get in between.
+const TOGETHER: usize = 100;
+
+/// Looks after the readers of lite topics.
+pub fn readers(broker: &Broker, now_ms: i64) {
     let java = &broker.settings().broker;
     for client in broker.lite.silent(java.lite_subscription_check_timeout_mills, now_ms) {
         lite::leave(broker, &client, now_ms);
@@ -26,6 +29,12 @@ pub fn step(broker: &Broker, now_ms: i64) {
             lite::offer_rather(broker, Some(&*left.group), to, now_ms);
         }
     }
+}
+
+/// Removes what has expired, when that is due, while it `goes_on`. That takes a while where there
+/// is much of it.
+pub fn step(broker: &Broker, goes_on: &dyn Fn() -> bool, now_ms: i64) {
+    let java = &broker.settings().broker;
     let last_ms = broker.lite.looked_ms.load(Ordering::Relaxed);
     let is_young = now_ms.saturating_sub(broker.identity.boot_ms) < java.min_lite_ttl;
     let is_due = !(0..java.lite_ttl_check_interval).contains(&now_ms.saturating_sub(last_ms));
@@ -33,7 +42,12 @@ pub fn step(broker: &Broker, now_ms: i64) {
         return;
     }
     broker.lite.looked_ms.store(now_ms, Ordering::Relaxed);
-    remove(broker, &expired(broker, java.min_lite_ttl, now_ms));
+    for some in expired(broker, java.min_lite_ttl, now_ms).chunks(TOGETHER) {
+        if !goes_on() {
+            return;
+        }
+        remove(broker, some);
+    }
 }
 
 /// The light queues that have expired, with their ends.
@@ -76,10 +90,12 @@ fn remove(broker: &Broker, expired: &[(Str, i64)]) {
 pub fn remove_under(broker: &Broker, parent: &str) {
     let mut all = broker.store.topics();
     all.retain(|queue| names::parts(queue).is_some_and(|(of, _)| of == parent));
-    let all: HashSet<&str> = all.iter().map(|queue| &**queue).collect();
-    match broker.store.delete_topics(all.iter().copied()) {
-        Ok(_) => forget(broker, &all),
-        Err(error) => tracing::error!(%error, "lite topics could not be removed"),
+    for some in all.chunks(TOGETHER) {
+        let some: HashSet<&str> = some.iter().map(|queue| &**queue).collect();
+        match broker.store.delete_topics(some.iter().copied()) {
+            Ok(_) => forget(broker, &some),
+            Err(error) => tracing::error!(%error, "lite topics could not be removed"),
+        }
     }
 }
 

@@ -72,7 +72,7 @@ fn light_queues_under_other_topics_stay() {
     };
     broker.topics.update(normal, BOOT_MS).unwrap();
     send(&broker, "old", BOOT_MS);
-    step(&broker, BOOT_MS + 25 * HOUR_MS);
+    step(&broker, &|| true, BOOT_MS + 25 * HOUR_MS);
     assert_eq!(end(&broker, "old"), 1);
     broker.close(BOOT_MS).unwrap();
     std::fs::remove_dir_all(dir).unwrap();
@@ -100,7 +100,7 @@ fn a_lite_topic_is_removed_when_nobody_sends_to_it_and_begins_anew() {
     let who = Who { client: &client, group: &group, topic: &topic, peer: None };
     broker.lite.add(&who, &BTreeSet::from([old.clone(), busy.clone()]), BOOT_MS).unwrap();
     broker.offsets.commit("G", &old, light::QUEUE_ID, 1);
-    step(&broker, BOOT_MS + 24 * HOUR_MS);
+    step(&broker, &|| true, BOOT_MS + 24 * HOUR_MS);
     assert_eq!((end(&broker, "old"), end(&broker, "busy")), (1, 1), "nothing says when");
 
     let hours = TopicConfig {
@@ -119,7 +119,7 @@ fn a_lite_topic_is_removed_when_nobody_sends_to_it_and_begins_anew() {
     assert_eq!((end(&broker, "old"), end(&broker, "busy")), (2, 2), "it stays");
     assert_eq!(broker.offsets.query("G", &old, light::QUEUE_ID), Some(1));
     assert_eq!(broker.lite.subscribed("c").unwrap().queues.len(), 2);
-    step(&broker, late_ms);
+    step(&broker, &|| true, late_ms);
     assert_eq!((end(&broker, "old"), end(&broker, "busy")), (0, 2));
     assert_eq!(broker.offsets.query("G", &old, light::QUEUE_ID).filter(|at| *at >= 0), None);
     assert_eq!(broker.lite.subscribed("c").unwrap().queues.len(), 1);
