@@ -110,6 +110,11 @@ pub enum Outside {
         /// The pops.
         held: Vec<HeldPop>,
     },
+    /// Run a pop of lite topics on that waits, where the disk may be waited for.
+    LitePop {
+        /// The pop.
+        held: HeldLite,
+    },
     /// Write changed settings back to the configuration file that the broker was started with.
     SaveSettings {
         /// The keys and their new values.

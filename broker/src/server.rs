@@ -5,7 +5,7 @@
 use crate::announce;
 use crate::broker::{Answers, Broker, Outside};
 use crate::cluster::Cluster;
-use crate::handlers::pop;
+use crate::handlers::{lite, pop};
 use crate::housekeeping::{self, Bell};
 pub use crate::opening::Surroundings;
 use crate::readiness::{Gate, Opening};
@@ -337,6 +337,10 @@ impl Shell {
                     Outside::Pops { held } => {
                         let broker = Arc::clone(&self.broker);
                         tokio::task::spawn_blocking(move || pop::go_on(&broker, held, now_ms()));
+                    }
+                    Outside::LitePop { held } => {
+                        let broker = Arc::clone(&self.broker);
+                        tokio::task::spawn_blocking(move || lite::go_on(&broker, held, now_ms()));
                     }
                     Outside::SaveSettings { changes } => self.save_settings(changes).await,
                 }

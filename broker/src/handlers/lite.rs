@@ -3,7 +3,7 @@
 //! `PopLiteMessageProcessor`).
 
 use super::client::body;
-use crate::broker::Broker;
+use crate::broker::{Broker, Outside};
 use crate::lite::{Full, Offer, Who, names};
 use crate::pop::handle::Handle;
 use crate::pop::order_info::{Acked, At, Pop};
@@ -276,7 +276,7 @@ pub fn offer_rather(
     };
     let again_ms = now_ms + settings.broker.lite_event_full_dispatch_delay_time.max(BUSY_MS);
     for held in broker.lite.offer(Offer { group, queue, rather_not, now_ms, again_ms }, most) {
-        resume(broker, held, now_ms);
+        resume(broker, held, Wait::Never, now_ms);
     }
 }
 
@@ -290,7 +290,7 @@ pub fn leave(broker: &Broker, client: &str, now_ms: i64) {
 /// Ends pops whose time is up, and offers what is visible again.
 pub fn tick(broker: &Broker, now_ms: i64) {
     for held in broker.lite.expire(now_ms) {
-        resume(broker, held, now_ms);
+        resume(broker, held, Wait::Never, now_ms);
     }
     for (group, queue) in broker.lite.due(now_ms) {
         offer(broker, Some(&*group), &queue, now_ms);
@@ -343,7 +343,8 @@ pub fn pop(
         let code = ResponseCode::POLLING_TIMEOUT;
         return Ok(Reply::Answer(nothing(code, &header, call.now_ms)));
     }
-    hold(broker, HeldLite { asker: call.later(), header: kept(header) }, call.now_ms);
+    let held = HeldLite { asker: call.later(), header: kept(header) };
+    hold(broker, held, wait, call.now_ms);
     Ok(Reply::Later)
 }
 
@@ -364,7 +365,7 @@ fn kept(header: PopLiteMessageRequestHeader) -> PopLiteMessageRequestHeader {
     }
 }
 
-fn hold(broker: &Broker, mut held: HeldLite, now_ms: i64) {
+fn hold(broker: &Broker, mut held: HeldLite, wait: Wait, now_ms: i64) {
     for _ in 0..TRIES {
         let client = held.header.client_id.clone();
         let until = (deadline_ms(&held.header), held.asker.peer().id);
@@ -373,21 +374,34 @@ fn hold(broker: &Broker, mut held: HeldLite, now_ms: i64) {
             Err(again) => held = again,
         }
         // Something was offered meanwhile, or too many wait.
-        let found = take(broker, &held.header, Wait::ForDisk, now_ms);
+        let found = take(broker, &held.header, wait, now_ms);
         if !found.messages.is_empty() {
             held.asker.answer(answer(&held.header, found, now_ms));
+            return;
+        }
+        if found.not_in_memory {
+            broker.outside(Outside::LitePop { held });
             return;
         }
     }
     held.asker.answer(nothing(ResponseCode::POLLING_FULL, &held.header, now_ms));
 }
 
-fn resume(broker: &Broker, held: HeldLite, now_ms: i64) {
-    let found = take(broker, &held.header, Wait::ForDisk, now_ms);
+/// Runs a pop that was held where the disk may be waited for.
+pub fn go_on(broker: &Broker, held: HeldLite, now_ms: i64) {
+    resume(broker, held, Wait::ForDisk, now_ms);
+}
+
+/// Runs a pop that was held. What has to be read from the disk is read beside the connections:
+/// whoever wakes it has others to serve.
+fn resume(broker: &Broker, held: HeldLite, wait: Wait, now_ms: i64) {
+    let found = take(broker, &held.header, wait, now_ms);
     if !found.messages.is_empty() {
         held.asker.answer(answer(&held.header, found, now_ms));
+    } else if found.not_in_memory {
+        broker.outside(Outside::LitePop { held });
     } else if now_ms <= deadline_ms(&held.header) {
-        hold(broker, held, now_ms);
+        hold(broker, held, wait, now_ms);
     } else {
         held.asker.answer(nothing(ResponseCode::POLLING_TIMEOUT, &held.header, now_ms));
     }
@@ -682,20 +696,5 @@ fn claim<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_are_told_as_java_tells_them() {
-        let told = |counts: &str, messages: usize| {
-            let mut all = String::new();
-            add_counts(&mut all, counts, messages);
-            all
-        };
-        assert_eq!((told("", 2).as_str(), told("0 0 3", 2).as_str()), ("0;0", "3;3"));
-        assert_eq!(told("0 qo0%5 1;0 qo0%6 2;0 0 1", 2), "0 qo0%5 1;0 qo0%6 2");
-        let mut all = "1".to_owned();
-        add_counts(&mut all, "", 1);
-        assert_eq!(all, "1;0");
-    }
-}
+#[allow(clippy::disallowed_methods, reason = "the tests own their directory")]
+mod tests;

@@ -1,6 +1,7 @@
 //! A pull whose messages are not in memory, in a broker without a shell.
 
 use super::*;
+use crate::handlers::cold::Cold;
 use crate::opening::Surroundings;
 use bytes::Bytes;
 use message::{Draft, names};
@@ -8,93 +9,33 @@ use remoting::command::Command;
 use remoting::peer::Peer;
 use remoting::room::Room;
 use settings::BrokerSettings;
-use std::io;
-use std::ops::Range;
 use std::path::Path;
-use store::disk::{Allocation, File, Listed, Lock, Space};
-use store::{Append, Disk, OsDisk};
+use store::Append;
 use tokio::sync::mpsc::unbounded_channel;
 
 const NOW: i64 = 1_700_000_000_000;
-
-/// The system's disk, with nothing of it in memory.
-struct Cold;
-
-impl Disk for Cold {
-    fn open(&self, path: &Path, size: u64, space: Allocation) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(ColdFile(OsDisk.open(path, size, space)?)))
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
-        OsDisk.list(dir)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        OsDisk.remove(path)
-    }
-    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        OsDisk.remove_dir(dir)
-    }
-    fn replace(&self, path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
-        OsDisk.replace(path, content, backup)
-    }
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        OsDisk.read(path)
-    }
-    fn sync_all(&self, dir: &Path) -> io::Result<()> {
-        OsDisk.sync_all(dir)
-    }
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        OsDisk.space(path)
-    }
-    fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn Lock>> {
-        OsDisk.lock(path, content)
-    }
-}
-
-struct ColdFile(Arc<dyn File>);
-
-impl File for ColdFile {
-    fn len(&self) -> u64 {
-        self.0.len()
-    }
-    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_at(offset, data)
-    }
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(offset, out)
-    }
-    fn read_cached(&self, _: u64, _: &mut [u8]) -> io::Result<bool> {
-        Ok(false)
-    }
-    fn slice(&self, range: Range<u64>) -> io::Result<Bytes> {
-        self.0.slice(range)
-    }
-    fn is_zero(&self, range: Range<u64>) -> io::Result<bool> {
-        self.0.is_zero(range)
-    }
-    fn zero(&self, range: Range<u64>) -> io::Result<()> {
-        self.0.zero(range)
-    }
-    fn sync(&self, range: Range<u64>) -> io::Result<()> {
-        self.0.sync(range)
-    }
-}
 
 fn open(root: &Path) -> Broker {
     let mut settings = BrokerSettings::default();
     settings.broker.broker_ip1 = "127.0.0.1".into();
     settings.store.store_path_root_dir = root.to_str().unwrap().into();
     settings.store.mapped_file_size_commit_log = 1 << 20;
+    (settings.store.enable_lmq, settings.store.enable_multi_dispatch) = (true, true);
     (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
     let surroundings =
         Surroundings { now_ms: NOW, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
     let (outside, _) = unbounded_channel();
-    Broker::open(Arc::new(Cold), settings, outside, &surroundings, &|_| {}).unwrap()
+    Broker::open(Arc::new(Cold::default()), settings, outside, &surroundings, &|_| {}).unwrap()
 }
 
 fn store_one(broker: &Broker) {
+    store_it(broker, names::SELF_TEST_TOPIC, Bytes::new());
+}
+
+fn store_it(broker: &Broker, topic: &'static str, properties: Bytes) {
     let host = broker.identity.store_host;
     let draft = Draft {
-        topic: names::SELF_TEST_TOPIC.into(),
+        topic: topic.into(),
         queue_id: 0,
         flag: 0,
         sys_flag: 0,
@@ -104,7 +45,7 @@ fn store_one(broker: &Broker) {
         reconsume_times: 0,
         prepared_transaction_offset: 0,
         body: Bytes::from_static(b"old"),
-        properties: Bytes::new(),
+        properties,
     };
     let mut appends = [Append::one(draft)];
     broker.append(&mut appends, NOW);
@@ -149,5 +90,43 @@ fn what_is_not_in_memory_is_read_beside_the_connection() {
     let Reply::Answer(answer) = pulled(&broker, Lane::Blocking, 1) else { panic!("no answer") };
     assert_eq!((answer.code, answer.body.len()), (ResponseCode::SUCCESS, 1));
     assert_eq!(committed(), Some(1));
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_pull_of_a_lite_topic_waits_for_its_messages() {
+    let name = format!("rockhopper-lite-pull-{}", std::process::id());
+    let root = std::env::temp_dir().join(name);
+    let broker = open(&root);
+    broker.topics.update(crate::topics::simple("P", 1), NOW).unwrap();
+    let send = |queue: &str| {
+        let properties = format!("INNER_MULTI_DISPATCH\u{1}%LMQ%$P${queue}\u{2}");
+        store_it(&broker, "P", properties.into());
+    };
+    send("other");
+    let address: SocketAddr = "127.0.0.1:7".parse().unwrap();
+    let peer = Arc::new(Peer::new(address, address));
+    let command = Command::request(RequestCode::PULL_MESSAGE);
+    let header = PullMessageRequestHeader {
+        consumer_group: "g".into(),
+        topic: "P".into(),
+        lite_topic: Some("x".into()),
+        max_msg_nums: 32,
+        sys_flag: SUBSCRIPTION | SUSPEND,
+        suspend_timeout_millis: 10_000,
+        subscription: Some("*".into()),
+        ..PullMessageRequestHeader::default()
+    };
+    let room = Room::default();
+    let lane = Lane::Inline;
+    let call = Call { peer: &peer, command: &command, now_ms: NOW, lane, room: &room };
+    let reply = pull(&broker, &call, header).unwrap();
+    assert!(matches!(reply, Reply::Later), "{reply:?}");
+    assert_eq!(broker.holds.len(), 1, "messages of others are none of its");
+    send("other");
+    assert_eq!((broker.holds.len(), peer.take_unwritten().len()), (1, 0));
+    send("x");
+    assert!(broker.holds.is_empty() && !peer.take_unwritten().is_empty());
+    drop(broker);
     std::fs::remove_dir_all(root).unwrap();
 }

@@ -1,0 +1,87 @@
+//! A disk for tests of what is not in memory.
+
+use bytes::Bytes;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use store::disk::{Allocation, File, Listed, Lock, Space};
+use store::{Disk, OsDisk};
+
+/// The system's disk, with nothing of it in memory.
+#[derive(Clone, Default)]
+pub(super) struct Cold {
+    /// Whether it does not answer at the moment.
+    pub(super) fails: Arc<AtomicBool>,
+}
+
+impl Disk for Cold {
+    fn open(&self, path: &Path, size: u64, space: Allocation) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(ColdFile(OsDisk.open(path, size, space)?, Arc::clone(&self.fails))))
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
+        OsDisk.list(dir)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        OsDisk.remove(path)
+    }
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        OsDisk.remove_dir(dir)
+    }
+    fn replace(&self, path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
+        OsDisk.replace(path, content, backup)
+    }
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        OsDisk.read(path)
+    }
+    fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        OsDisk.sync_all(dir)
+    }
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        OsDisk.space(path)
+    }
+    fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn Lock>> {
+        OsDisk.lock(path, content)
+    }
+}
+
+struct ColdFile(Arc<dyn File>, Arc<AtomicBool>);
+
+impl ColdFile {
+    fn answers(&self) -> io::Result<()> {
+        match self.1.load(Ordering::Relaxed) {
+            true => Err(io::Error::other("it does not answer")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl File for ColdFile {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, data)
+    }
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.answers()?;
+        self.0.read_at(offset, out)
+    }
+    fn read_cached(&self, _: u64, _: &mut [u8]) -> io::Result<bool> {
+        Ok(false)
+    }
+    fn slice(&self, range: Range<u64>) -> io::Result<Bytes> {
+        self.answers()?;
+        self.0.slice(range)
+    }
+    fn is_zero(&self, range: Range<u64>) -> io::Result<bool> {
+        self.0.is_zero(range)
+    }
+    fn zero(&self, range: Range<u64>) -> io::Result<()> {
+        self.0.zero(range)
+    }
+    fn sync(&self, range: Range<u64>) -> io::Result<()> {
+        self.0.sync(range)
+    }
+}
