@@ -7,12 +7,13 @@ pub mod assignment;
 pub mod client;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "a disk of tests")]
-mod cold;
+pub(crate) mod cold;
 pub mod lite;
 pub mod lock;
 pub mod notification;
 pub mod offset;
 pub mod peek;
+mod poll;
 pub mod pop;
 pub mod pull;
 pub mod query;

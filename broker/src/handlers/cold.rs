@@ -1,6 +1,9 @@
-//! A disk for tests of what is not in memory.
+//! For tests: a disk that has nothing in memory, and a small broker on whatever disk.
 
+use crate::broker::{Broker, Outside};
+use crate::opening::Surroundings;
 use bytes::Bytes;
+use settings::BrokerSettings;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -8,6 +11,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use store::disk::{Allocation, File, Listed, Lock, Space};
 use store::{Disk, OsDisk};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// A broker with small files and light queues, and what it asks of its shell.
+pub(crate) fn open(
+    disk: impl Disk + 'static,
+    dir: &Path,
+    now_ms: i64,
+) -> (Broker, UnboundedReceiver<Outside>) {
+    let mut settings = BrokerSettings::default();
+    settings.broker.broker_ip1 = "127.0.0.1".into();
+    settings.store.store_path_root_dir = dir.to_str().expect("a test names its directory").into();
+    settings.store.mapped_file_size_commit_log = 1 << 20;
+    (settings.store.enable_lmq, settings.store.enable_multi_dispatch) = (true, true);
+    (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
+    let surroundings =
+        Surroundings { now_ms, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
+    let (outside, asked) = unbounded_channel();
+    let opened = Broker::open(Arc::new(disk), settings, outside, &surroundings, &|_| {});
+    (opened.expect("the store of a test opens"), asked)
+}
 
 /// The system's disk, with nothing of it in memory.
 #[derive(Clone, Default)]

@@ -3,6 +3,7 @@
 //! `PopLiteMessageProcessor`).
 
 use super::client::body;
+use super::poll::{self, Poll};
 use crate::broker::{Broker, Outside};
 use crate::lite::{Full, Offer, Who, names};
 use crate::pop::handle::Handle;
@@ -33,14 +34,6 @@ use store::{Everything, Limits, Position, ReadStatus, Wait, light};
 
 /// The revive queue in the handles of lite topics (Java: `KeyBuilder.POP_ORDER_REVIVE_QUEUE`).
 const ORDERED: i32 = 999;
-/// The most messages that one pop may ask for.
-const MOST: i32 = 32;
-/// A pop that comes this much after its time is not looked at, ms.
-const LATE_MS: i64 = 500;
-/// A pop is answered this much before its client gives up, ms.
-const AHEAD_MS: i64 = 50;
-/// The longest that a pop is held, whatever the client asks for, ms.
-const HOLD_LIMIT_MS: i64 = 600_000;
 /// When a queue is offered again that somebody else has at the moment, ms.
 const BUSY_MS: i64 = 50;
 /// When a queue is offered again that has messages and gave none, ms.
@@ -319,10 +312,7 @@ pub fn pop(
     call: &Call<'_>,
     header: PopLiteMessageRequestHeader,
 ) -> Result<Reply<Effect>, Refusal> {
-    let born_time = match header.born_time {
-        0 => call.now_ms,
-        born_ms => born_ms.min(call.now_ms),
-    };
+    let born_time = poll::born_ms(header.born_time, call.now_ms);
     let header = PopLiteMessageRequestHeader { born_time, ..header };
     if let Err(refusal) = check(broker, &header, call.now_ms) {
         let answer = Answer::from(refusal);
@@ -339,7 +329,7 @@ pub fn pop(
     if found.not_in_memory {
         return Ok(Reply::Effect(Effect::Block));
     }
-    if header.poll_time <= 0 || call.now_ms > deadline_ms(&header) {
+    if !poll_of(&header).may_wait(call.now_ms) {
         let code = ResponseCode::POLLING_TIMEOUT;
         return Ok(Reply::Answer(nothing(code, &header, call.now_ms)));
     }
@@ -348,9 +338,8 @@ pub fn pop(
     Ok(Reply::Later)
 }
 
-fn deadline_ms(header: &PopLiteMessageRequestHeader) -> i64 {
-    let poll_ms = header.poll_time.clamp(0, HOLD_LIMIT_MS);
-    header.born_time.saturating_add(poll_ms).saturating_sub(AHEAD_MS)
+fn poll_of(header: &PopLiteMessageRequestHeader) -> Poll {
+    Poll { born_ms: header.born_time, poll_ms: header.poll_time }
 }
 
 /// The header as it may wait: its texts are lent from the frame.
@@ -368,7 +357,7 @@ fn kept(header: PopLiteMessageRequestHeader) -> PopLiteMessageRequestHeader {
 fn hold(broker: &Broker, mut held: HeldLite, wait: Wait, now_ms: i64) {
     for _ in 0..TRIES {
         let client = held.header.client_id.clone();
-        let until = (deadline_ms(&held.header), held.asker.peer().id);
+        let until = (poll_of(&held.header).deadline_ms(), held.asker.peer().id);
         match broker.lite.wait(&client, until, held) {
             Ok(()) => return,
             Err(again) => held = again,
@@ -400,7 +389,7 @@ fn resume(broker: &Broker, held: HeldLite, wait: Wait, now_ms: i64) {
         held.asker.answer(answer(&held.header, found, now_ms));
     } else if found.not_in_memory {
         broker.outside(Outside::LitePop { held });
-    } else if now_ms <= deadline_ms(&held.header) {
+    } else if poll_of(&held.header).may_wait(now_ms) {
         hold(broker, held, wait, now_ms);
     } else {
         held.asker.answer(nothing(ResponseCode::POLLING_TIMEOUT, &held.header, now_ms));
@@ -555,14 +544,14 @@ fn check(
     let java = &settings.broker;
     let refuse = |code, remark: String| Err(Refusal::new(code, remark));
     let here = format!("the broker[{}] pop message", java.broker_ip1);
-    if now_ms.saturating_sub(header.born_time).saturating_sub(header.poll_time) > LATE_MS {
+    if poll_of(header).is_late(now_ms) {
         return refuse(ResponseCode::POLLING_TIMEOUT, format!("{here} is timeout too much"));
     }
     if java.broker_permission & PERM_READ == 0 {
         return refuse(ResponseCode::NO_PERMISSION, format!("{here} is forbidden"));
     }
-    if header.max_msg_num > MOST {
-        let remark = format!("{here}'s num is greater than {MOST}");
+    if header.max_msg_num > poll::MESSAGES_MOST {
+        let remark = format!("{here}'s num is greater than {}", poll::MESSAGES_MOST);
         return refuse(ResponseCode::INVALID_PARAMETER, remark);
     }
     let (topic_name, group) = (&header.topic, &header.consumer_group);

@@ -5,6 +5,7 @@
 //! A question with the answer no becomes a [`HeldNotice`]; a message, the end of a block, or its
 //! deadline asks once more.
 
+use super::poll::{self, Poll};
 use crate::broker::Broker;
 use crate::pop::order_info::At;
 use crate::pop::waiting::{Bounds, Place};
@@ -27,11 +28,6 @@ use remoting::router::Call;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use store::{Limits, Position, ReadStatus, Wait};
-
-/// Who waits is answered this much before its time is up, ms.
-const AHEAD_MS: i64 = 50;
-/// The longest that a question is held, whatever the client asks for, ms.
-const HOLD_LIMIT_MS: i64 = 600_000;
 
 /// A question that waits.
 #[derive(Debug)]
@@ -78,15 +74,11 @@ fn ask(
     call: &Call<'_>,
     header: NotificationRequestHeader,
 ) -> Result<Reply<Effect>, Refusal> {
-    // A client whose clock is ahead waits no longer than it says.
-    let born_time = match header.born_time {
-        0 => call.now_ms,
-        born_ms => born_ms.min(call.now_ms),
-    };
+    let born_time = poll::born_ms(header.born_time, call.now_ms);
     let header = NotificationRequestHeader { born_time, ..header };
     let (topic, selection) = check(broker, call.peer.remote, &header, call.now_ms)?;
     let found = look(broker, &topic, &selection, &header, call.now_ms);
-    if found.has_message || !may_wait(&header, call.now_ms) {
+    if found.has_message || !poll_of(&header).may_wait(call.now_ms) {
         return Ok(Reply::Answer(answer(found.has_message, false)));
     }
     let held = HeldNotice { asker: call.later(), header: kept(header, &topic) };
@@ -178,7 +170,7 @@ pub fn resume(broker: &Broker, held: HeldNotice, now_ms: i64) {
         }
     };
     let found = look(broker, &topic, &selection, header, now_ms);
-    if found.has_message || !may_wait(header, now_ms) {
+    if found.has_message || !poll_of(header).may_wait(now_ms) {
         return held.asker.answer(answer(found.has_message, false));
     }
     hold(broker, held, (topic, selection), found, now_ms);
@@ -207,13 +199,8 @@ fn told(header: &impl Header) -> Answer {
     Answer::header(header).with_remark(Str::from_static("not set any response code"))
 }
 
-fn deadline_ms(header: &NotificationRequestHeader) -> i64 {
-    let poll_ms = header.poll_time.clamp(0, HOLD_LIMIT_MS);
-    header.born_time.saturating_add(poll_ms).saturating_sub(AHEAD_MS)
-}
-
-fn may_wait(header: &NotificationRequestHeader, now_ms: i64) -> bool {
-    header.poll_time > 0 && now_ms <= deadline_ms(header)
+fn poll_of(header: &NotificationRequestHeader) -> Poll {
+    Poll { born_ms: header.born_time, poll_ms: header.poll_time }
 }
 
 /// The header as it may wait: its texts are lent from the frame, and would keep that all the time.
@@ -247,7 +234,7 @@ fn hold(
         queue_id,
         selection: selection.clone(),
         // What blocks it may end before.
-        deadline_ms: found.blocked_ms.unwrap_or(i64::MAX).min(deadline_ms(&header)),
+        deadline_ms: found.blocked_ms.unwrap_or(i64::MAX).min(poll_of(&header).deadline_ms()),
         peer_id: held.asker.peer().id,
     };
     let bounds = Bounds {

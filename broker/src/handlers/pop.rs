@@ -6,6 +6,7 @@
 //! connections, one look at a time.
 //! How queues are read is in [`crate::pop::take`].
 
+use super::poll::{self, Poll};
 use crate::broker::{Broker, Outside};
 use crate::flush::Unanswered;
 use crate::pop::records;
@@ -26,15 +27,6 @@ use settings::BrokerSettings;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use store::Wait;
-
-/// The most messages that one pop may ask for: a checkpoint has 32 bits.
-const MOST: i32 = 32;
-/// A pop that comes this much after its time is not looked at, ms.
-const LATE_MS: i64 = 500;
-/// A pop is answered this much before its client gives up, ms.
-const AHEAD_MS: i64 = 50;
-/// The longest that a pop is held, whatever the client asks for, ms.
-const HOLD_LIMIT_MS: i64 = 600_000;
 
 /// A pop that waits.
 #[derive(Debug)]
@@ -69,11 +61,7 @@ pub fn pop(
     call: &Call<'_>,
     header: PopMessageRequestHeader,
 ) -> Result<Reply<Effect>, Refusal> {
-    // A client whose clock is ahead waits no longer than it says.
-    let born_time = match header.born_time {
-        0 => call.now_ms,
-        born_ms => born_ms.min(call.now_ms),
-    };
+    let born_time = poll::born_ms(header.born_time, call.now_ms);
     let header = PopMessageRequestHeader { born_time, ..header };
     let checked = match check(broker, call.peer.remote, &header, call.now_ms) {
         Ok(checked) => checked,
@@ -101,7 +89,7 @@ pub fn pop(
     if let Some(error) = popped.refused {
         return Ok(Reply::Answer(refused(put::refusal(broker, error))));
     }
-    if !may_wait(&header, call.now_ms) {
+    if !poll_of(&header).may_wait(call.now_ms) {
         let code = ResponseCode::POLLING_TIMEOUT;
         return Ok(Reply::Answer(nothing(code, &header, &popped, call.now_ms)));
     }
@@ -118,14 +106,8 @@ pub(super) fn may_wait_so_long(settings: &BrokerSettings, invisible_ms: i64) -> 
     invisible_ms.saturating_sub(records::CHECK_POINT_AHEAD_MS) <= most_ms
 }
 
-/// Whether the client still waits.
-fn may_wait(header: &PopMessageRequestHeader, now_ms: i64) -> bool {
-    header.poll_time > 0 && now_ms <= deadline_ms(header)
-}
-
-fn deadline_ms(header: &PopMessageRequestHeader) -> i64 {
-    let poll_ms = header.poll_time.clamp(0, HOLD_LIMIT_MS);
-    header.born_time.saturating_add(poll_ms).saturating_sub(AHEAD_MS)
+fn poll_of(header: &PopMessageRequestHeader) -> Poll {
+    Poll { born_ms: header.born_time, poll_ms: header.poll_time }
 }
 
 /// Lets a pop wait that found nothing, or answers it where too many do. Gives pops to run: who can
@@ -149,7 +131,7 @@ fn hold(
         queue_id,
         selection: checked.selection.clone(),
         // What blocks it may end before.
-        deadline_ms: popped.blocked_ms.unwrap_or(i64::MAX).min(deadline_ms(&header)),
+        deadline_ms: popped.blocked_ms.unwrap_or(i64::MAX).min(poll_of(&header).deadline_ms()),
         peer_id: held.asker.peer().id,
     };
     let bounds = Bounds {
@@ -231,7 +213,7 @@ fn resume(broker: &Broker, held: HeldPop, wait: Wait, now_ms: i64) -> Vec<HeldPo
             held.asker.answer(refused(put::refusal(broker, error)));
             return Vec::new();
         }
-        if may_wait(header, now_ms) {
+        if poll_of(header).may_wait(now_ms) {
             return hold(broker, held, &checked, popped, now_ms);
         }
         let answer = nothing(ResponseCode::POLLING_TIMEOUT, header, &popped, now_ms);
@@ -332,14 +314,14 @@ fn check(
     let java = &settings.broker;
     let refuse = |code, remark: String| Err(Refusal::new(code, remark));
     let here = format!("the broker[{}] pop message", java.broker_ip1);
-    if now_ms.saturating_sub(header.born_time).saturating_sub(header.poll_time) > LATE_MS {
+    if poll_of(header).is_late(now_ms) {
         return refuse(ResponseCode::POLLING_TIMEOUT, format!("{here} is timeout too much"));
     }
     if java.broker_permission & PERM_READ == 0 {
         return refuse(ResponseCode::NO_PERMISSION, format!("{here} is forbidden"));
     }
-    if header.max_msg_nums > MOST {
-        let remark = format!("{here}'s num is greater than {MOST}");
+    if header.max_msg_nums > poll::MESSAGES_MOST {
+        let remark = format!("{here}'s num is greater than {}", poll::MESSAGES_MOST);
         return refuse(ResponseCode::INVALID_PARAMETER, remark);
     }
     // Java fails when it makes room for them.

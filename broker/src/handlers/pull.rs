@@ -8,6 +8,7 @@
 
 mod logical;
 
+use super::poll;
 use crate::broker::Broker;
 use crate::hold::Waiting;
 use crate::lite;
@@ -37,8 +38,6 @@ const SUSPEND: i32 = 2;
 const SUBSCRIPTION: i32 = 4;
 /// `sysFlag` of a pull: a class filters.
 const CLASS_FILTER: i32 = 8;
-/// The longest that a pull is held, whatever the client asks for, in milliseconds.
-const HOLD_LIMIT_MS: i64 = 600_000;
 
 /// Why a pull is forbidden, as the answer's `forbiddenType` says it.
 #[derive(Clone, Copy)]
@@ -130,7 +129,7 @@ fn hold(
 ) -> Reply<Effect> {
     let settings = broker.settings();
     let wait_ms = match settings.broker.long_polling_enable {
-        true => header.suspend_timeout_millis.clamp(0, HOLD_LIMIT_MS),
+        true => header.suspend_timeout_millis.clamp(0, poll::HOLD_LIMIT_MS),
         false => settings.broker.short_polling_time_mills,
     };
     let header = kept(header, &checked);

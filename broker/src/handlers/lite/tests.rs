@@ -1,20 +1,18 @@
 //! What clients of lite topics get, in a broker without a shell.
 
 use super::*;
-use crate::handlers::cold::Cold;
-use crate::opening::Surroundings;
+use crate::handlers::cold::{self, Cold};
 use crate::topics;
 use message::Draft;
 use remoting::body::group::SubscriptionGroupConfig;
 use remoting::body::topic::TopicConfig;
 use remoting::peer::Peer;
 use remoting::room::Room;
-use settings::BrokerSettings;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use store::Append;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 const NOW: i64 = 1_700_000_000_000;
 
@@ -26,20 +24,6 @@ struct World {
     dir: PathBuf,
 }
 
-fn open(dir: &Path, cold: &Cold) -> (Broker, UnboundedReceiver<Outside>) {
-    let mut settings = BrokerSettings::default();
-    settings.broker.broker_ip1 = "127.0.0.1".into();
-    settings.store.store_path_root_dir = dir.to_str().unwrap().into();
-    settings.store.mapped_file_size_commit_log = 1 << 20;
-    (settings.store.enable_lmq, settings.store.enable_multi_dispatch) = (true, true);
-    (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
-    let surroundings =
-        Surroundings { now_ms: NOW, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
-    let (outside, asked) = unbounded_channel();
-    let disk = Arc::new(cold.clone());
-    (Broker::open(disk, settings, outside, &surroundings, &|_| {}).unwrap(), asked)
-}
-
 fn queue(lite_topic: &str) -> Str {
     names::queue("P", lite_topic).unwrap()
 }
@@ -49,7 +33,7 @@ impl World {
     fn new(name: &str) -> Self {
         let dir = format!("rockhopper-lites-{name}-{}", std::process::id());
         let (dir, cold) = (std::env::temp_dir().join(dir), Cold::default());
-        let (broker, outside) = open(&dir, &cold);
+        let (broker, outside) = cold::open(cold.clone(), &dir, NOW);
         let parent = TopicConfig {
             attributes: [("+message.type".into(), "LITE".into())].into(),
             ..topics::simple("P", 1)
@@ -73,7 +57,7 @@ impl World {
         broker.save_tables(NOW);
         broker.close(NOW).unwrap();
         drop(broker);
-        let (broker, outside) = open(&dir, &cold);
+        let (broker, outside) = cold::open(cold.clone(), &dir, NOW);
         Self { broker, cold, outside, peer, dir }
     }
 

@@ -1,31 +1,19 @@
 //! A pull whose messages are not in memory, in a broker without a shell.
 
 use super::*;
-use crate::handlers::cold::Cold;
-use crate::opening::Surroundings;
+use crate::handlers::cold::{self, Cold};
 use bytes::Bytes;
 use message::{Draft, names};
 use remoting::command::Command;
 use remoting::peer::Peer;
 use remoting::room::Room;
-use settings::BrokerSettings;
 use std::path::Path;
 use store::Append;
-use tokio::sync::mpsc::unbounded_channel;
 
 const NOW: i64 = 1_700_000_000_000;
 
 fn open(root: &Path) -> Broker {
-    let mut settings = BrokerSettings::default();
-    settings.broker.broker_ip1 = "127.0.0.1".into();
-    settings.store.store_path_root_dir = root.to_str().unwrap().into();
-    settings.store.mapped_file_size_commit_log = 1 << 20;
-    (settings.store.enable_lmq, settings.store.enable_multi_dispatch) = (true, true);
-    (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
-    let surroundings =
-        Surroundings { now_ms: NOW, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
-    let (outside, _) = unbounded_channel();
-    Broker::open(Arc::new(Cold::default()), settings, outside, &surroundings, &|_| {}).unwrap()
+    cold::open(Cold::default(), root, NOW).0
 }
 
 fn store_one(broker: &Broker) {

@@ -3,34 +3,22 @@
 #![allow(clippy::disallowed_methods, reason = "the directory of a test is removed")]
 
 use super::*;
+use crate::handlers::cold;
 use crate::lite::Who;
-use crate::opening::Surroundings;
 use crate::topics;
 use bytes::Bytes;
 use message::Draft;
 use remoting::body::group::SubscriptionGroupConfig;
 use remoting::body::topic::TopicConfig;
-use settings::BrokerSettings;
 use std::collections::BTreeSet;
 use std::path::Path;
 use store::{Append, OsDisk};
-use tokio::sync::mpsc::unbounded_channel;
 
 const BOOT_MS: i64 = 1_700_000_000_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
 fn open(dir: &Path, now_ms: i64) -> Broker {
-    let mut settings = BrokerSettings::default();
-    settings.broker.broker_ip1 = "127.0.0.1".into();
-    settings.store.store_path_root_dir = dir.to_str().unwrap().into();
-    settings.store.mapped_file_size_commit_log = 1 << 20;
-    (settings.store.enable_lmq, settings.store.enable_multi_dispatch) = (true, true);
-    (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
-    let surroundings =
-        Surroundings { now_ms, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
-    let (outside, _) = unbounded_channel();
-    let disk = std::sync::Arc::new(OsDisk);
-    Broker::open(disk, settings, outside, &surroundings, &|_| {}).unwrap()
+    cold::open(OsDisk, dir, now_ms).0
 }
 
 fn send(broker: &Broker, lite_topic: &str, now_ms: i64) {
