@@ -1,54 +1,36 @@
 //! The load: producers that send many messages at a time over connections of their own, and
 //! consumers that read and commit; both come back when the broker does.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use compat_tests::wire::{Answer, Ask, Line};
 
+use crate::asks::{self, NOT_AVAILABLE, QUEUES, Record, SEND, SUCCESS, fields, number};
 use crate::ledger::{Ledger, Queue};
+use crate::schedule::{AGAIN, Stage};
 
-/// Topics, and the queues of each.
+/// Topics.
 pub(crate) const TOPICS: usize = 3;
-/// The queues of one topic.
-pub(crate) const QUEUES: usize = 4;
 /// Messages that one producer has under way.
 pub(crate) const WINDOW: usize = 32;
 
 const GROUP: &str = "crash";
-const SEND: i32 = 310;
-const PULL: i32 = 11;
 const QUERY_OFFSET: i32 = 14;
 const COMMIT: i32 = 15;
-const CREATE_TOPIC: i32 = 17;
 const MAX_OFFSET: i32 = 30;
-const SUCCESS: i64 = 0;
-const NOT_AVAILABLE: i64 = 14;
 /// The answers of a pull that brings nothing.
 const NOTHING: [i64; 2] = [19, 20];
 
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How soon whoever lost the broker looks for it again.
-const AGAIN: Duration = Duration::from_millis(20);
-/// Where things stand in a record from an IPv4 host.
-const QUEUE_OFFSET_AT: usize = 20;
-const BODY_AT: usize = 84;
-
 /// What the threads share.
 pub(crate) struct Shared {
-    /// Where the broker is when it is there.
-    pub(crate) broker: SocketAddr,
+    /// Where the broker is, and whether they go on.
+    pub(crate) stage: Stage,
     /// What is known.
     pub(crate) ledger: Mutex<Ledger>,
     /// Held while the consumer reads and commits; whoever looks at its offsets takes it.
     pub(crate) turn: Mutex<()>,
-    /// Nothing new is sent.
-    pub(crate) enough: AtomicBool,
-    /// The threads end.
-    pub(crate) stop: AtomicBool,
 }
 
 impl Shared {
@@ -56,27 +38,10 @@ impl Shared {
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-
-    /// A connection to the broker.
-    ///
-    /// # Errors
-    /// It is not there.
-    pub(crate) fn line(&self) -> Result<Line> {
-        Line::open(self.broker, PATIENCE)
-    }
 }
 
 fn topic(queue: Queue) -> String {
     format!("crash-{}", queue / QUEUES)
-}
-
-fn fields(list: &[(&str, &str)]) -> Vec<(String, String)> {
-    list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-}
-
-fn number(answer: &Answer, field: &str) -> Result<usize> {
-    let text = answer.fields.get(field).and_then(|value| value.as_str());
-    Ok(text.with_context(|| format!("no {field} in {:?}", answer.fields))?.parse()?)
 }
 
 /// Makes the topics.
@@ -84,22 +49,7 @@ fn number(answer: &Answer, field: &str) -> Result<usize> {
 /// # Errors
 /// The broker refuses.
 pub(crate) fn create_topics(line: &mut Line) -> Result<()> {
-    for number in 0..TOPICS {
-        let (topic, queues) = (topic(number * QUEUES), QUEUES.to_string());
-        let fields = [
-            ("topic", &*topic),
-            ("defaultTopic", "TBW102"),
-            ("readQueueNums", &queues),
-            ("writeQueueNums", &queues),
-            ("perm", "6"),
-            ("topicFilterType", "SINGLE_TAG"),
-            ("topicSysFlag", "0"),
-            ("order", "false"),
-        ];
-        let answer = line.ask(CREATE_TOPIC, &fields, &[])?;
-        ensure!(answer.code == SUCCESS, "topic {topic}: {:?}", answer.remark);
-    }
-    Ok(())
+    (0..TOPICS).try_for_each(|number| asks::create_topic(line, &topic(number * QUEUES)))
 }
 
 /// One producer: what it sent and does not know the end of goes first.
@@ -118,8 +68,8 @@ impl<'a> Producer<'a> {
 
     /// Sends until it is enough and nothing is open any more.
     pub(crate) fn run(&mut self) {
-        while !self.shared.stop.load(Ordering::Relaxed) {
-            let enough = self.shared.enough.load(Ordering::Relaxed);
+        while !self.shared.stage.is_over() {
+            let enough = self.shared.stage.enough.load(Ordering::Relaxed);
             if enough && self.again.is_empty() {
                 return;
             }
@@ -136,7 +86,7 @@ impl<'a> Producer<'a> {
     /// The connection ended: the messages without an answer are sent again with the next call.
     pub(crate) fn send(&mut self, new: usize) -> Result<usize> {
         if self.line.is_none() {
-            self.line = Some(self.shared.line()?);
+            self.line = Some(self.shared.stage.line()?);
         }
         let ids = {
             let mut ledger = self.shared.ledger();
@@ -201,53 +151,26 @@ impl<'a> Producer<'a> {
     fn message(&mut self, id: u64) -> (Queue, Ask) {
         self.turn += 1;
         let queue = self.turn % (TOPICS * QUEUES);
-        let (topic, in_topic) = (topic(queue), (queue % QUEUES).to_string());
         let (tag, wait) = (id % 3, !id.is_multiple_of(5));
         let properties = format!("KEYS\u{1}k{id}\u{2}TAGS\u{1}t{tag}\u{2}WAIT\u{1}{wait}\u{2}");
-        let fields = fields(&[
-            ("a", GROUP),
-            ("b", &topic),
-            ("c", "TBW102"),
-            ("d", "4"),
-            ("e", &in_topic),
-            ("f", "0"),
-            ("g", "1700000000000"),
-            ("h", "0"),
-            ("i", &properties),
-            ("j", "0"),
-            ("k", "false"),
-            ("m", "false"),
-        ]);
         let size = if id.is_multiple_of(97) { 20_000 } else { 8 + (id % 500) as usize };
         let mut body = vec![b'x'; size];
         body[..8].copy_from_slice(&id.to_be_bytes());
-        (queue, Ask { code: SEND, fields, body })
+        (queue, asks::send(SEND, (&topic(queue), queue % QUEUES), &properties, body))
     }
 }
 
 /// Reads all queues round and round, and commits, until the threads end.
 pub(crate) fn consume(shared: &Shared) {
-    let mut line = None;
-    while !shared.stop.load(Ordering::Relaxed) {
-        let turn = shared.turn.lock();
-        let read = read_round(shared, &mut line);
-        drop(turn);
-        if read.is_err() {
-            line = None;
-        }
-        if !matches!(read, Ok(1..)) {
-            std::thread::sleep(AGAIN);
-        }
-    }
+    shared.stage.work(|line| {
+        let _turn = shared.turn.lock();
+        read_round(shared, line)
+    });
 }
 
 /// One pull from each queue where it was read up to, then the commits; gives how many messages
 /// came.
-fn read_round(shared: &Shared, line: &mut Option<Line>) -> Result<usize> {
-    if line.is_none() {
-        *line = Some(shared.line()?);
-    }
-    let line = line.as_mut().context("it was just opened")?;
+fn read_round(shared: &Shared, line: &mut Line) -> Result<usize> {
     let positions: Vec<usize> = {
         let ledger = shared.ledger();
         (0..TOPICS * QUEUES).map(|queue| ledger.position(queue)).collect()
@@ -293,37 +216,15 @@ fn pull(shared: &Shared, line: &mut Line, positions: &[usize]) -> Result<usize> 
 }
 
 fn take_records(ledger: &mut Ledger, queue: Queue, body: &[u8]) -> Result<usize> {
-    let mut rest = body;
-    let mut count = 0;
-    while let Some(size) = rest.first_chunk::<4>() {
-        let size = u32::from_be_bytes(*size) as usize;
-        let record = rest.get(..size).context("a record that is cut")?;
-        let offset = record.get(QUEUE_OFFSET_AT..).and_then(<[u8]>::first_chunk::<8>);
-        let id = record.get(BODY_AT + 4..).and_then(<[u8]>::first_chunk::<8>);
-        let (offset, id) = offset.zip(id).context("a record that is too short")?;
-        let offset = usize::try_from(u64::from_be_bytes(*offset))?;
-        ledger.read(queue, offset, u64::from_be_bytes(*id));
-        rest = &rest[size..];
-        count += 1;
+    let records = Record::all(body)?;
+    for record in &records {
+        ledger.read(queue, record.offset, record.id);
     }
-    Ok(count)
+    Ok(records.len())
 }
 
 fn pull_of(queue: Queue, offset: usize) -> Ask {
-    let fields = fields(&[
-        ("consumerGroup", GROUP),
-        ("topic", &topic(queue)),
-        ("queueId", &(queue % QUEUES).to_string()),
-        ("queueOffset", &offset.to_string()),
-        ("maxMsgNums", "256"),
-        ("sysFlag", "4"),
-        ("commitOffset", "0"),
-        ("suspendTimeoutMillis", "0"),
-        ("subscription", "*"),
-        ("subVersion", "0"),
-        ("expressionType", "TAG"),
-    ]);
-    Ask { code: PULL, fields, body: Vec::new() }
+    asks::pull(GROUP, (&topic(queue), queue % QUEUES), offset)
 }
 
 fn of_queue(code: i32, queue: Queue) -> Ask {

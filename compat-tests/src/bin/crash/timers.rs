@@ -1,0 +1,288 @@
+//! Messages that wait for a time of their own under kills: each comes once, and none early.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard};
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use compat_tests::say;
+use compat_tests::wire::{Ask, Line};
+
+use crate::asks::{self, NOT_AVAILABLE, QUEUES, Record, SEND, SUCCESS};
+use crate::broker::Broker;
+use crate::schedule::{Cycle, Load, Random, Stage, now_ms};
+
+const TOPIC: &str = "timed";
+const PRODUCERS: u64 = 2;
+/// Messages of one producer that are under way.
+const WINDOW: usize = 64;
+/// Messages that wait at once.
+const PENDING: usize = 100_000;
+/// How long a message waits at most, ms.
+const LONGEST_MS: u64 = 60_000;
+/// What is left when the last message was due comes within this time.
+const DRAIN: Duration = Duration::from_secs(60);
+/// How long it is waited for messages that come twice.
+const TWICE: Duration = Duration::from_secs(3);
+/// Problems that are told; more of them say no more.
+const TOLD: usize = 20;
+
+/// The load.
+#[derive(Debug)]
+pub(crate) struct Timers {
+    cycles: u64,
+    ran: u64,
+    kills: u64,
+    /// The fewest that waited at a kill.
+    pending: usize,
+    ledger: Ledger,
+}
+
+impl Timers {
+    /// For so many cycles.
+    pub(crate) fn new(cycles: u64) -> Self {
+        Self { cycles, ran: 0, kills: 0, pending: usize::MAX, ledger: Ledger::default() }
+    }
+}
+
+impl Load for Timers {
+    fn is_done(&self) -> bool {
+        self.ran >= self.cycles
+    }
+
+    fn round(&mut self, broker: &mut Broker, random: &mut Random) -> Result<Vec<String>> {
+        broker.start(false)?;
+        let shared: &'static Shared =
+            Box::leak(Box::new(Shared { stage: Stage::new(broker), ledger: Mutex::default() }));
+        shared.stage.await_serving(broker, |line| asks::create_topic(line, TOPIC))?;
+        let mut threads = vec![spawn(move || shared.consume())];
+        for number in 0..PRODUCERS {
+            let random = Random::new(random.below(u64::from(u32::MAX)) + number);
+            threads.push(spawn(move || shared.produce(random)));
+        }
+        let ran = self.kill_again(broker, shared, random).and_then(|()| shared.drain(broker));
+        shared.stage.end();
+        threads.into_iter().for_each(|thread| drop(thread.join()));
+        ran?;
+        broker.stop()?;
+        self.ledger = std::mem::take(&mut *shared.ledger());
+        self.ledger.close();
+        Ok(std::mem::take(&mut self.ledger.problems))
+    }
+
+    fn say(&mut self) {
+        let Self { kills, ran, pending, ledger, .. } = self;
+        say(&format!(
+            "{kills} kills in {ran} cycles, half of them under SYNC_FLUSH; {} sends acknowledged, \
+             at least {pending} of them pending at each kill; {} came, the last of them {} ms \
+             behind its time",
+            ledger.sent, ledger.came, ledger.latest_ms,
+        ));
+    }
+
+    fn holds(&self) -> &'static str {
+        "0 lost, 0 twice, 0 early"
+    }
+}
+
+impl Timers {
+    fn kill_again(
+        &mut self,
+        broker: &mut Broker,
+        shared: &Shared,
+        random: &mut Random,
+    ) -> Result<()> {
+        while shared.ledger().pending() < PENDING {
+            broker.check()?;
+            sleep(Duration::from_millis(10));
+        }
+        while !self.is_done() && shared.ledger().problems.is_empty() {
+            self.pending = self.pending.min(shared.ledger().pending());
+            self.kills += Cycle::draw(random).run(broker, &shared.stage)?;
+            self.ran += 1;
+        }
+        Ok(())
+    }
+}
+
+/// One message, by the number that its body tells.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    due_ms: i64,
+    is_sent: bool,
+    came: u8,
+}
+
+/// What is known of the store.
+#[derive(Debug, Default)]
+struct Ledger {
+    known: Vec<Known>,
+    problems: Vec<String>,
+    sent: usize,
+    came: usize,
+    latest_ms: i64,
+}
+
+impl Ledger {
+    fn begin(&mut self, due_ms: i64) -> u64 {
+        self.known.push(Known { due_ms, is_sent: false, came: 0 });
+        self.known.len() as u64 - 1
+    }
+
+    fn sent(&mut self, id: u64) {
+        self.known[id as usize].is_sent = true;
+        self.sent += 1;
+    }
+
+    fn came(&mut self, id: u64, stored_ms: i64) {
+        let Some(one) = self.known.get_mut(id as usize) else {
+            return self.problem(format!("message {id} was never sent"));
+        };
+        one.came = one.came.saturating_add(1);
+        let Known { due_ms, came, .. } = *one;
+        self.came += 1;
+        self.latest_ms = self.latest_ms.max(stored_ms - due_ms);
+        if came > 1 {
+            self.problem(format!("message {id} came {came} times"));
+        }
+        if stored_ms < due_ms {
+            self.problem(format!("message {id} came {} ms early", due_ms - stored_ms));
+        }
+    }
+
+    fn pending(&self) -> usize {
+        self.sent.saturating_sub(self.came)
+    }
+
+    fn left(&self) -> usize {
+        self.known.iter().filter(|one| one.is_sent && one.came == 0).count()
+    }
+
+    fn close(&mut self) {
+        for id in 0..self.known.len() {
+            let Known { due_ms, is_sent, came } = self.known[id];
+            if is_sent && came == 0 {
+                self.problem(format!("message {id} is lost: it was due at {due_ms}"));
+            }
+        }
+    }
+
+    fn problem(&mut self, what: String) {
+        if self.problems.len() < TOLD {
+            self.problems.push(what);
+        }
+    }
+}
+
+/// What the threads share.
+struct Shared {
+    stage: Stage,
+    ledger: Mutex<Ledger>,
+}
+
+impl Shared {
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Sends messages, each once: one without an answer may be there or not.
+    fn produce(&self, mut random: Random) {
+        self.stage.work(|line| {
+            let is_full = self.ledger().pending() >= PENDING;
+            if is_full || self.stage.enough.load(Ordering::Relaxed) {
+                return Ok(0);
+            }
+            self.send(line, &mut random)
+        });
+    }
+
+    fn send(&self, line: &mut Line, random: &mut Random) -> Result<usize> {
+        let mut message = || {
+            let due_ms = now_ms() + random.below(LONGEST_MS).cast_signed();
+            let id = self.ledger().begin(due_ms);
+            let properties = format!(
+                "UNIQ_KEY\u{1}timed-{id}\u{2}TIMER_DELIVER_MS\u{1}{due_ms}\u{2}WAIT\u{1}true\u{2}"
+            );
+            let body = id.to_be_bytes().to_vec();
+            (id, asks::send(SEND, (TOPIC, id as usize % QUEUES), &properties, body))
+        };
+        let asks: Vec<(u64, Ask)> = (0..WINDOW).map(|_| message()).collect();
+        let mut answers = Vec::new();
+        let asked = line.ask_all(asks.iter().map(|(_, ask)| ask), &mut answers);
+        let mut taken = 0;
+        for ((id, _), answer) in asks.iter().zip(&answers) {
+            match answer.code {
+                SUCCESS => {
+                    self.ledger().sent(*id);
+                    taken += 1;
+                }
+                NOT_AVAILABLE => {}
+                code => bail!("a send is answered with {code}: {:?}", answer.remark),
+            }
+        }
+        asked.map(|()| taken)
+    }
+
+    /// Reads all queues round and round.
+    fn consume(&self) {
+        let mut positions = [0; QUEUES];
+        self.stage.work(|line| {
+            let asks =
+                (0..QUEUES).map(|queue| asks::pull("timed", (TOPIC, queue), positions[queue]));
+            let (asks, mut answers): (Vec<Ask>, _) = (asks.collect(), Vec::new());
+            let asked = line.ask_all(asks.iter(), &mut answers);
+            let mut got = 0;
+            for (queue, answer) in answers.iter().enumerate().filter(|(_, one)| one.code == SUCCESS)
+            {
+                for record in Record::all(&answer.body)? {
+                    self.ledger().came(record.id, record.stored_ms);
+                    positions[queue] = record.offset + 1;
+                    got += 1;
+                }
+            }
+            asked.map(|()| got)
+        });
+    }
+
+    /// Waits until nothing more has to come, and then for what comes twice.
+    fn drain(&self, broker: &mut Broker) -> Result<()> {
+        self.stage.enough.store(true, Ordering::Relaxed);
+        let patience = Duration::from_millis(LONGEST_MS) + DRAIN;
+        let since = Instant::now();
+        while self.ledger().left() > 0 && since.elapsed() < patience {
+            broker.check()?;
+            sleep(Duration::from_millis(100));
+        }
+        sleep(TWICE);
+        broker.check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_broken_promise_is_named() {
+        let mut ledger = Ledger::default();
+        for due_ms in [100, 200, 300, 400] {
+            let id = ledger.begin(due_ms);
+            if id < 3 {
+                ledger.sent(id);
+            }
+        }
+        ledger.came(0, 100);
+        ledger.came(1, 199);
+        ledger.came(0, 150);
+        ledger.came(9, 0);
+        assert_eq!((ledger.pending(), ledger.left(), ledger.latest_ms), (0, 1, 50));
+        ledger.close();
+        let problems = ledger.problems.join("; ");
+        assert_eq!(
+            problems,
+            "message 1 came 1 ms early; message 0 came 2 times; message 9 was never sent; \
+             message 2 is lost: it was due at 300"
+        );
+    }
+}
