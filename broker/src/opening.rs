@@ -146,12 +146,20 @@ impl Broker {
     /// took, and who consumes which queue in order.
     pub fn save_changed(&self, now_ms: i64) {
         let changes = self.offsets.changes();
-        if self.saved_offsets.load(Ordering::Relaxed) != changes {
+        let offsets = (self.saved_offsets.load(Ordering::Relaxed) != changes).then(|| {
             pop::catch_up::note(self);
-            let text = self.offsets.to_json(now_ms);
-            if pop::catch_up::is_durable(self) && self.save(self.offsets.file(), &text) {
-                self.saved_offsets.store(changes, Ordering::Relaxed);
-            }
+            self.offsets.to_json(now_ms)
+        });
+        // Before the offsets, which say up to where both have what the revive log says.
+        let orders = self.orders.take_changed();
+        if orders.is_some_and(|orders| !self.save(order_info::FILE, &orders)) {
+            self.orders.set_changed();
+        }
+        let is_saved = |offsets: &String| {
+            pop::catch_up::is_durable(self) && self.save(self.offsets.file(), offsets)
+        };
+        if offsets.is_some_and(|offsets| is_saved(&offsets)) {
+            self.saved_offsets.store(changes, Ordering::Relaxed);
         }
         let locks = self.locks.take_changed(now_ms);
         if locks.is_some_and(|locks| !self.save(order::FILE, &locks)) {
@@ -163,10 +171,6 @@ impl Broker {
         };
         if delays.is_some_and(|delays| !self.save("delayOffset.json", &delays)) {
             self.delays.lock().set_changed();
-        }
-        let orders = self.orders.take_changed();
-        if orders.is_some_and(|orders| !self.save(order_info::FILE, &orders)) {
-            self.orders.set_changed();
         }
     }
 

@@ -9,6 +9,7 @@ pub mod catch_up;
 pub mod claims;
 pub mod handle;
 pub mod order_info;
+pub mod ordered;
 pub mod records;
 pub mod revive;
 pub mod take;

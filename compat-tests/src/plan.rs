@@ -107,10 +107,11 @@ pub const ALONE: &[&str] = &[
     "orderly-changes",
     "transaction-stopped",
     "transaction-killed",
+    "pop-fifo-killed",
 ];
 
 /// Those that take up to [`LONG`]: run when `--only` names one in full.
-pub const BY_HAND: &[&str] = &["orderly-changes-200"];
+pub const BY_HAND: &[&str] = &["orderly-changes-200", "pop-fifo-killed-100"];
 
 /// The longest that one by hand may take.
 pub const LONG: Duration = Duration::from_secs(3_600);

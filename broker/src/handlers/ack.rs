@@ -11,6 +11,7 @@ use crate::broker::Broker;
 use crate::flush::Unanswered;
 use crate::pop::handle::{Handle, ORDERED, Retry};
 use crate::pop::order_info::{Acked, At};
+use crate::pop::ordered;
 use crate::pop::records::{Ack, CheckPoint, Key};
 use crate::pop::{self as pops};
 use crate::put::{self, Effect, Pending, Sender};
@@ -53,7 +54,10 @@ pub fn ack(
     let handle = parse(&header.extra_info)?;
     if handle.revive_queue == ORDERED {
         let done = Done { topic: &topic, group: &group, queue_id, pop_ms: handle.pop_ms };
-        return Ok(done.in_order(broker, call, &[offset])?.into_reply());
+        return match done.in_order(broker, call, &[offset])? {
+            Ordered::Busy => Ok(Reply::Effect(Effect::Block)),
+            Ordered::Done { log_end } => Ok(give(broker, call, log_end, Answer::success())),
+        };
     }
     check_revive_queue(broker, handle.revive_queue)?;
     let ack = of_one(&handle, (topic, group, queue_id), offset);
@@ -84,13 +88,14 @@ pub fn batch_ack(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effec
     }
     let (ordered, others): (Vec<_>, Vec<_>) =
         asked.acks.into_iter().partition(|one| one.revive_queue_id == ORDERED);
+    let mut noted = 0;
     // They may have to be tried again as a whole: nothing else is done before.
     for one in &ordered {
         let Some((topic, offsets)) = named(broker, one) else { continue };
         let (group, queue_id, pop_ms) = (&one.consumer_group, one.queue_id, one.pop_time);
         let done = Done { topic: &topic, group, queue_id, pop_ms };
         match done.in_order(broker, call, &offsets) {
-            Ok(Ordered::Done) => {}
+            Ok(Ordered::Done { log_end }) => noted = noted.max(log_end),
             Ok(Ordered::Busy) => return Ok(Reply::Effect(Effect::Block)),
             Err(refusal) => answer = Answer::from(refusal),
         }
@@ -106,7 +111,8 @@ pub fn batch_ack(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effec
             Err(refusal) => answer = Answer::from(refusal),
         }
     }
-    store(broker, call, drafts, answer)
+    let log_end = store(broker, call, drafts)?.max(noted);
+    Ok(give(broker, call, log_end, answer))
 }
 
 /// The topic that an entry of a batch means, and the queue offsets that it names and the queue has.
@@ -231,12 +237,12 @@ fn change_time(
         vec![pen.check_point(&point, revive_qid), pen.ack(&ack, revive_qid, handle.due_ms())];
     let pop_time = point.pop_ms;
     let said = ChangeInvisibleTimeResponseHeader { pop_time, invisible_time, revive_qid };
-    let reply = store(broker, call, drafts, changed(ResponseCode::SUCCESS, &said))?;
+    let log_end = store(broker, call, drafts)?;
     // The old time must not pass before the new one counts.
     let limit = broker.settings().broker.pop_ck_max_buffer_size;
     broker.pops.taken.insert(point, revive_qid, usize::try_from(limit).unwrap_or(0));
     note(broker, &ack);
-    Ok(reply)
+    Ok(give(broker, call, log_end, changed(ResponseCode::SUCCESS, &said)))
 }
 
 fn change_in_order(
@@ -260,7 +266,9 @@ fn change_in_order(
     }
     let visible_ms = call.now_ms.saturating_add(header.invisible_time);
     let at = At { topic, group, queue_id };
-    broker.orders.change(at, header.offset, pop_ms, visible_ms);
+    let log_end = ordered::noted(broker, at, call.now_ms, || {
+        broker.orders.change(at, header.offset, pop_ms, visible_ms)
+    });
     let missed = claim.end();
     // What is visible sooner now, somebody may wait for.
     if missed || header.invisible_time <= handle.invisible_ms {
@@ -271,7 +279,7 @@ fn change_in_order(
         invisible_time: visible_ms.saturating_sub(pop_ms),
         revive_qid: ORDERED,
     };
-    Ok(Reply::Answer(changed(ResponseCode::SUCCESS, &said)))
+    Ok(give(broker, call, log_end, changed(ResponseCode::SUCCESS, &said)))
 }
 
 /// Messages of an ordered pop.
@@ -284,18 +292,10 @@ struct Done<'a> {
 
 /// Whether an ordered acknowledgement was done.
 enum Ordered {
-    Done,
+    /// The end of the note of it in the log; 0 when there is none.
+    Done { log_end: i64 },
     /// A pop has the queue: it is to be tried again where waiting is allowed.
     Busy,
-}
-
-impl Ordered {
-    fn into_reply(self) -> Reply<Effect> {
-        match self {
-            Self::Done => Reply::Answer(Answer::success()),
-            Self::Busy => Reply::Effect(Effect::Block),
-        }
-    }
 }
 
 impl Done<'_> {
@@ -306,38 +306,57 @@ impl Done<'_> {
         call: &Call<'_>,
         offsets: &[i64],
     ) -> Result<Ordered, Refusal> {
-        let Self { topic, group, queue_id, pop_ms } = *self;
+        let Self { topic, group, queue_id, .. } = *self;
         let Some(claim) = claim(broker, call, (topic, group, queue_id)) else {
             return Ok(Ordered::Busy);
         };
         let at = At { topic, group, queue_id };
-        let mut result = Ok(Ordered::Done);
-        for &offset in offsets {
-            let committed = broker.offsets.query(group, topic, queue_id).unwrap_or(-1);
-            if offset < committed {
-                continue;
-            }
-            match broker.orders.ack(at, offset, pop_ms, committed) {
-                Acked::Next(next) => {
-                    broker.offsets.commit_unless_reset(group, topic, queue_id, next);
-                    broker.stats.acked(topic, group, 1);
-                }
-                Acked::Stale => {}
-                Acked::Unknown => {
-                    let remark = format!(
-                        "offset is illegal, key:{topic}@{group}@{queue_id}, old:{committed}, \
-                         commit:{offset}, next:-1, {}",
-                        call.peer.remote
-                    );
-                    result = Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
+        let mut unknown = Ok(());
+        let log_end = ordered::noted(broker, at, call.now_ms, || {
+            let mut is_any_done = false;
+            for &offset in offsets {
+                match self.ack(broker, offset) {
+                    Some(Acked::Unknown) => unknown = Err(self.illegal(broker, call, offset)),
+                    acked => is_any_done |= matches!(acked, Some(Acked::Next(_))),
                 }
             }
-        }
+            is_any_done
+        });
         let missed = claim.end();
         if missed || broker.orders.blocked_until(at, None, 0, call.now_ms).is_none() {
             wake(broker, at, call.now_ms);
         }
-        result
+        unknown.map(|()| Ordered::Done { log_end })
+    }
+
+    fn committed(&self, broker: &Broker) -> i64 {
+        broker.offsets.query(self.group, self.topic, self.queue_id).unwrap_or(-1)
+    }
+
+    /// What came of one message; nothing when the group is behind it.
+    fn ack(&self, broker: &Broker, offset: i64) -> Option<Acked> {
+        let Self { topic, group, queue_id, pop_ms } = *self;
+        let committed = self.committed(broker);
+        if offset < committed {
+            return None;
+        }
+        let acked = broker.orders.ack(At { topic, group, queue_id }, offset, pop_ms, committed);
+        if let Acked::Next(next) = acked {
+            broker.offsets.commit_unless_reset(group, topic, queue_id, next);
+            broker.stats.acked(topic, group, 1);
+        }
+        Some(acked)
+    }
+
+    fn illegal(&self, broker: &Broker, call: &Call<'_>, offset: i64) -> Refusal {
+        let Self { topic, group, queue_id, .. } = *self;
+        let remark = format!(
+            "offset is illegal, key:{topic}@{group}@{queue_id}, old:{}, commit:{offset}, next:-1, \
+             {}",
+            self.committed(broker),
+            call.peer.remote
+        );
+        Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark)
     }
 }
 
@@ -367,13 +386,8 @@ fn note(broker: &Broker, ack: &Ack) {
     broker.stats.acked(&ack.topic, &ack.group, ack.named().len() as u64);
 }
 
-/// Stores all, and answers now or when they are durable.
-fn store(
-    broker: &Broker,
-    call: &Call<'_>,
-    drafts: Vec<Draft>,
-    answer: Answer,
-) -> Result<Reply<Effect>, Refusal> {
+/// Stores all; gives their end in the log.
+fn store(broker: &Broker, call: &Call<'_>, drafts: Vec<Draft>) -> Result<i64, Refusal> {
     let mut appends: Vec<Append> = drafts.into_iter().map(Append::one).collect();
     broker.append(&mut appends, call.now_ms);
     let mut log_end = 0;
@@ -381,14 +395,19 @@ fn store(
         let stored = append.outcome.map_err(|error| put::refusal(broker, error))?;
         log_end = log_end.max(stored.log_end());
     }
+    Ok(log_end)
+}
+
+/// Answers now, or when what was stored is durable.
+fn give(broker: &Broker, call: &Call<'_>, log_end: i64, answer: Answer) -> Reply<Effect> {
     if log_end == 0 || !broker.flushes_first() {
-        return Ok(Reply::Answer(answer));
+        return Reply::Answer(answer);
     }
     let begun_ms = call.now_ms;
     let deadline_ms = begun_ms + i64::from(broker.settings().store.sync_flush_timeout);
     let asker = call.later();
     broker.answer_when_flushed(log_end, Unanswered { asker, answer, begun_ms, deadline_ms });
-    Ok(Reply::Later)
+    Reply::Later
 }
 
 /// Whether there is such a queue.

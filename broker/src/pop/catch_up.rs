@@ -2,6 +2,7 @@
 //! moved is in its file some time later: what the file lacks is read from the checkpoints, so that
 //! nothing is popped twice. Java pops it twice.
 
+use super::ordered;
 use super::records::{self, CHECK_POINT, CheckPoint};
 use crate::broker::Broker;
 use message::{Entry, names, properties, property, record};
@@ -68,7 +69,12 @@ fn look(broker: &Broker, (topic, queue_id): (&str, i32), noted_to: i64) -> usize
         let property = |key| properties::find(record.properties, key);
         // What the timer delivered was popped long before.
         let is_new = topic == names::TIMER_TOPIC || property(property::TIMER_OUT_MS).is_none();
-        if !is_new || property(property::TAGS) != Some(CHECK_POINT) {
+        let tags = property(property::TAGS);
+        if is_new && ordered::is_note(tags) {
+            moved += usize::from(ordered::take_over(broker, &record));
+            continue;
+        }
+        if !is_new || tags != Some(CHECK_POINT) {
             continue;
         }
         let Ok(point) = remoting::json::from_body::<CheckPoint>(record.body) else { continue };

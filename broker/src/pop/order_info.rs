@@ -89,7 +89,7 @@ struct Table {
 /// The last pop of a queue, as the file has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-struct Taken {
+pub struct Taken {
     #[serde(rename = "a", skip_serializing_if = "Option::is_none")]
     attempt_id: Option<String>,
     /// Bit `i` stands for the message at `offsets[i]`.
@@ -226,6 +226,19 @@ impl Orders {
         taken.invisible_ms = Some(visible_ms.saturating_sub(pop_ms));
         table.changed = true;
         true
+    }
+
+    /// The last pop of a queue.
+    pub fn last(&self, at: At<'_>) -> Option<Taken> {
+        self.table.lock().find(at).map(|taken| taken.clone())
+    }
+
+    /// Makes this the last pop of a queue; what no pop can have left is passed over.
+    pub fn restore(&self, at: At<'_>, last: Taken) {
+        let mut table = self.table.lock();
+        if last.is_possible() && table.rows < ROWS_LIMIT {
+            table.insert(at, last);
+        }
     }
 
     /// How many queues are known, counted once for each group.

@@ -4,9 +4,10 @@
 //! All of them are messages with a time of delivery: they wait in the timer's topic, and come into
 //! the revive log when their pop is about to become visible again. Not here: who reads them.
 
+use super::order_info;
 use crate::put;
 use crate::timer::accept;
-use message::{Draft, Properties, Str, names, property};
+use message::{Draft, Properties, Str, hash::java_hash, names, property};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -21,6 +22,8 @@ pub const CHECK_POINT: &str = "ck";
 pub const ACK: &str = "ack";
 /// The tag of several of one pop.
 pub const BATCH_ACK: &str = "bAck";
+/// The tag of what an ordered pop or its acknowledgement left. Ours alone: Java passes over it.
+pub const ORDER: &str = "order";
 /// A checkpoint comes into the revive log this much before its acknowledgements, ms.
 pub const CHECK_POINT_AHEAD_MS: i64 = 1_000;
 
@@ -153,6 +156,26 @@ impl Ack {
     }
 }
 
+/// What is out of a queue that a group pops in order, and where the group goes on.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Order {
+    /// The group.
+    #[serde(rename = "c")]
+    pub group: Str,
+    /// The queue offset that the group goes on at.
+    #[serde(rename = "nx")]
+    pub next: i64,
+    /// The last pop, as `consumerOrderInfo.json` has it.
+    #[serde(rename = "o", skip_serializing_if = "Option::is_none")]
+    pub last: Option<order_info::Taken>,
+    /// The queue.
+    #[serde(rename = "q")]
+    pub queue_id: i32,
+    /// The topic that the messages are in.
+    #[serde(rename = "t")]
+    pub topic: Str,
+}
+
 /// The pop that a checkpoint or an acknowledgement belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
@@ -228,17 +251,22 @@ impl Pen {
         self.draft((tag, unique, remoting::json::to_body(of)), queue_id, due_ms)
     }
 
-    fn draft(
-        &self,
-        (tag, unique, body): (&'static str, String, bytes::Bytes),
-        queue_id: i32,
-        deliver_ms: i64,
-    ) -> Draft {
+    /// What an ordered pop left, which waits for nothing. What is said of one queue stands in one
+    /// queue of the revive log, of which there are `queues`, so that the last word is known.
+    pub fn order(&self, of: &Order, queues: i32) -> Draft {
+        let Order { topic, group, queue_id, .. } = of;
+        let turn = java_hash(&format!("{topic}@{group}@{queue_id}"));
         let mut all = Properties::new();
-        all.set(property::UNIQ_KEY, unique);
-        all.set(property::TAGS, Str::from_static(tag));
-        all.set(property::TIMER_DELIVER_MS, deliver_ms.to_string());
-        let mut draft = Draft {
+        all.set(property::TAGS, Str::from_static(ORDER));
+        let properties = all.encode();
+        Draft {
+            properties,
+            ..self.plain(remoting::json::to_body(of), turn.rem_euclid(queues.max(1)))
+        }
+    }
+
+    fn plain(&self, body: bytes::Bytes, queue_id: i32) -> Draft {
+        Draft {
             topic: self.topic.clone(),
             queue_id,
             flag: 0,
@@ -250,7 +278,20 @@ impl Pen {
             prepared_transaction_offset: 0,
             body,
             properties: bytes::Bytes::new(),
-        };
+        }
+    }
+
+    fn draft(
+        &self,
+        (tag, unique, body): (&'static str, String, bytes::Bytes),
+        queue_id: i32,
+        deliver_ms: i64,
+    ) -> Draft {
+        let mut all = Properties::new();
+        all.set(property::UNIQ_KEY, unique);
+        all.set(property::TAGS, Str::from_static(tag));
+        all.set(property::TIMER_DELIVER_MS, deliver_ms.to_string());
+        let mut draft = self.plain(body, queue_id);
         if deliver_ms > self.now_ms {
             let out_ms = accept::out_ms(deliver_ms, self.slot_ms);
             all.set(property::TIMER_OUT_MS, out_ms.to_string());

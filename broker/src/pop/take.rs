@@ -7,6 +7,7 @@
 
 use super::handle::{Handle, Lists, ORDERED, Retry};
 use super::order_info::{At, Pop};
+use super::ordered;
 use super::records::CheckPoint;
 use crate::attributes;
 use crate::broker::Broker;
@@ -388,9 +389,15 @@ impl Ask<'_> {
             invisible_ms: self.header.invisible_time,
             offsets,
         };
-        let counts = self.broker.orders.take(self.at(topic, queue_id), &pop, self.now_ms);
-        counts.append_to(&mut popped.counts, Retry::of(topic).mark(), queue_id);
-        self.broker.offsets.commit(self.group(), topic, queue_id, start);
+        let (at, mut counts) = (self.at(topic, queue_id), None);
+        let log_end = ordered::noted(self.broker, at, self.now_ms, || {
+            counts = Some(self.broker.orders.take(at, &pop, self.now_ms));
+            self.broker.offsets.commit(self.group(), topic, queue_id, start);
+            true
+        });
+        popped.log_end = popped.log_end.max(log_end);
+        let mark = Retry::of(topic).mark();
+        counts.unwrap_or_default().append_to(&mut popped.counts, mark, queue_id);
     }
 
     fn check_point(

@@ -290,3 +290,40 @@ async fn what_was_popped_before_a_restart_comes_back_or_stays_away() {
     assert!((0..4_000).contains(&late_ms), "{late_ms} ms late");
     assert!(pop(&client, &ask(60_000, 2_500)).await.is_empty(), "it was acknowledged");
 }
+
+/// What a kill leaves: the files of offsets and of ordered pops are some time behind.
+#[tokio::test]
+async fn what_was_popped_in_order_before_a_kill_is_out_and_what_was_acknowledged_stays_away() {
+    const FILES: [&str; 2] = ["consumerOffset.json", "consumerOrderInfo.json"];
+    let mut world = World::start().await;
+    let old = FILES.map(|name| std::fs::read(world.config(name)).ok());
+    let client = world.client();
+    send(&client, &["a", "b", "c", "d"]).await;
+    let ordered = |attempt: &str, messages| PopMessageRequestHeader {
+        order: true,
+        attempt_id: Some(attempt.into()),
+        max_msg_nums: messages,
+        ..ask(60_000, 0)
+    };
+    let popped = pop(&client, &ordered("one", 3)).await;
+    assert_eq!(bodies(&popped), ["a", "b", "c"]);
+    for done in [&popped[0], &popped[2]] {
+        assert_eq!(said(&ack(&client, done).await), (ResponseCode::SUCCESS, ""));
+    }
+    world
+        .restart_after(|dir| {
+            for (name, old) in FILES.iter().zip(&old) {
+                let path = dir.join("config").join(name);
+                match old {
+                    Some(old) => std::fs::write(path, old).unwrap(),
+                    None => std::fs::remove_file(path).unwrap(),
+                }
+            }
+        })
+        .await;
+    let client = world.client();
+    assert!(pop(&client, &ordered("two", 3)).await.is_empty(), "the queue is blocked");
+    let popped = pop(&client, &ordered("one", 3)).await;
+    assert_eq!(bodies(&popped), ["b", "c", "d"]);
+    assert_eq!(popped[0].tries, 0);
+}

@@ -71,6 +71,11 @@ impl World {
         }
     }
 
+    /// A file under `config`.
+    pub(crate) fn config(&self, name: &str) -> PathBuf {
+        self.dir.join("config").join(name)
+    }
+
     /// Stops the broker, and starts another on the same directory.
     pub(crate) async fn restart(&mut self) {
         self.restart_after(|_| {}).await;

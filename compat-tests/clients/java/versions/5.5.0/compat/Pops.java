@@ -30,6 +30,7 @@ final class Pops {
         scenarios.put("pop-push-retry", Pops::retry);
         scenarios.put("pop-push-left", Pops::left);
         RawPops.register(scenarios);
+        OrderedPops.register(scenarios);
         LiteTopics.register(scenarios);
         LiteCommands.register(scenarios);
         PopCommands.register(scenarios);
