@@ -161,6 +161,7 @@ pub const MQADMIN: &[&str] = &[
     "resetOffsetOfPops",
     "enableRetryTopicV2",
     "useSeparateRetryQueue",
+    "popInflightMessageThreshold",
     "getBrokerLiteInfo",
     "getParentTopicInfo",
     "getLiteTopicInfo",

@@ -130,6 +130,11 @@ settings! {
         /// Pops that are remembered until they are done, so that their messages come back on time;
         /// those beyond come back some seconds late.
         pop_ck_max_buffer_size: i32 = 200_000 => 0..=10_000_000, live;
+        /// Whether a group is given no more of a queue while it has more than
+        /// `popInflightMessageThreshold` messages of it that it has not acknowledged.
+        enable_pop_message_threshold: bool = false, live;
+        /// How many that are.
+        pop_inflight_message_threshold: i64 = 10_000, live;
         /// A connection without a heartbeat for this long is taken out of its groups (ms).
         channel_expired_timeout: i64 = 120_000 => 1_000..=i64::MAX;
         /// Whether consumers may filter messages in SQL92.

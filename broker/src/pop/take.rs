@@ -210,6 +210,8 @@ impl Ask<'_> {
             let first_ms = popped.blocked_ms.unwrap_or(i64::MAX);
             popped.blocked_ms = Some(first_ms.min(until_ms));
             popped.blocked.push(queue_id);
+        } else if self.are_too_many_out(name, queue_id) {
+            popped.rest += end - start;
         } else if popped.messages.len() >= self.most() {
             popped.rest += end - start;
             // Who asks for nothing would be woken for it again and again.
@@ -234,6 +236,15 @@ impl Ask<'_> {
 
     fn at<'a>(&'a self, topic: &'a str, queue_id: i32) -> At<'a> {
         At { topic, group: self.group(), queue_id }
+    }
+
+    /// Whether so many messages of a queue are out that no more are given (Java:
+    /// `isPopShouldStop`). An ordered pop waits for those that are out anyway.
+    fn are_too_many_out(&self, topic: &Str, queue_id: i32) -> bool {
+        let java = &self.settings.broker;
+        let most = u64::try_from(java.pop_inflight_message_threshold).unwrap_or(0);
+        let is_bound = java.enable_pop_message_threshold && !self.header.order;
+        is_bound && self.broker.pops.taken.out(topic, self.group(), queue_id) > most
     }
 
     /// Until when messages that are out block an ordered pop, ms since 1970.

@@ -3,7 +3,9 @@
 //! there is a bound, comes back through the log ([`super::revive`]). Nothing here is kept.
 
 use super::records::{CheckPoint, Key};
+use message::Str;
 use parking_lot::Mutex;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 /// Pops whose messages are out.
@@ -15,6 +17,8 @@ pub struct Taken {
 #[derive(Debug, Default)]
 struct Table {
     rows: HashMap<Key, Row>,
+    /// Messages that are out, by topic, group and queue.
+    out: HashMap<(Str, Str, i32), u64>,
     /// By the time that they are due, ms since 1970; those that are being revived are not here.
     due: BTreeMap<(i64, u64), Key>,
     next: u64,
@@ -52,6 +56,7 @@ impl Taken {
         }
         let due_ms = point.due_ms();
         let row = Row { point, queue_id, acked: 0, place: None };
+        *table.out.entry(row.queue()).or_default() += row.left();
         table.rows.insert(key.clone(), row);
         table.wait(key, due_ms);
     }
@@ -60,16 +65,24 @@ impl Taken {
     pub fn ack(&self, key: &Key, offsets: &[i64]) {
         let mut table = self.table.lock();
         let Some(row) = table.rows.get_mut(key) else { return };
+        let before = row.left();
         for place in offsets.iter().filter_map(|offset| row.point.place(*offset)) {
             row.acked |= 1 << place;
         }
         // One that is being revived stays until that is done.
-        if row.acked == row.point.all()
-            && let Some(place) = row.place
-        {
+        let over = row.place.filter(|_| row.acked == row.point.all());
+        let (queue, done) = (row.queue(), before - row.left());
+        table.come_back(queue, done);
+        if let Some(place) = over {
             table.due.remove(&place);
             table.rows.remove(key);
         }
+    }
+
+    /// Messages of a queue that are out of it, in pops of this life of the broker.
+    pub fn out(&self, topic: &Str, group: &Str, queue_id: i32) -> u64 {
+        let queue = (topic.clone(), group.clone(), queue_id);
+        self.table.lock().out.get(&queue).copied().unwrap_or(0)
     }
 
     /// When the next pop is due, ms since 1970.
@@ -105,7 +118,9 @@ impl Taken {
     /// Forgets a pop.
     pub fn forget(&self, key: &Key) {
         let mut table = self.table.lock();
-        if let Some(place) = table.rows.remove(key).and_then(|row| row.place) {
+        let Some(row) = table.rows.remove(key) else { return };
+        table.come_back(row.queue(), row.left());
+        if let Some(place) = row.place {
             table.due.remove(&place);
         }
     }
@@ -126,7 +141,27 @@ impl Taken {
     }
 }
 
+impl Row {
+    fn queue(&self) -> (Str, Str, i32) {
+        (self.point.topic.clone(), self.point.group.clone(), self.point.queue_id)
+    }
+
+    fn left(&self) -> u64 {
+        u64::from((self.point.all() & !self.acked).count_ones())
+    }
+}
+
 impl Table {
+    /// So many messages are not out any more.
+    fn come_back(&mut self, queue: (Str, Str, i32), count: u64) {
+        if let Entry::Occupied(mut out) = self.out.entry(queue) {
+            *out.get_mut() = out.get().saturating_sub(count);
+            if *out.get() == 0 {
+                out.remove();
+            }
+        }
+    }
+
     fn wait(&mut self, key: Key, due_ms: i64) {
         let place = (due_ms, self.next);
         let Some(row) = self.rows.get_mut(&key) else { return };
@@ -174,6 +209,25 @@ mod tests {
         assert_eq!(taken.len(), 1);
         taken.ack(&key, &[31]);
         assert!(taken.is_empty() && taken.table.lock().due.is_empty());
+    }
+
+    #[test]
+    fn what_is_out_is_counted_by_queue() {
+        let taken = Taken::default();
+        let out = || taken.out(&"T".into(), &"G".into(), 0);
+        taken.insert(point(0, 3, 1), 0, 9);
+        taken.insert(point(3, 2, 1), 0, 9);
+        taken.insert(CheckPoint { queue_id: 1, ..point(0, 9, 1) }, 0, 9);
+        assert_eq!(out(), 5);
+        let key = Key::from(&point(0, 3, 1));
+        taken.ack(&key, &[1]);
+        taken.ack(&key, &[1, 9]);
+        assert_eq!(out(), 4);
+        taken.forget(&key);
+        taken.forget(&key);
+        assert_eq!(out(), 2);
+        taken.ack(&Key::from(&point(3, 2, 1)), &[3, 4]);
+        assert_eq!((out(), taken.table.lock().out.len()), (0, 1));
     }
 
     #[test]

@@ -117,7 +117,7 @@ unread! {
                 enablePopBatchAck = false, enableNotifyBeforePopCalculateLag = true,
                 enableNotifyAfterPopOrderLockRelease = true,
                 popConsumerFSServiceInit = true, popReviveSkipIfGroupAbsent = true,
-                useMessageFilterForNotification = true, enablePopMessageThreshold = false,
+                useMessageFilterForNotification = true,
                 skipWhenCKRePutReachMaxTimes = false, appendAckAsync = false,
                 appendCkAsync = false;
             int: popPollingMapSize = 100000, popPollingMapExpireTimeSeconds = 600,
@@ -127,7 +127,7 @@ unread! {
                 popReviveMaxAttemptTimes = 16, maxMessageFilterNumForNotification = 64;
             long: reviveInterval = 1000, reviveMaxSlow = 3, reviveScanTime = 10000,
                 reviveAckWaitMs = 180000, popLongPollingForceNotifyInterval = 800,
-                loadBalancePollNameServerInterval = 30000, popInflightMessageThreshold = 10000;
+                loadBalancePollNameServerInterval = 30000;
         }
         accepted "a client is offered a lite topic as soon as that has something for its group, \
             and silent ones are looked after every ten seconds" {

@@ -62,6 +62,7 @@ final class RawPops {
         scenarios.put("pop-notified", RawPops::notified);
         scenarios.put("enableRetryTopicV2", RawPops::secondRetryTopic);
         scenarios.put("useSeparateRetryQueue", RawPops::separateRetryQueues);
+        scenarios.put("popInflightMessageThreshold", RawPops::threshold);
     }
 
     /** A pop of an empty topic ends without, or with the message that comes. */
@@ -153,6 +154,34 @@ final class RawPops {
         } finally {
             Mqadmin.run(kit, "updateBrokerConfig", "-b", pops.broker, "-k", "enableRetryTopicV2",
                     "-v", "false").says("success");
+        }
+    }
+
+    /** Nothing more of a queue while too many messages of it are out; the same. */
+    private static void threshold(Kit kit) throws Exception {
+        RawPops pops = new RawPops(kit, 1);
+        Mqadmin.run(kit, "updateBrokerConfig", "-b", pops.broker, "-k",
+                "popInflightMessageThreshold", "-v", "5").says("success");
+        Mqadmin.run(kit, "updateBrokerConfig", "-b", pops.broker, "-k",
+                "enablePopMessageThreshold", "-v", "true").says("success");
+        try {
+            for (int i = 0; i < 12; i++) {
+                pops.send(Integer.toString(i));
+            }
+            List<MessageExt> out = new ArrayList<>();
+            for (int times = 0; times < 2; times++) {
+                out.addAll(pops.pop(new Pop().most(4).poll(2_000)).getMsgFoundList());
+            }
+            same(8, out.size(), "messages");
+            PopResult none = pops.pop(new Pop().most(4).poll(300));
+            same(PopStatus.POLLING_NOT_FOUND, none.getPopStatus(), "with eight out");
+            for (MessageExt message : out.subList(0, 3)) {
+                pops.acked(message);
+            }
+            same(4, pops.pop(new Pop().most(4)).getMsgFoundList().size(), "with five out");
+        } finally {
+            Mqadmin.run(kit, "updateBrokerConfig", "-b", pops.broker, "-k",
+                    "enablePopMessageThreshold", "-v", "false").says("success");
         }
     }
 
