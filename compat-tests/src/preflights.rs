@@ -25,6 +25,7 @@ const DAMAGED: usize = 25;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Where the body of a record with IPv4 hosts begins.
 const BODY: u64 = 88;
+const SMALL: &str = "mappedFileSizeCommitLog=524288\n";
 const SMALLER: &str = "mappedFileSizeCommitLog=33554432\n";
 
 /// A directory as the target finds it.
@@ -40,6 +41,8 @@ enum Case {
     Damaged,
     /// With a record that ours has set aside.
     SetAside,
+    /// With log files that were lost and are back, but for one between, as after power loss.
+    Back,
 }
 
 /// Asks about each case before each release gets it, or 5.5.0 alone if not `whole`.
@@ -69,9 +72,9 @@ type Row = (String, Result<String, String>, u64);
 
 /// All cases for one release.
 fn column(places: &Places, make: Make, release: Release, only: &str) -> Result<Vec<Row>> {
-    use Case::{Clean, Damaged, Killed, SetAside, WrongSize};
+    use Case::{Back, Clean, Damaged, Killed, SetAside, WrongSize};
     let mut rows = Vec::new();
-    for case in [Clean, Killed, WrongSize, Damaged, SetAside] {
+    for case in [Clean, Killed, WrongSize, Damaged, SetAside, Back] {
         let row = format!("{case:?} -> {}", Make::Java(release));
         if !format!("preflight {row}").contains(only) {
             continue;
@@ -92,11 +95,16 @@ fn one(
     (release, case): (Release, Case),
 ) -> Result<String> {
     let mut cluster = Cluster::prepare(places, make, make, directory)?;
+    // So that there are several files.
+    let body_len = if case == Case::Back { 64 << 10 } else { 4 };
+    let shape = if case == Case::Back { SMALL } else { "" };
+    cluster.broker.set(shape);
     cluster.broker.start()?;
     let raw = &mut Raw::open(cluster.broker.address())?;
     let mut offsets = Vec::new();
     for number in 0..SENT {
-        let letter = Letter::new(TOPIC, &format!("UNIQ_KEY^u{number}~"), format!("{number:04}"));
+        let body = format!("{number:0>body_len$}");
+        let letter = Letter::new(TOPIC, &format!("UNIQ_KEY^u{number}~"), body);
         let answer = raw.send(&letter, false)?;
         let id = answer.fields["msgId"].as_str().context("no id")?;
         offsets.push(u64::from_str_radix(&id[id.len() - 16..], 16)?);
@@ -117,7 +125,8 @@ fn one(
         cluster.broker.start()?;
         cluster.broker.stop()?;
     }
-    let settings = if case == Case::WrongSize { SMALLER } else { "" };
+    let whole = if case == Case::Back { bring_back(&mut cluster)? } else { SENT };
+    let settings = if case == Case::WrongSize { SMALLER } else { shape };
     let told = ask(places, &store, release, settings)?;
     cluster.broker.become_another(places, Make::Java(release))?;
     cluster.broker.set(settings);
@@ -135,7 +144,7 @@ fn one(
             Ok(format!("told: {lost} are lost"))
         }
         (Told::Safe, Ok(there)) => {
-            ensure!(*there == SENT, "told: safe, seen: {there} of {SENT}");
+            ensure!(*there == whole, "told: safe, seen: {there} of {whole}");
             Ok("told: safe".into())
         }
         _ => Err(anyhow!("told: {told:?}, seen: {seen:?}")),
@@ -146,12 +155,43 @@ fn one(
 fn start(cluster: &mut Cluster) -> Result<usize> {
     cluster.broker.start()?;
     let raw = &mut Raw::open(cluster.broker.address())?;
-    let there = raw.pull(TOPIC, 0, 0)?.len();
+    let (min, end) = raw.range(TOPIC, 0)?;
+    let there = raw.pull(TOPIC, 0, min)?.len();
+    ensure!(i64::try_from(there)? == end - min, "{there} messages from {min} to {end}");
     // What comes next goes on behind them.
     let answer = raw.send(&Letter::new(TOPIC, "", "next"), false)?;
     let place = answer.fields["queueOffset"].as_str().context("no offset")?;
-    ensure!(place == there.to_string(), "{there} messages, the next one gets {place}");
+    ensure!(place == end.to_string(), "they end at {end}, the next one gets {place}");
     Ok(there)
+}
+
+/// Takes the first three files of the log away for a start, and puts two of them back for the next
+/// one, which moves them aside. Returns how many messages are left.
+fn bring_back(cluster: &mut Cluster) -> Result<usize> {
+    let store = cluster.broker.store();
+    let (log, away) = (store.join("commitlog"), store.join("away"));
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(&log)? {
+        names.push(file?.file_name());
+    }
+    names.sort();
+    ensure!(names.len() > 3, "too few log files: {names:?}");
+    std::fs::create_dir(&away)?;
+    for name in &names[..3] {
+        std::fs::rename(log.join(name), away.join(name))?;
+    }
+    cluster.broker.start()?;
+    cluster.broker.stop()?;
+    for name in &names[..2] {
+        std::fs::rename(away.join(name), log.join(name))?;
+    }
+    std::fs::remove_dir_all(&away)?;
+    cluster.broker.start()?;
+    let (min, end) = Raw::open(cluster.broker.address())?.range(TOPIC, 0)?;
+    cluster.broker.stop()?;
+    let aside = std::fs::read_dir(store.join("commitlog.in-the-way"))?.count();
+    ensure!(aside == 2, "{aside} files were moved aside");
+    Ok(usize::try_from(end - min)?)
 }
 
 #[derive(Debug)]

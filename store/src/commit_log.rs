@@ -7,6 +7,7 @@ use crate::light;
 use crate::log_reader::{PAGE, record_len};
 use crate::losses::is_told;
 use crate::marks::Marks;
+use crate::moved::Moved;
 use crate::reach::{Reach, Wait};
 use crate::segments::Segments;
 use crate::{Error, FlushMode, Settings};
@@ -25,6 +26,7 @@ const RECENT_BYTES: i64 = 256 << 20;
 /// The commit log. Offsets are bytes from the beginning of all time.
 pub(crate) struct CommitLog {
     pub(crate) segments: Segments,
+    pub(crate) moved: Moved,
     mode: FlushMode,
     written_to: AtomicI64,
     flushed_to: AtomicI64,
@@ -55,6 +57,7 @@ impl CommitLog {
     pub(crate) fn new(disk: Arc<dyn Disk>, settings: &Settings) -> Self {
         let (dir, bytes) = (settings.commit_log_path(), settings.commit_log_file_bytes);
         Self {
+            moved: Moved::new(disk.clone(), &dir),
             segments: Segments::empty(disk, dir, bytes, Allocation::Reserved),
             mode: settings.flush_mode,
             written_to: AtomicI64::new(0),

@@ -93,8 +93,8 @@ pub trait Disk: Send + Sync + 'static {
     }
     /// What is in `dir`, sorted by name; nothing when there is no such directory.
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>>;
-    /// Gives a file or directory another name, durably, in its directory or, for a file, another
-    /// one; nothing has that name.
+    /// Gives a file or directory another name, durably, in its directory or another one, which is
+    /// made where there is none; nothing has that name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let text = format!("{} cannot be renamed to {}", from.display(), to.display());
         Err(io::Error::new(io::ErrorKind::Unsupported, text))

@@ -121,9 +121,12 @@ impl Store {
             .or_else(|| self.bound_hit(spaces, 0));
         let mut known = self.full.lock();
         match (&*known, &full) {
-            (None, Some(why)) => tracing::error!(
-                %why, "no messages are taken until there is room again; free or add some"
-            ),
+            (None, Some(why)) => {
+                tracing::error!(
+                    %why, "no messages are taken until there is room again; free or add some"
+                );
+                self.log.moved.tell();
+            }
             (Some(_), None) => {
                 tracing::warn!("there is room on the disk again, messages are taken")
             }
@@ -198,10 +201,11 @@ impl Store {
         self.bound_hit(spaces, bytes)
     }
 
-    /// What the store takes on the disk: the log's files whole, of queues and index what was
-    /// written. Configuration files and what a file system adds are not counted.
+    /// What the store takes on the disk: the log's files whole, with those that were moved aside,
+    /// of queues and index what was written. Configuration files and what a file system adds are
+    /// not counted.
     pub fn store_bytes(&self) -> u64 {
-        let log = self.log.segments.bytes_with_spare();
+        let log = self.log.segments.bytes_with_spare() + self.log.moved.bytes();
         let queues: u64 = self.queues.all().iter().map(|queue| queue.disk_bytes()).sum();
         let queues = queues + self.compactions.disk_bytes();
         log + queues + self.index.as_ref().map_or(0, crate::index::Index::disk_bytes)

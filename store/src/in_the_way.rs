@@ -113,22 +113,79 @@ fn remove_half(disk: &dyn Disk, path: &Path) {
     }
 }
 
-/// Gives what is in the way another name, and says `what_follows` from that.
-pub(crate) fn move_aside(disk: &dyn Disk, path: &Path, what_follows: &str) -> Result<(), Error> {
-    let aside = free_name(disk, path)?;
-    disk.rename(path, &aside).map_err(Error::io("rename", path))?;
-    tracing::error!(
-        path = %path.display(),
-        to = %aside.display(),
-        "is not what has to stand there, and was moved aside: {what_follows}. Remove it when \
-         nobody misses it"
-    );
+/// Where [`move_out`] puts what was in `dir`: beside it, and within it where that is impossible.
+pub(crate) fn outside(dir: &Path) -> [PathBuf; 2] {
+    [dir.with_file_name(name_of(dir) + SUFFIX), dir.join(&SUFFIX[1..])]
+}
+
+/// Moves what is in the way in the directory of a run out of it: a Java broker does not start
+/// beside a name there that it does not know. Where there is no room for that it gets another name
+/// first. Returns where it is now.
+pub(crate) fn move_out(disk: &dyn Disk, path: &Path) -> Result<PathBuf, Error> {
+    try_out(disk, path).or_else(|_| {
+        let aside = free_name(disk, dir_of(path), name_of(path) + SUFFIX)?;
+        disk.rename(path, &aside).map(|()| aside).map_err(Error::io("rename", path))
+    })
+}
+
+fn try_out(disk: &dyn Disk, path: &Path) -> Result<PathBuf, Error> {
+    let to = |outside: &Path| {
+        let to = free_name(disk, outside, name_of(path))?;
+        disk.rename(path, &to).map(|()| to).map_err(Error::io("rename", path))
+    };
+    let [beside, within] = outside(dir_of(path));
+    // It may be another file system, or a directory that is not ours.
+    to(&beside).or_else(|_| {
+        let _ = disk.remove_dir(&beside);
+        to(&within)
+    })
+}
+
+/// Moves out what [`move_out`] had no room for.
+pub(crate) fn move_rest_out(disk: &dyn Disk, dir: &Path, listed: &[Listed]) {
+    let is_rest = |name: &str| name.contains(SUFFIX) && name.as_bytes()[0].is_ascii_digit();
+    for file in listed.iter().filter(|file| file.is_file() && is_rest(&file.name)) {
+        let path = dir.join(&file.name);
+        match try_out(disk, &path) {
+            Ok(to) => tracing::warn!(path = %path.display(), to = %to.display(), "was moved aside"),
+            Err(error) => tracing::warn!(path = %path.display(), %error, "stays in the way"),
+        }
+    }
+}
+
+/// As [`move_out`], for one thing that has to be told by itself.
+pub(crate) fn put_out(disk: &dyn Disk, path: &Path, what_follows: &str) -> Result<(), Error> {
+    let to = move_out(disk, path)?;
+    tell(path, &to, what_follows);
     Ok(())
 }
 
-fn free_name(disk: &dyn Disk, path: &Path) -> Result<PathBuf, Error> {
-    let dir = path.parent().unwrap_or(path);
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned() + SUFFIX;
+/// Gives what is in the way another name, and says `what_follows` from that.
+pub(crate) fn move_aside(disk: &dyn Disk, path: &Path, what_follows: &str) -> Result<(), Error> {
+    let aside = free_name(disk, dir_of(path), name_of(path) + SUFFIX)?;
+    disk.rename(path, &aside).map_err(Error::io("rename", path))?;
+    tell(path, &aside, what_follows);
+    Ok(())
+}
+
+fn dir_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn tell(path: &Path, to: &Path, what_follows: &str) {
+    tracing::error!(
+        path = %path.display(),
+        to = %to.display(),
+        "is not what has to stand there, and was moved aside: {what_follows}. Remove it when \
+         nobody misses it"
+    );
+}
+
+fn free_name(disk: &dyn Disk, dir: &Path, name: String) -> Result<PathBuf, Error> {
     let listed = disk.list(dir).map_err(Error::io("list", dir))?;
     let is_free = |name: &str| listed.iter().all(|file| file.name != name);
     let mut free = name.clone();
@@ -152,8 +209,7 @@ fn keep_garbage(disk: &dyn Disk, path: &Path) {
     if junk == 0 {
         return;
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned() + SUFFIX;
-    let copy = path.with_file_name(name);
+    let copy = path.with_file_name(name_of(path) + SUFFIX);
     if disk.read(&copy).is_ok_and(|known| known == bytes) {
         return;
     }

@@ -31,6 +31,7 @@ pub mod look;
 mod losses;
 mod marks;
 mod mend;
+mod moved;
 mod parts;
 mod progress;
 mod queue_ends;

@@ -25,8 +25,8 @@ pub use damage::{Damage, Kind, Place};
 pub use dump::Dumped;
 pub use preflight::{Effect, Preflight, Target, Verdict};
 pub use survey::{
-    CheckpointView, ConfigView, IndexView, LogView, QueueView, RangeView, RunFileView, Survey,
-    TopicView,
+    CheckpointView, ConfigView, IndexView, LogView, MovedView, QueueView, RangeView, RunFileView,
+    Survey, TopicView,
 };
 
 use crate::batch_topics;

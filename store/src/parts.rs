@@ -171,7 +171,9 @@ impl<'a> Parts<'a> {
             self.log.segments.move_expired_aside(log_min)?;
         }
         let noted_bytes = own_mark.then(|| self.checkpoint.get(Mark::OwnFileBytes));
-        self.log.segments.load_log(noted_bytes, &|| self.touched.set(true))
+        let gaps = self.log.segments.load_log(noted_bytes, &|| self.touched.set(true))?;
+        self.log.moved.load();
+        Ok(gaps)
     }
 
     /// What is known when queues are opened.

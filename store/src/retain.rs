@@ -120,6 +120,11 @@ impl Store {
             time.is_some_and(|(_, time)| time.saturating_add(reserved_ms) <= now)
         };
         let most = if urgent { settings.delete_files_at_once } else { 1 };
+        let may_go = |time: i64| time.saturating_add(reserved_ms) <= now || forced;
+        self.log.moved.look_again();
+        while removed.log_files < most && self.log.moved.remove_one(may_go)? {
+            removed.log_files += 1;
+        }
         while removed.log_files < most {
             let Some(first) = self.first_removable() else { break };
             let is_due = is_old(first.start) || forced;
@@ -136,6 +141,12 @@ impl Store {
     /// number.
     fn remove_for_bounds(&self, more: u64, removed: &mut Retained) -> Result<(), Error> {
         let most = self.live().delete_files_at_once;
+        while removed.log_files < most
+            && self.bound_hit(self.spaces()?, more).is_some()
+            && self.log.moved.remove_one(|_| true)?
+        {
+            removed.log_files += 1;
+        }
         while removed.log_files < most
             && let Some(first) = self.first_removable()
             && self.bound_hit(self.spaces()?, more).is_some()

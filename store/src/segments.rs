@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::disk::{Allocation, Disk, File, Listed};
-use crate::in_the_way::{move_aside, remove_half_segment};
+use crate::in_the_way::{move_out, move_rest_out, put_out, remove_half_segment};
 use crate::look::{Run, RunFile};
 use parking_lot::{Mutex, RwLock};
 use std::io::ErrorKind;
@@ -17,9 +17,6 @@ const MISSING_MAX: i64 = 64;
 const UNREADABLE: &str = "a file of the commit log belongs there, and the messages of that file \
                           cannot be read. If it is elsewhere, stop the broker, put it back and \
                           start";
-/// What becomes of a file of the log that had expired.
-const EXPIRED: &str = "the commit log begins behind it, and a file between is missing. A Java \
-                       broker does not start beside it";
 /// What becomes of any other file.
 const REBUILT: &str = "the file that belongs there is made anew from the log";
 
@@ -82,9 +79,24 @@ impl Segments {
         let is_gap = |two: &[i64]| two[0] + self.file_bytes < two[1] && two[1] <= log_min;
         let Some(last) = starts.windows(2).rposition(is_gap) else { return Ok(()) };
         let (from, to) = (starts[0], starts[last] + self.file_bytes);
-        tracing::warn!(from, to, log_min, "log files that had expired came back in part");
-        let mut back = starts[..=last].iter();
-        back.try_for_each(|start| move_aside(&*self.disk, &self.path(*start), EXPIRED))
+        let mut dir = None;
+        for start in &starts[..=last] {
+            let moved = move_out(&*self.disk, &self.path(*start))?;
+            dir = moved.parent().map(Path::to_owned);
+        }
+        self.disk.sync_all(&self.dir).map_err(Error::io("sync", &self.dir))?;
+        tracing::error!(
+            from,
+            to,
+            log_min,
+            files = last + 1,
+            to_dir = %dir.unwrap_or_default().display(),
+            "log files that had expired, or were lost, are back, and a file behind them is not: \
+             they were moved aside, for a Java broker does not start beside them. They go as \
+             expired files do, the first ones when the disk is full: copy what you miss elsewhere, \
+             or remove them"
+        );
+        Ok(())
     }
 
     /// Opens the files of the commit log. A zero-length last file is removed as in Java
@@ -100,9 +112,10 @@ impl Segments {
     ) -> Result<Vec<(i64, i64)>, Error> {
         let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
         listed.iter().for_each(|file| remove_half_segment(&*self.disk, &self.dir, file));
+        move_rest_out(&*self.disk, &self.dir, &listed);
         for file in listed.iter().filter(|file| is_in_the_way(file)) {
             before_mending();
-            move_aside(&*self.disk, &self.dir.join(&file.name), UNREADABLE)?;
+            put_out(&*self.disk, &self.dir.join(&file.name), UNREADABLE)?;
         }
         let mut listed: Vec<(i64, Listed)> =
             listed.into_iter().filter_map(|file| Some((start_of(&file)?, file))).collect();
@@ -168,7 +181,7 @@ impl Segments {
         let mut moved = None;
         for file in listed.iter().filter(|file| is_in_the_way(file)) {
             before_mending()?;
-            move_aside(&*self.disk, &self.dir.join(&file.name), REBUILT)?;
+            put_out(&*self.disk, &self.dir.join(&file.name), REBUILT)?;
             moved = moved.or_else(|| file.name.parse().ok());
         }
         let listed: Vec<(i64, Listed)> =
@@ -444,7 +457,7 @@ impl Segments {
             Err(error)
                 if [ErrorKind::IsADirectory, ErrorKind::AlreadyExists].contains(&error.kind()) =>
             {
-                move_aside(&*self.disk, &path, "a new file stands there now")?;
+                put_out(&*self.disk, &path, "a new file stands there now")?;
                 open()
             }
             file => file,

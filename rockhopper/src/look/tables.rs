@@ -78,6 +78,15 @@ pub(super) fn survey(survey: &Survey) -> String {
     };
     let rows: Vec<Vec<String>> = log.files.iter().map(row).collect();
     text += &columns(&["file", "bytes", "first record", "last changed"], &rows);
+    if !log.moved.is_empty() {
+        let rows: Vec<Vec<String>> = log
+            .moved
+            .iter()
+            .map(|file| vec![plain(&file.path), file.bytes.to_string(), utc(file.modified)])
+            .collect();
+        text += "\nmoved aside at a start: had expired, or was lost, and came back in part\n";
+        text += &columns(&["file", "bytes", "last changed"], &rows);
+    }
     text += &topics(&survey.topics);
     text += &index(survey);
     text += &checkpoint(survey);

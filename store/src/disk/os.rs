@@ -106,6 +106,7 @@ impl Disk for OsDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        make_dirs(parent(to))?;
         fs::rename(from, to)?;
         fs::File::open(parent(to))?.sync_all()
     }

@@ -11,6 +11,7 @@ use super::{Kind, Look};
 use crate::batch_topics;
 use crate::checkpoint::{Fields, Mark, SIZE};
 use crate::index_file::{HEADER, Header};
+use crate::moved::moved;
 use crate::{Error, config_journal};
 use message::{names, sys_flag};
 use serde::Serialize;
@@ -92,6 +93,7 @@ impl Look<'_> {
         let cut_from = if java { self.java_start(target, &run)? } else { i64::MAX };
         let checked = self.check_cutting(cut_from, target == Target::Java49)?;
         self.sizes(target, &run, &mut tell)?;
+        self.names(target, &run, &mut tell)?;
         if java {
             self.cuts(&checked, cut_from, &mut tell);
             self.out_of_reach(cut_from, &run, &mut tell)?;
@@ -201,6 +203,46 @@ impl Look<'_> {
         let mut bytes = Box::new([0; SIZE]);
         let there = peek(self.disk, &self.path("checkpoint"), 0, &mut bytes[..])?;
         Ok((there == SIZE).then_some(Fields(bytes)))
+    }
+
+    /// What lies in the log's directory and is none of its files, and what was moved aside.
+    fn names(
+        &self,
+        target: Target,
+        run: &Run,
+        tell: &mut impl FnMut(Effect, String),
+    ) -> Result<(), Error> {
+        let aside = moved(self.disk, &run.dir);
+        if let Some(first) = aside.first() {
+            let bytes: u64 = aside.iter().map(|file| file.len).sum();
+            let (count, dir) = (aside.len(), first.path.parent().unwrap_or(&run.dir).display());
+            let what = "had expired, or were lost, and came back in part";
+            let what =
+                format!("{count} files of the log, {bytes} bytes, that {what}, lie in {dir}");
+            match target {
+                Target::Rockhopper => tell(Effect::Notes, format!("{what}: they go as the oldest")),
+                _ => tell(Effect::Ignores, format!("{what}: remove what nobody misses")),
+            }
+        }
+        if target == Target::Rockhopper {
+            return Ok(());
+        }
+        let listed = self.disk.list(&run.dir).map_err(Error::io("list", &run.dir))?;
+        let last = listed.last().map(|file| file.name.clone());
+        for file in listed.iter().filter(|file| run.strangers.contains(&file.name)) {
+            let path = run.dir.join(&file.name);
+            let (path, is_last) = (path.display(), Some(&file.name) == last.as_ref());
+            if file.is_dir && target != Target::Java49 {
+                continue;
+            }
+            if !file.is_dir && file.len == 0 && is_last && target != Target::Java49 {
+                tell(Effect::Notes, format!("{path} is empty and is removed"));
+                continue;
+            }
+            let what = "it takes every name there for a file of the log. Move it elsewhere";
+            tell(Effect::Refuses, format!("{path} is none of the log's files: {what}"));
+        }
+        Ok(())
     }
 
     /// Files whose length is not the one of the settings.

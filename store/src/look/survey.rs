@@ -7,7 +7,9 @@ use super::log_walk::{LogWalk, Step};
 use super::queue_walk::{self, peek};
 use super::{Look, marks::FIELDS};
 use crate::checkpoint::{Fields, Mark, OWN_MAGIC, SIZE};
+use crate::in_the_way;
 use crate::index_file::{HEADER, Header};
+use crate::moved::moved;
 use crate::progress::Step as Work;
 use crate::removed_topics::RemovedTopics;
 use crate::{Disk, Error, SetAside};
@@ -83,6 +85,21 @@ pub struct LogView {
     pub files: Vec<RunFileView>,
     /// Names in the directory that are none of the log's.
     pub strangers: Vec<String>,
+    /// Files that were moved aside at a start.
+    pub moved: Vec<MovedView>,
+}
+
+/// A file of the log that was moved aside: what it holds had expired, or was lost, and came back in
+/// part.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MovedView {
+    /// Where it is.
+    pub path: String,
+    /// Its length.
+    pub bytes: u64,
+    /// When it was last changed.
+    pub modified: i64,
 }
 
 /// A file of the log.
@@ -195,7 +212,10 @@ impl Look<'_> {
         let root = &self.settings.root;
         let listed = self.disk.list(root).map_err(Error::io("list", root))?;
         let others = listed.iter().map(|file| file.name.clone());
-        let others = others.filter(|name| !KNOWN.contains(&name.as_str())).collect();
+        let [outside, _] = in_the_way::outside(&self.settings.commit_log_path());
+        let is_outside = |name: &str| root.join(name) == outside;
+        let is_known = |name: &str| KNOWN.contains(&name) || is_outside(name);
+        let others = others.filter(|name| !is_known(name)).collect();
         let abort = listed.iter().any(|file| file.name == "abort");
         let abort = abort.then(|| self.disk.read(&self.path("abort")).unwrap_or_default());
         let run = Run::list(self.disk, &self.settings.commit_log_path())?;
@@ -236,7 +256,14 @@ impl Look<'_> {
             to = walk.at();
             last_time = walk.record().map(|record| record.store_timestamp).or(last_time);
         }
-        Ok(LogView { dir, from, to, first_time, last_time, bytes, files, strangers })
+        let moved = moved(self.disk, &self.settings.commit_log_path()).into_iter();
+        let moved = moved.map(|file| MovedView {
+            path: file.path.display().to_string(),
+            bytes: file.len,
+            modified: file.modified,
+        });
+        let moved = moved.collect();
+        Ok(LogView { dir, from, to, first_time, last_time, bytes, files, strangers, moved })
     }
 
     /// The topics, and where the last record begins that any queue shows.

@@ -6,6 +6,7 @@ use crate::support::*;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use store::look::{Look, Target};
 use store::{Disk, OsDisk, Settings, Store};
 
 /// A store with messages of three topics, one of them removed, that was stopped cleanly.
@@ -201,6 +202,39 @@ fn what_is_in_the_way_of_queues_and_index_is_moved_aside() {
             }
         }
     }
+}
+
+/// Where nothing can be put beside the log's directory, which may be a file system of its own.
+#[test]
+fn what_was_lost_and_is_back_in_part_stays_within_where_it_must() {
+    let dir = TempDir::new();
+    let (disk, settings): (Arc<dyn Disk>, _) = (Arc::new(OsDisk), small(dir.path()));
+    let store = open(&disk, &settings);
+    while store.max_log_offset() < 4 << 14 {
+        append(&store, NOW, draft("T", 0, &"x".repeat(3_000)));
+    }
+    store.close().unwrap();
+    drop(store);
+    let path = |number: i64| dir.path().join(format!("commitlog/{:020}", number << 14));
+    let first = fs::read(path(0)).unwrap();
+    (0..2).for_each(|number| fs::remove_file(path(number)).unwrap());
+    open(&disk, &settings).close().unwrap();
+    fs::write(path(0), &first).unwrap();
+    fs::write(dir.path().join("commitlog.in-the-way"), "no directory").unwrap();
+    let (store, lines) = lines_of(|| open(&disk, &settings));
+    let told = lines.iter().filter(|line| line.contains("commitlog/in-the-way")).count();
+    assert_eq!((told, store.min_log_offset()), (1, 2 << 14), "{lines:#?}");
+    store.close().unwrap();
+    let within = dir.path().join("commitlog/in-the-way").join(format!("{:020}", 0));
+    assert_eq!(fs::read(within).unwrap(), first);
+    let parse = &crate::look::parse;
+    let look = Look { disk: &*disk, settings: &settings, parse, needed: &[], watch: &|_| {} };
+    let moved = look.survey().unwrap().log.moved;
+    assert_eq!(moved.iter().map(|file| file.bytes).collect::<Vec<_>>(), [1 << 14]);
+    let refuses = |target| crate::preflight::refusal(&settings, target).is_some();
+    assert!(!refuses(Target::Java55) && !refuses(Target::Rockhopper) && refuses(Target::Java49));
+    fs::write(path(0).with_extension("strange"), "?").unwrap();
+    assert!(refuses(Target::Java55) && !refuses(Target::Rockhopper));
 }
 
 #[test]

@@ -17,6 +17,13 @@ fn has(found: &Preflight, effect: Effect, part: &str) -> bool {
     found.verdicts.iter().any(|verdict| verdict.effect == effect && verdict.what.contains(part))
 }
 
+/// Why a broker would not start, if so.
+pub(crate) fn refusal(settings: &Settings, target: Target) -> Option<String> {
+    let told = preflight(settings, target).verdicts.into_iter();
+    told.map(|verdict| (verdict.effect, verdict.what))
+        .find_map(|(effect, what)| (effect == Effect::Refuses).then_some(what))
+}
+
 const ALL: [Target; 4] = [Target::Java49, Target::Java53, Target::Java55, Target::Rockhopper];
 
 #[test]

@@ -306,6 +306,15 @@ fn log_files_that_had_expired_and_are_back_in_part_are_no_damage() {
     assert!(sim.content(&path(1)).is_none());
     let min = store.min_offset("T", 0);
     assert_eq!(bodies_by_offset(&store, "T", 0).len() as i64, store.max_offset("T", 0) - min);
+    let aside = || disk.list(Path::new("/store/commitlog.in-the-way")).unwrap().len();
+    assert_eq!(aside(), 2);
+    // They count, and are the first to go.
+    for (left, first) in [(1, 3), (0, 3), (0, 4)] {
+        let now = Settings { store_bytes_max: store.store_bytes(), ..store.settings().clone() };
+        store.retune(now).unwrap();
+        store.retain(NOW).unwrap();
+        assert_eq!((aside(), store.min_log_offset()), (left, first * file));
+    }
 }
 
 /// Files that were lost begin the log anew; those that somebody put back are not removed.
@@ -333,7 +342,8 @@ fn log_files_that_were_lost_and_put_back_in_part_are_kept() {
     let store = open(&disk, &settings);
     assert_eq!(store.min_log_offset(), 3 * file);
     for number in [0, 1] {
-        let aside = PathBuf::from(format!("{}.in-the-way", path(number).display()));
+        let aside = path(number);
+        let aside = Path::new("/store/commitlog.in-the-way").join(aside.file_name().unwrap());
         assert_eq!(sim.content(&aside).as_ref(), contents.get(number as usize), "{number}");
     }
 }
