@@ -177,6 +177,7 @@ Examples:
   rockhopper store dump /data/store --offset 0 --count 10          and those behind it
   rockhopper store dump /data/store --topic Orders --queue 3       a queue's first record
   rockhopper store dump /data/store --topic Orders --queue 3 --from 1200 --count 5
+  rockhopper store dump /data/store --topic Rates --queue 0 --compacted --count 5
 
 Exit status: 0 printed, 1 one of them is damaged, 2 there is no such place.")]
     Dump(Dump),
@@ -250,6 +251,9 @@ pub(crate) struct Dump {
     /// The queue offset to begin with; the queue's first unless it is given.
     #[arg(long, value_name = "QUEUE OFFSET")]
     pub(crate) from: Option<i64>,
+    /// What a compacted topic keeps, which may have expired from the commit log.
+    #[arg(long, requires = "topic")]
+    pub(crate) compacted: bool,
     /// How many records.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) count: u64,

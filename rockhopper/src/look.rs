@@ -116,6 +116,8 @@ fn settings_of(directory: &Directory) -> anyhow::Result<store::Settings> {
         commit_log_file_bytes: size(java.mapped_file_size_commit_log),
         consume_queue_file_bytes: java.consume_queue_segment_bytes(),
         batch_queue_file_bytes: size(java.mapper_file_size_batch_consume_queue),
+        compaction_log_file_bytes: size(java.compaction_mapped_file_size),
+        compaction_queue_file_bytes: size(java.compaction_cq_mapped_file_size),
         index_slots: u32::try_from(java.max_hash_slot_num).unwrap_or(1),
         index_entries: u32::try_from(java.max_index_num).unwrap_or(2),
         index: java.message_index_enable,

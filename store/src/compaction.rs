@@ -26,18 +26,20 @@ use pass::Newest;
 use piece::{Known, Piece};
 use positions::Positions;
 use run::{New, Run};
-use shape::{Dirs, Shape};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-pub(crate) use piece::Found;
+pub(crate) use piece::{Found, unit_of};
+pub(crate) use positions::{NAME as POSITIONS, offset_in};
+pub(crate) use settle::DELETE;
+pub(crate) use shape::{Dirs, Shape};
 
 /// The directory of everything here, and those below it.
 pub(crate) const DIR: &str = "compaction";
-const LOG_DIR: &str = "compactionLog";
-const UNITS_DIR: &str = "compactionCq";
+pub(crate) const LOG_DIR: &str = "compactionLog";
+pub(crate) const UNITS_DIR: &str = "compactionCq";
 /// Messages that are taken over at once.
 const AT_ONCE: usize = 64;
 

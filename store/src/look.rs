@@ -5,6 +5,8 @@
 //! meanwhile.
 
 mod check;
+mod compacted_view;
+mod compacted_walk;
 mod damage;
 mod dump;
 mod files;
@@ -21,6 +23,7 @@ pub(crate) use files::{Run, RunFile};
 pub(crate) use log_walk::{Cause, Gap, LogWalk, Step};
 
 pub use check::Checked;
+pub use compacted_view::CompactedView;
 pub use damage::{Damage, Kind, Place};
 pub use dump::Dumped;
 pub use preflight::{Effect, Preflight, Target, Verdict};
@@ -30,6 +33,7 @@ pub use survey::{
 };
 
 use crate::batch_topics;
+use crate::compaction::{DIR, LOG_DIR, Shape, UNITS_DIR};
 use crate::{Disk, Error, Progress, Settings};
 use std::path::{Path, PathBuf};
 
@@ -92,6 +96,14 @@ pub fn sizes_of(disk: &dyn Disk, settings: &mut Settings) -> Result<(), Error> {
     }
     if let Some(len) = queue_len(disk, &settings.root.join(batch_topics::DIR))? {
         settings.batch_queue_file_bytes = len;
+    }
+    let (logs, units) =
+        (settings.root.join(DIR).join(LOG_DIR), settings.root.join(DIR).join(UNITS_DIR));
+    if let (Some(log_bytes), Some(unit_bytes)) = (queue_len(disk, &logs)?, queue_len(disk, &units)?)
+    {
+        let (log, units) = Shape { log_bytes, unit_bytes }.settings();
+        settings.compaction_log_file_bytes = log;
+        settings.compaction_queue_file_bytes = units;
     }
     Ok(())
 }

@@ -33,6 +33,9 @@ pub(super) fn run(dump: &Dump) -> anyhow::Result<bool> {
         };
         match (dump.offset, &dump.topic, dump.queue) {
             (Some(offset), ..) => look.dump_log(offset, dump.count, &mut show)?,
+            (None, Some(topic), Some(id)) if dump.compacted => {
+                look.dump_compacted((topic, id), dump.from, dump.count, &mut show)?;
+            }
             (None, Some(topic), Some(id)) => {
                 look.dump_queue((topic, id), dump.from, dump.count, &mut show)?;
             }

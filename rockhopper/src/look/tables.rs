@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use store::look::{Checked, Damage, Effect, Preflight, RunFileView, Survey, TopicView};
+use store::look::{
+    Checked, CompactedView, Damage, Effect, Preflight, RunFileView, Survey, TopicView,
+};
 
 use crate::render::{plain, utc};
 
@@ -88,6 +90,7 @@ pub(super) fn survey(survey: &Survey) -> String {
         text += &columns(&["file", "bytes", "last changed"], &rows);
     }
     text += &topics(&survey.topics);
+    text += &compacted(&survey.compacted);
     text += &index(survey);
     text += &checkpoint(survey);
     text += &rest(survey);
@@ -115,6 +118,24 @@ fn topics(topics: &[TopicView]) -> String {
     let heads =
         ["topic", "queue", "min", "max", "messages", "first stored", "last stored", "file bytes"];
     format!("\n{} topics, {queues} queues\n{}", topics.len(), columns(&heads, &rows))
+}
+
+fn compacted(queues: &[CompactedView]) -> String {
+    if queues.is_empty() {
+        return String::new();
+    }
+    let row = |queue: &CompactedView| {
+        let numbers =
+            [queue.first, queue.last, queue.compacted_to].map(|number| number.to_string());
+        let [first, last, compacted_to] = numbers;
+        let (id, messages) = (queue.id.to_string(), queue.messages.to_string());
+        let (files, bytes) = (queue.files.to_string(), queue.bytes.to_string());
+        vec![plain(&queue.topic), id, messages, first, last, compacted_to, files, bytes]
+    };
+    let rows: Vec<Vec<String>> = queues.iter().map(row).collect();
+    let heads =
+        ["topic", "queue", "kept", "first", "last", "compacted to", "files", "bytes of records"];
+    format!("\n{} compacted queues\n{}", rows.len(), columns(&heads, &rows))
 }
 
 fn index(survey: &Survey) -> String {
@@ -187,6 +208,10 @@ pub(super) fn checked(checked: &Checked) -> String {
     ));
     line(format!("queues   {}: {} units lead to their records", checked.queues, checked.units));
     line(format!("index    {} files: {} entries", checked.index_files, checked.index_entries));
+    if checked.compacted_queues > 0 {
+        let (queues, records) = (checked.compacted_queues, checked.compacted_records);
+        line(format!("compact  {queues} queues: {records} records"));
+    }
     line(format!("config   {} files", checked.config_files));
     for note in &checked.notes {
         line(format!("note     {}", plain(note)));

@@ -425,7 +425,7 @@ impl Found<'_> {
 }
 
 /// The unit of a record as it lies in a compacted log; `None` of one that can have none.
-pub(super) fn unit_of(record: &Record<'_>) -> Option<BatchUnit> {
+pub(crate) fn unit_of(record: &Record<'_>) -> Option<BatchUnit> {
     let tags = record.property(property::TAGS);
     let tags_code = tags.map_or(0, |tags| i64::from(hash::java_hash(tags)));
     let size = i32::try_from(record.total_size()).ok()?;

@@ -10,12 +10,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const NAME: &str = "position-checkpoint";
+pub(crate) const NAME: &str = "position-checkpoint";
 
 #[derive(Default, Deserialize, Serialize)]
 struct Content {
     #[serde(rename = "queueOffsetMap", default)]
     offsets: BTreeMap<String, i64>,
+}
+
+/// The number of a queue in the file's text; `None` where it is no such text.
+pub(crate) fn offset_in(text: &[u8], topic: &str, id: i32) -> Option<i64> {
+    let content = serde_json::from_slice::<Content>(text).ok()?;
+    Some(content.offsets.get(&key(topic, id)).copied().unwrap_or(-1))
 }
 
 /// The numbers of all queues.

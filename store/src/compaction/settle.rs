@@ -10,7 +10,7 @@ use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
 
 /// How the name of a file ends that is to be removed.
-const DELETE: &str = ".delete";
+pub(crate) const DELETE: &str = ".delete";
 
 /// The name of a file that is to be removed.
 pub(super) fn doomed(path: &Path) -> PathBuf {

@@ -5,20 +5,20 @@ use crate::consume_queue::BATCH_UNIT_LEN;
 use std::path::{Path, PathBuf};
 
 /// Where files wait that will take the places of others.
-pub(super) const COMPACTING: &str = "compacting";
+pub(crate) const COMPACTING: &str = "compacting";
 
 /// The bytes of each file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shape {
-    pub(super) log_bytes: u64,
-    pub(super) unit_bytes: u64,
+pub(crate) struct Shape {
+    pub(crate) log_bytes: u64,
+    pub(crate) unit_bytes: u64,
 }
 
 impl Shape {
     /// What `compactionCqMappedFileSize` and `compactionMappedFileSize` come to (Java
     /// `CompactionLog.getCompactionLogSize`): whole units, and a log file of a whole number of such
     /// files, at least five.
-    pub(super) fn of(settings: &Settings) -> Self {
+    pub(crate) fn of(settings: &Settings) -> Self {
         let unit = BATCH_UNIT_LEN as u64;
         let unit_bytes = settings.compaction_queue_file_bytes / unit * unit;
         let asked = settings.compaction_log_file_bytes;
@@ -31,47 +31,53 @@ impl Shape {
         Self { log_bytes: files * unit_bytes, unit_bytes }
     }
 
+    /// Settings that come to files of these sizes.
+    pub(crate) fn settings(self) -> (u64, u64) {
+        let files = (self.log_bytes / self.unit_bytes.max(1)).max(1);
+        ((files - 1) * self.unit_bytes, self.unit_bytes)
+    }
+
     /// How many units a file takes: the last place of it ends them.
-    pub(super) fn units(self) -> u64 {
+    pub(crate) fn units(self) -> u64 {
         self.unit_bytes / BATCH_UNIT_LEN as u64 - 1
     }
 }
 
 /// The two directories of a queue.
 #[derive(Clone, Debug)]
-pub(super) struct Dirs {
-    pub(super) log: PathBuf,
-    pub(super) units: PathBuf,
+pub(crate) struct Dirs {
+    pub(crate) log: PathBuf,
+    pub(crate) units: PathBuf,
 }
 
 impl Dirs {
     /// Those of a queue below `root`, the directory `compaction`.
-    pub(super) fn of(root: &Path, topic: &str, id: i32) -> Self {
+    pub(crate) fn of(root: &Path, topic: &str, id: i32) -> Self {
         let below = |name: &str| root.join(name).join(topic).join(id.to_string());
         Self { log: below(super::LOG_DIR), units: below(super::UNITS_DIR) }
     }
 
     /// Those where new files wait.
-    pub(super) fn compacting(&self) -> Self {
+    pub(crate) fn compacting(&self) -> Self {
         Self { log: self.log.join(COMPACTING), units: self.units.join(COMPACTING) }
     }
 
-    pub(super) fn log_file(&self, start: i64) -> PathBuf {
+    pub(crate) fn log_file(&self, start: i64) -> PathBuf {
         self.log.join(name(start))
     }
 
-    pub(super) fn units_file(&self, start: i64) -> PathBuf {
+    pub(crate) fn units_file(&self, start: i64) -> PathBuf {
         self.units.join(name(start))
     }
 }
 
 /// The name of a file, as all of Java's.
-pub(super) fn name(start: i64) -> String {
+pub(crate) fn name(start: i64) -> String {
     format!("{start:020}")
 }
 
 /// The log offset that a file's name says, when it is one.
-pub(super) fn start_of(name: &str) -> Option<i64> {
+pub(crate) fn start_of(name: &str) -> Option<i64> {
     let is_name = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
     is_name.then(|| name.parse().ok()).flatten()
 }
@@ -96,5 +102,10 @@ mod tests {
         assert_eq!(of(2_300, 460), (2_760, 460));
         assert_eq!(of(2_301, 460), (2_300, 460));
         assert_eq!(of(2_530, 460), (2_760, 460));
+        for files in 5..20 {
+            let shape = Shape { log_bytes: files * 460, unit_bytes: 460 };
+            let (log, queue) = shape.settings();
+            assert_eq!(of(log, queue), (shape.log_bytes, shape.unit_bytes));
+        }
     }
 }

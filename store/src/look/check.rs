@@ -1,6 +1,7 @@
 //! Whether a store holds together: one walk through the commit log, with queues and index beside
 //! it, then the checkpoint and the configuration files.
 
+use super::compacted_walk;
 use super::damage::{Damage, Kind, Place, Tally};
 use super::files::{self, Run};
 use super::index_walk::{IndexWalk, Indexed};
@@ -49,6 +50,10 @@ pub struct Checked {
     pub index_files: u64,
     /// Index entries.
     pub index_entries: u64,
+    /// Compacted queues.
+    pub compacted_queues: u64,
+    /// Whole records of compacted queues.
+    pub compacted_records: u64,
     /// Configuration files that can be read.
     pub config_files: u64,
     /// What is damaged, the worst first.
@@ -58,6 +63,20 @@ pub struct Checked {
     /// Where a broker that cuts would cut, and how many records it would lose.
     #[serde(skip)]
     pub(super) cut: Option<(i64, u64)>,
+}
+
+impl Checked {
+    /// With what was found in compacted queues.
+    fn with(mut self, found: compacted_walk::Found) -> Self {
+        self.compacted_queues = found.queues;
+        self.compacted_records = found.records;
+        self.notes.extend(found.notes);
+        self.damage.extend(found.damage.into_list());
+        // Either may have said something of a configuration file.
+        self.damage.sort_by_key(|damage| damage.kind);
+        self.sound = self.damage.is_empty();
+        self
+    }
 }
 
 /// Counts of one walk.
@@ -152,7 +171,8 @@ impl Look<'_> {
         let log_to = check.read_log(total, known_end)?;
         check.checkpoint(log_to);
         let config_files = check.config()?;
-        Ok(check.done(log_from, log_to, config_files))
+        let compacted = self.check_compacted(settled == Settled::All)?;
+        Ok(check.done(log_from, log_to, config_files).with(compacted))
     }
 
     fn check_log_files(&self, run: &Run, damage: &mut Tally) {
@@ -557,6 +577,8 @@ impl Check<'_> {
             units,
             index_files,
             index_entries,
+            compacted_queues: 0,
+            compacted_records: 0,
             config_files,
             damage,
             notes: self.notes,

@@ -26,6 +26,12 @@ pub enum Kind {
     UnitWrong,
     /// A queue unit that leads to no record.
     UnitLost,
+    /// A file of a compacted queue has another size than the settings say, or is missing.
+    CompactedFile,
+    /// Bytes of a compacted queue's log that are no record, or not one of this queue.
+    CompactedRecord,
+    /// A record of a compacted queue whose unit is missing or says something else.
+    CompactedUnit,
     /// An index file with another size, or a header that cannot be.
     IndexFile,
     /// An index entry that leads to no record with this key, or whose chain is broken.
@@ -53,6 +59,9 @@ impl Kind {
             Self::UnitMissing => "missing queue units",
             Self::UnitWrong => "wrong queue units",
             Self::UnitLost => "queue units that lead nowhere",
+            Self::CompactedFile => "compacted files of a wrong size, or missing",
+            Self::CompactedRecord => "damaged records of compacted logs",
+            Self::CompactedUnit => "wrong units of compacted logs",
             Self::IndexFile => "damaged index files",
             Self::IndexEntry => "wrong index entries",
             Self::IndexSlot => "wrong index slots",
@@ -87,6 +96,19 @@ impl Kind {
             Self::QueueFile | Self::UnitMissing | Self::UnitWrong | Self::UnitLost => {
                 "stop the broker, move the queue's directory away and start: it is made anew from \
                  the log"
+            }
+            Self::CompactedFile => {
+                "if all of them have this size, set compactionMappedFileSize and \
+                 compactionCqMappedFileSize as the store was made with; else stop the broker and \
+                 restore the file from a copy. Brokers refuse to start with it"
+            }
+            Self::CompactedRecord => {
+                "the message is lost unless a copy has the file, all others stay readable. Do not \
+                 remove the queue's files: what expired from the commit log is in these alone"
+            }
+            Self::CompactedUnit => {
+                "readers go by the record, and the next compaction writes units anew; nothing is \
+                 lost while Rockhopper has the directory"
             }
             Self::IndexFile | Self::IndexEntry | Self::IndexSlot | Self::KeyMissing => {
                 "only queries by key are affected. Stop the broker, move the directory index away \
@@ -177,6 +199,10 @@ impl Tally {
             }
             self.0.insert(kind, damage);
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(super) fn into_list(self) -> Vec<Damage> {

@@ -104,7 +104,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    fn at(&self, run: &Run, log_offset: i64) -> Dumped {
+    pub(super) fn at(&self, run: &Run, log_offset: i64) -> Dumped {
         let dumped = |bytes: Vec<u8>, problem: Option<String>| Dumped {
             log_offset,
             unit: None,

@@ -3,6 +3,7 @@
 //! and `IndexService.load`.
 
 use super::check::{CHUNK, Checked};
+use super::compacted_walk;
 use super::files::{self, Run};
 use super::log_walk::{LogWalk, Step};
 use super::marks::Settled;
@@ -10,6 +11,7 @@ use super::queue_walk::{QueueWalk, ends, peek, shape_of};
 use super::{Kind, Look};
 use crate::batch_topics;
 use crate::checkpoint::{Fields, Mark, SIZE};
+use crate::compaction::DELETE;
 use crate::index_file::{HEADER, Header};
 use crate::moved::moved;
 use crate::{Error, config_journal};
@@ -94,6 +96,7 @@ impl Look<'_> {
         let checked = self.check_cutting(cut_from, target == Target::Java49)?;
         self.sizes(target, &run, &mut tell)?;
         self.names(target, &run, &mut tell)?;
+        self.compacted_for(target, &checked, &mut tell)?;
         if java {
             self.cuts(&checked, cut_from, &mut tell);
             self.out_of_reach(cut_from, &run, &mut tell)?;
@@ -294,6 +297,54 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// What becomes of compacted queues.
+    fn compacted_for(
+        &self,
+        target: Target,
+        checked: &Checked,
+        tell: &mut impl FnMut(Effect, String),
+    ) -> Result<(), Error> {
+        let queues = compacted_walk::queues(self.disk, &self.settings.root)?;
+        if queues.is_empty() {
+            return Ok(());
+        }
+        if target == Target::Java49 {
+            let what = "what compaction holds: it reads such topics from the commit log, which has \
+                        less of them";
+            tell(Effect::Ignores, what.into());
+            return Ok(());
+        }
+        if let Some(wrong) = checked.damage.iter().find(|it| it.kind == Kind::CompactedFile) {
+            let what = format!("{}: {}. {}", wrong.first.file, wrong.why, wrong.advice);
+            tell(Effect::Refuses, what);
+        }
+        if target == Target::Rockhopper {
+            return Ok(());
+        }
+        for queue in queues {
+            let (logs, units) =
+                (Run::list(self.disk, &queue.dirs.log)?, Run::list(self.disk, &queue.dirs.units)?);
+            let mut names = logs.strangers.iter().chain(&units.strangers);
+            if names.any(|name| name.ends_with(DELETE)) {
+                let dir = queue.dirs.log.display();
+                let what = "a compaction was under way: start Rockhopper once, it ends that";
+                tell(Effect::Refuses, format!("{dir}: {what}"));
+            }
+            let lacks = |log: &&files::RunFile| units.files.iter().all(|it| it.start != log.start);
+            if let Some(log) = logs.files.iter().filter(|log| log.len > 0).find(lacks) {
+                let path = units.path(log.start);
+                let what = "is not there: start Rockhopper once, it makes it anew";
+                tell(Effect::Refuses, format!("{} {what}", path.display()));
+            }
+        }
+        if checked.damage.iter().any(|it| it.kind == Kind::CompactedUnit) {
+            let what = "units of compacted logs that are damaged stay as they are: their messages \
+                        are skipped";
+            tell(Effect::Ignores, what.into());
+        }
+        Ok(())
+    }
+
     /// What Java cuts off the log.
     fn cuts(&self, checked: &Checked, from: i64, tell: &mut impl FnMut(Effect, String)) {
         if let Some((at, lost)) = checked.cut {
@@ -481,7 +532,10 @@ fn ours(checked: &Checked, tell: &mut impl FnMut(Effect, String)) {
                 Effect::Notes,
                 format!("{count} {label}: set aside, everything behind stays readable"),
             ),
-            Kind::LogFile | Kind::Config | Kind::RecordField => {}
+            Kind::CompactedRecord | Kind::CompactedUnit => {
+                tell(Effect::Notes, format!("{count} {label}: all other messages stay readable"))
+            }
+            Kind::LogFile | Kind::Config | Kind::RecordField | Kind::CompactedFile => {}
             _ => tell(Effect::Rebuilds, format!("{count} {label}: mended from the log")),
         }
     }

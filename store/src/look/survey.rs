@@ -5,7 +5,7 @@ use super::check::{CHUNK, READ_AGAIN};
 use super::files::{self, Run};
 use super::log_walk::{LogWalk, Step};
 use super::queue_walk::{self, peek};
-use super::{Look, marks::FIELDS};
+use super::{CompactedView, Look, marks::FIELDS};
 use crate::checkpoint::{Fields, Mark, OWN_MAGIC, SIZE};
 use crate::in_the_way;
 use crate::index_file::{HEADER, Header};
@@ -53,6 +53,8 @@ pub struct Survey {
     pub log: LogView,
     /// Topics with their queues.
     pub topics: Vec<TopicView>,
+    /// Compacted queues, by topic and id.
+    pub compacted: Vec<CompactedView>,
     /// Index files, oldest first.
     pub index: Vec<IndexView>,
     /// The checkpoint; `None` when there is none, or one of another size.
@@ -226,6 +228,7 @@ impl Look<'_> {
             abort: abort.map(|pid| String::from_utf8_lossy(&pid).into_owned()),
             log: self.log(run, last)?,
             topics,
+            compacted: self.compacted()?,
             index: self.index()?,
             checkpoint: self.checkpoint()?,
             config: self.configs()?,

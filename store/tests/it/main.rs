@@ -9,6 +9,7 @@ mod clean_start;
 mod cold;
 mod compaction;
 mod compaction_damage;
+mod compaction_look;
 mod crash;
 mod damage;
 mod fence;

@@ -1,0 +1,144 @@
+//! Looking at compacted queues without opening the store.
+
+use crate::compaction::{TOPIC, begin, compacting, with_key};
+use crate::look::parse;
+use crate::preflight::refusal;
+use crate::support::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::look::{Checked, Damage, Kind, Look, Target, sizes_of};
+use store::{Disk, OsDisk, Settings};
+
+const UNIT: usize = 46;
+const COUNT: i64 = 31;
+
+/// A store of 31 messages in three complete files and one that is not, which was closed.
+fn closed(dir: &TempDir) -> Settings {
+    let (disk, settings): (Arc<dyn Disk>, _) = (Arc::new(OsDisk), compacting(dir.path()));
+    let store = begin(&disk, &settings);
+    for at in 0..COUNT {
+        append(&store, NOW + at, with_key(&format!("u{at}"), &at.to_string()));
+    }
+    store.close().unwrap();
+    settings
+}
+
+fn look(settings: &Settings) -> Look<'_> {
+    Look { disk: &OsDisk, settings, parse: &parse, needed: &[], watch: &|_| {} }
+}
+
+fn check(settings: &Settings) -> Checked {
+    look(settings).check().unwrap()
+}
+
+fn files(dir: &TempDir, kind: &str) -> Vec<PathBuf> {
+    let dir = dir.path().join("compaction").join(kind).join(TOPIC).join("0");
+    let mut all: Vec<_> = fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()).collect();
+    all.sort();
+    all
+}
+
+/// What is found while a bit at a byte is another one.
+fn with_flip(settings: &Settings, path: &Path, at: usize) -> Vec<Damage> {
+    let good = fs::read(path).unwrap();
+    let mut bad = good.clone();
+    bad[at] ^= 4;
+    fs::write(path, bad).unwrap();
+    let found = check(settings);
+    fs::write(path, good).unwrap();
+    assert_eq!(found.sound, found.damage.is_empty());
+    found.damage
+}
+
+#[test]
+fn what_is_whole_is_sound_also_for_who_knows_no_sizes() {
+    let dir = TempDir::new();
+    let settings = closed(&dir);
+    let mut told = Settings { root: settings.root.clone(), ..small(dir.path()) };
+    sizes_of(&OsDisk, &mut told).unwrap();
+    for settings in [settings, told] {
+        let found = check(&settings);
+        assert!(found.sound, "{found:#?}");
+        assert_eq!((found.compacted_queues, found.compacted_records), (1, COUNT as u64));
+        let [view] = &look(&settings).survey().unwrap().compacted[..] else { panic!("one queue") };
+        assert_eq!((view.topic.as_str(), view.id, view.files), (TOPIC, 0, 4));
+        assert_eq!((view.messages, view.first, view.last), (COUNT as u64, 0, COUNT - 1));
+        let mut offsets = Vec::new();
+        let mut show = |found: store::look::Dumped| {
+            assert_eq!(found.problem, None);
+            offsets.push(found.unit.unwrap().0);
+        };
+        look(&settings).dump_compacted((TOPIC, 0), Some(8), 3, &mut show).unwrap();
+        assert_eq!(offsets, [8, 9, 10]);
+        assert!(look(&settings).dump_compacted((TOPIC, 1), None, 1, &mut |_| {}).is_err());
+    }
+}
+
+#[test]
+fn a_flipped_bit_of_each_file_is_found_at_its_place() {
+    let dir = TempDir::new();
+    let settings = closed(&dir);
+    let (logs, units) = (files(&dir, "compactionLog"), files(&dir, "compactionCq"));
+    for (file, places) in [(0, [0, 4, 8]), (1, [0, 4, 8]), (3, [0, 1, 3])] {
+        for place in places {
+            let unit = fs::read(&units[file]).unwrap()[place * UNIT..][..20].to_vec();
+            let number = |range: std::ops::Range<usize>| {
+                unit[range].iter().fold(0, |all, byte| all << 8 | usize::from(*byte))
+            };
+            let start: usize = logs[file].file_name().unwrap().to_str().unwrap().parse().unwrap();
+            let (at, size) = (number(0..8) - start, number(8..12));
+            // The magic, its place in the log, and the body.
+            for byte in [4, 35, size - 100] {
+                let found = with_flip(&settings, &logs[file], at + byte);
+                let record = found.iter().find(|it| it.kind == Kind::CompactedRecord);
+                let record = record.unwrap_or_else(|| panic!("{file} {place} {byte}: {found:?}"));
+                let first = (record.count, Path::new(&record.first.file), record.first.at);
+                assert_eq!(first, (1, &*logs[file], at as u64), "{file} {place} {byte}: {found:?}");
+                assert_eq!(found.len(), 1, "{found:?}");
+            }
+            // Place, size, tags, time, queue offset, count.
+            for byte in [7, 11, 19, 27, 35, 37] {
+                let found = with_flip(&settings, &units[file], place * UNIT + byte);
+                let unit = found.iter().find(|it| it.kind == Kind::CompactedUnit);
+                let unit = unit.unwrap_or_else(|| panic!("{file} {place} {byte}: {found:?}"));
+                let first = (Path::new(&unit.first.file), unit.first.at);
+                assert_eq!(first, (&*units[file], (place * UNIT) as u64), "{byte}: {found:?}");
+                assert_eq!(found.len(), 1, "{found:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn files_that_are_missing_cut_or_half_replaced_are_told() {
+    let dir = TempDir::new();
+    let settings = closed(&dir);
+    let kinds =
+        |settings: &Settings| check(settings).damage.iter().map(|it| it.kind).collect::<Vec<_>>();
+    let (logs, units) = (files(&dir, "compactionLog"), files(&dir, "compactionCq"));
+    let aside = dir.path().join("aside");
+    fs::rename(&units[1], &aside).unwrap();
+    assert_eq!(kinds(&settings), [Kind::CompactedUnit]);
+    assert!(refusal(&settings, Target::Java55).is_some_and(|why| why.contains("not there")));
+    assert_eq!(refusal(&settings, Target::Rockhopper), None);
+    fs::rename(&aside, &units[1]).unwrap();
+    fs::rename(&logs[1], &aside).unwrap();
+    assert_eq!(kinds(&settings), [Kind::CompactedFile]);
+    fs::rename(&aside, &logs[1]).unwrap();
+    let whole = fs::read(&logs[2]).unwrap();
+    fs::write(&logs[2], &whole[..whole.len() - 1]).unwrap();
+    assert_eq!(kinds(&settings).first(), Some(&Kind::CompactedFile));
+    for target in [Target::Java55, Target::Rockhopper] {
+        assert!(refusal(&settings, target).is_some_and(|why| why.contains("bytes")), "{target:?}");
+    }
+    fs::write(&logs[2], &whole).unwrap();
+    let doomed = logs[0].with_extension("delete");
+    fs::write(&doomed, "").unwrap();
+    assert_eq!(kinds(&settings), []);
+    assert!(refusal(&settings, Target::Java53).is_some_and(|why| why.contains("under way")));
+    assert_eq!(refusal(&settings, Target::Rockhopper), None);
+    fs::remove_file(doomed).unwrap();
+    fs::write(dir.path().join("compaction/position-checkpoint"), "{").unwrap();
+    assert_eq!(kinds(&settings), [Kind::Config]);
+}
