@@ -56,6 +56,12 @@ const FOUND: &[(u64, &str)] = &[
     (2100291, "expired files of the log came back in part, and a queue lost its end over them"),
     (2100868, "a removed queue stayed, for its last record was in a log that came back in part"),
     (3002945, "a clock was set back and twelve seconds passed before a flush could see it"),
+    (5002751, "a bit of the first unit of an inner batch made it look expired"),
+    (
+        5005252,
+        "a bit of an inner batch's unit, and a damaged record beside its own, hid its messages",
+    ),
+    (5005518, "a bit of an inner batch's size let its unit lead into what was set aside"),
 ];
 
 #[test]

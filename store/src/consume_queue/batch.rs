@@ -434,6 +434,16 @@ impl Queue {
         self.segments.dir()
     }
 
+    /// Makes the queue begin at the queue offset `min` when it begins behind it.
+    pub(super) fn begin_batches_no_later(&self, min: i64) {
+        let (first, mut place) = (self.first_place(), self.min());
+        while place > first && self.batch_unit(place - 1).is_some_and(|unit| unit.base >= min) {
+            place -= 1;
+        }
+        self.min.store(place, Ordering::Release);
+        self.follow_min();
+    }
+
     /// Whether the queue's files begin in the middle, with a record behind the log's first byte:
     /// what was before it may have expired, or be lost.
     pub(crate) fn lacks_front(&self, log_min: i64) -> bool {

@@ -452,7 +452,7 @@ impl Queue {
     /// there, so the units before its beginning lead astray.
     pub(crate) fn begin_no_later(&self, min: i64) {
         if self.is_batch() {
-            return;
+            return self.begin_batches_no_later(min);
         }
         let first = self.segments.first().map_or(i64::MAX, |segment| segment.start / self.unit);
         self.min.fetch_min(min.max(first), Ordering::AcqRel);

@@ -204,15 +204,23 @@ impl Store {
                 return (mended.unwrap_or(batch), Led::Record(record));
             }
             None if reach.wait == Wait::Never => return (batch, Led::Later),
-            None if unit.log_offset < self.log.min() => return (batch, Led::Gone),
-            _ => {}
-        }
-        if !is_aside
-            && let Some(mended) = self.mended_batch(at, None)
-            && let Ok(Some(record)) =
-                self.log.lend(mended.unit.log_offset, mended.unit.size as usize, reach)
-        {
-            return (mended, Led::Record(record));
+            None => {
+                let is_gone = unit.log_offset < self.log.min();
+                let mended = match is_gone || is_aside {
+                    true => self.one_bit_off_batch(at, &batch),
+                    false => self.mended_batch(at, Some(batch)),
+                };
+                if let Some(mended) = mended
+                    && let Ok(Some(record)) =
+                        self.log.lend(mended.unit.log_offset, mended.unit.size as usize, reach)
+                {
+                    return (mended, Led::Record(record));
+                }
+                if is_gone {
+                    return (batch, Led::Gone);
+                }
+            }
+            Some(_) => {}
         }
         self.stats.skipped();
         (batch, Led::Nothing)
@@ -225,8 +233,20 @@ impl Store {
         }
     }
 
+    /// The unit of a place that leads to nothing of its own, when one bit was changed in it.
+    fn one_bit_off_batch(&self, at: BatchPlace<'_>, batch: &BatchUnit) -> Option<BatchUnit> {
+        let (_, name, _) = at;
+        let within = self.removed_topics.end_of(name.0)..self.log.readable_to();
+        let unit = self.log.one_bit_off(&batch.unit, (name, batch.base), within).ok()??;
+        let record = self.log.slice(unit.log_offset, usize::try_from(unit.size).ok()?)?;
+        let is_lost = self.aside.overlaps(unit.log_offset, unit.log_end()) && !is_whole(&record);
+        let said = self.said_by(&record).filter(|_| !is_lost)?;
+        self.put_mended(at, said)
+    }
+
     /// The unit of a place as the log has it, when that is another one than `unit`: by the record
-    /// that it leads to, else by the first one of the queue between those of its neighbours.
+    /// that it leads to, or does with one bit changed, else by the first one of the queue between
+    /// those of its neighbours.
     fn mended_batch(&self, at: BatchPlace<'_>, unit: Option<BatchUnit>) -> Option<BatchUnit> {
         let (queue, name, place) = at;
         if let Some(unit) = unit {
@@ -235,6 +255,9 @@ impl Store {
             if let Some(record) = record {
                 let said = self.said_by(&record).filter(|said| *said != unit)?;
                 return self.put_mended(at, said);
+            }
+            if let Some(mended) = self.one_bit_off_batch(at, &unit) {
+                return Some(mended);
             }
         }
         let before = if place > queue.min() { queue.batch_unit(place - 1) } else { None };
