@@ -16,6 +16,7 @@ use crate::hold::Holds;
 use crate::lite::Lite;
 use crate::mappings::Mappings;
 use crate::mending;
+use crate::moves::Moves;
 use crate::offsets::Offsets;
 use crate::order::Locks;
 use crate::others::{Nobody, Others};
@@ -154,6 +155,8 @@ pub struct Broker {
     pub pops: Pops<HeldPop>,
     /// Who waits to be told that there is something to pop.
     pub notices: Waiting<HeldNotice>,
+    /// What must be durable before offsets are saved.
+    pub moves: Moves,
     /// Delivery of delayed messages.
     pub delays: Mutex<Delays>,
     /// Messages that wait for a time of their own.

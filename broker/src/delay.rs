@@ -129,6 +129,7 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
     let failed = appends.iter().position(|append| append.outcome.is_err());
     let reached = failed.map_or(offset, |at| ends[at] - 1);
     if reached != stored {
+        broker.moves.note(broker.store.max_log_offset());
         broker.delays.lock().advance(level, reached, now_ms);
     }
     match failed {

@@ -23,6 +23,7 @@ mod housekeeping;
 pub mod lite;
 pub mod mappings;
 mod mending;
+pub mod moves;
 pub mod offsets;
 mod opening;
 pub mod order;

@@ -11,6 +11,7 @@ use crate::groups::Groups;
 use crate::lite;
 use crate::mappings::{self, Mappings};
 use crate::mending;
+use crate::moves;
 use crate::offsets::{self, Offsets};
 use crate::order::{self, Locks};
 use crate::pop;
@@ -63,12 +64,7 @@ impl Broker {
     ) -> Result<Self, String> {
         let now = surroundings.now_ms;
         let identity = identity(&settings, now)?;
-        let opened = Store::open_watched(
-            disk,
-            store_settings(&settings, surroundings.memory_bytes, surroundings.utc_offset_ms),
-            watch,
-        );
-        let store = opened.map_err(|error| error.to_string())?;
+        let store = open_store(disk, &settings, surroundings, watch)?;
         let light = settings.store.enable_lmq;
         let topics = Topics::new(&own_topics(&settings), now).with_light_queues(light);
         let groups = Groups::new(now).with_light_queues(light);
@@ -103,6 +99,7 @@ impl Broker {
             holds: Default::default(),
             pops: Default::default(),
             notices: Default::default(),
+            moves: Default::default(),
             delays: Mutex::new(load_delays(store.config(), &store, now)),
             timer: Default::default(),
             transactions: Default::default(),
@@ -155,9 +152,8 @@ impl Broker {
         if orders.is_some_and(|orders| !self.save(order_info::FILE, &orders)) {
             self.orders.set_changed();
         }
-        let is_saved = |offsets: &String| {
-            pop::catch_up::is_durable(self) && self.save(self.offsets.file(), offsets)
-        };
+        let is_saved =
+            |offsets: &String| moves::make_durable(self) && self.save(self.offsets.file(), offsets);
         if offsets.is_some_and(|offsets| is_saved(&offsets)) {
             self.saved_offsets.store(changes, Ordering::Relaxed);
         }
@@ -169,7 +165,9 @@ impl Broker {
             let mut delays = self.delays.lock();
             delays.take_changed().then(|| delays.to_json())
         };
-        if delays.is_some_and(|delays| !self.save("delayOffset.json", &delays)) {
+        let is_saved =
+            |delays: String| moves::make_durable(self) && self.save("delayOffset.json", &delays);
+        if delays.is_some_and(|delays| !is_saved(delays)) {
             self.delays.lock().set_changed();
         }
     }
@@ -218,6 +216,16 @@ impl Broker {
         self.save_due(i64::MAX);
         self.store.close().map_err(|error| error.to_string())
     }
+}
+
+fn open_store(
+    disk: Arc<dyn Disk>,
+    settings: &BrokerSettings,
+    surroundings: &Surroundings,
+    watch: &dyn Fn(Progress),
+) -> Result<Store, String> {
+    let settings = store_settings(settings, surroundings.memory_bytes, surroundings.utc_offset_ms);
+    Store::open_watched(disk, settings, watch).map_err(|error| error.to_string())
 }
 
 /// Reads a table's file and the changes in its journal; says which of its files was read.

@@ -20,7 +20,7 @@ use crate::broker::Broker;
 use claims::Claims;
 use parking_lot::RwLock;
 use records::Pen;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use taken::Taken;
 use waiting::Waiting;
 
@@ -38,7 +38,6 @@ pub struct Pops<W> {
     pub moving: RwLock<()>,
     turn: AtomicU32,
     revive_turn: AtomicU32,
-    moved: AtomicBool,
 }
 
 impl<W> Default for Pops<W> {
@@ -50,7 +49,6 @@ impl<W> Default for Pops<W> {
             moving: RwLock::new(()),
             turn: AtomicU32::new(0),
             revive_turn: AtomicU32::new(0),
-            moved: AtomicBool::new(false),
         }
     }
 }
@@ -59,16 +57,6 @@ impl<W> Pops<W> {
     /// Counts the pops, for choosing: one after the other.
     pub fn turn(&self) -> u32 {
         self.turn.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Notes that a pop moved its group.
-    pub fn set_moved(&self) {
-        self.moved.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether one did since this was asked before.
-    pub fn take_moved(&self) -> bool {
-        self.moved.swap(false, Ordering::Relaxed)
     }
 
     /// Counts those that have checkpoints, for choosing a queue of the revive log.

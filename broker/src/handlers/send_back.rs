@@ -78,7 +78,11 @@ pub fn send_back(
     })?;
     broker.stats.sent_back(header.origin_topic.as_deref().unwrap_or(origin.topic), group);
     let ticket = Ticket::of(call.command);
-    let sender = Sender::new(ticket, false, draft.queue_id, |_, _, _, _, _| Answer::success());
+    let sender = Sender::new(ticket, false, draft.queue_id, |broker, _, _, _, stored| {
+        // The group goes on behind the message that it gave back.
+        broker.moves.note(stored.log_end());
+        Answer::success()
+    });
     Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))
 }
 

@@ -16,20 +16,6 @@ pub fn note(broker: &Broker) {
     broker.offsets.set_noted_to(broker.store.max_log_offset());
 }
 
-/// Makes the checkpoints of pops durable whose offsets are about to be, under `SYNC_FLUSH`: an
-/// offset that outlived its checkpoint would leave out what was popped. Whether they are.
-pub fn is_durable(broker: &Broker) -> bool {
-    let moved = broker.pops.take_moved();
-    if !moved || !broker.flushes_first() {
-        return true;
-    }
-    let synced = broker.store.sync();
-    if synced.is_err() {
-        broker.pops.set_moved();
-    }
-    synced.is_ok()
-}
-
 /// Takes over the pops that the file of offsets lacks. A file that does not say what it has is
 /// another broker's: it is written once more before the first pop.
 pub fn catch_up(broker: &Broker, now_ms: i64) {

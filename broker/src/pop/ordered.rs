@@ -29,8 +29,9 @@ pub fn noted(broker: &Broker, at: At<'_>, now_ms: i64, change: impl FnOnce() -> 
     let queues = broker.topics.find(&pen.topic).map_or(0, |topic| topic.write_queue_nums);
     let mut appends = [Append::one(pen.order(&order, queues))];
     broker.append(&mut appends, now_ms);
-    broker.pops.set_moved();
-    appends[0].outcome.map_or(0, |stored| stored.log_end())
+    let log_end = appends[0].outcome.map_or(0, |stored| stored.log_end());
+    broker.moves.note(log_end);
+    log_end
 }
 
 /// Takes over what a note says; whether it says anything.

@@ -451,8 +451,8 @@ impl Ask<'_> {
                 return false;
             }
         };
+        broker.moves.note(stored.log_end());
         broker.offsets.commit(&point.group, &point.topic, point.queue_id, next);
-        broker.pops.set_moved();
         drop(moving);
         popped.log_end = popped.log_end.max(stored.log_end());
         let limit = usize::try_from(self.settings.broker.pop_ck_max_buffer_size).unwrap_or(0);

@@ -200,10 +200,15 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
             }
         }
     }
+    let op = state.finished.come_to(at);
+    if at != begin || op.is_some() {
+        // What was put back, and what says that others are finished.
+        broker.moves.note(broker.store.max_log_offset());
+    }
     if at != begin {
         broker.offsets.commit(GROUP, topic, QUEUE, at);
     }
-    if let Some(op) = state.finished.come_to(at) {
+    if let Some(op) = op {
         broker.offsets.commit(GROUP, names::TRANS_OP_HALF_TOPIC, QUEUE, op);
     }
     has_stopped || at >= end
