@@ -233,7 +233,14 @@ impl Room {
         let interval_ms = broker.store.settings().retain_interval_ms;
         if self.goes_on || is_due(now, self.retained_ms, interval_ms) {
             (self.retained_ms, self.measured_ms) = (now, now);
-            self.goes_on = broker.store.retain(now)?.goes_on;
+            self.goes_on = match broker.store.retain(now) {
+                Ok(removed) => removed.goes_on,
+                Err(error) if broker.store.fence_reason().is_some() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "what expired cannot be removed now, but perhaps later");
+                    false
+                }
+            };
         } else if is_due(now, self.measured_ms, MEASURE_MS) {
             self.measured_ms = now;
             // It is tried again soon, and no message depends on it.
@@ -346,4 +353,51 @@ pub(crate) fn edit_settings(file: &Path, changes: &[(String, String)]) -> io::Re
         std::path::PathBuf::from(name)
     };
     OsDisk.replace(file, &new, Some(&beside(".bak")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::opening::Surroundings;
+    use settings::BrokerSettings;
+    use simulator::{Op, SimDisk};
+    use tokio::sync::mpsc::unbounded_channel;
+
+    #[test]
+    fn a_round_of_expiry_that_fails_stops_no_broker() {
+        let disk = SimDisk::new(3);
+        let mut settings = BrokerSettings::default();
+        settings.broker.broker_ip1 = "127.0.0.1".into();
+        settings.store.store_path_root_dir = "/store".into();
+        settings.store.delete_when = (0..24).map(|hour| format!("{hour};")).collect();
+        settings.store.mapped_file_size_commit_log = 1 << 20;
+        (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
+        let now_ms = 1_700_000_000_000;
+        let surroundings =
+            Surroundings { now_ms, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
+        let (outside, _) = unbounded_channel();
+        let shared = Arc::new(disk.clone());
+        let broker = Broker::open(shared, settings, outside, &surroundings, &|_| {}).unwrap();
+        let mut room = Room { measured_ms: 0, retained_ms: 0, goes_on: false };
+        disk.fail(Op::Read, 0, false);
+        assert!(room.look(&broker, now_ms).is_ok(), "the disk does not answer for once");
+        disk.fail(Op::Sync, 0, true);
+        let host = broker.identity.store_host;
+        let draft = message::Draft {
+            topic: "T".into(),
+            queue_id: 0,
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp: now_ms,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: Default::default(),
+            properties: Default::default(),
+        };
+        broker.append(&mut [store::Append::one(draft)], now_ms);
+        assert!(broker.store.sync().is_err());
+        assert!(room.look(&broker, now_ms + 60_000).is_err(), "a store that failed");
+    }
 }

@@ -451,7 +451,8 @@ impl Disk for SimDisk {
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         state.begin_whole(Op::Name)?;
-        if state.names.unlink(path) { Ok(()) } else { Err(ErrorKind::NotFound.into()) }
+        state.names.unlink(path);
+        Ok(())
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {

@@ -99,7 +99,7 @@ pub trait Disk: Send + Sync + 'static {
         let text = format!("{} cannot be renamed to {}", from.display(), to.display());
         Err(io::Error::new(io::ErrorKind::Unsupported, text))
     }
-    /// Removes a file.
+    /// Removes a file, if it is there: somebody may have made room by hand.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty directory.
     fn remove_dir(&self, dir: &Path) -> io::Result<()>;

@@ -141,12 +141,7 @@ pub(crate) fn forget(
 /// Removes the notes: they speak of what another broker may have removed.
 pub(crate) fn remove(disk: &dyn Disk, root: &Path) -> Result<(), Error> {
     let path = path(root);
-    match disk.remove(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("remove", &path)(error))
-        }
-        _ => Ok(()),
-    }
+    disk.remove(&path).map_err(Error::io("remove", &path))
 }
 
 fn path(root: &Path) -> PathBuf {

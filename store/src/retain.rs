@@ -117,7 +117,8 @@ impl Store {
         let modified = self.log.segments.modified()?;
         let is_old = |start: i64| {
             let time = modified.iter().find(|(at, _)| *at == start);
-            time.is_some_and(|(_, time)| time.saturating_add(reserved_ms) <= now)
+            // One that somebody removed by hand is gone already.
+            time.is_none_or(|(_, time)| time.saturating_add(reserved_ms) <= now)
         };
         let most = if urgent { settings.delete_files_at_once } else { 1 };
         let may_go = |time: i64| time.saturating_add(reserved_ms) <= now || forced;

@@ -82,12 +82,10 @@ impl Names {
         self.change(Change::Link(path.into(), node));
     }
 
-    pub(super) fn unlink(&mut self, path: &Path) -> bool {
-        let found = self.live.contains_key(path);
-        if found {
+    pub(super) fn unlink(&mut self, path: &Path) {
+        if self.live.contains_key(path) {
             self.change(Change::Unlink(path.into()));
         }
-        found
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) {

@@ -169,10 +169,7 @@ impl MarkFile {
 
     /// Removes it.
     pub(super) fn remove(&self) -> Result<(), Error> {
-        match self.disk.remove(&self.path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            removed => removed.map_err(Error::io("remove", &self.path)),
-        }
+        self.disk.remove(&self.path).map_err(Error::io("remove", &self.path))
     }
 }
 

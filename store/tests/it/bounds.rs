@@ -325,3 +325,29 @@ fn the_log_of_a_full_store_ends_behind_its_last_record() {
     assert_eq!(fill(&store, 3), Err(AppendError::DiskFull));
     assert_eq!(store.max_log_offset(), end);
 }
+
+/// An operator makes room on a full disk by hand.
+#[test]
+fn files_that_somebody_removed_by_hand_expire_like_any_other() {
+    let dir = TempDir::new();
+    let disk: Arc<dyn Disk> = Arc::new(store::OsDisk);
+    let settings = Settings {
+        reserved_hours: 1,
+        delete_hours: (0..24).collect(),
+        delete_files_at_once: 2,
+        ..small(dir.path())
+    };
+    let store = open(&disk, &settings);
+    fill(&store, 6).unwrap();
+    store.flush(NOW + 11_000).unwrap();
+    std::fs::remove_file(dir.path().join("commitlog/00000000000000000000")).unwrap();
+    std::fs::remove_dir_all(dir.path().join("consumequeue/T")).unwrap();
+    for index in std::fs::read_dir(dir.path().join("index")).unwrap() {
+        std::fs::remove_file(index.unwrap().path()).unwrap();
+    }
+    let is_young = |at| store.retain(at).unwrap().log_files;
+    assert_eq!(is_young(2 * HOUR), 1, "the files that are there are young");
+    let far_ms = 100 * 365 * 24 * HOUR;
+    let removed: usize = (0..6).map(|_| store.retain(far_ms).unwrap().log_files).sum();
+    assert_eq!((removed, store.fence_reason()), (4, None));
+}
