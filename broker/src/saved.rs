@@ -14,6 +14,8 @@ use store::{ConfigFiles, ConfigJournal, Error};
 /// A file may be written as a whole so often that it makes this many bytes a second: one of 30 KB
 /// every 30 ms, one of 3 MB every 3 s.
 const BYTES_PER_SECOND: i64 = 1 << 20;
+/// How long a change that could not be saved waits, ms.
+const RETRY_MS: i64 = 1_000;
 
 /// Names whose configuration changed since somebody took note.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -98,7 +100,7 @@ impl<T: Clone + Serialize + DeserializeOwned> Part<T> {
 pub struct Saved {
     name: &'static str,
     journal: ConfigJournal,
-    /// The journal holds changes.
+    /// The file lacks changes, which the journal holds or nothing does.
     is_stale: bool,
     /// From when on the file may be written as a whole again, ms since the epoch.
     whole_from_ms: i64,
@@ -114,8 +116,23 @@ impl Saved {
     /// `whole` into the file.
     ///
     /// # Errors
-    /// Neither could be written.
+    /// Neither could be written: the file as a whole is due a little later.
     pub fn save(
+        &mut self,
+        files: &ConfigFiles,
+        part: Option<String>,
+        whole: impl FnOnce() -> String,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let saved = self.try_to_save(files, part, whole, now_ms);
+        if saved.is_err() {
+            self.is_stale = true;
+            self.whole_from_ms = now_ms.saturating_add(RETRY_MS);
+        }
+        saved
+    }
+
+    fn try_to_save(
         &mut self,
         files: &ConfigFiles,
         part: Option<String>,

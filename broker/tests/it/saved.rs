@@ -2,6 +2,7 @@
 
 use broker::saved::Saved;
 use broker::topics::{Own, Topics, simple};
+use simulator::SimDisk;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::{ConfigFiles, OsDisk};
@@ -144,4 +145,26 @@ fn a_torn_change_ends_the_journal() {
         save(&dir.0, &found, &mut saved, NOW);
         assert!(open(&dir.0).0.contains("d"));
     }
+}
+
+#[test]
+fn what_could_not_be_saved_is_saved_later_and_at_the_stop() {
+    let disk = SimDisk::new(3);
+    let files = ConfigFiles::new(Arc::new(disk.clone()), Path::new("/store"));
+    let topics = fresh();
+    let (journal, _) = files.journal(NAME, "");
+    let mut saved = Saved::new(NAME, journal);
+    let mut save = |now| saved.save(&files, topics.take_unsaved(), || topics.to_json(), now);
+    save(NOW).unwrap();
+    topics.update(simple("t", 4), NOW + 10).unwrap();
+    disk.fill(true);
+    assert!(save(NOW + 60_000).is_err());
+    disk.fill(false);
+    let due = saved.due_ms().expect("it is to be tried again");
+    assert!((NOW + 60_001..NOW + 70_000).contains(&due), "{due}");
+    saved.save(&files, None, || topics.to_json(), i64::MAX).unwrap();
+    assert_eq!(saved.due_ms(), None);
+    let found = fresh();
+    files.load(NAME, |text| found.load(text).ok()).unwrap();
+    assert!(found.contains("t"));
 }
