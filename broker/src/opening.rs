@@ -34,6 +34,20 @@ use std::sync::{Arc, OnceLock};
 use store::{ConfigFiles, ConfigOrigin, Disk, FlushMode, Progress, Store};
 use tokio::sync::mpsc::UnboundedSender;
 
+/// The files under `config` that a start reads.
+const CONFIG: [&str; 10] = [
+    "topics.json",
+    "subscriptionGroup.json",
+    offsets::FILE,
+    offsets::LIGHT_FILE,
+    "delayOffset.json",
+    mappings::FILE,
+    order_info::FILE,
+    order::FILE,
+    filters::FILE,
+    "messageRequestMode.json",
+];
+
 /// What only the machine knows.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
@@ -225,6 +239,7 @@ fn open_store(
     watch: &dyn Fn(Progress),
 ) -> Result<Store, String> {
     let settings = store_settings(settings, surroundings.memory_bytes, surroundings.utc_offset_ms);
+    ConfigFiles::new(disk.clone(), &settings.root).check_readable(&CONFIG)?;
     Store::open_watched(disk, settings, watch).map_err(|error| error.to_string())
 }
 

@@ -1,10 +1,19 @@
 //! The small text files under `config/`: replaced as a whole, with the former one kept as `.bak`.
 //! What they hold is known to their owners.
 
+use crate::commit_log::is_lasting;
 use crate::disk::Disk;
+use crate::in_the_way::move_aside;
 use crate::{ConfigJournal, Error};
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// What becomes of a file that nobody understood.
+const REPLACED: &str = "a new file stands there now, without what only this one has: a person may \
+                        be able to mend it";
 
 /// Where a configuration was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +32,44 @@ pub enum ConfigOrigin {
 pub struct ConfigFiles {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    /// Files that could not be understood, and are still there.
+    damaged: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl ConfigFiles {
     /// Those of the store at `root`, which need not be open.
     pub fn new(disk: Arc<dyn Disk>, root: &std::path::Path) -> Self {
-        Self { disk, dir: root.join("config") }
+        Self { disk, dir: root.join("config"), damaged: Mutex::default() }
+    }
+
+    /// Looks whether the files of these names, as far as they are there, can be read. What the
+    /// system does not give is no damage: as long as it is there, nothing may be put in its place.
+    ///
+    /// # Errors
+    /// Which one cannot be read, and the way out.
+    pub fn check_readable(&self, names: &[&str]) -> Result<(), String> {
+        for name in names {
+            let read = |path: PathBuf| {
+                let error = self.disk.read(&path).err()?;
+                Some((path, error)).filter(|(_, error)| !is_lasting(error))
+            };
+            let is_missing = |error: &std::io::Error| error.kind() == ErrorKind::NotFound;
+            let mut failed = read(self.dir.join(name));
+            if failed.as_ref().is_some_and(|(_, error)| is_missing(error)) {
+                failed = read(self.backup(name));
+            }
+            let failed = failed.filter(|(_, error)| !is_missing(error));
+            let changes = || read(self.changes(name)).filter(|(_, error)| !is_missing(error));
+            if let Some((path, error)) = failed.or_else(changes) {
+                return Err(format!(
+                    "{}: cannot be read ({error}), so there is no start: what it says would be \
+                     lost. Let the user that the broker runs as read and write it (chown), or \
+                     allow more open files (ulimit -n), and start again",
+                    path.display()
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Reads `name` with `parse`; when it is missing, empty or `parse` refuses it, its `.bak`. With
@@ -48,7 +89,7 @@ impl ConfigFiles {
         let both = [(path, ConfigOrigin::File), (self.backup(name), ConfigOrigin::Backup)];
         for (path, origin) in both {
             let bytes = match self.disk.read(&path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => {
                     tracing::error!(path = %path.display(), %error, "cannot be read");
                     failed = ConfigOrigin::Damaged;
@@ -60,6 +101,9 @@ impl ConfigFiles {
             if parsed.is_none() {
                 tracing::error!("{} cannot be understood and is passed over", path.display());
                 failed = ConfigOrigin::Damaged;
+                if bytes.iter().any(|byte| *byte != 0) {
+                    self.damaged.lock().insert(path);
+                }
                 continue;
             }
             if origin == ConfigOrigin::Backup {
@@ -81,16 +125,27 @@ impl ConfigFiles {
         String::from_utf8(self.disk.read(&self.dir.join(name)).ok()?).ok()
     }
 
-    /// Replaces `name`, atomically and durably.
+    /// Replaces `name`, atomically and durably. What could not be understood is moved aside first.
     pub fn save(&self, name: &str, content: &str) -> Result<(), Error> {
-        let path = self.dir.join(name);
-        let saved = self.disk.replace(&path, content.as_bytes(), Some(&self.backup(name)));
+        let (path, backup) = (self.dir.join(name), self.backup(name));
+        for file in [&path, &backup] {
+            let mut damaged = self.damaged.lock();
+            if damaged.contains(file) {
+                move_aside(&*self.disk, file, REPLACED)?;
+                damaged.remove(file);
+            }
+        }
+        let saved = self.disk.replace(&path, content.as_bytes(), Some(&backup));
         saved.map_err(Error::io("replace", &path))
     }
 
     /// The changes of `name` since it was written as a whole, where that reads `text`.
     pub fn journal(&self, name: &str, text: &str) -> (ConfigJournal, Vec<String>) {
-        ConfigJournal::open(self.disk.clone(), self.dir.join(format!("{name}.changes")), text)
+        ConfigJournal::open(self.disk.clone(), self.changes(name), text)
+    }
+
+    fn changes(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.changes"))
     }
 
     fn backup(&self, name: &str) -> PathBuf {

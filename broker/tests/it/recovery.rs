@@ -180,3 +180,48 @@ async fn offsets_that_a_queue_does_not_have_go_to_the_nearest() {
     world.restart().await;
     assert_eq!(query(&world.client(), "g").await, 0, "what is there stays");
 }
+
+/// What a person may be able to mend.
+#[tokio::test]
+async fn a_file_that_is_not_understood_is_moved_aside_before_another_takes_its_place() {
+    let mut world = world().await;
+    world.restart().await;
+    commit(&world.client(), "g", 4).await;
+    let (mut damaged, mut older) = (Vec::new(), Vec::new());
+    world
+        .restart_after(|dir| {
+            spoil(dir, "consumerOffset.json", 4);
+            let read = |name: &str| std::fs::read(dir.join("config").join(name)).unwrap();
+            damaged = read("consumerOffset.json");
+            older = read("consumerOffset.json.bak");
+        })
+        .await;
+    commit(&world.client(), "g", 5).await;
+    world
+        .restart_after(|dir| {
+            let read = |name: &str| std::fs::read(dir.join("config").join(name)).unwrap();
+            assert_eq!(read("consumerOffset.json.in-the-way"), damaged);
+        })
+        .await;
+    assert_eq!(query(&world.client(), "g").await, 5);
+}
+
+/// A file of another user's is no damage: who started then would lose what it says.
+#[tokio::test]
+async fn a_file_that_the_system_does_not_give_refuses_the_start() {
+    for name in ["consumerOffset.json", "topics.json", "delayOffset.json"] {
+        let mut world = world().await;
+        let take = |dir: &Path| {
+            let file = dir.join("config").join(name);
+            std::fs::rename(&file, dir.join("kept")).unwrap();
+            // Whoever runs the tests may read everything, but not this.
+            std::os::unix::fs::symlink(&file, &file).unwrap();
+        };
+        let give = |dir: &Path| {
+            std::fs::rename(dir.join("kept"), dir.join("config").join(name)).unwrap();
+        };
+        let refused = world.restart_refused(take, give).await;
+        assert!(refused.contains(name) && refused.contains("cannot be read"), "{refused}");
+        assert_eq!(query(&world.client(), "g").await, 3, "{name}");
+    }
+}

@@ -86,8 +86,28 @@ impl World {
         self.running.stop();
         self.running.stopped().await.unwrap();
         what(&self.dir);
+        self.running = self.start_again().await.unwrap();
+    }
+
+    /// The same with a start between that is refused because of what happened, until that is
+    /// undone; gives why.
+    pub(crate) async fn restart_refused(
+        &mut self,
+        what: impl FnOnce(&std::path::Path),
+        undo: impl FnOnce(&std::path::Path),
+    ) -> String {
+        self.running.stop();
+        self.running.stopped().await.unwrap();
+        what(&self.dir);
+        let Err(refused) = self.start_again().await else { panic!("it is refused") };
+        undo(&self.dir);
+        self.running = self.start_again().await.unwrap();
+        refused
+    }
+
+    async fn start_again(&self) -> Result<Running, String> {
         let runtime = self.runtime.as_ref().unwrap();
-        self.running = runtime.spawn(start(options(&self.dir))).await.unwrap().unwrap();
+        runtime.spawn(start(options(&self.dir))).await.unwrap()
     }
 }
 
