@@ -133,6 +133,10 @@ pub trait Disk: Send + Sync + 'static {
     /// Takes an exclusive lock on a file, creating it with `content`; fails at once with
     /// [`io::ErrorKind::WouldBlock`] when somebody holds it.
     fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn Lock>>;
+    /// The same of a directory, which is made; `None` where no other process can come.
+    fn lock_dir(&self, _dir: &Path) -> io::Result<Option<Box<dyn Lock>>> {
+        Ok(None)
+    }
 }
 
 /// An open file of fixed size. Every range must lie inside it.

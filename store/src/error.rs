@@ -113,7 +113,7 @@ impl fmt::Display for Error {
             Self::Locked { path } => write!(
                 f,
                 "{} is locked: another broker runs on this directory; stop it, or choose \
-                 another storePathRootDir",
+                 another storePathRootDir, and another storePathCommitLog where that is set",
                 path.display()
             ),
             Self::Fenced { why } => {

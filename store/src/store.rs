@@ -18,7 +18,7 @@ use crate::scrub::Pass;
 use crate::{ConfigFiles, Error, Lack, Progress, SetAside, Settings, Stats};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -71,7 +71,7 @@ pub struct Store {
     fence: OnceLock<String>,
     closed: AtomicBool,
     recovered_clean: bool,
-    _lock: Box<dyn Lock>,
+    _locks: Locks,
 }
 
 impl Store {
@@ -91,7 +91,7 @@ impl Store {
         settings.check()?;
         let root = settings.root.clone();
         in_the_way::clear_lock(&*disk, &root)?;
-        let lock = take_lock(&*disk, root.join("lock"))?;
+        let locks = take_locks(&*disk, &settings)?;
         let listed = disk.list(&root).map_err(Error::io("list", &root))?;
         let abort = listed.iter().find(|file| file.name == "abort");
         in_the_way::clear(&*disk, &root)?;
@@ -147,7 +147,7 @@ impl Store {
             fence: OnceLock::new(),
             closed: AtomicBool::new(false),
             recovered_clean: clean,
-            _lock: lock,
+            _locks: locks,
         };
         store.before_appends(lacks_abort, keeps_places.get())?;
         Ok(store)
@@ -308,9 +308,19 @@ impl Store {
     }
 }
 
-fn take_lock(disk: &dyn Disk, path: PathBuf) -> Result<Box<dyn Lock>, Error> {
-    disk.lock(&path, b"lock").map_err(|error| match error.kind() {
-        std::io::ErrorKind::WouldBlock => Error::Locked { path },
-        _ => Error::io("lock", &path)(error),
-    })
+/// That of the store, and that of its log where this lies elsewhere: another store may name it too.
+type Locks = (Box<dyn Lock>, Option<Box<dyn Lock>>);
+
+fn take_locks(disk: &dyn Disk, settings: &Settings) -> Result<Locks, Error> {
+    let failed = |path: &Path, error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Error::Locked { path: path.into() },
+        _ => Error::io("lock", path)(error),
+    };
+    let (path, log) = (settings.root.join("lock"), settings.commit_log_path());
+    let lock = disk.lock(&path, b"lock").map_err(|error| failed(&path, error))?;
+    if log.starts_with(&settings.root) {
+        return Ok((lock, None));
+    }
+    let of_log = disk.lock_dir(&log).map_err(|error| failed(&log, error))?;
+    Ok((lock, of_log))
 }

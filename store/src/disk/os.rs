@@ -174,19 +174,28 @@ impl Disk for OsDisk {
         make_dirs(parent(path))?;
         let mut options = fs::OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-        // The record lock is the one that Java's broker takes; it does not hold within a process,
-        // which the second one does.
+        // The record lock is the one that Java's broker takes. It does not hold within a process,
+        // nor when somebody removes the file and another one is made, as the directory's does. On
+        // NFS a second lock of another kind on the same file would be refused because of the first.
         fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive).map_err(held)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(held)?;
-        // Nor does a lock on a file hold when somebody removes it and another one is made. Some
-        // network file systems lock no directories.
-        let dir = fs::File::open(parent(path))?;
-        if let Err(error @ Errno::AGAIN) = flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-            return Err(held(error));
-        }
+        let dir = lock_dir(parent(path))?;
         file.write_all(content)?;
         file.sync_all()?;
-        Ok(Box::new(OsLock { _file: file, _dir: dir }))
+        Ok(Box::new(OsLock { _file: Some(file), _dir: dir }))
+    }
+
+    fn lock_dir(&self, dir: &Path) -> io::Result<Option<Box<dyn Lock>>> {
+        make_dirs(dir)?;
+        Ok(Some(Box::new(OsLock { _file: None, _dir: lock_dir(dir)? })))
+    }
+}
+
+/// Some network file systems lock no directories.
+fn lock_dir(dir: &Path) -> io::Result<fs::File> {
+    let dir = fs::File::open(dir)?;
+    match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+        Err(error @ Errno::AGAIN) => Err(held(error)),
+        _ => Ok(dir),
     }
 }
 
@@ -199,7 +208,7 @@ fn held(error: Errno) -> io::Error {
 
 /// The locks end with the file descriptor.
 struct OsLock {
-    _file: fs::File,
+    _file: Option<fs::File>,
     _dir: fs::File,
 }
 

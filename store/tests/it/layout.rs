@@ -212,3 +212,30 @@ fn a_removed_lock_lets_nobody_in() {
     drop(store);
     open(&disk, &small(dir.path()));
 }
+
+/// A configuration that was copied from another broker's, with another root.
+#[test]
+fn a_log_that_another_store_works_on_lets_nobody_in() {
+    let (dir, other) = (TempDir::new(), TempDir::new());
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let log = Some(dir.path().join("log"));
+    let settings = Settings { commit_log_dir: log.clone(), ..small(&dir.path().join("root")) };
+    let store = open(&disk, &settings);
+    append(&store, NOW, draft("T", 0, "kept"));
+    let copied = Settings { commit_log_dir: log.clone(), ..small(other.path()) };
+    let second = Store::open(disk.clone(), copied.clone());
+    assert!(matches!(second, Err(Error::Locked { path }) if Some(&path) == log.as_ref()));
+    assert_eq!(bodies(&store, "T", 0), ["kept"]);
+    store.close().unwrap();
+    drop(store);
+    open(&disk, &copied);
+}
+
+/// Network file systems take both kinds of lock for one.
+#[test]
+fn the_lock_file_has_the_lock_of_javas_kind_alone() {
+    let dir = TempDir::new();
+    let _store = open(&(Arc::new(OsDisk) as Arc<dyn Disk>), &small(dir.path()));
+    let file = std::fs::File::open(dir.path().join("lock")).unwrap();
+    file.try_lock().expect("nobody holds another on it");
+}
