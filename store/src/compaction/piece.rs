@@ -298,17 +298,32 @@ impl Piece {
     }
 
     /// Up to [`UNITS_AT_ONCE`] units from a place on, at least one where there are more; what is
-    /// none is made anew, and `None` where its record is damaged too.
+    /// none, or leads elsewhere, is made anew; `None` where its record is damaged too.
     pub(super) fn units_from(&self, at: u64) -> io::Result<Vec<Option<BatchUnit>>> {
         let count = self.count.saturating_sub(at).min(UNITS_AT_ONCE);
         let mut bytes = vec![0; count as usize * BATCH_UNIT_LEN];
         self.units.read_at(at * UNIT, &mut bytes)?;
         let units = bytes.as_chunks::<BATCH_UNIT_LEN>().0.iter();
         let unit = |(at, unit): (u64, &[u8; BATCH_UNIT_LEN])| {
-            let unit = BatchUnit::decode(unit).filter(|unit| self.holds(unit));
-            unit.map_or_else(|| self.made_anew(at), |unit| Ok(Some(unit)))
+            self.or_anew(at, BatchUnit::decode(unit).filter(|unit| self.holds(unit)))
         };
         (at..).zip(units).map(unit).collect()
+    }
+
+    /// What was read of a place, or what the log says where that leads to nothing of its own.
+    fn or_anew(&self, at: u64, unit: Option<BatchUnit>) -> io::Result<Option<BatchUnit>> {
+        match unit {
+            Some(sure) if self.leads_to(&sure) => Ok(unit),
+            _ => {
+                // It may be the record that says a wrong place.
+                let above = at.checked_sub(1).map_or(Ok(None), |before| self.unit(before))?;
+                let above = above.map_or(self.first - 1, |unit| unit.base);
+                let below = if at + 1 < self.count { self.unit(at + 1)? } else { None };
+                let below = below.map_or(self.last + 1, |unit| unit.base);
+                let made = self.made_anew(at)?;
+                Ok(made.filter(|made| above < made.base && made.base < below).or(unit))
+            }
+        }
     }
 
     /// The unit of a place, made of the record behind the one before.
@@ -354,10 +369,10 @@ impl Piece {
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = low + (high - low) / 2;
-            let (mut at, mut unit) = (middle, self.unit(middle)?);
+            let (mut at, mut unit) = (middle, self.or_anew(middle, self.unit(middle)?)?);
             while unit.is_none() && at + 1 < high {
                 at += 1;
-                unit = self.unit(at)?;
+                unit = self.or_anew(at, self.unit(at)?)?;
             }
             let is_before = unit.is_some_and(|unit| unit.base < offset);
             if is_before { low = at + 1 } else { high = middle }

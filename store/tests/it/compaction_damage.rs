@@ -129,6 +129,26 @@ fn one_unit_that_is_none_costs_no_message() {
     }
 }
 
+/// A unit that says something else is told by its record, and made anew.
+#[test]
+fn a_bit_of_a_unit_costs_no_message() {
+    for byte in (0..12).chain(28..36) {
+        for (file, place) in (0..3).flat_map(|file| [1, 4, 7].map(|place| (file, place))) {
+            let bit = (byte * 3 + place as usize) % 8;
+            let (sim, disk, settings) = closed(1);
+            let units = &files(&sim, UNITS)[file];
+            change(&sim, units, place * UNIT, |bytes| bytes[byte] ^= 1 << bit);
+            let store = begin(&disk, &settings);
+            assert_eq!(all(&store), numbers(0, 31), "{file} {place} {byte}");
+            let from = file as i64 * FILE + place as i64;
+            let found = read(&store, TOPIC, 0, from);
+            assert_eq!(record_of(&found.messages[0]).queue_offset, from, "{file} {place} {byte}");
+            compact(&store);
+            assert_eq!(all(&store), numbers(0, 31), "{file} {place} {byte}");
+        }
+    }
+}
+
 /// Of a record whose head is damaged besides its unit nothing is known; all others stay.
 #[test]
 fn a_unit_and_its_record_cost_one_message() {
