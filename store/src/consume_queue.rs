@@ -277,16 +277,46 @@ impl Queue {
         offset - offset % units + units
     }
 
-    /// The first place from `from` to `to` whose unit does not satisfy `before`, which must
-    /// hold for a first part of the units only. Units that cannot be read count as satisfying it.
-    pub(crate) fn partition(&self, from: i64, to: i64, before: impl Fn(&Unit) -> bool) -> i64 {
+    /// The first place from `from` to `to` behind all units of which `is_before` holds, which must
+    /// be true of a first part only. Units of which it knows nothing, as blank ones, and what is
+    /// no unit belong to what follows them.
+    pub(crate) fn partition(
+        &self,
+        from: i64,
+        to: i64,
+        is_before: impl Fn(&Unit) -> Option<bool>,
+    ) -> i64 {
         let (mut low, mut high) = (from, to);
         while low < high {
             let middle = low + (high - low) / 2;
-            let unit = self.any_unit(middle);
-            if unit.is_none_or(|unit| before(&unit)) { low = middle + 1 } else { high = middle }
+            let here = self.any_unit(middle).and_then(|unit| Some((middle, is_before(&unit)?)));
+            match here.or_else(|| self.next_known(middle + 1, high, &is_before)) {
+                Some((place, true)) => low = place + 1,
+                _ => high = middle,
+            }
         }
         low
+    }
+
+    /// The first place from `from` to `to` of which something is known, and what.
+    fn next_known(
+        &self,
+        mut from: i64,
+        to: i64,
+        known: impl Fn(&Unit) -> Option<bool>,
+    ) -> Option<(i64, bool)> {
+        let mut units = [0; PAGE_BYTES_MAX];
+        let units = &mut units[..PAGE_UNITS * self.unit as usize];
+        while from < to {
+            let count = self.read_any(from, units).ok().flatten().unwrap_or(0);
+            let mut some = self.decoded(units, count).zip(from..to);
+            let found = some.find_map(|(unit, place)| Some((place, known(&unit?)?)));
+            if found.is_some() {
+                return found;
+            }
+            from = if count > 0 { from + count as i64 } else { self.next_file(from) };
+        }
+        None
     }
 
     fn any_unit(&self, offset: i64) -> Option<Unit> {
@@ -372,26 +402,26 @@ impl Queue {
         let from = first.max(self.min()).min(self.max());
         // Blank units stand before the first message, and in the places of lost ones.
         let from = self.first_real(from, Unit::is_blank);
-        let before = |unit: &Unit| !unit.is_blank() && unit.log_offset < log_min;
+        let before = |unit: &Unit| (!unit.is_blank()).then_some(unit.log_offset < log_min);
         // What is no unit is damaged: as old as what follows it.
         let known = self.first_real(from, |unit| *unit == Unit::NONE);
-        let stays = self.any_unit(known).is_none_or(|unit| !before(&unit));
+        let stays = self.any_unit(known).is_none_or(|unit| before(&unit) != Some(true));
         let min = if stays { from } else { self.first_kept(known, before) };
         self.min.store(min, Ordering::Release);
         self.follow_min();
         Ok(removed)
     }
 
-    /// The first place from `from` on whose unit does not satisfy `before`. A damaged unit
-    /// may make a search by halves end behind units that do not: those before are looked at.
-    fn first_kept(&self, from: i64, before: impl Fn(&Unit) -> bool) -> i64 {
+    /// The first place from `from` on behind all units of which `before` holds. A damaged unit
+    /// may make a search by halves end behind others: those before are looked at.
+    fn first_kept(&self, from: i64, before: impl Fn(&Unit) -> Option<bool>) -> i64 {
         let min = self.partition(from, self.max(), &before);
         let near = from.max(min - NEAR_UNITS as i64);
         let mut units = [0; NEAR_UNITS * BATCH_UNIT_LEN];
         let near_units = &mut units[..((min - near) * self.unit) as usize];
         let count = self.read_any(near, near_units).ok().flatten().unwrap_or(0);
         let mut units = self.decoded(near_units, count);
-        let is_kept = |unit: Unit| !unit.is_blank() && !before(&unit);
+        let is_kept = |unit: Unit| before(&unit) == Some(false);
         let kept = units.position(|unit| unit.is_some_and(is_kept));
         kept.map_or(min, |kept| near + kept as i64)
     }

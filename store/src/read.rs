@@ -336,22 +336,36 @@ impl Store {
     }
 
     /// The queue offset by time (ms since the epoch). Lower: the first message stored at or after
-    /// it, the offset behind the last one when there is none. Upper: the last message stored at or
-    /// before it, 0 when there is none (Java `ConsumeQueue.getOffsetInQueueByTime`).
+    /// it with the empty places before that, the offset behind the last one when there is none.
+    /// Upper: the last message stored at or before it, 0 when there is none (Java
+    /// `ConsumeQueue.getOffsetInQueueByTime`).
     pub fn offset_by_time(&self, topic: &str, queue_id: i32, time: i64, end: Boundary) -> i64 {
         let Some(queue) = self.queues.find(topic, queue_id) else { return 0 };
         if queue.is_batch() {
             return queue.offset_by_time(time, end);
         }
         let (min, max) = (queue.min(), queue.max());
-        let stored = |unit: &Unit| self.log.store_time(unit.log_offset).unwrap_or(0);
+        let stored = |unit: &Unit| self.stored_at(unit);
         match end {
-            Boundary::Lower => queue.partition(min, max, |unit| stored(unit) < time),
+            Boundary::Lower => queue.partition(min, max, |unit| Some(stored(unit)? < time)),
             Boundary::Upper => {
-                let after = queue.partition(min, max, |unit| stored(unit) <= time);
+                let after = queue.partition(min, max, |unit| Some(stored(unit)? <= time));
                 if after > min { after - 1 } else { 0 }
             }
         }
+    }
+
+    /// When the message of a unit was stored; `None` where it cannot be read.
+    fn stored_at(&self, unit: &Unit) -> Option<i64> {
+        if unit.is_blank() {
+            return None;
+        }
+        if self.aside.overlaps(unit.log_offset, unit.log_end()) {
+            return record::store_timestamp(&self.message_at(unit.log_offset)?);
+        }
+        // What expired is older than what did not.
+        let expired = (unit.log_offset < self.log.min()).then_some(0);
+        expired.or_else(|| self.log.store_time(unit.log_offset))
     }
 
     /// The record that begins at a log offset; none that is damaged where the log was set aside.

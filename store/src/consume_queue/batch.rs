@@ -269,16 +269,17 @@ impl Queue {
     pub(crate) fn offset_by_time(&self, time: i64, end: Boundary) -> i64 {
         let (min, max) = (self.min(), self.max());
         let (mut low, mut high) = (min, max);
-        let is_before = |unit: BatchUnit| match end {
+        let is_before = |unit: &BatchUnit| match end {
             Boundary::Lower => unit.store_timestamp < time,
             Boundary::Upper => unit.store_timestamp <= time,
         };
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.batch_unit(middle).is_none_or(is_before) {
-                low = middle + 1
-            } else {
-                high = middle
+            // What is no unit belongs to what follows it.
+            let known = |place| Some((place, self.batch_unit(place)?));
+            match (middle..high).find_map(known).filter(|(_, unit)| is_before(unit)) {
+                Some((place, _)) => low = place + 1,
+                None => high = middle,
             }
         }
         let place = match end {
@@ -297,7 +298,8 @@ impl Queue {
 
     /// The place of the first unit whose record begins at a log offset or behind it.
     fn place_of_record(&self, log_offset: i64) -> i64 {
-        self.partition(self.first_place(), self.max(), |unit| unit.log_offset < log_offset)
+        let is_before = |unit: &Unit| Some(unit.log_offset < log_offset);
+        self.partition(self.first_place(), self.max(), is_before)
     }
 
     /// Takes the unit of a record that recovery found in the log, on a scan that began at log

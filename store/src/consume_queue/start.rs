@@ -656,7 +656,8 @@ impl Queue {
             return;
         }
         let max = self.max();
-        let first = self.partition(self.min(), max, |unit| unit.log_end() <= from);
+        let is_before = |unit: &Unit| (!unit.is_blank()).then_some(unit.log_end() <= from);
+        let first = self.partition(self.min(), max, is_before);
         let mut since = None;
         for place in first..=max {
             let unit = if place < max { self.copied(place) } else { None };
@@ -675,9 +676,10 @@ impl Queue {
     /// The places whose units lead between two log offsets, from and to.
     pub(crate) fn places_between(&self, from: i64, to: i64) -> (i64, i64) {
         let (min, max) = (self.min(), self.max());
-        let first = self.partition(min, max, |unit| unit.is_blank() || unit.log_offset < from);
-        let behind = |unit: &Unit| unit.is_blank() || unit.log_offset < to;
-        (first, self.partition(first, max, behind))
+        let is_before = |unit: &Unit, to| (!unit.is_blank()).then_some(unit.log_offset < to);
+        let first = self.partition(min, max, |unit| is_before(unit, from));
+        let first = self.first_real(first, Unit::is_blank);
+        (first, self.partition(first, max, |unit| is_before(unit, to)))
     }
 
     /// Whether the queue has no file and no unit yet.

@@ -7,12 +7,12 @@
 //! anew behind that record: then the topic was deleted and made again in between.
 
 use super::claim::Claim;
-use crate::Error;
 use crate::commit_log::CommitLog;
 use crate::config_files::ConfigFiles;
 use crate::consume_queue::Queue;
 use crate::queues::Queues;
 use crate::removed_topics::RemovedTopics;
+use crate::{Error, Unit};
 use message::names;
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -113,7 +113,7 @@ fn first_of(queue: &Queue, log: &CommitLog, topic: &str) -> Option<(i64, i64)> {
     if queue.is_damaged() {
         return None;
     }
-    let is_before = |unit: &crate::Unit| unit.is_blank() || unit.log_offset < log.min();
+    let is_before = |unit: &Unit| (!unit.is_blank()).then_some(unit.log_offset < log.min());
     let place = queue.partition(queue.min(), queue.max(), is_before);
     let mut places = place..queue.max().min(place + BLANKS_MAX);
     let (place, unit) = places.find_map(|place| {

@@ -6,7 +6,7 @@ use crate::support::*;
 use std::path::Path;
 use std::sync::Arc;
 use store::disk::Allocation;
-use store::{Disk, Settings};
+use store::{Boundary, Disk, Settings};
 
 /// Lines about what is lost.
 fn lost(lines: &[String]) -> Vec<&String> {
@@ -73,6 +73,38 @@ fn units_behind_the_logs_end_are_told_in_one_line() {
     assert_eq!(told.len(), 1, "{lines:#?}");
     for part in ["30 messages: ", "message 0 of topic U queue 0", "and of 22 more", "power"] {
         assert!(told[0].contains(part), "{part}: {told:?}");
+    }
+}
+
+/// The places of lost messages, which are blank or lead nowhere.
+#[test]
+fn a_search_by_time_finds_what_is_around_lost_messages() {
+    for blank in [true, false] {
+        let disk = sim();
+        let end = fill(&disk, 1, 200);
+        for start in (FILE as i64..end).step_by(FILE as usize) {
+            disk.remove(&log_path(start)).unwrap();
+        }
+        for start in [2_000, 3_000].into_iter().filter(|_| blank) {
+            let file = format!("/store/consumequeue/T/0/{start:020}");
+            disk.remove(Path::new(&file)).unwrap();
+        }
+        let store = open(&disk, &settings());
+        let kept = bodies_by_offset(&store, "T", 0).len() as i64;
+        assert!((80..120).contains(&kept) && store.max_offset("T", 0) == 200, "{kept}");
+        assert_eq!(store.units("T", 0, kept, 1)[0].is_blank(), blank);
+        let by_time = |time, end| store.offset_by_time("T", 0, NOW + time, end);
+        let both = |time| (by_time(time, Boundary::Lower), by_time(time, Boundary::Upper));
+        assert_eq!(both(5_000), (kept, kept - 1), "behind the last one");
+        for at in 0..100 {
+            append(&store, NOW + 2_000 + at, draft("T", 0, "next"));
+        }
+        (0..kept).for_each(|at| assert_eq!(both(at), (at, at)));
+        // A reader passes over the empty places.
+        assert_eq!(both(2_000), (kept, 200));
+        (1..100).for_each(|at| assert_eq!(both(2_000 + at), (200 + at, 200 + at)));
+        assert_eq!((both(-1), both(9_000)), ((0, 0), (300, 299)));
+        assert_eq!(both(1_000), (kept, kept - 1));
     }
 }
 
