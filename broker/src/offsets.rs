@@ -251,12 +251,15 @@ impl Offsets {
         smallest
     }
 
-    /// Copies what one group has committed in a topic to another group.
+    /// Copies what one group has committed in a topic to another group; nothing, where it has not.
     pub fn clone_group(&self, from: &str, to: &str, topic: &str) {
         let mut groups = self.groups.write();
         let Some(queues) = groups.get(from).and_then(|topics| topics.get(topic)) else { return };
         let copy = committed_rows(queues).into_iter().map(|(queue, at)| (queue, Row::at(at)));
-        let copy = copy.collect();
+        let copy: BTreeMap<_, _> = copy.collect();
+        if copy.is_empty() {
+            return;
+        }
         groups.entry(to.into()).or_default().insert(topic.into(), copy);
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
@@ -564,6 +567,9 @@ mod tests {
         assert_eq!(offsets.smallest("t", &["h"], |_| 2), BTreeMap::from([(3, 9)]));
         offsets.clone_group("g", "copy", "t");
         assert_eq!(offsets.committed_in("copy", "t"), BTreeMap::from([(3, 9)]));
+        offsets.commit("copy", "pulled", 0, 7);
+        offsets.clone_group("g", "copy", "pulled");
+        assert_eq!(offsets.committed_in("copy", "pulled"), BTreeMap::from([(0, 7)]));
         offsets.remove_group("copy");
         assert_eq!(offsets.groups_of("t"), names(&["g", "h", "low"]));
         offsets.remove_topic("t");
