@@ -282,11 +282,12 @@ impl<P: Clone> Clients<P> {
         members.values().rev().find(|m| m.client.id == id).map(|m| m.client.clone())
     }
 
-    /// A producer by its name, whatever its group is.
+    /// A producer by its name, whatever its group is; of several connections the newest.
     pub fn producer(&self, id: &str) -> Option<Client<P>> {
         let state = self.state.read();
-        let mut members = state.producers.values().flat_map(BTreeMap::values);
-        members.find(|member| member.client.id == id).map(|member| member.client.clone())
+        let members = state.producers.values().flat_map(BTreeMap::values);
+        let its = members.filter(|member| member.client.id == id);
+        its.max_by_key(|member| member.client.peer_id).map(|member| member.client.clone())
     }
 
     /// One of a group's producers, another one each time.

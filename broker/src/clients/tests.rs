@@ -157,6 +157,16 @@ fn an_id_over_two_connections_is_one_member() {
 }
 
 #[test]
+fn a_producer_is_reached_over_its_newest_connection() {
+    let clients = Peers::default();
+    for (group, peer) in [("p", 2), ("q", 5), ("r", 1), ("p", 3)] {
+        clients.register_producer(&group.into(), &client("b", peer), 0);
+    }
+    clients.register_producer(&"p".into(), &client("c", 9), 0);
+    assert_eq!(clients.producer("b").unwrap().peer, 5);
+}
+
+#[test]
 fn producers_take_turns_and_are_listed() {
     let clients = Peers::default();
     for peer in [1, 2] {
