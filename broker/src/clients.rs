@@ -275,6 +275,12 @@ impl<P: Clone> Clients<P> {
         members.map(|member| member.client.clone()).collect()
     }
 
+    /// Whether a connection is a group's member.
+    pub fn is_member(&self, group: &str, peer_id: u64) -> bool {
+        let state = self.state.read();
+        state.consumers.get(group).is_some_and(|group| group.members.contains_key(&peer_id))
+    }
+
     /// A group's member of this name; of several connections the newest.
     pub fn member(&self, group: &str, id: &str) -> Option<Client<P>> {
         let state = self.state.read();

@@ -200,6 +200,14 @@ pub fn is_system_group(group: &str) -> bool {
     group.starts_with(SYSTEM_GROUP_PREFIX)
 }
 
+/// Whether the group consumes on behalf of RocketMQ itself (Java:
+/// `MixAll.isSysConsumerGroupPullMessage`).
+pub fn is_system_consumer(group: &str) -> bool {
+    let produces =
+        matches!(group, "DEFAULT_PRODUCER" | "CLIENT_INNER_PRODUCER" | "SELF_TEST_P_GROUP");
+    is_system_group(group) || PREDEFINED_GROUPS.contains(&group) && !produces
+}
+
 /// Whether the topic is a retry topic.
 pub fn is_retry(topic: &str) -> bool {
     topic.starts_with(RETRY_PREFIX)

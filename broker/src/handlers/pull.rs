@@ -19,14 +19,14 @@ use crate::subscription;
 use crate::topics::PERM_READ;
 use message::{Str, names, record};
 use remoting::body::group::SubscriptionGroupConfig;
-use remoting::body::heartbeat::{SubscriptionData, TAG};
+use remoting::body::heartbeat::{ConsumeType, SubscriptionData, TAG};
 use remoting::body::topic::TopicConfig;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::headers::base::TopicFields;
 use remoting::headers::pull::{PullMessageRequestHeader, PullMessageResponseHeader};
+use remoting::peer::Peer;
 use remoting::reply::{Answer, Asker, Refusal, Reply};
 use remoting::router::{Call, Lane};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use store::{Limits, Position, ReadStatus, Wait};
 
@@ -100,7 +100,7 @@ pub fn pull(
         Ok(Some(queue)) => return logical::pull(broker, call, &queue, header),
         Err(refusal) => return logical::refuse(broker, call, &header, refusal),
     }
-    let checked = match check(broker, code, call.peer.remote, &header, call.now_ms) {
+    let checked = match check(broker, code, call.peer, &header, call.now_ms) {
         Ok(checked) => checked,
         Err(answer) => return Ok(Reply::Answer(*answer)),
     };
@@ -167,13 +167,12 @@ fn kept(header: PullMessageRequestHeader, checked: &Checked) -> PullMessageReque
 
 /// Runs a pull that was held, because its message came or its time is up, and answers it.
 pub fn resume(broker: &Broker, held: HeldPull, now_ms: i64) {
-    let remote = held.asker.peer().remote;
     // Where it is no static topic, nothing of it is logical.
     if let Some(answer) = logical::resumed(broker, &held, now_ms) {
         held.asker.answer(answer);
         return;
     }
-    let answer = match check(broker, held.code, remote, &held.header, now_ms) {
+    let answer = match check(broker, held.code, held.asker.peer(), &held.header, now_ms) {
         Ok(checked) => attempt(broker, &held.header, &checked, (false, Wait::ForDisk), now_ms),
         Err(answer) => Some(*answer),
     };
@@ -371,7 +370,7 @@ fn readable(
 fn check(
     broker: &Broker,
     code: RequestCode,
-    remote: SocketAddr,
+    peer: &Peer,
     header: &PullMessageRequestHeader,
     now_ms: i64,
 ) -> Result<Checked, Box<Answer>> {
@@ -379,8 +378,8 @@ fn check(
     let (group, topic) = readable(broker, code, header, now_ms)?;
     if header.queue_id < 0 || header.queue_id >= topic.read_queue_nums {
         let remark = format!(
-            "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[{remote}]",
-            header.queue_id, header.topic, topic.read_queue_nums
+            "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[{}]",
+            header.queue_id, header.topic, topic.read_queue_nums, peer.remote
         );
         return Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
     }
@@ -392,7 +391,22 @@ fn check(
     let (kind, sql) =
         (subscription.expression_type.as_deref(), settings.broker.enable_property_filter);
     subscription::check_kind(kind, is_class, sql).map_err(|refusal| Box::new(refusal.into()))?;
+    if settings.broker.reject_pull_consumer_enable && pulls_itself(broker, peer, header) {
+        let remark =
+            "the consumer's group info not exist, or the pull consumer is rejected by server.";
+        return Err(refuse(ResponseCode::SUBSCRIPTION_NOT_EXIST, remark));
+    }
     Ok(Checked { group, topic, selection })
+}
+
+/// Whether this consumer is none that the broker pushes to, and none of the system's own.
+fn pulls_itself(broker: &Broker, peer: &Peer, header: &PullMessageRequestHeader) -> bool {
+    let group = &header.consumer_group;
+    let is_other = broker.clients.consumers(group).is_none_or(|consumers| {
+        let actively = consumers.habit.consume_type == Some(ConsumeType::Actively);
+        actively && !broker.clients.is_member(group, peer.id)
+    });
+    is_other && !names::is_system_consumer(group)
 }
 
 /// A subscription, and what it selects.

@@ -19,6 +19,7 @@ use remoting::headers::client::{
     GetConsumerListByGroupRequestHeader, UnregisterClientRequestHeader,
 };
 use remoting::headers::offset::UpdateConsumerOffsetRequestHeader;
+use remoting::headers::pull::PullMessageRequestHeader;
 
 /// A push consumer's heartbeat for group `g` and topic `BenchmarkTest`.
 fn beat(id: &'static str) -> HeartbeatData {
@@ -250,4 +251,36 @@ async fn groups_are_told_how_to_fetch() {
         r#""mode":"PULL","popShareQueueNum":0,"topic":"BenchmarkTest"}}}}"#
     );
     assert_eq!(answer.body, expected.as_bytes());
+}
+
+#[tokio::test]
+async fn consumers_that_pull_themselves_are_kept_out_where_that_is_set() {
+    let world = World::start_with(|settings| {
+        settings.broker.reject_pull_consumer_enable = true;
+    })
+    .await;
+    let client = world.client();
+    let pull = async |group: &'static str| {
+        let header = PullMessageRequestHeader {
+            consumer_group: group.into(),
+            topic: "BenchmarkTest".into(),
+            max_msg_nums: 1,
+            sys_flag: 4,
+            subscription: Some("*".into()),
+            ..Default::default()
+        };
+        let answer = client.call(RequestCode::PULL_MESSAGE, &header).await;
+        (answer.response_code(), said(&answer).1.to_owned())
+    };
+    let refused =
+        "the consumer's group info not exist, or the pull consumer is rejected by server.";
+    assert_eq!(pull("g").await, (ResponseCode::SUBSCRIPTION_NOT_EXIST, refused.into()));
+    let mut actively = beat("a");
+    actively.consumer_data_set[0].consume_type = Some(ConsumeType::Actively);
+    send(&client, &actively).await;
+    assert_eq!(pull("g").await.0, ResponseCode::SUBSCRIPTION_NOT_EXIST);
+    assert_eq!(pull("TOOLS_CONSUMER").await.0, ResponseCode::PULL_NOT_FOUND);
+    assert_eq!(pull("SELF_TEST_P_GROUP").await.0, ResponseCode::SUBSCRIPTION_NOT_EXIST);
+    send(&client, &beat("a")).await;
+    assert_eq!(pull("g").await.0, ResponseCode::PULL_NOT_FOUND);
 }

@@ -37,7 +37,7 @@ pub(super) fn pull(
     }
     // A pull that waits does so here, for the queue that messages come to.
     let here = PullMessageRequestHeader { queue_id: queue.leader().queue_id, ..asked.clone() };
-    let checked = match check(broker, code, call.peer.remote, &here, call.now_ms) {
+    let checked = match check(broker, code, call.peer, &here, call.now_ms) {
         Ok(checked) => checked,
         Err(answer) => return Ok(Reply::Answer(*answer)),
     };
@@ -97,8 +97,7 @@ fn again(
         // Nobody may wait for another broker here. The client asks again.
         return Ok(nothing_at(held.header.queue_offset));
     }
-    let remote = held.asker.peer().remote;
-    let checked = match check(broker, held.code, remote, &asked, now_ms) {
+    let checked = match check(broker, held.code, held.asker.peer(), &asked, now_ms) {
         Ok(checked) => checked,
         Err(answer) => return Ok(*answer),
     };

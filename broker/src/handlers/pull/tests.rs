@@ -5,8 +5,8 @@ use crate::handlers::cold::{self, Cold};
 use bytes::Bytes;
 use message::{Draft, names};
 use remoting::command::Command;
-use remoting::peer::Peer;
 use remoting::room::Room;
+use std::net::SocketAddr;
 use std::path::Path;
 use store::Append;
 
