@@ -216,10 +216,9 @@ impl Round<'_> {
             return Verdict::Elsewhere;
         };
         let real_topic = parked.property(property::REAL_TOPIC).unwrap_or_default();
-        if unit.deletes && !unit.rolls {
-            return Verdict::Pass;
-        }
-        if !unit.rolls && is_recalled(&parked, real_topic, recalled) {
+        // What takes a message back was counted as one less, found or not.
+        if !unit.rolls && (unit.deletes || is_recalled(&parked, real_topic, recalled)) {
+            self.count(real_topic, unit);
             return Verdict::Pass;
         }
         if let Some(unsure) = self.unsure.as_mut()

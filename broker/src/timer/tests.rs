@@ -249,6 +249,11 @@ fn a_message_that_was_taken_back_does_not_come() {
     world.send("old", &format!("TIMER_DELIVER_MS^{}~TIMER_DEL_UNIQKEY^T+old~", out_ms + 1));
     world.pass_to(BOOT_MS + 1);
     assert_eq!(world.broker().timer.waiting.lock().of("T"), 1);
+    // Once more, and what is not there: one less for each, until then.
+    world.send("take", &format!("TIMER_DELIVER_MS^{}~TIMER_DEL_UNIQKEY^take~", out_ms + 1));
+    world.send("none", &format!("TIMER_DELIVER_MS^{}~TIMER_DEL_UNIQKEY^none~", out_ms + 1));
+    world.pass_to(BOOT_MS + 2);
+    assert_eq!(world.broker().timer.waiting.lock().of("T"), -1);
     world.pass_to(BOOT_MS + 100_000);
     assert_eq!(world.delivered(), ["keep"]);
     assert_eq!((world.condition().pending, world.condition().passed_over), (0, 0));
