@@ -144,7 +144,8 @@ fn check_group(broker: &Broker, group: &str, now_ms: i64) -> Result<(), Refusal>
 /// Whether an attribute of a group is `true`.
 fn is_set(broker: &Broker, group: &str, key: &str) -> bool {
     let found = broker.groups.find(group);
-    found.is_some_and(|found| found.attributes.get(key).is_some_and(|value| value == "true"))
+    let value = found.as_ref().and_then(|found| found.attributes.get(key));
+    value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 /// Whether the group reads all lite topics of the one that it is bound to.
@@ -512,7 +513,8 @@ fn start(broker: &Broker, at: At<'_>) -> i64 {
     let committed = broker.offsets.query(group, queue, id).filter(|offset| *offset >= 0);
     committed.unwrap_or_else(|| {
         let (min, end) = (broker.store.min_offset(queue, id), broker.store.max_offset(queue, id));
-        let start = if min <= 0 { 0 } else { (end - 1).max(0) };
+        let from_first = broker.settings().broker.init_pop_offset_by_check_msg_in_mem;
+        let start = if from_first && min <= 0 { 0 } else { (end - 1).max(0) };
         broker.offsets.commit(group, queue, id, start);
         start
     })

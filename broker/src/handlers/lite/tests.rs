@@ -8,6 +8,7 @@ use remoting::body::group::SubscriptionGroupConfig;
 use remoting::body::topic::TopicConfig;
 use remoting::peer::Peer;
 use remoting::room::Room;
+use settings::BrokerSettings;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -189,6 +190,35 @@ fn a_reset_of_a_queue_that_is_not_there_leaves_nothing() {
         world.subscribe("c", LiteSubscriptionAction::PartialAdd, option);
         assert_eq!(world.broker.offsets.query("G", &queue("x"), light::QUEUE_ID), None);
     }
+    world.end();
+}
+
+#[test]
+fn attributes_of_a_group_are_true_in_capitals_too() {
+    let world = World::new("leave");
+    let group = SubscriptionGroupConfig::clone(&world.broker.groups.find("G").unwrap());
+    let resets = ("+lite.sub.reset.offset.unsubscribe".into(), "True".into());
+    let group = SubscriptionGroupConfig { attributes: [resets].into(), ..group };
+    world.broker.groups.update(group, NOW).unwrap();
+    world.send("x");
+    for _ in 0..2 {
+        world.subscribe("c", LiteSubscriptionAction::PartialAdd, None);
+        assert_eq!(world.pop("c", NOW), 1);
+        world.broker.offsets.commit("G", &queue("x"), light::QUEUE_ID, 1);
+        world.subscribe("c", LiteSubscriptionAction::PartialRemove, None);
+    }
+    world.end();
+}
+
+#[test]
+fn a_new_group_begins_at_the_last_message_where_that_is_set() {
+    let world = World::new("begin");
+    let mut settings = BrokerSettings::clone(&world.broker.settings());
+    settings.broker.init_pop_offset_by_check_msg_in_mem = false;
+    *world.broker.settings.write() = Arc::new(settings);
+    (0..3).for_each(|_| world.send("x"));
+    world.subscribe("c", LiteSubscriptionAction::PartialAdd, None);
+    assert_eq!(world.pop("c", NOW), 1);
     world.end();
 }
 
