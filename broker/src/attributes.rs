@@ -146,6 +146,7 @@ impl Known {
 /// When a part is neither of the two, or a key stands there twice.
 pub fn parse(text: &str) -> Result<Attributes, String> {
     let mut change = Attributes::new();
+    let text = text.trim_end_matches(',');
     for part in text.split(',').filter(|_| !text.is_empty()) {
         let (key, value) = match part.split_once('=') {
             Some((key, _)) if !key.contains('+') => {
@@ -239,6 +240,8 @@ mod tests {
             "+queue.type=BatchCQ,+message.type=FIFO",
             Ok("queue.type=BatchCQ,message.type=FIFO"),
         );
+        check(None, "+message.type=FIFO,,", Ok("message.type=FIFO"));
+        check(None, ",", Ok(""));
         check(None, "+queue.type=Other", Err("value is not in set: [BatchCQ, SimpleCQ]"));
         check(None, "+colour=red", Err("unsupported key: colour"));
         check(
