@@ -384,6 +384,7 @@ fn own_topics(settings: &BrokerSettings) -> Own {
         broker_topic: broker.broker_topic_enable,
         auto_create: broker.auto_create_topic_enable,
         default_queues: broker.default_topic_queue_nums,
+        revive_queues: broker.revive_queue_num,
         trace_topic: broker.trace_topic_enable.then(|| broker.msg_trace_topic_name.as_str().into()),
     }
 }

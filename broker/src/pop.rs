@@ -65,6 +65,14 @@ impl<W> Pops<W> {
     }
 }
 
+/// How many queues of the revive log pops are noted in: in Java as many as the setting says,
+/// whatever the topic says. There may be more from before.
+pub fn revive_queues(broker: &Broker, topic: &str) -> i32 {
+    let made = broker.topics.find(topic);
+    let made = made.map_or(0, |made| made.read_queue_nums.max(made.write_queue_nums));
+    made.max(broker.settings().broker.revive_queue_num)
+}
+
 /// What writes the broker's revive log now.
 pub fn pen(broker: &Broker, now_ms: i64) -> Pen {
     let settings = broker.settings();

@@ -6,6 +6,7 @@
 
 use crate::attributes;
 use crate::files;
+use crate::pop::records;
 use crate::saved::{Changed, Part};
 use message::{Lookup, Str, names};
 use parking_lot::RwLock;
@@ -48,6 +49,8 @@ pub struct Own {
     pub auto_create: bool,
     /// `defaultTopicQueueNums`.
     pub default_queues: i32,
+    /// `reviveQueueNum`.
+    pub revive_queues: i32,
     /// The trace topic, if `traceTopicEnable`.
     pub trace_topic: Option<Str>,
 }
@@ -425,8 +428,8 @@ pub fn simple(topic: &str, queues: i32) -> TopicConfig {
     }
 }
 
-/// Java's `TopicConfigManager.init`, with the defaults of settings that change nothing here:
-/// 8 queues to revive popped messages, a timer wheel.
+/// Java's `TopicConfigManager.init`, with the default of a setting that changes nothing here: a
+/// timer wheel.
 fn system_topics(own: &Own) -> Vec<TopicConfig> {
     let open = |is_open| PERM_INHERIT | if is_open { PERM_READ_WRITE } else { 0 };
     let with_perm = |topic: &str, queues, perm| TopicConfig { perm, ..simple(topic, queues) };
@@ -439,7 +442,7 @@ fn system_topics(own: &Own) -> Vec<TopicConfig> {
         simple(names::OFFSET_MOVED_EVENT, 1),
         simple(names::SCHEDULE_TOPIC, 18),
         simple(&format!("{cluster}_REPLY_TOPIC"), 1),
-        simple(&format!("rmq_sys_REVIVE_LOG_{cluster}"), 8),
+        simple(&records::revive_topic(cluster), own.revive_queues),
         with_perm(&format!("rmq_sys_SYNC_BROKER_MEMBER_{broker}"), 1, PERM_INHERIT),
         simple(names::TRANS_HALF_TOPIC, 1),
         simple(names::TRANS_OP_HALF_TOPIC, 1),

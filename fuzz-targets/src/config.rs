@@ -15,6 +15,7 @@ pub(crate) fn run(data: &[u8]) {
         broker_topic: true,
         auto_create: true,
         default_queues: 8,
+        revive_queues: 8,
         trace_topic: None,
     };
     let (topics, groups, offsets) = (Topics::new(&own, 0), Groups::new(0), Offsets::default());

@@ -87,8 +87,7 @@ settings! {
         default_message_request_mode: MessageRequestMode = MessageRequestMode::Pull, live;
         /// Members of a group that pop one member's queues besides it; below 1: all of them.
         default_pop_share_queue_num: i32 = -1, live;
-        /// Queues of the revive log, where pops are noted; like Java's `reviveQueueNum` it must not
-        /// shrink while pops are out.
+        /// Queues of the revive log, where pops are noted; of more from before the rest is read.
         revive_queue_num: i32 = 8 => 1..=512;
         /// Lite topics that one client may be offered at a time.
         max_client_event_count: i32 = 100 => 1..=1_000_000, live;

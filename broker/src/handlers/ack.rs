@@ -71,9 +71,13 @@ pub fn ack(
 /// Code 200151: many messages are done. What cannot be acknowledged is passed over; the answer says
 /// the last reason, and all else is done.
 pub fn batch_ack(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>, Refusal> {
+    let nothing = Answer::code(ResponseCode::NO_MESSAGE);
+    if call.command.body.is_empty() {
+        return Ok(Reply::Answer(nothing));
+    }
     let asked: BatchAckMessageRequestBody = body(call)?;
     if asked.acks.is_empty() {
-        return Ok(Reply::Answer(Answer::code(ResponseCode::NO_MESSAGE)));
+        return Ok(Reply::Answer(nothing));
     }
     let illegal = |why: &str| {
         let remark = format!("an acknowledgement in the batch is illegal: {why}");
@@ -211,7 +215,12 @@ fn change_time(
         return change_in_order(broker, call, &handle, (&topic, &header));
     }
     check_revive_queue(broker, revive_qid)?;
-    if !pop::may_wait_so_long(&broker.settings(), invisible_time) {
+    let settings = broker.settings();
+    if !settings.store.timer_wheel_enable {
+        let said = ChangeInvisibleTimeResponseHeader::default();
+        return Ok(Reply::Answer(changed(ResponseCode::SYSTEM_ERROR, &said)));
+    }
+    if !pop::may_wait_so_long(&settings, invisible_time) {
         let remark = "invisibleTime is longer than timerMaxDelaySec";
         return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
     }
@@ -239,7 +248,7 @@ fn change_time(
     let said = ChangeInvisibleTimeResponseHeader { pop_time, invisible_time, revive_qid };
     let log_end = store(broker, call, drafts)?;
     // The old time must not pass before the new one counts.
-    let limit = broker.settings().broker.pop_ck_max_buffer_size;
+    let limit = settings.broker.pop_ck_max_buffer_size;
     broker.pops.taken.insert(point, revive_qid, usize::try_from(limit).unwrap_or(0));
     note(broker, &ack);
     Ok(give(broker, call, log_end, changed(ResponseCode::SUCCESS, &said)))
@@ -437,11 +446,12 @@ fn lite_of(lite_topic: Option<&Str>) -> Option<&Str> {
     lite_topic.filter(|name| !name.trim().is_empty())
 }
 
-/// The revive log has only so many queues; Java makes whatever queue a handle names.
+/// The revive log has only so many queues, and those that it had before; Java makes whatever queue
+/// a handle names.
 fn check_revive_queue(broker: &Broker, queue_id: i32) -> Result<(), Refusal> {
     let topic = pops::records::revive_topic(&broker.settings().broker.broker_cluster_name);
-    let count = broker.topics.find(&topic).map_or(0, |topic| topic.write_queue_nums);
-    if (0..count).contains(&queue_id) {
+    let count = pops::revive_queues(broker, &topic);
+    if (0..count).contains(&queue_id) || broker.store.queue_ids(&topic).contains(&queue_id) {
         return Ok(());
     }
     let remark = format!(

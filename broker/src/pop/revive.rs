@@ -101,9 +101,10 @@ pub fn step(broker: &Broker, log: &mut Log, now_ms: i64) -> i64 {
         }
     }
     let topic = records::revive_topic(&broker.settings().broker.broker_cluster_name);
-    let count = broker.topics.find(&topic).map_or(0, |topic| topic.read_queue_nums);
+    let count = super::revive_queues(broker, &topic);
+    let older = broker.store.queue_ids(&topic).into_iter().filter(|id| *id >= count);
     let mut more = is_full;
-    for queue_id in 0..count {
+    for queue_id in (0..count).chain(older) {
         let queue = log.queues.entry(queue_id).or_insert_with(|| {
             let done = broker.offsets.query(records::GROUP, &topic, queue_id).unwrap_or(-1);
             Queue { next: done.max(-1) + 1, ..Queue::default() }
@@ -252,7 +253,8 @@ fn again(broker: &Broker, point: &CheckPoint, offset: i64) -> Message {
     let (store, topic) = (&broker.store, &point.topic);
     let (min, max) =
         (store.min_offset(topic, point.queue_id), store.max_offset(topic, point.queue_id));
-    if point.broker != *broker.settings().broker.broker_name || !(min..max).contains(&offset) {
+    // Whatever name the broker had then.
+    if !(min..max).contains(&offset) {
         return Message::Gone;
     }
     let unit = store.unit(topic, point.queue_id, offset);

@@ -11,6 +11,7 @@ fn own() -> Own {
         broker_topic: false,
         auto_create: true,
         default_queues: 8,
+        revive_queues: 12,
         trace_topic: None,
     }
 }
@@ -47,7 +48,7 @@ SCHEDULE_TOPIC_XXXX 18 6
 SELF_TEST_TOPIC 1 6
 TBW102 8 7
 TRACE 1 6
-rmq_sys_REVIVE_LOG_C 8 6
+rmq_sys_REVIVE_LOG_C 12 6
 rmq_sys_SYNC_BROKER_MEMBER_B 1 1
 rmq_sys_wheel_timer 1 6";
     assert_eq!(rows.join("\n"), expected);

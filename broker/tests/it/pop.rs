@@ -13,6 +13,7 @@ use remoting::headers::pop::{
 };
 use remoting::headers::send::SendMessageRequestHeader;
 use remoting::headers::topic::DeleteTopicRequestHeader;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A popped message: its queue, its offset, its tries, its handle, its body.
@@ -223,6 +224,8 @@ async fn one_bad_acknowledgement_stops_no_other() {
     let body = BatchAckMessageRequestBody { acks, broker_name: "b".into() };
     let answer = client.post(RequestCode::BATCH_ACK_MESSAGE, &body).await;
     assert_eq!(answer.response_code(), ResponseCode::MESSAGE_ILLEGAL);
+    let nothing = client.ask(Command::request(RequestCode::BATCH_ACK_MESSAGE)).await;
+    assert_eq!(nothing.response_code(), ResponseCode::NO_MESSAGE);
     assert_eq!(bodies(&pop(&client, &ask(60_000, 5_000)).await), ["c"]);
     assert!(pop(&client, &ask(60_000, 1_500)).await.is_empty(), "the others are done");
 }
@@ -282,7 +285,8 @@ async fn what_was_popped_before_a_restart_comes_back_or_stays_away() {
     assert_eq!(bodies(&popped), ["a", "b"]);
     let acked = ack(&world.client(), &popped[0]).await;
     assert_eq!(said(&acked), (ResponseCode::SUCCESS, ""));
-    world.restart().await;
+    // They are in this store, whatever its broker is called.
+    world.restart_with(|settings| settings.broker.broker_name = "renamed".into()).await;
     let client = world.client();
     let back = pop(&client, &ask(60_000, 9_000)).await;
     let late_ms = now_ms() - due_ms;
@@ -326,4 +330,59 @@ async fn what_was_popped_in_order_before_a_kill_is_out_and_what_was_acknowledged
     let popped = pop(&client, &ordered("one", 3)).await;
     assert_eq!(bodies(&popped), ["b", "c", "d"]);
     assert_eq!(popped[0].tries, 0);
+}
+
+#[tokio::test]
+async fn pops_are_noted_in_as_many_queues_as_the_setting_says() {
+    let mut world = World::start().await;
+    // The topic stays as it was made.
+    world.restart_with(|settings| settings.broker.revive_queue_num = 16).await;
+    let bodies: Vec<String> = (0..32).map(|number| format!("{number:02}")).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    send(&world.client(), &bodies).await;
+    let (mut revive_queues, mut out) = (BTreeSet::new(), Vec::new());
+    for number in 0..32 {
+        let one = PopMessageRequestHeader { max_msg_nums: 1, ..ask(4_000, 0) };
+        let popped = pop(&world.client(), &one).await;
+        assert_eq!(popped.len(), 1);
+        if number < 16 {
+            revive_queues.insert(popped[0].handle.split(' ').nth(3).unwrap().to_owned());
+            let acked = ack(&world.client(), &popped[0]).await;
+            assert_eq!(said(&acked), (ResponseCode::SUCCESS, ""));
+        } else {
+            out.push(popped[0].body.clone());
+        }
+    }
+    assert_eq!(revive_queues.len(), 16);
+    // What is in queues beyond the setting is read as long as it is there.
+    world.restart().await;
+    let client = world.client();
+    let mut back = BTreeSet::new();
+    while back.len() < 16 {
+        let some = pop(&client, &ask(60_000, 9_000)).await;
+        assert!(!some.is_empty(), "lost: {back:?} of {out:?}");
+        back.extend(some.into_iter().map(|got| got.body));
+    }
+    assert_eq!(back, out.into_iter().collect());
+}
+
+#[tokio::test]
+async fn without_the_timer_no_message_gets_another_time() {
+    let mut world = World::start().await;
+    send(&world.client(), &["a"]).await;
+    let popped = pop(&world.client(), &ask(60_000, 0)).await;
+    world.restart_with(|settings| settings.store.timer_wheel_enable = false).await;
+    let header = ChangeInvisibleTimeRequestHeader {
+        consumer_group: "g".into(),
+        topic: "T".into(),
+        queue_id: 1,
+        extra_info: popped[0].handle.as_str().into(),
+        offset: popped[0].offset,
+        invisible_time: 10,
+        ..ChangeInvisibleTimeRequestHeader::default()
+    };
+    let answer = world.client().call(RequestCode::CHANGE_MESSAGE_INVISIBLETIME, &header).await;
+    assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR);
+    let said = ChangeInvisibleTimeResponseHeader::read(&answer.fields).unwrap();
+    assert_eq!((said.invisible_time, said.pop_time), (0, 0));
 }

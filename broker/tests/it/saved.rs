@@ -38,6 +38,7 @@ fn fresh() -> Topics {
         broker_topic: true,
         auto_create: true,
         default_queues: 8,
+        revive_queues: 8,
         trace_topic: None,
     };
     Topics::new(&own, NOW)

@@ -83,10 +83,15 @@ impl World {
 
     /// The same with something happening to the directory meanwhile.
     pub(crate) async fn restart_after(&mut self, what: impl FnOnce(&std::path::Path)) {
+        let dir = self.dir.clone();
+        self.restart_with(|_| what(&dir)).await;
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn restart_with(&mut self, change: impl FnOnce(&mut BrokerSettings)) {
         self.running.stop();
         self.running.stopped().await.unwrap();
-        what(&self.dir);
-        self.running = self.start_again().await.unwrap();
+        self.running = self.start_again(change).await.unwrap();
     }
 
     /// The same with a start between that is refused because of what happened, until that is
@@ -99,15 +104,20 @@ impl World {
         self.running.stop();
         self.running.stopped().await.unwrap();
         what(&self.dir);
-        let Err(refused) = self.start_again().await else { panic!("it is refused") };
+        let Err(refused) = self.start_again(|_| {}).await else { panic!("it is refused") };
         undo(&self.dir);
-        self.running = self.start_again().await.unwrap();
+        self.running = self.start_again(|_| {}).await.unwrap();
         refused
     }
 
-    async fn start_again(&self) -> Result<Running, String> {
+    async fn start_again(
+        &self,
+        change: impl FnOnce(&mut BrokerSettings),
+    ) -> Result<Running, String> {
+        let mut options = options(&self.dir);
+        change(&mut options.settings);
         let runtime = self.runtime.as_ref().unwrap();
-        runtime.spawn(start(options(&self.dir))).await.unwrap()
+        runtime.spawn(start(options)).await.unwrap()
     }
 }
 
