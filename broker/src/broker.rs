@@ -45,7 +45,7 @@ use remoting::peer::{CallError, Peer};
 use remoting::reply::{Answer, Asker};
 use settings::BrokerSettings;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use store::Store;
@@ -175,6 +175,8 @@ pub struct Broker {
     pub(crate) unflushed: (Mutex<Unflushed>, Condvar),
     pub(crate) unique_ids: UniqueIds,
     pub(crate) counter: AtomicU16,
+    /// Whose turn it is among queues.
+    pub(crate) turn: AtomicU32,
     pub(crate) settings: RwLock<Arc<BrokerSettings>>,
     /// Counts the changes of settings while the broker runs.
     pub(crate) settings_version: Mutex<DataVersion>,
@@ -222,8 +224,8 @@ impl Broker {
 
     /// A number below `count`, for choosing a queue: one after the other.
     pub fn any(&self, count: i32) -> i32 {
-        let turn = self.counter.fetch_add(1, Ordering::Relaxed);
-        i32::from(turn).rem_euclid(count.max(1))
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        (turn % count.max(1).unsigned_abs()).cast_signed()
     }
 
     /// The topic that a send goes to, made after its template if it is not there and may be.

@@ -29,7 +29,7 @@ use remoting::body::data_version::DataVersion;
 use remoting::json::BodyError;
 use settings::{BrokerSettings, FlushDiskType};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use store::{ConfigFiles, ConfigOrigin, Disk, FlushMode, Progress, Store};
 use tokio::sync::mpsc::UnboundedSender;
@@ -96,8 +96,8 @@ impl Broker {
         let offsets_saved = offsets.changes();
         mending::make_groups(&groups, &offsets, &store, groups_from, now);
         mending::check_offsets(&offsets, &store, from);
-        let unique_ids = unique_ids(&identity, surroundings);
         let broker = Self {
+            unique_ids: unique_ids(&identity, surroundings),
             identity,
             topics,
             mappings: load_mappings(store.config(), &settings.broker.broker_name)?,
@@ -123,8 +123,8 @@ impl Broker {
             saved_groups: Mutex::new(saved_groups),
             store: Arc::new(store),
             unflushed: Default::default(),
-            unique_ids,
             counter: AtomicU16::new(0),
+            turn: AtomicU32::new(0),
             settings: RwLock::new(Arc::new(settings)),
             settings_version: Mutex::new(DataVersion::new(now)),
             outside,

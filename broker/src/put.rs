@@ -239,8 +239,7 @@ pub fn park(
     now_ms: i64,
 ) -> Result<(), Refusal> {
     if !sys_flag::is_visible(draft.sys_flag) {
-        let is_half = timer && delay_level <= 0;
-        return if is_half { accept::check_half(draft, settings, now_ms) } else { Ok(()) };
+        return Ok(());
     }
     if delay_level <= 0 {
         return if timer { accept::park(draft, settings, now_ms) } else { Ok(()) };

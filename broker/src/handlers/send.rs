@@ -8,6 +8,7 @@ use crate::attributes;
 use crate::broker::Broker;
 use crate::mappings::{LogicalQueue, stays};
 use crate::put::{self, Effect, Pending, Sender, Wishes};
+use crate::timer::accept;
 use crate::timer::handle::Handle;
 use crate::topics::{self, PERM_WRITE, Wanted};
 use crate::transactions;
@@ -155,6 +156,9 @@ fn prepare(
     }
     let answer_queue_id = draft.queue_id;
     if is_half {
+        if wishes.timer && wishes.delay_level <= 0 {
+            accept::check_half(&draft, &settings, call.now_ms)?;
+        }
         transactions::half(&mut draft);
         // Its commit waits.
         (wishes.delay_level, wishes.timer) = (0, false);
@@ -258,10 +262,14 @@ fn prepare_batch(
     whole.sys_flag = flags(header.sys_flag, &topic);
     let sent = header.properties.as_deref().unwrap_or_default();
     let wishes = Wishes::of(sent.as_bytes());
-    let wait = wishes.wait;
+    let unique_id = wishes.unique.and_then(|id| lent(header.properties.as_ref()?, id));
+    let sender = |queue_id| Sender {
+        unique_id,
+        ..Sender::new(Ticket::of(call.command), wishes.wait, queue_id, answer)
+    };
     if wishes.unique.is_some() && attributes::holds_inner_batches(&topic) {
         let draft = inner_batch(broker, call, (sent, &wishes), whole)?;
-        let sender = Sender::new(Ticket::of(call.command), wait, draft.queue_id, answer);
+        let sender = sender(draft.queue_id);
         return Ok(Pending { append: Append::one(draft), sender });
     }
     check_wishes(&wishes, sent, (&header, &call.command.body), &topic)?;
@@ -293,8 +301,7 @@ fn prepare_batch(
         one.check().map_err(|_| illegal(limit))?;
         drafts.push(one);
     }
-    let sender = Sender::new(Ticket::of(call.command), wait, whole.queue_id, answer);
-    Ok(Pending { append: Append::batch(drafts), sender })
+    Ok(Pending { append: Append::batch(drafts), sender: sender(whole.queue_id) })
 }
 
 /// Whether properties say how many messages a record holds, and from which queue offset on: queues
@@ -503,11 +510,11 @@ fn answer(
         }
     });
     assert_eq!(log_offset, stored.log_end(), "the records lie side by side");
-    // Of a batch Java names no transaction: its own properties stand in no record.
-    let transaction_id = match drafts {
-        [alone] => sender.unique_id.clone().or_else(|| made_id(&alone.properties)),
+    // That of a batch stands in no record.
+    let transaction_id = sender.unique_id.clone().or_else(|| match drafts {
+        [alone] => made_id(&alone.properties),
         _ => None,
-    };
+    });
     let batch_uniq_id = match drafts {
         [alone] if alone.sys_flag & sys_flag::INNER_BATCH != 0 => transaction_id.clone(),
         _ => None,

@@ -7,11 +7,13 @@ use crate::topics::{self, PERM_WRITE};
 use message::{
     Draft, Entry, Properties, Record, ids::MessageId, names, property, record, sys_flag,
 };
+use remoting::body::topic::TopicConfig;
 use remoting::codes::ResponseCode;
 use remoting::headers::message::ConsumerSendMsgBackRequestHeader;
 use remoting::reply::{Answer, Refusal, Reply, Ticket};
 use remoting::router::Call;
 use remoting::version::Version;
+use std::sync::Arc;
 use store::Append;
 
 /// The delay level of a first retry when the consumer leaves it to us.
@@ -39,7 +41,11 @@ pub fn send_back(
     }
     let unit = if header.unit_mode { topics::UNIT_SUB } else { 0 };
     let retry_topic = names::retry_topic(group);
-    target(broker, call, &retry_topic, config.retry_queue_nums, unit)?;
+    let retry = target(broker, call, &retry_topic, config.retry_queue_nums, unit)?;
+    if retry.perm & PERM_WRITE == 0 {
+        let remark = format!("the topic[{retry_topic}] sending message is forbidden");
+        return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
+    }
 
     let unreadable = || {
         let remark = format!("look message by offset failed, {}", header.offset);
@@ -103,17 +109,12 @@ fn target(
     topic: &str,
     queues: i32,
     unit: i32,
-) -> Result<(), Refusal> {
+) -> Result<Arc<TopicConfig>, Refusal> {
     let made = broker.topic_for_retry(topic, queues, unit, call.now_ms);
-    let Some(made) = made else {
+    made.ok_or_else(|| {
         let remark = format!("topic[{topic}] not exist");
-        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
-    };
-    if made.perm & PERM_WRITE == 0 {
-        let remark = format!("the topic[{topic}] sending message is forbidden");
-        return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
-    }
-    Ok(())
+        Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
+    })
 }
 
 /// The same message once more, one try later.

@@ -14,5 +14,6 @@ mod priorities;
 mod recovery;
 mod replies;
 mod saved;
+mod sends;
 mod statics;
 mod support;
