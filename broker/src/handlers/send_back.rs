@@ -42,10 +42,7 @@ pub fn send_back(
     let unit = if header.unit_mode { topics::UNIT_SUB } else { 0 };
     let retry_topic = names::retry_topic(group);
     let retry = target(broker, call, &retry_topic, config.retry_queue_nums, unit)?;
-    if retry.perm & PERM_WRITE == 0 {
-        let remark = format!("the topic[{retry_topic}] sending message is forbidden");
-        return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
-    }
+    check_writable(&retry)?;
 
     let unreadable = || {
         let remark = format!("look message by offset failed, {}", header.offset);
@@ -100,6 +97,15 @@ fn refuse_batch(origin: &Record<'_>) -> Result<(), Refusal> {
     }
     let remark = "MESSAGE_ILLEGAL: one message of an inner batch cannot be sent back by its place";
     Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark))
+}
+
+/// Whether clients may send to the topic. Nobody asks that of a dead-letter topic.
+fn check_writable(topic: &TopicConfig) -> Result<(), Refusal> {
+    if topic.perm & PERM_WRITE != 0 {
+        return Ok(());
+    }
+    let remark = format!("the topic[{}] sending message is forbidden", topic.topic_name);
+    Err(Refusal::new(ResponseCode::NO_PERMISSION, remark))
 }
 
 /// Finds or makes the topic that the message goes to.
