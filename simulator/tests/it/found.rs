@@ -62,6 +62,7 @@ const FOUND: &[(u64, &str)] = &[
         "a bit of an inner batch's unit, and a damaged record beside its own, hid its messages",
     ),
     (5005518, "a bit of an inner batch's size let its unit lead into what was set aside"),
+    (5005661, "a bit of the first unit of an inner batch made its queue begin behind its end"),
 ];
 
 #[test]

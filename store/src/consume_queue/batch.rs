@@ -444,6 +444,10 @@ impl Queue {
         }
         self.min.store(place, Ordering::Release);
         self.follow_min();
+        // A changed bit may make the first unit say that it holds later messages.
+        if let Some(offsets) = &self.batch {
+            offsets.first.fetch_min(min, Ordering::AcqRel);
+        }
     }
 
     /// Whether the queue's files begin in the middle, with a record behind the log's first byte:
