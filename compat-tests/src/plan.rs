@@ -38,6 +38,8 @@ pub const TOGETHER: &[&str] = &[
     "batch-inner",
     "batch-inner-pull",
     "batch-inner-tags",
+    "batch-inner-sql",
+    "batch-inner-pop",
     "batch-inner-auto",
     "send-priority",
     "body-1-byte",

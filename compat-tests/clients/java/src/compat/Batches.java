@@ -13,6 +13,7 @@ import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import org.apache.rocketmq.client.consumer.MessageSelector;
 import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
@@ -40,6 +41,7 @@ final class Batches {
         scenarios.put("batch-inner", Batches::push);
         scenarios.put("batch-inner-pull", Batches::pull);
         scenarios.put("batch-inner-tags", Batches::tags);
+        scenarios.put("batch-inner-sql", Batches::sql);
         scenarios.put("batch-inner-retry", Batches::retry);
         scenarios.put("batch-inner-auto", Batches::auto);
         scenarios.put("batches-write", Batches::write);
@@ -171,6 +173,34 @@ final class Batches {
         inbox.awaitSize(count);
         check(inbox.bodies().contains("single"), "no single message in %s", inbox.bodies());
         Inbox.drain(kit, topic, 6);
+    }
+
+    /** The broker filters records by the batch's own properties, not by those of its messages. */
+    private static void sql(Kit kit) throws Exception {
+        String topic = topic(kit, kit.group("t"), 1);
+        DefaultMQProducer producer = kit.producer();
+        producer.send(batch(topic, "a", 4));
+        Message single = new Message(topic, "single".getBytes());
+        single.putUserProperty("colour", "red");
+        producer.send(single);
+        MessageQueue queue = queue(producer, topic, 0);
+        var consumer = kit.pull(kit.group("g"));
+        await("the end", () -> consumer.maxOffset(queue) == 5);
+        // The client asks only brokers whose version a heartbeat has told it.
+        await("a broker that filters", () ->
+            consumer.pull(queue, MessageSelector.bySql("a = 0"), 0, 1).getPullStatus() != null);
+        List<String> all = List.of("a-0", "a-1", "a-2", "a-3");
+        Map<String, List<String>> wanted = Map.of("colour = 'red'", List.of("single"),
+                "colour = 'blue 2'", Version.INNER_BATCHES ? List.of() : List.of("a-2"),
+                "colour IS NULL", Version.INNER_BATCHES ? all : List.of());
+        for (String sql : wanted.keySet()) {
+            var found = consumer.pull(queue, MessageSelector.bySql(sql), 0, 32);
+            List<MessageExt> list = found.getMsgFoundList();
+            List<String> bodies = list == null ? List.of()
+                    : list.stream().map(m -> new String(m.getBody())).toList();
+            same(wanted.get(sql), bodies, "found by " + sql);
+            same(5L, found.getNextBeginOffset(), "next offset");
+        }
     }
 
     /** One message of a batch fails; it alone comes again. */

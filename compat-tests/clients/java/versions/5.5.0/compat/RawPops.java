@@ -39,13 +39,17 @@ final class RawPops {
     private final DefaultMQProducer producer;
 
     private RawPops(Kit kit, int queues) throws Exception {
+        this(kit, kit.topic("t", queues));
+    }
+
+    private RawPops(Kit kit, String topic) throws Exception {
         this.kit = kit;
         api = new MQClientAPIExt(new ClientConfig(), new NettyClientConfig(), null, null);
         api.start();
         // It takes seconds, and nothing depends on it.
         kit.closing(() -> new Thread(api::shutdown, "shutdown").start());
         broker = kit.broker();
-        topic = kit.topic("t", queues);
+        this.topic = topic;
         group = Pops.popping(kit, topic);
         producer = kit.producer();
     }
@@ -60,6 +64,7 @@ final class RawPops {
         scenarios.put("pop-fifo", RawPops::fifo);
         scenarios.put("pop-fifo-expired", RawPops::fifoExpired);
         scenarios.put("pop-notified", RawPops::notified);
+        scenarios.put("batch-inner-pop", RawPops::innerBatches);
         scenarios.put("enableRetryTopicV2", RawPops::secondRetryTopic);
         scenarios.put("useSeparateRetryQueue", RawPops::separateRetryQueues);
         scenarios.put("popInflightMessageThreshold", RawPops::threshold);
@@ -363,6 +368,28 @@ final class RawPops {
         pops.send("1");
         pops.send("2");
         same(true, waiting.get(PATIENCE_MS, TimeUnit.MILLISECONDS), "woken again");
+    }
+
+    /** A record of many messages is popped as one. */
+    private static void innerBatches(Kit kit) throws Exception {
+        String topic = kit.topicOfKind(kit.group("t"), 1, "+queue.type=BatchCQ");
+        RawPops pops = new RawPops(kit, topic);
+        List<Message> batch = new ArrayList<>();
+        for (int i = 0; i < 4; i++) {
+            batch.add(new Message(topic, Integer.toString(i).getBytes()));
+        }
+        pops.producer.send(batch);
+        pops.send("single");
+        PopResult popped = pops.pop(new Pop().poll(5_000));
+        List<MessageExt> found = popped.getMsgFoundList();
+        same(List.of(0L, 4L), found.stream().map(MessageExt::getQueueOffset).toList(), "offsets");
+        same("4", found.get(0).getProperty(MessageConst.PROPERTY_INNER_NUM), "messages in one");
+        same("single", new String(found.get(1).getBody()), "body behind it");
+        same(0L, popped.getRestNum(), "rest");
+        for (MessageExt message : found) {
+            pops.acked(message);
+        }
+        same(PopStatus.POLLING_NOT_FOUND, pops.pop(new Pop()).getPopStatus(), "all is out");
     }
 
     private void send(String body) throws Exception {
