@@ -17,8 +17,10 @@ const TOPIC: &str = "timed";
 const PRODUCERS: u64 = 2;
 /// Messages of one producer that are under way.
 const WINDOW: usize = 64;
-/// Messages that wait at once.
-const PENDING: usize = 100_000;
+/// Messages that wait at once, and some more.
+const PENDING: usize = 110_000;
+/// Each life is longer by up to this, ms: the timer notes once a second how far it came.
+const LONGER_MS: u64 = 3_000;
 /// How long a message waits at most, ms.
 const LONGEST_MS: u64 = 60_000;
 /// What is left when the last message was due comes within this time.
@@ -99,7 +101,9 @@ impl Timers {
         }
         while !self.is_done() && shared.ledger().problems.is_empty() {
             self.pending = self.pending.min(shared.ledger().pending());
-            self.kills += Cycle::draw(random).run(broker, &shared.stage)?;
+            let mut cycle = Cycle::draw(random);
+            cycle.load += Duration::from_millis(random.below(LONGER_MS));
+            self.kills += cycle.run(broker, &shared.stage)?;
             self.ran += 1;
         }
         Ok(())
