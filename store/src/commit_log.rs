@@ -164,6 +164,19 @@ impl CommitLog {
         unless_lasting(lent.map(Some), None)
     }
 
+    /// Has what is recent of these records, from the first one on, loaded before it is looked at.
+    pub(crate) fn load(&self, units: impl Iterator<Item = Unit>, reach: &mut Reach) {
+        let mut units = units.peekable();
+        let Some(first) = units.peek().filter(|unit| self.is_recent(unit.log_offset)) else {
+            return;
+        };
+        // What cannot be lent now says so when it is looked at.
+        let size = usize::try_from(first.size).unwrap_or(0);
+        if let Ok(Some(_)) = self.lend(first.log_offset, size, reach) {
+            reach.load(units);
+        }
+    }
+
     /// Whether this process wrote the record at `offset` so short a while ago that it is in memory.
     pub(crate) fn is_recent(&self, offset: i64) -> bool {
         offset >= self.opened_at.load(Ordering::Acquire)

@@ -202,9 +202,9 @@ impl Store {
         read.messages.reserve(limits.max_messages.min(UNITS_AT_ONCE));
         'all: while read.next_offset < last {
             let wanted = ((last - read.next_offset) as usize).min(UNITS_AT_ONCE);
-            let some = next_units(queue, read, limits.wait, &mut units[..wanted * UNIT_LEN]);
-            let Some(some) = some else { break };
-            let units = &units.as_chunks::<UNIT_LEN>().0[..some];
+            let units = &mut units[..wanted * UNIT_LEN];
+            let Some(units) = next_units(queue, read, limits.wait, units) else { break };
+            self.load(units, (limits, filter), &mut reach);
             for (at, bytes) in units.iter().enumerate() {
                 let decoded = Unit::decode(bytes);
                 let unit = decoded.unwrap_or(Unit::NONE);
@@ -252,6 +252,17 @@ impl Store {
         }
         read.log_behind = log_end - last_log_offset;
         read.suggest_replica = read.log_behind > hot_bytes;
+    }
+
+    /// Has the records loaded that are likely to be wanted.
+    fn load(
+        &self,
+        units: &[[u8; UNIT_LEN]],
+        (limits, filter): (Limits, &dyn Filter),
+        reach: &mut Reach,
+    ) {
+        let first = units.iter().map_while(Unit::decode).take(limits.max_messages);
+        self.log.load(first.filter(|unit| filter.wants_tags_code(unit.tags_code)), reach);
     }
 
     /// The queue's first offset; 0 when there is no such queue.
@@ -399,9 +410,13 @@ impl Store {
     }
 }
 
-/// Copies units from `read.next_offset` on and says how many, at least one; none where the read
-/// ends.
-fn next_units(queue: &Queue, read: &mut Read, wait: Wait, out: &mut [u8]) -> Option<usize> {
+/// Copies units from `read.next_offset` on and gives them, at least one; none where the read ends.
+fn next_units<'a>(
+    queue: &Queue,
+    read: &mut Read,
+    wait: Wait,
+    out: &'a mut [u8],
+) -> Option<&'a [[u8; UNIT_LEN]]> {
     let some = queue.read(read.next_offset, out, wait);
     let some = some.inspect_err(|error| cannot_read(read, wait, error)).ok()?;
     let some = some.filter(|some| *some > 0);
@@ -409,7 +424,7 @@ fn next_units(queue: &Queue, read: &mut Read, wait: Wait, out: &mut [u8]) -> Opt
         read.status = ReadStatus::OffsetFoundNull;
         read.next_offset = queue.next_file(read.next_offset);
     }
-    some
+    Some(&out.as_chunks().0[..some?])
 }
 
 /// The disk does not answer: what was found so far is given, and nothing is passed over. With
