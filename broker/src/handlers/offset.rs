@@ -20,6 +20,9 @@ use remoting::headers::offset::{
 use remoting::reply::{Answer, Refusal, Reply};
 use remoting::router::Call;
 
+/// The first offset of a queue of inner batches that never had a message, as Java tells it.
+const NO_BATCH_YET: i64 = -1;
+
 /// Code 14: where a group goes on. One that has committed nothing is sent to the start of a queue
 /// that still has its very first message in memory; elsewhere it decides by itself.
 pub fn query(
@@ -171,7 +174,12 @@ pub fn min(
     if let Some(queue) = broker.mappings.queue(&header.topic, header.queue_id, asked)? {
         return logical::min(broker, call, &queue, header);
     }
-    let offset = broker.store.min_offset(&header.topic, header.queue_id);
+    let (topic, queue_id) = (&header.topic, header.queue_id);
+    let held_none = broker.store.max_offset(topic, queue_id) == 0;
+    let offset = match held_none && broker.store.holds_batches(topic) {
+        true => NO_BATCH_YET,
+        false => broker.store.min_offset(topic, queue_id),
+    };
     Ok(Answer::header(&GetMinOffsetResponseHeader { offset }).into())
 }
 

@@ -6,6 +6,8 @@ use message::batch::{BatchMessage, encode};
 use message::sys_flag;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
+use remoting::flat::Header;
+use remoting::headers::offset::{GetMinOffsetRequestHeader, GetMinOffsetResponseHeader};
 use remoting::headers::pop::PopMessageRequestHeader;
 use remoting::headers::send::SendMessageRequestHeader;
 use remoting::headers::topic::{CreateTopicRequestHeader, DeleteTopicRequestHeader};
@@ -102,4 +104,20 @@ async fn a_popped_batch_that_nobody_acknowledged_comes_back_as_it_is() {
     let back = pop::pop(&client, &ask(5_000)).await;
     assert_eq!((popped.len(), back.len()), (1, 1));
     assert_eq!(back[0].body, popped[0].body);
+}
+
+#[tokio::test]
+async fn a_queue_that_never_had_a_batch_begins_before_its_first_offset() {
+    let world = World::start().await;
+    let client = world.client();
+    let first = async |topic: &'static str| {
+        let header = GetMinOffsetRequestHeader { topic: topic.into(), ..Default::default() };
+        let answer = client.call(RequestCode::GET_MIN_OFFSET, &header).await;
+        GetMinOffsetResponseHeader::read(&answer.fields).map(|header| header.offset)
+    };
+    assert_eq!(make(&client, "B", true).await, ResponseCode::SUCCESS);
+    assert_eq!(make(&client, "S", false).await, ResponseCode::SUCCESS);
+    assert_eq!((first("B").await, first("S").await), (Ok(-1), Ok(0)));
+    assert_eq!(send(&client, "B", 3).await, ResponseCode::SUCCESS);
+    assert_eq!(first("B").await, Ok(0));
 }
