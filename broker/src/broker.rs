@@ -44,6 +44,7 @@ use remoting::headers::client::NotifyConsumerIdsChangedRequestHeader;
 use remoting::peer::{CallError, Peer};
 use remoting::reply::{Answer, Asker};
 use settings::BrokerSettings;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -178,6 +179,8 @@ pub struct Broker {
     /// Whose turn it is among queues.
     pub(crate) turn: AtomicU32,
     pub(crate) settings: RwLock<Arc<BrokerSettings>>,
+    /// How much of old messages groups may read, as operators said.
+    pub(crate) cold_limits: Mutex<BTreeMap<Str, i64>>,
     /// Counts the changes of settings while the broker runs.
     pub(crate) settings_version: Mutex<DataVersion>,
     pub(crate) outside: UnboundedSender<Outside>,

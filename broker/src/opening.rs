@@ -126,6 +126,7 @@ impl Broker {
             counter: AtomicU16::new(0),
             turn: AtomicU32::new(0),
             settings: RwLock::new(Arc::new(settings)),
+            cold_limits: Default::default(),
             settings_version: Mutex::new(DataVersion::new(now)),
             outside,
             others: OnceLock::new(),

@@ -2,8 +2,8 @@
 
 use crate::broker::Broker;
 use crate::handlers::admin::{
-    clients, config, groups, offsets, progress, queues, relay, reset, runtime, static_topics,
-    topics,
+    clients, cold_reads, config, engines, groups, offsets, progress, queues, relay, reset, runtime,
+    static_topics, topics,
 };
 use crate::handlers::{
     ack, admin, assignment, client, lite, lock, notification, offset, peek, pop, pull, query,
@@ -114,6 +114,15 @@ fn of_operators(router: Router<Broker, Effect>) -> Router<Broker, Effect> {
         .on(Code::GET_BROKER_CONFIG,                        Lane::Blocking, config::all)
         .on(Code::GET_BROKER_RUNTIME_INFO,                  Lane::Blocking, runtime::info)
         .on(Code::GET_BROKER_HA_STATUS,                     Lane::Inline,   runtime::replication)
+        .on(Code::RESET_MASTER_FLUSH_OFFSET,                Lane::Inline,   runtime::flushed_to)
+        .on(Code::UPDATE_COLD_DATA_FLOW_CTR_CONFIG,         Lane::Inline,   cold_reads::limit)
+        .on(Code::REMOVE_COLD_DATA_FLOW_CTR_CONFIG,         Lane::Inline,   cold_reads::unlimit)
+        .on(Code::GET_COLD_DATA_FLOW_CTR_INFO,              Lane::Blocking, cold_reads::info)
+        .on(Code::SET_COMMITLOG_READ_MODE,                  Lane::Blocking, cold_reads::ahead)
+        .on(Code::CHECK_ROCKSDB_CQ_WRITE_PROGRESS,          Lane::Inline,   engines::queues)
+        .on(Code::EXPORT_ROCKSDB_CONFIG_TO_JSON,            Lane::Inline,   engines::export)
+        .on(Code::POP_ROLLBACK,                             Lane::Inline,   engines::pops_back)
+        .on(Code::SWITCH_TIMER_ENGINE,                      Lane::Blocking, engines::timer)
         .on(Code::RESUME_CHECK_HALF_MESSAGE,                Lane::Blocking, transaction::resume)
         .on(Code::GET_BROKER_LITE_INFO,                     Lane::Blocking, admin::lite::of_broker)
         .on(Code::GET_PARENT_TOPIC_INFO,                    Lane::Blocking, admin::lite::of_parent)

@@ -145,7 +145,9 @@ impl Namesrv {
             return Err(ConfigError::Protected);
         }
         for (key, value) in &changes {
-            changed.update(key, value).map_err(ConfigError::Update)?;
+            if let Some(reason) = changed.update(key, value).map_err(ConfigError::Update)? {
+                tracing::warn!(key, value, reason, "a changed setting has no effect");
+            }
         }
         let path = &changed.namesrv.config_store_path;
         let old = files::read(path).map_err(ConfigError::Io)?.unwrap_or_default();

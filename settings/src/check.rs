@@ -12,7 +12,7 @@ use crate::family::{BrokerSettings, Family, NamesrvSettings};
 use crate::machine::Machine;
 use crate::properties::{Position, Properties, Property};
 use crate::table::Invalid;
-use crate::unread::{self, Found, Verdict};
+use crate::unread::{self, Found};
 
 /// Keys that earlier versions of Java read and 5.5.0 does not.
 const RETIRED: &str = "
@@ -251,26 +251,22 @@ fn refuse_value(report: &mut Report, invalid: &Invalid) {
 fn apply_unread(report: &mut Report, found: Found, value: &str) -> Option<String> {
     let Found { group, unread } = found;
     let key = unread.key;
-    let Some(value) = unread.kind.canonical(value) else {
-        let (key, value) = (key.to_owned(), value.to_owned());
-        let expected = unread.kind.expected().to_owned();
-        refuse_value(report, &Invalid { key, value, expected, choices: &[] });
-        return None;
-    };
-    if Some(value.as_str()) != unread.default {
-        match group.verdict {
-            Verdict::Accepted => {
-                report.idle.push(Idle { key: key.to_owned(), reason: group.reason })
-            }
-            Verdict::Refused => {
-                let help = unread.default.map_or_else(
-                    || "remove the line".to_owned(),
-                    |default| format!("remove the line or write `{key}={default}`"),
-                );
-                let message = format!("{key}={value} cannot be honoured");
-                report.error(key, message, group.reason, Some(help));
-            }
+    let value = match found.canonical(value) {
+        Ok(value) => value,
+        Err(invalid) => {
+            refuse_value(report, &invalid);
+            return None;
         }
+    };
+    if found.stops_a_start(&value) {
+        let help = unread.default.map_or_else(
+            || "remove the line".to_owned(),
+            |default| format!("remove the line or write `{key}={default}`"),
+        );
+        let message = format!("{key}={value} cannot be honoured");
+        report.error(key, message, group.reason, Some(help));
+    } else if Some(value.as_str()) != unread.default {
+        report.idle.push(Idle { key: key.to_owned(), reason: group.reason });
     }
     Some(value)
 }

@@ -85,6 +85,10 @@ pub trait Family: Clone + Default {
     fn unread_mut(&mut self) -> &mut BTreeMap<String, String>;
     /// Keys that the operator protects from changes while the process runs.
     fn black_list(&self) -> &str;
+    /// Whether the operator protects a key.
+    fn protects(&self, key: &str) -> bool {
+        self.black_list().split(';').any(|listed| listed.trim() == key)
+    }
     /// Takes the defaults that come from the machine.
     fn fill(&mut self, machine: &Machine);
     /// Checks what no single key can show: values that contradict each other, and those that ask
@@ -138,12 +142,13 @@ pub trait Family: Clone + Default {
         lines(self.values(Self::UNREAD).iter().filter(|(key, _)| is_important(key)))
     }
 
-    /// Changes one key while the process runs.
+    /// Changes one key while the process runs; says why it changes nothing but what is shown, if
+    /// no code reads it.
     ///
     /// # Errors
     /// When the key is unknown, is not one that may change, or the value is not allowed; nothing
     /// changes then.
-    fn update(&mut self, key: &str, value: &str) -> Result<(), UpdateError> {
+    fn update(&mut self, key: &str, value: &str) -> Result<Option<&'static str>, UpdateError> {
         let rows = self.rows();
         let Some(row) = rows.iter().find(|row| row.key == key) else {
             let Some(found) = unread::find(Self::UNREAD, key) else {
@@ -152,15 +157,23 @@ pub trait Family: Clone + Default {
                     nearest(key, known.chain(unread::all(Self::UNREAD).map(|f| f.unread.key)));
                 return Err(UpdateError::Unknown { key: key.into(), nearest });
             };
-            return Err(UpdateError::NoEffect { key: key.into(), reason: found.group.reason });
+            let reason = found.group.reason;
+            if self.protects(key) {
+                return Err(UpdateError::NotLive { key: key.into(), process: Self::PROCESS });
+            }
+            let value = found.canonical(value).map_err(UpdateError::Invalid)?;
+            if found.stops_a_start(&value) {
+                return Err(UpdateError::Refused { key: key.into(), value, reason });
+            }
+            self.unread_mut().insert(key.to_owned(), value);
+            return Ok(Some(reason));
         };
-        let protected = self.black_list().split(';').any(|listed| listed.trim() == key);
-        if !row.live || protected {
+        if !row.live || self.protects(key) {
             return Err(UpdateError::NotLive { key: key.into(), process: Self::PROCESS });
         }
         for table in self.tables_mut() {
             if table.set(key, value).map_err(UpdateError::Invalid)? {
-                return Ok(());
+                return Ok(None);
             }
         }
         unreachable!("the row of {key} came from one of the tables")
@@ -237,11 +250,13 @@ pub enum UpdateError {
         /// The known key that looks most like it.
         nearest: Option<&'static str>,
     },
-    /// No code reads the key.
-    NoEffect {
+    /// The value asks for what this version does not do; no process would start with it.
+    Refused {
         /// The key.
         key: String,
-        /// Why nothing reads it.
+        /// The value.
+        value: String,
+        /// Why.
         reason: &'static str,
     },
     /// The key is read at start only, or the operator protects it.
@@ -262,7 +277,9 @@ impl fmt::Display for UpdateError {
                 write!(f, "{key} is not a setting; did you mean {nearest}?")
             }
             Self::Unknown { key, nearest: None } => write!(f, "{key} is not a setting"),
-            Self::NoEffect { key, reason } => write!(f, "{key} has no effect: {reason}"),
+            Self::Refused { key, value, reason } => {
+                write!(f, "{key}={value} cannot be honoured: {reason}")
+            }
             Self::NotLive { key, process } => write!(
                 f,
                 "{key} cannot be changed while the {process} runs; set it in the configuration \

@@ -8,6 +8,8 @@ mod broker;
 mod other;
 mod store;
 
+use crate::table::Invalid;
+
 /// The classes that a broker's file may set.
 pub(crate) const BROKER_CLASSES: &[&Class] = &[
     &broker::BROKER,
@@ -113,6 +115,24 @@ impl Kind {
 pub(crate) struct Found {
     pub(crate) group: &'static Group,
     pub(crate) unread: &'static Unread,
+}
+
+impl Found {
+    /// A value of the key as Java would print it.
+    pub(crate) fn canonical(&self, value: &str) -> Result<String, Invalid> {
+        let Unread { key, kind, .. } = self.unread;
+        kind.canonical(value).ok_or_else(|| Invalid {
+            key: (*key).to_owned(),
+            value: value.to_owned(),
+            expected: kind.expected().to_owned(),
+            choices: &[],
+        })
+    }
+
+    /// Whether no process starts with the key at a value.
+    pub(crate) fn stops_a_start(&self, value: &str) -> bool {
+        self.group.verdict == Verdict::Refused && Some(value) != self.unread.default
+    }
 }
 
 /// Every unread key of some classes, in table order.

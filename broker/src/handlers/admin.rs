@@ -3,7 +3,9 @@
 //! Questions of clients about offsets and members are in the families beside this one.
 
 pub mod clients;
+pub mod cold_reads;
 pub mod config;
+pub mod engines;
 pub mod groups;
 pub mod lite;
 pub mod offsets;

@@ -228,6 +228,69 @@ impl SubscriptionGroupConfigOf {
 }
 
 #[tokio::test]
+async fn limits_of_old_reads_are_kept_and_told() {
+    let world = World::start().await;
+    let client = world.client();
+    let limits = async || {
+        let answer = get(&client, RequestCode::GET_COLD_DATA_FLOW_CTR_INFO).await;
+        String::from_utf8_lossy(&answer.body).into_owned()
+    };
+    let of_groups = |groups: &str| {
+        format!(
+            "{{\"runtimeTable\":{{}},\"configTable\":{{{groups}}},\
+             \"cgColdReadThreshold\":3145728,\"globalColdReadThreshold\":104857600,\
+             \"globalAcc\":0}}"
+        )
+    };
+    let send = async |code, body: &'static str| {
+        let answer = client.ask(Command::request(code).with_body(body)).await;
+        assert_eq!(said(&answer), SUCCESS);
+    };
+    assert_eq!(limits().await, of_groups(""));
+    let limit = RequestCode::UPDATE_COLD_DATA_FLOW_CTR_CONFIG;
+    send(limit, "b=7\na=5\nc=much\n").await;
+    assert_eq!(limits().await, of_groups("\"a\":5,\"b\":7"));
+    send(RequestCode::REMOVE_COLD_DATA_FLOW_CTR_CONFIG, "a").await;
+    assert_eq!(limits().await, of_groups("\"b\":7"));
+}
+
+#[tokio::test]
+async fn engines_that_are_not_there_are_asked_for_as_in_java() {
+    let world = World::start().await;
+    let client = world.client();
+    let send = async |code, key: &str, value: &str| {
+        let mut command = Command::request(code);
+        command.fields.push(key, value);
+        client.ask(command).await
+    };
+    let (ahead, timer) = (RequestCode::SET_COMMITLOG_READ_MODE, RequestCode::SWITCH_TIMER_ENGINE);
+    let export = RequestCode::EXPORT_ROCKSDB_CONFIG_TO_JSON;
+    let (none, bad) = (ResponseCode::SYSTEM_ERROR, ResponseCode::INVALID_PARAMETER);
+    for (code, key, value, expected) in [
+        (ahead, "READ_AHEAD_MODE", "1", ResponseCode::SUCCESS),
+        (ahead, "READ_AHEAD_MODE", "2", bad),
+        (ahead, "MODE", "1", none),
+        (timer, "E_T", "R", bad),
+        (timer, "E_T", "F", ResponseCode::SUCCESS),
+        (timer, "E_T", "", bad),
+        (export, "configType", "topics;CONSUMEROFFSETS", ResponseCode::SUCCESS),
+        (export, "configType", "topics;users", none),
+        (RequestCode::POP_ROLLBACK, "x", "y", ResponseCode::SUCCESS),
+        (RequestCode::RESET_MASTER_FLUSH_OFFSET, "x", "y", ResponseCode::SUCCESS),
+    ] {
+        let answer = send(code, key, value).await;
+        assert_eq!(answer.response_code(), expected, "{code:?} {key}={value}: {answer:?}");
+    }
+    let settings = get(&client, RequestCode::GET_BROKER_CONFIG).await;
+    let settings = String::from_utf8_lossy(&settings.body).into_owned();
+    for line in ["dataReadAheadEnable=false", "timerRocksDBStopScan=true"] {
+        assert!(settings.lines().any(|found| found == line), "{line} in\n{settings}");
+    }
+    let answer = send(RequestCode::CHECK_ROCKSDB_CQ_WRITE_PROGRESS, "topic", "T").await;
+    assert_eq!(answer.body, "{\"checkStatus\":2}");
+}
+
+#[tokio::test]
 async fn settings_change_all_or_none_and_say_why_not() {
     let world = World::start().await;
     let client = world.client();
@@ -252,9 +315,10 @@ async fn settings_change_all_or_none_and_say_why_not() {
     }
     let before = all().await;
     assert!(has(&before, "fileReservedTime=72"));
-    assert_eq!(said(&update("fileReservedTime=48\nmaxMessageSize=10").await), SUCCESS);
+    let changes = "fileReservedTime=48\nmaxMessageSize=10\nsendMessageThreadPoolNums=3";
+    assert_eq!(said(&update(changes).await), SUCCESS);
     let after = all().await;
-    assert!(has(&after, "fileReservedTime=48") && has(&after, "maxMessageSize=10"));
+    assert!(changes.lines().all(|line| has(&after, line)), "{after:?}");
     assert_ne!(before.fields.get("version"), after.fields.get("version"));
 }
 

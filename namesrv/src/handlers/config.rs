@@ -64,7 +64,7 @@ pub(crate) fn kv_namespace(
 }
 
 /// Code 318. Java takes any key that is not black-listed and passes over what it does not know;
-/// here a change that would have no effect is refused, and then nothing changes at all.
+/// here a change that cannot be made is refused, and then nothing changes at all.
 pub(crate) fn update(namesrv: &Namesrv, call: &Call<'_>, (): ()) -> Done {
     tracing::info!(by = %call.peer.remote, "settings are changed");
     namesrv.change_settings(&call.command.body).map(|()| Answer::success()).map_err(|error| {

@@ -9,7 +9,7 @@ fn machine() -> Machine {
 #[test]
 fn live_keys_change_and_others_say_why_not() {
     let mut settings = BrokerSettings::on(&machine());
-    assert_eq!(settings.update("brokerPermission", "4"), Ok(()));
+    assert_eq!(settings.update("brokerPermission", "4"), Ok(None));
     assert_eq!(settings.broker.broker_permission, 4);
     let mut refuse = |key, value, expected: &str| {
         let error = settings.update(key, value).expect_err(key);
@@ -31,17 +31,30 @@ fn live_keys_change_and_others_say_why_not() {
         "storePathRootDir cannot be changed while the broker runs; set it in the configuration \
          file and start the broker again",
     );
+    refuse("recoverConcurrently", "yes", "recoverConcurrently=yes: expected true or false");
     refuse(
-        "recoverConcurrently",
-        "true",
-        "recoverConcurrently has no effect: start-up reads the queues in one pass",
+        "storeType",
+        "defaultRocksDB",
+        "storeType=defaultRocksDB cannot be honoured: RocksDB is not in this version; the store \
+         keeps Java's files",
     );
+}
+
+#[test]
+fn what_no_code_reads_is_taken_and_shown() {
+    let mut settings = BrokerSettings::on(&machine());
+    let taken = settings.update("recoverConcurrently", "true");
+    assert_eq!(taken, Ok(Some("start-up reads the queues in one pass")));
+    assert!(settings.to_properties_text().contains("recoverConcurrently=true\n"));
+    settings.broker.config_black_list = "recoverConcurrently".into();
+    assert!(settings.update("recoverConcurrently", "false").is_err());
+    assert_eq!(settings.unread["recoverConcurrently"], "true");
 }
 
 #[test]
 fn the_operators_black_list_protects_live_keys() {
     let mut settings = NamesrvSettings::on(&machine());
-    assert_eq!(settings.update("orderMessageEnable", "true"), Ok(()));
+    assert_eq!(settings.update("orderMessageEnable", "true"), Ok(None));
     settings.namesrv.config_black_list = "kvConfigPath; orderMessageEnable".into();
     assert!(settings.update("orderMessageEnable", "false").is_err());
     assert!(settings.namesrv.order_message_enable);

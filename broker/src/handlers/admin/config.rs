@@ -35,10 +35,13 @@ pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusa
         if ALWAYS_REFUSED.contains(&key.as_str()) {
             return Err(forbidden(format!("Can not update config in black list. {key}")));
         }
-        settings.update(key, value).map_err(|error| match error {
+        let idle = settings.update(key, value).map_err(|error| match error {
             UpdateError::Invalid(_) => invalid(format!("Can not update config. {error}")),
             other => forbidden(format!("Can not update config. {other}")),
         })?;
+        if let Some(reason) = idle {
+            tracing::warn!(key, value, reason, "a changed setting has no effect");
+        }
     }
     let opened = broker.store.settings();
     let tuned = store_settings(&settings, opened.memory_bytes, opened.utc_offset_ms);
@@ -52,6 +55,22 @@ pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusa
     }
     broker.outside(Outside::SaveSettings { changes });
     Ok(Answer::success())
+}
+
+/// Changes settings that the store does not look at, at the word of another request, but for those
+/// that the operator protects; gives the changes as texts.
+pub(super) fn change(broker: &Broker, wanted: &[(&str, bool)]) -> Vec<(String, String)> {
+    let mut settings = (*broker.settings()).clone();
+    let mut changes = Vec::new();
+    for (key, value) in wanted {
+        let value = value.to_string();
+        match settings.update(key, &value) {
+            Ok(_) => changes.push(((*key).to_owned(), value)),
+            Err(error) => tracing::warn!(%error, "a setting stays as it was"),
+        }
+    }
+    broker.set_settings(settings);
+    changes
 }
 
 fn forbidden(remark: String) -> Refusal {

@@ -1,6 +1,6 @@
 //! Code 28: the broker's state as a table of texts, which mqadmin, the dashboard and the exporter
 //! take apart: all keys, formats and quirks are Java's (`prepareRuntimeInfo`,
-//! `StoreStatsService.getRuntimeInfo`). And codes 907 and 1007, the state of replication.
+//! `StoreStatsService.getRuntimeInfo`). And codes 907, 908 and 1007, the state of replication.
 
 use super::{failed, json};
 use crate::broker::Broker;
@@ -206,6 +206,11 @@ pub fn replication(broker: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refu
         master_commit_log_max_offset: broker.store.max_log_offset(),
         ..HARuntimeInfo::default()
     }))
+}
+
+/// Code 908: how far a replica takes its primary to be durable. A primary asks nobody.
+pub fn flushed_to(_: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+    Ok(Answer::success())
 }
 
 #[cfg(test)]

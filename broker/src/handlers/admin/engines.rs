@@ -1,0 +1,65 @@
+//! What operators ask of engines that Java can have beside its files: queues, configuration, pops
+//! and the timer in RocksDB. There is none here, and the answers are those of a stock broker that
+//! has none either.
+
+use super::{UNSET_REMARK, failed, invalid};
+use crate::broker::{Broker, Outside};
+use crate::handlers::admin::config;
+use remoting::body::stats::CheckRocksdbCqWriteResult;
+use remoting::headers::admin::{
+    CheckRocksdbCqWriteProgressRequestHeader, ExportRocksDBConfigToJsonRequestHeader,
+};
+use remoting::reply::{Answer, Refusal};
+use remoting::router::Call;
+
+/// Java's word for a comparison that goes on behind the answer.
+const AT_WORK: i32 = 2;
+/// What configuration can be written out, in any letters.
+const EXPORTED: [&str; 3] = ["topics", "subscriptionGroups", "consumerOffsets"];
+
+/// Code 354: whether queues in RocksDB are as those in files. Java writes the outcome to its log.
+pub fn queues(
+    _: &Broker,
+    _: &Call<'_>,
+    _: CheckRocksdbCqWriteProgressRequestHeader,
+) -> Result<Answer, Refusal> {
+    let told = CheckRocksdbCqWriteResult { check_result: None, check_status: AT_WORK };
+    Ok(super::json(&told).with_remark(UNSET_REMARK))
+}
+
+/// Code 355: configuration as JSON files, which it is here at all times.
+pub fn export(
+    _: &Broker,
+    _: &Call<'_>,
+    header: ExportRocksDBConfigToJsonRequestHeader,
+) -> Result<Answer, Refusal> {
+    let is_known = |kind: &str| EXPORTED.iter().any(|known| known.eq_ignore_ascii_case(kind));
+    match header.config_type.split(';').find(|kind| !is_known(kind)) {
+        Some(kind) => Err(failed(format!("Unknown config type: {kind}"))),
+        None => Ok(Answer::success().with_remark("export done.")),
+    }
+}
+
+/// Code 200056: pops that are kept in RocksDB go back to the revive log, where ours are.
+pub fn pops_back(_: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+    Ok(Answer::success().with_remark(UNSET_REMARK))
+}
+
+/// Code 5001: which engine the timer has: `F` files, `R` RocksDB.
+pub fn timer(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+    if !broker.settings().store.timer_wheel_enable {
+        return Err(invalid("broker timerWheelEnable is false"));
+    }
+    match call.command.fields.get("E_T") {
+        Some("F") => {}
+        Some("R") => {
+            return Err(invalid("timerRocksDBEnable must be configured true when broker start"));
+        }
+        _ => return Err(invalid("param error")),
+    }
+    let wanted = [("timerRocksDBStopScan", true), ("timerStopEnqueue", false)];
+    let changes = config::change(broker, &wanted);
+    broker.settings_version.lock().advance(0, call.now_ms);
+    broker.outside(Outside::SaveSettings { changes });
+    Ok(Answer::success().with_remark("switch timer engine success"))
+}
