@@ -113,6 +113,11 @@ pub trait Disk: Send + Sync + 'static {
         self.open(path, from, Allocation::Reserved)?.read_at(0, kept)?;
         self.replace(path, &content, None)
     }
+    /// Gives a file room for its first `len` bytes where it has holes, as far as the system can:
+    /// else a full disk would be met by a write into it.
+    fn reserve(&self, _path: &Path, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
     /// A small file's content.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
     /// Copies what a file that is there holds from `offset` on, and says how many bytes that is:

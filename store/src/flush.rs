@@ -73,6 +73,9 @@ impl Store {
     pub fn flush(&self, now: i64) -> Result<i64, Error> {
         self.check_fence()?;
         self.log.look_at_lens();
+        if self.lacks_end.load(Ordering::Acquire) {
+            self.reserve_end();
+        }
         let flushed = self.flush_due(now);
         if flushed.is_ok() && self.waits_for_room.swap(false, Ordering::AcqRel) {
             tracing::warn!("there is room on the disk again, messages are taken");

@@ -5,7 +5,7 @@ use crate::disk::Space;
 use crate::{Error, Lack, Store};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Why no messages are taken though nothing failed, for the sender and the operator.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,7 +104,8 @@ impl Store {
     pub fn full(&self) -> Option<Full> {
         let unwritten = || self.waits_for_room.load(Ordering::Acquire);
         let measured = self.full.lock().clone();
-        let lacking = || self.lacks_segment.load(Ordering::Acquire) || unwritten();
+        let lacks = |what: &AtomicBool| what.load(Ordering::Acquire);
+        let lacking = || lacks(&self.lacks_segment) || lacks(&self.lacks_end) || unwritten();
         measured.or_else(|| if lacking() { self.no_room.lock().clone() } else { None })
     }
 
@@ -209,6 +210,32 @@ impl Store {
         let queues: u64 = self.queues.all().iter().map(|queue| queue.disk_bytes()).sum();
         let queues = queues + self.compactions.disk_bytes();
         log + queues + self.index.as_ref().map_or(0, crate::index::Index::disk_bytes)
+    }
+
+    /// Gives the last log file the room that it will need: Java's have holes. What the disk has no
+    /// room for is no failure then: appends are refused until there is.
+    pub(crate) fn reserve_end(&self) {
+        let Some(last) = self.log.segments.last() else { return };
+        let path = self.log.segments.path(last.start);
+        let reserved = self.disk.reserve(&path, last.file.len());
+        let lacks = match reserved.map_err(Error::io("reserve", &path)) {
+            Ok(()) => false,
+            Err(Error::Full { path, lack }) => {
+                self.note_no_room(&path, lack);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the room for what comes cannot be reserved");
+                false
+            }
+        };
+        let lacked = self.lacks_end.swap(lacks, Ordering::AcqRel);
+        let path = path.display();
+        match (lacked, lacks) {
+            (false, true) => tracing::error!(%path, "no messages are taken until there is room"),
+            (true, false) => tracing::warn!(%path, "there is room again, messages are taken"),
+            _ => {}
+        }
     }
 
     /// Notes that the system gave no room for `path`, or let it not be opened.

@@ -53,6 +53,8 @@ pub struct Store {
     pub(crate) lacks_abort: AtomicBool,
     /// The log file that an append needed could not be made; tried again with every flush.
     pub(crate) lacks_segment: AtomicBool,
+    /// The last log file has holes for which the disk has no room; tried again with every flush.
+    pub(crate) lacks_end: AtomicBool,
     /// Where the system had no room the last time.
     pub(crate) no_room: Mutex<Option<Full>>,
     /// The next log file could not be made ready.
@@ -137,6 +139,7 @@ impl Store {
             waits_for_room: AtomicBool::new(false),
             lacks_abort: AtomicBool::new(lacks_abort),
             lacks_segment: AtomicBool::new(false),
+            lacks_end: AtomicBool::new(false),
             no_room: Mutex::default(),
             lacks_spare: AtomicBool::new(false),
             manual_rounds: AtomicU32::new(0),
@@ -158,6 +161,7 @@ impl Store {
             let (path, lack) = (self.abort_path(), Lack::Room);
             self.wait_for_room(Err(Error::Full { path, lack }))?;
         }
+        self.reserve_end();
         // A record does not tell that there were others before it.
         if keeps_places { self.make_checkpoint() } else { Ok(()) }
     }
@@ -252,7 +256,7 @@ impl Store {
         if self.is_fenced() {
             return Some(AppendError::Fenced);
         }
-        let full = [&self.disk_full, &self.waits_for_room, &self.lacks_segment];
+        let full = [&self.disk_full, &self.waits_for_room, &self.lacks_segment, &self.lacks_end];
         full.iter().any(|full| full.load(Ordering::Acquire)).then_some(AppendError::DiskFull)
     }
 

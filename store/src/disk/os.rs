@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -145,6 +145,12 @@ impl Disk for OsDisk {
         assert!(from <= len && file.metadata()?.len() <= len, "files only grow");
         reserve(&file, len)?;
         file.sync_all()
+    }
+
+    fn reserve(&self, path: &Path, len: u64) -> io::Result<()> {
+        const BLOCK: u64 = 512;
+        let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
+        if file.metadata()?.blocks() * BLOCK < len { reserve(&file, len) } else { Ok(()) }
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {

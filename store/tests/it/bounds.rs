@@ -47,6 +47,10 @@ impl Disk for Measured {
     fn replace(&self, path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
         self.inner.replace(path, content, backup)
     }
+    fn reserve(&self, _: &Path, _: u64) -> io::Result<()> {
+        let is_full = self.space.lock().unwrap().available == 0;
+        if is_full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.inner.read(path)
     }
@@ -350,4 +354,48 @@ fn files_that_somebody_removed_by_hand_expire_like_any_other() {
     let far_ms = 100 * 365 * 24 * HOUR;
     let removed: usize = (0..6).map(|_| store.retain(far_ms).unwrap().log_files).sum();
     assert_eq!((removed, store.fence_reason()), (4, None));
+}
+
+/// Java makes its files with holes, and a full disk is met by a write into one.
+#[test]
+fn the_last_file_of_another_broker_gets_its_room_before_the_first_message() {
+    use std::os::unix::fs::{FileExt, MetadataExt};
+    let dir = TempDir::new();
+    let disk: Arc<dyn Disk> = Arc::new(store::OsDisk);
+    let settings = Settings { commit_log_file_bytes: 1 << 20, ..small(dir.path()) };
+    let store = open(&disk, &settings);
+    try_append(&store, "kept").unwrap();
+    let end = store.max_log_offset() as usize;
+    store.close().unwrap();
+    drop(store);
+    let path = dir.path().join("commitlog/00000000000000000000");
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(1 << 20).unwrap();
+    file.write_all_at(&bytes[..end], 0).unwrap();
+    assert!(file.metadata().unwrap().blocks() * 512 < 1 << 20, "it has holes");
+    let store = open(&disk, &settings);
+    assert!(file.metadata().unwrap().blocks() * 512 >= 1 << 20);
+    assert_eq!(bodies(&store, "T", 0), ["kept"]);
+}
+
+#[test]
+fn a_last_file_without_room_refuses_until_there_is_some() {
+    let (disk, store) = open_measured(|_| {});
+    try_append(&store, "kept").unwrap();
+    let settings = store.settings().clone();
+    store.close().unwrap();
+    drop(store);
+    disk.leave(0);
+    let shared: Arc<dyn Disk> = disk.clone();
+    let store = open(&shared, &settings);
+    assert_eq!(try_append(&store, "no"), Err(AppendError::DiskFull));
+    let why = store.full().unwrap().to_string();
+    assert!(why.contains("no room for /store/commitlog/00000000000000000000"), "{why}");
+    assert_eq!(bodies(&store, "T", 0), ["kept"]);
+    disk.leave(500);
+    store.flush(NOW).unwrap();
+    try_append(&store, "yes").unwrap();
+    assert_eq!((store.full(), store.fence_reason()), (None, None));
 }
