@@ -2,9 +2,11 @@
 //! are due (Java: `ScheduleMessageService`; disk reference, 6.1).
 //!
 //! A level is a queue of the schedule topic, ordered by due time, and a queue offset up to which it
-//! was delivered. The offset moves after the append: a crash in between delivers again.
+//! was delivered. The offset moves after the append: after a crash in between it is looked up what
+//! was delivered.
 
 use crate::broker::Broker;
+use crate::copies::Copies;
 use crate::put;
 use message::{Draft, Entry, Properties, names, property, record};
 use remoting::body::data_version::DataVersion;
@@ -13,6 +15,9 @@ use store::{Append, Unit};
 
 /// Messages that one look delivers of one level, so that no level keeps the others waiting.
 const BATCH: usize = 256;
+/// Messages of one level that are looked up after a crash: far more than a broker delivers between
+/// two saves.
+const MOST: i64 = 100_000;
 /// How long delivery waits after the store refused, in milliseconds.
 const RETRY_MS: i64 = 100;
 
@@ -79,6 +84,40 @@ impl Delays {
         self.version.advance(0, now_ms);
         self.changed = true;
     }
+}
+
+/// Takes over what was delivered before a crash and the file lacks: as levels are delivered in
+/// order, the first messages of each that have a copy in their own topic.
+pub fn catch_up(broker: &Broker, now_ms: i64) {
+    if broker.store.was_clean() {
+        return;
+    }
+    let levels = broker.settings().store.delay_levels_ms().len();
+    for level in (1..).take(levels) {
+        let (topic, queue_id) = (names::SCHEDULE_TOPIC, level - 1);
+        let stored = broker.delays.lock().offset(level);
+        let first = stored.max(broker.store.min_offset(topic, queue_id));
+        let end = broker.store.max_offset(topic, queue_id).min(first.saturating_add(MOST));
+        let mut copies = Copies::default();
+        let mut was_delivered =
+            |offset: &i64| was_delivered(broker, queue_id, *offset, &mut copies);
+        let Some(last) = (first..end).take_while(|offset| was_delivered(offset)).last() else {
+            continue;
+        };
+        let messages = last + 1 - first;
+        tracing::info!(level, messages, "delayed messages were delivered before the crash");
+        broker.delays.lock().advance(level, last + 1, now_ms);
+    }
+}
+
+fn was_delivered(broker: &Broker, queue_id: i32, offset: i64, copies: &mut Copies) -> bool {
+    let unit = broker.store.unit(names::SCHEDULE_TOPIC, queue_id, offset);
+    let Some(stored) = unit.and_then(|unit| broker.store.message_at(unit.log_offset)) else {
+        return false;
+    };
+    let Ok(Entry::Message(parked)) = record::decode(&stored, false) else { return false };
+    let Some((topic, _)) = put::real(&parked) else { return false };
+    copies.find(broker, &parked, &topic, |copy| copy.reconsume_times == parked.reconsume_times)
 }
 
 /// Delivers what is due, and says when to look again; `None` while nothing waits.

@@ -10,6 +10,7 @@ pub mod carried;
 pub mod clients;
 mod cluster;
 pub mod config_texts;
+mod copies;
 pub mod delay;
 pub mod files;
 pub mod filters;

@@ -5,7 +5,7 @@ use crate::broker::{Broker, Identity, Outside};
 use crate::carried::Carried;
 use crate::clients::Clients;
 use crate::config_texts::has_mark;
-use crate::delay::Delays;
+use crate::delay::{self, Delays};
 use crate::filters::{self, Filters};
 use crate::groups::Groups;
 use crate::lite;
@@ -149,8 +149,11 @@ impl Broker {
 
     /// What the store of another life holds and must be known before the first request.
     fn look_back(&self, now_ms: i64) {
+        // What the log says must not outlive it.
+        self.moves.note(self.store.max_log_offset());
         transactions::check::catch_up(self);
         pop::catch_up::catch_up(self, self.identity.boot_ms);
+        delay::catch_up(self, now_ms);
         Timer::open(self, now_ms);
     }
 

@@ -11,7 +11,7 @@ use crate::pop::revive;
 use crate::put::{self, Effect};
 use crate::transactions::{self, GROUP, check};
 use bytes::Bytes;
-use message::{Draft, Entry, names, record, sys_flag};
+use message::{Draft, Entry, names, property, record, sys_flag};
 use remoting::codes::{LanguageCode, RequestCode};
 use remoting::command::Command;
 use remoting::flat::Header;
@@ -84,6 +84,14 @@ impl World {
         let Self { broker, disk, now_ms } = self;
         broker.save_changed(now_ms);
         disk.lose(Loss::All);
+        drop(broker);
+        Self { broker: open(&disk, now_ms), disk, now_ms }
+    }
+
+    /// The process dies before offsets are saved.
+    fn kill(self) -> Self {
+        let Self { broker, disk, now_ms } = self;
+        disk.kill();
         drop(broker);
         Self { broker: open(&disk, now_ms), disk, now_ms }
     }
@@ -246,4 +254,32 @@ fn offsets_that_consumers_commit_wait_for_no_sync() {
     assert!(world.lacks_sync(), "the flusher has its own times");
     let world = world.lose();
     assert_eq!(world.stands("g", "T"), (1, 1));
+}
+
+#[test]
+fn a_delayed_message_is_delivered_once_whatever_a_kill_left_unsaved() {
+    let mut world = World::new(1, |_| {});
+    let stored = world.broker.store.message_at(0).unwrap();
+    let Ok(Entry::Message(record)) = record::decode(&stored, false) else { panic!() };
+    // The same once more, as a sender that got no answer sends it, and another one.
+    let again = |id: &str| {
+        let all = message::Properties::parse(record.properties);
+        let mut all = all.clone();
+        all.set(property::UNIQ_KEY, id.to_owned());
+        [Append::one(put::again(&record, &stored, all))]
+    };
+    for id in ["a", "b"] {
+        let mut appends = again(id);
+        world.broker.append(&mut appends, world.now_ms);
+        appends[0].outcome.unwrap();
+    }
+    world.now_ms += LONG_MS;
+    delay::deliver(&world.broker, world.now_ms);
+    assert_eq!(world.broker.store.max_offset("T", 0), 3);
+    let mut appends = again("c");
+    world.broker.append(&mut appends, world.now_ms);
+    world = world.kill();
+    world.now_ms += LONG_MS;
+    delay::deliver(&world.broker, world.now_ms);
+    assert_eq!(world.broker.store.max_offset("T", 0), 4, "each once");
 }

@@ -3,14 +3,9 @@
 
 use super::QUEUE;
 use crate::broker::Broker;
-use message::{Entry, Record, names, property, record};
-use std::collections::HashSet;
+use crate::copies::Copies;
+use message::{Record, names, property};
 use store::{Store, TimerUnit};
-
-/// Records with one key that are looked at.
-const LOOKED_AT: usize = 32;
-/// Clocks were set back by so much at most between two stores, ms.
-const BACK_MS: i64 = 600_000;
 
 /// What is not known.
 pub(super) struct Unsure {
@@ -20,15 +15,14 @@ pub(super) struct Unsure {
     log_end: i64,
     /// Where the timer's queue ended then.
     queue_end: i64,
-    /// Where copies stand that were taken for one message: another that is the same needs its own.
-    used: HashSet<i64>,
+    copies: Copies,
 }
 
 impl Unsure {
     /// What waits now may be delivered already, if it was due before `until_ms`.
     pub(super) fn of(store: &Store, until_ms: i64) -> Self {
         let queue_end = store.max_offset(names::TIMER_TOPIC, QUEUE);
-        Self { until_ms, log_end: store.max_log_offset(), queue_end, used: HashSet::new() }
+        Self { until_ms, log_end: store.max_log_offset(), queue_end, copies: Copies::default() }
     }
 
     /// Until when, ms since the epoch.
@@ -64,41 +58,14 @@ impl Unsure {
         let next = times(parked.property(property::TIMER_ROLL_TIMES)).unwrap_or(0) + 1;
         let is_next =
             |copy: &Record<'_>| times(copy.property(property::TIMER_ROLL_TIMES)) == Some(next);
-        if self.has_copy(broker, parked, names::TIMER_TOPIC, is_next) {
+        if self.copies.find(broker, parked, names::TIMER_TOPIC, is_next) {
             return true;
         }
         let topic = parked.property(property::REAL_TOPIC).unwrap_or_default();
         !rolls
             && out_ms <= self.until_ms
-            && self.has_copy(broker, parked, topic, |copy| {
+            && self.copies.find(broker, parked, topic, |copy| {
                 copy.property(property::TIMER_DEQUEUE_MS).is_some()
             })
-    }
-
-    /// Whether a topic has the message, stored later.
-    fn has_copy(
-        &mut self,
-        broker: &Broker,
-        parked: &Record<'_>,
-        topic: &str,
-        is_it: impl Fn(&Record<'_>) -> bool,
-    ) -> bool {
-        let Some(id) = parked.property(property::UNIQ_KEY) else { return false };
-        let out_ms = parked.property(property::TIMER_OUT_MS);
-        let times = (parked.store_timestamp - BACK_MS, i64::MAX);
-        let found = broker.store.query(topic, id, LOOKED_AT, times);
-        for stored in &found.records {
-            let Ok(Entry::Message(copy)) = record::decode(stored, false) else { continue };
-            let is_same = copy.topic == topic
-                && copy.log_offset > parked.log_offset
-                && copy.born_timestamp == parked.born_timestamp
-                && copy.body_crc == parked.body_crc
-                && copy.property(property::UNIQ_KEY) == Some(id)
-                && copy.property(property::TIMER_OUT_MS) == out_ms;
-            if is_same && is_it(&copy) && self.used.insert(copy.log_offset) {
-                return true;
-            }
-        }
-        false
     }
 }
