@@ -29,7 +29,7 @@ pub use dump::Dumped;
 pub use preflight::{Effect, Preflight, Target, Verdict};
 pub use survey::{
     CheckpointView, ConfigView, IndexView, LogView, MovedView, QueueView, RangeView, RunFileView,
-    Survey, TopicView,
+    Survey, TimerView, TopicView,
 };
 
 use crate::batch_topics;

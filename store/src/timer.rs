@@ -13,6 +13,7 @@ mod unit;
 mod wheel;
 
 pub use check::TimerProgress;
+pub(crate) use check::progress_in;
 pub use unit::TimerUnit;
 
 use crate::disk::File;

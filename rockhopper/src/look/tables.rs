@@ -90,6 +90,15 @@ pub(super) fn survey(survey: &Survey) -> String {
         text += &columns(&["file", "bytes", "last changed"], &rows);
     }
     text += &topics(&survey.topics);
+    if let Some(timer) = &survey.timer {
+        let (to, next) = (time(Some(timer.delivered_to)), timer.queue_offset);
+        let (files, bytes) = (timer.log_files, size(timer.log_bytes));
+        writeln!(
+            text,
+            "\ntimer: delivered to {to}, next of its queue {next}, {files} files of {bytes}"
+        )
+        .expect(TAKES_ALL);
+    }
     text += &compacted(&survey.compacted);
     text += &index(survey);
     text += &checkpoint(survey);

@@ -15,6 +15,7 @@ use crate::index_file::Shape;
 use crate::marks::{Marks, batch_unit};
 use crate::progress::Step as Work;
 use crate::recover::looks_torn;
+use crate::timer::progress_in;
 use crate::{Error, Unit};
 use memchr::memmem;
 use message::record::Record;
@@ -535,6 +536,7 @@ impl Check<'_> {
                 self.damage.add(Kind::Config, Place::at(&dir.join(&file.name), 0), || why);
             }
         }
+        self.timer_check()?;
         let is_old = self.settled == Settled::All || self.foreign().is_none();
         for name in self.look.needed.iter().filter(|_| is_old && self.counts.records > 0) {
             if listed.iter().all(|file| file.name != *name) && !self.look.has_config(name)? {
@@ -547,6 +549,22 @@ impl Check<'_> {
             }
         }
         Ok(read)
+    }
+
+    /// A broker that writes it may be met in the middle.
+    fn timer_check(&mut self) -> Result<(), Error> {
+        let path = self.look.path("config/timercheck");
+        let is_damaged = || {
+            let bytes = self.look.disk.read(&path).unwrap_or_default();
+            !bytes.is_empty() && progress_in(&bytes).is_none()
+        };
+        let tries = if self.look.is_unclean()? { READ_AGAIN } else { 1 };
+        if (0..tries).all(|_| is_damaged()) {
+            let why = "how far the timer came cannot be read: the next start looks up what was \
+                       delivered";
+            self.damage.add(Kind::Config, Place::at(&path, 0), || why.to_owned());
+        }
+        Ok(())
     }
 
     fn done(mut self, log_from: i64, log_to: i64, config_files: u64) -> Checked {

@@ -12,6 +12,7 @@ use crate::index_file::{HEADER, Header};
 use crate::moved::moved;
 use crate::progress::Step as Work;
 use crate::removed_topics::RemovedTopics;
+use crate::timer::progress_in;
 use crate::{Disk, Error, SetAside};
 use message::{Str, record};
 use serde::Serialize;
@@ -53,6 +54,8 @@ pub struct Survey {
     pub log: LogView,
     /// Topics with their queues.
     pub topics: Vec<TopicView>,
+    /// How far the timer came, when its files are there and can be read.
+    pub timer: Option<TimerView>,
     /// Compacted queues, by topic and id.
     pub compacted: Vec<CompactedView>,
     /// Index files, oldest first.
@@ -148,6 +151,20 @@ pub struct QueueView {
     pub bytes: u64,
 }
 
+/// What the timer's files say, whose messages wait for a time of their own.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TimerView {
+    /// What was due before is delivered.
+    pub delivered_to: i64,
+    /// The next message of the timer's queue that is taken into the files.
+    pub queue_offset: i64,
+    /// Files of the timer's log.
+    pub log_files: usize,
+    /// Their bytes; most of the last one are holes.
+    pub log_bytes: u64,
+}
+
 /// An index file.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -228,6 +245,7 @@ impl Look<'_> {
             abort: abort.map(|pid| String::from_utf8_lossy(&pid).into_owned()),
             log: self.log(run, last)?,
             topics,
+            timer: self.timer()?,
             compacted: self.compacted()?,
             index: self.index()?,
             checkpoint: self.checkpoint()?,
@@ -318,6 +336,18 @@ impl Look<'_> {
             });
         }
         Ok(all)
+    }
+
+    fn timer(&self) -> Result<Option<TimerView>, Error> {
+        let bytes = self.disk.read(&self.path("config/timercheck")).unwrap_or_default();
+        let Some(progress) = progress_in(&bytes) else { return Ok(None) };
+        let log = Run::list(self.disk, &self.path("timerlog"))?;
+        Ok(Some(TimerView {
+            delivered_to: progress.read_ms,
+            queue_offset: progress.queue_offset,
+            log_files: log.files.len(),
+            log_bytes: log.bytes(),
+        }))
     }
 
     fn checkpoint(&self) -> Result<Option<CheckpointView>, Error> {

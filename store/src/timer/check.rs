@@ -138,6 +138,16 @@ impl CheckFile {
     }
 }
 
+/// How far the timer came by the bytes of such a file; `None` where they are damaged or no such
+/// file, zeros where nothing was ever written.
+pub(crate) fn progress_in(bytes: &[u8]) -> Option<TimerProgress> {
+    match find(bytes.first_chunk().filter(|all| all.len() == bytes.len())?) {
+        Found::Nothing => Some(TimerProgress::default()),
+        Found::Ours(progress, _) | Found::Javas(progress, _) => Some(progress),
+        Found::Damaged => None,
+    }
+}
+
 /// What the file holds.
 fn content(progress: &TimerProgress, of_ours: Own) -> [u8; SIZE] {
     let mut bytes = [0; SIZE];

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::look::{Checked, Damage, Kind, Look, Target, sizes_of};
-use store::{Disk, OsDisk, Settings};
+use store::{Disk, OsDisk, Settings, TimerFiles};
 
 const UNIT: usize = 46;
 const COUNT: i64 = 31;
@@ -108,6 +108,27 @@ fn a_flipped_bit_of_each_file_is_found_at_its_place() {
             }
         }
     }
+}
+
+#[test]
+fn how_far_the_timer_came_is_shown_and_damage_to_it_told() {
+    let dir = TempDir::new();
+    let settings = closed(&dir);
+    assert!(look(&settings).survey().unwrap().timer.is_none());
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let store = open(&disk, &settings);
+    let files = TimerFiles { precision_ms: 1_000, log_file_bytes: 52 * 10 };
+    store.timer(files, NOW).unwrap().close(true, NOW).unwrap();
+    store.close().unwrap();
+    assert!(look(&settings).survey().unwrap().timer.is_some());
+    assert!(check(&settings).sound);
+    let path = dir.path().join("config/timercheck");
+    let mut bytes = fs::read(&path).unwrap();
+    (bytes[0], bytes[4_000]) = (0xff, 0xff);
+    fs::write(&path, bytes).unwrap();
+    let found = check(&settings).damage;
+    assert_eq!((found[0].kind, Path::new(&found[0].first.file)), (Kind::Config, &*path));
+    assert!(look(&settings).survey().unwrap().timer.is_none());
 }
 
 #[test]
