@@ -344,7 +344,7 @@ impl CommitLog {
 }
 
 /// What a read gave; `lost` where the medium gives nothing and never will.
-fn unless_lasting<T>(read: io::Result<T>, lost: T) -> io::Result<T> {
+pub(crate) fn unless_lasting<T>(read: io::Result<T>, lost: T) -> io::Result<T> {
     read.or_else(|error| if is_lasting(&error) { Ok(lost) } else { Err(error) })
 }
 

@@ -5,6 +5,7 @@
 
 use super::shape::{Dirs, Shape};
 use crate::Error;
+use crate::commit_log::unless_lasting;
 use crate::consume_queue::{BATCH_UNIT_LEN, BatchUnit, Unit};
 use crate::disk::{Allocation, Disk, File};
 use crate::log_reader::{self, LogReader};
@@ -320,7 +321,7 @@ impl Piece {
                 let above = above.map_or(self.first - 1, |unit| unit.base);
                 let below = if at + 1 < self.count { self.unit(at + 1)? } else { None };
                 let below = below.map_or(self.last + 1, |unit| unit.base);
-                let made = self.made_anew(at)?;
+                let made = unless_lasting(self.made_anew(at), None)?;
                 Ok(made.filter(|made| above < made.base && made.base < below).or(unit))
             }
         }
@@ -385,14 +386,14 @@ impl Piece {
         unit.unit.log_offset >= self.start && unit.unit.log_end() <= end
     }
 
-    /// The bytes of a unit's record, lent; `None` where they are none of its own.
+    /// The bytes of a unit's record; `None` where they are none of its own. Copied: in a mapping a
+    /// bad sector would be a signal that ends the process.
     pub(super) fn record(&self, unit: &BatchUnit) -> io::Result<Option<bytes::Bytes>> {
-        if !self.holds(unit) {
-            return Ok(None);
-        }
-        let from = (unit.unit.log_offset - self.start) as u64;
-        let bytes = self.log.slice(from..from + unit.unit.size as u64)?;
-        Ok(Some(bytes).filter(|bytes| is_head_of(bytes, unit)))
+        let len = usize::try_from(unit.unit.size).ok().filter(|_| self.holds(unit));
+        let Some(len) = len else { return Ok(None) };
+        let mut bytes = vec![0; len];
+        self.log.read_at((unit.unit.log_offset - self.start) as u64, &mut bytes)?;
+        Ok(is_head_of(&bytes, unit).then(|| bytes.into()))
     }
 
     fn leads_to(&self, unit: &BatchUnit) -> bool {

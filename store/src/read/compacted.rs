@@ -3,6 +3,7 @@
 //! here, and a reader before the first message gets that one.
 
 use super::{Limits, READ_BYTES_MAX, READ_BYTES_MIN, Read, ReadStatus, cannot_read, is_full, most};
+use crate::commit_log::is_lasting;
 use crate::compaction::Compacted;
 use crate::{Store, Wait};
 
@@ -46,6 +47,13 @@ impl Store {
                     read.status = ReadStatus::Found;
                 }
                 Ok(None) => self.stats.skipped(),
+                Err(error) if is_lasting(&error) => {
+                    let offset = found.unit.base;
+                    let what = "a record of a compacted topic cannot be read and is passed over; \
+                                check the disk";
+                    tracing::error!(offset, %error, "{what}");
+                    self.stats.skipped();
+                }
                 Err(error) => {
                     failed = Some(error);
                     return false;

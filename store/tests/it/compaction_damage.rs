@@ -1,5 +1,6 @@
 //! Compacted queues after power loss, flipped bits, lost units and reads that fail for the moment.
 
+use crate::bad_disk::BadDisk;
 use crate::compaction::*;
 use crate::support::*;
 use message::record;
@@ -247,4 +248,18 @@ fn a_compaction_after_another_may_end_anywhere() {
             }
         }
     }
+}
+
+#[test]
+fn a_bad_sector_under_a_compacted_queue_costs_a_message_and_no_process() {
+    let (sim, disk, settings) = closed(1);
+    let (log, at) = (files(&sim, LOG)[1].clone(), record_at(&sim, 1, 2));
+    let bad = Arc::new(BadDisk::new(disk));
+    let shared: Arc<dyn Disk> = bad.clone();
+    let store = begin(&shared, &settings);
+    assert_eq!(all(&store).len(), 31);
+    bad.make_unreadable(&log, at..at + 1);
+    let left = all(&store);
+    assert_eq!(left.len(), 30);
+    assert!(left.iter().all(|(at, body)| at.to_string() == *body));
 }
