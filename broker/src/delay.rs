@@ -8,17 +8,18 @@
 use crate::broker::Broker;
 use crate::copies::Copies;
 use crate::put;
+use bytes::Bytes;
 use message::{Draft, Entry, Properties, names, property, record};
 use remoting::body::data_version::DataVersion;
 use std::collections::BTreeMap;
-use store::{Append, Unit};
+use store::{Append, Position};
 
 /// Messages that one look delivers of one level, so that no level keeps the others waiting.
 const BATCH: usize = 256;
 /// Messages of one level that are looked up after a crash: far more than a broker delivers between
 /// two saves.
 const MOST: i64 = 100_000;
-/// How long delivery waits after the store refused, in milliseconds.
+/// How long delivery waits after the store refused, or gave nothing, in milliseconds.
 const RETRY_MS: i64 = 100;
 
 /// How far each level was delivered.
@@ -143,24 +144,27 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
     let mut appends = Vec::new();
     let mut ends = Vec::new();
     let mut next = None;
-    while offset < end && appends.len() < BATCH {
-        let Some(unit) = broker.store.unit(topic, queue_id, offset) else {
+    for _ in 0..BATCH {
+        if offset >= end {
+            break;
+        }
+        let Ok(found) = broker.store.message_in(Position { topic, queue_id, offset }) else {
+            // It is there, and the disk does not give it now.
+            next = Some(now_ms + RETRY_MS);
             break;
         };
-        let due = due_ms(&unit, delay_ms, now_ms);
+        let due = found.as_ref().map_or(now_ms, |(_, tags)| due_ms(*tags, delay_ms, now_ms));
         if due > now_ms {
             next = Some(due);
             break;
         }
         offset += 1;
-        match restored(broker, &unit) {
+        match found.and_then(|(stored, _)| restored(broker, &stored)) {
             Some(draft) => {
                 appends.push(Append::one(draft));
                 ends.push(offset);
             }
-            None => {
-                tracing::warn!(level, offset = offset - 1, "a delayed message was not readable")
-            }
+            None => tracing::warn!(level, offset = offset - 1, "a delayed message is not there"),
         }
     }
     let more = next.is_none() && offset < end;
@@ -183,16 +187,15 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
 
 /// When a parked message is due: its tags code says it. One that is further off than its level
 /// allows was written before the clock or the level changed, and is due now, as in Java.
-fn due_ms(unit: &Unit, delay_ms: i64, now_ms: i64) -> i64 {
-    if unit.tags_code > now_ms + delay_ms { now_ms } else { unit.tags_code }
+fn due_ms(tags_code: i64, delay_ms: i64, now_ms: i64) -> i64 {
+    if tags_code > now_ms + delay_ms { now_ms } else { tags_code }
 }
 
 /// The message as it goes to its own topic. It keeps its delay level, as in Java, where the text of
 /// the properties is made before the level is taken out of the table; for one that goes to light
 /// queues too the text is made anew.
-fn restored(broker: &Broker, unit: &Unit) -> Option<Draft> {
-    let stored = broker.store.message_at(unit.log_offset)?;
-    let Ok(Entry::Message(parked)) = record::decode(&stored, false) else {
+fn restored(broker: &Broker, stored: &Bytes) -> Option<Draft> {
+    let Ok(Entry::Message(parked)) = record::decode(stored, false) else {
         return None;
     };
     let mut all = Properties::parse(parked.properties);
@@ -202,30 +205,8 @@ fn restored(broker: &Broker, unit: &Unit) -> Option<Draft> {
         all.remove(property::DELAY);
         all.set(property::WAIT, "false");
     }
-    Some(Draft { topic, queue_id, ..put::again(&parked, &stored, all) })
+    Some(Draft { topic, queue_id, ..put::again(&parked, stored, all) })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn offsets_survive_their_file_in_javas_form() {
-        let java = "{\n\t\"dataVersion\":{\"counter\":1,\"timestamp\":5},\n\
-                    \t\"offsetTable\":{3:7,18:1}\n}";
-        let mut delays = Delays::load(java).unwrap();
-        assert_eq!((delays.offset(3), delays.offset(18), delays.offset(1)), (7, 1, 0));
-        delays.advance(1, 9, 10);
-        assert!(delays.take_changed() && !delays.take_changed());
-        let again = Delays::load(&delays.to_json()).unwrap();
-        assert_eq!(again.offset(1), 9);
-        assert_eq!(again.version, delays.version);
-    }
-
-    #[test]
-    fn a_due_time_beyond_its_level_counts_as_now() {
-        let unit = |tags_code| Unit { log_offset: 0, size: 1, tags_code };
-        assert_eq!(due_ms(&unit(1_500), 1_000, 1_000), 1_500);
-        assert_eq!(due_ms(&unit(9_999), 1_000, 1_000), 1_000);
-    }
-}
+mod tests;

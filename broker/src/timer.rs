@@ -303,8 +303,7 @@ impl State {
                 return Ok(false);
             }
             deliver::Outcome::Damaged => {
-                self.mend(broker, settings, (this_ms, now_ms))?;
-                return Ok(true);
+                return self.mend(broker, settings, (this_ms, now_ms));
             }
             deliver::Outcome::Done => {}
         }
@@ -318,25 +317,29 @@ impl State {
     }
 
     /// The slot that is emptied is damaged: finds its entries again, or makes the files anew.
+    /// Whether it can be gone on with now.
     fn mend(
         &mut self,
         broker: &Broker,
         settings: &BrokerSettings,
         (slot_ms, now_ms): (i64, i64),
-    ) -> Result<(), Error> {
-        let Self { files: Some(files), emptying: Some(slot), .. } = self else { return Ok(()) };
+    ) -> Result<bool, Error> {
+        let Self { files: Some(files), emptying: Some(slot), .. } = self else { return Ok(true) };
         let times = if self.mended.0 == slot_ms { self.mended.1 + 1 } else { 1 };
-        self.mended = (slot_ms, times);
         if times > MENDS {
             return self.rebuild(broker, now_ms);
         }
+        let entry = |at| enqueue::again(broker, (at, slot_ms), settings);
+        let Some(given_up) = files.mend(&broker.store, slot_ms, entry)? else {
+            self.is_refused = true;
+            return Ok(false);
+        };
+        self.mended = (slot_ms, times);
         tracing::error!(
             slot_ms,
-            "entries of the timer's log are damaged: those of their slot are found again, what \
-             they lack is taken from the timer's queue, and what was delivered is looked up"
+            "entries of the timer's log are damaged: those of their slot were found again, what \
+             they lacked was taken from the timer's queue, and what was delivered is looked up"
         );
-        let entry = |at| enqueue::again(broker, (at, slot_ms), settings);
-        let given_up = files.mend(&broker.store, slot_ms, entry)?;
         if given_up > 0 {
             tracing::error!(slot_ms, given_up, "entries are passed over: no message is theirs");
             broker.timer.shown.passed_over.fetch_add(given_up as u64, Ordering::Relaxed);
@@ -346,7 +349,7 @@ impl State {
             return self.rebuild(broker, now_ms);
         }
         self.doubt(broker);
-        Ok(())
+        Ok(true)
     }
 
     /// What waits may have been delivered.
@@ -359,14 +362,14 @@ impl State {
     }
 
     /// The files are damaged: makes them anew from the queue.
-    fn rebuild(&mut self, broker: &Broker, now_ms: i64) -> Result<(), Error> {
-        let Some(files) = self.files.as_mut() else { return Ok(()) };
+    fn rebuild(&mut self, broker: &Broker, now_ms: i64) -> Result<bool, Error> {
+        let Some(files) = self.files.as_mut() else { return Ok(true) };
         let is_again = (0..REBUILD_MS).contains(&(now_ms - self.rebuilt_ms));
         if let Some(slot) = self.emptying.as_mut()
             && is_again
             && slot.pass_over(broker)
         {
-            return Ok(());
+            return Ok(true);
         }
         tracing::error!(
             "the timer's log or wheel is damaged: both are made anew from the timer's queue, and \
@@ -377,7 +380,7 @@ impl State {
         self.emptying = None;
         self.doubt(broker);
         broker.timer.waiting.lock().clear();
-        Ok(())
+        Ok(true)
     }
 
     /// What is done now and then.

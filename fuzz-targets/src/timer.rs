@@ -5,7 +5,7 @@ use crate::wire::draft;
 use simulator::SimDisk;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::{Append, Disk, Settings, Store, Timer, TimerFiles, TimerSlot, TimerUnit};
+use store::{Append, Disk, NotNow, Settings, Store, Timer, TimerFiles, TimerSlot, TimerUnit};
 
 const ROOT: &str = "/store";
 const TOPIC: &str = "rmq_sys_wheel_timer";
@@ -64,9 +64,9 @@ fn killed() -> (SimDisk, Arc<dyn Disk>) {
     (sim, disk)
 }
 
-fn again(store: &Store, at: i64, slot_ms: i64) -> Option<TimerUnit> {
-    let unit = store.unit(TOPIC, 0, at)?;
-    Some(TimerUnit {
+fn again(store: &Store, at: i64, slot_ms: i64) -> Result<Option<TimerUnit>, NotNow> {
+    let unit = store.unit(TOPIC, 0, at);
+    Ok(unit.map(|unit| TimerUnit {
         write_ms: NOW,
         slot_ms,
         rolls: false,
@@ -74,7 +74,7 @@ fn again(store: &Store, at: i64, slot_ms: i64) -> Option<TimerUnit> {
         log_offset: unit.log_offset,
         size: unit.size.max(1),
         topic_hash: 5,
-    })
+    }))
 }
 
 /// Empties every slot, and makes the files anew where one is damaged.

@@ -191,17 +191,18 @@ impl CommitLog {
         recent.for_each(|segment| segment.file.look_at_len());
     }
 
-    /// Lends the record that begins at `offset`.
-    pub(crate) fn record(&self, offset: i64) -> Option<Bytes> {
-        let head = self.slice(offset, record::FIXED_LEN)?;
+    /// Lends the record that begins at `offset`; a read that may succeed the next time is an error.
+    pub(crate) fn record(&self, offset: i64) -> io::Result<Option<Bytes>> {
+        let lend = |len: usize| self.lend(offset, len, &mut Reach::new(Wait::ForDisk));
+        let Some(head) = lend(record::FIXED_LEN)? else { return Ok(None) };
         let size = i32_at(&head, record::at::TOTAL_SIZE);
         let magic = i32_at(&head, record::at::MAGIC);
         if !matches!(magic, record::MAGIC_V1 | record::MAGIC_V2) {
-            return None;
+            return Ok(None);
         }
         // A sector that was lost may end behind the size.
-        let size = usize::try_from(size).ok().filter(|size| *size >= record::FIXED_LEN)?;
-        self.slice(offset, size)
+        let size = usize::try_from(size).ok().filter(|size| *size >= record::FIXED_LEN);
+        size.map_or(Ok(None), lend)
     }
 
     /// Whether a record of this topic and queue, and of this queue offset when one is given, is

@@ -59,6 +59,7 @@ pub use consume_queue::{UNIT_LEN, Unit};
 pub use disk::{Disk, OsDisk};
 pub use error::{Error, Lack};
 pub use full::{Bound, Full};
+pub use mend::NotNow;
 pub use progress::Progress;
 pub use reach::Wait;
 pub use read::{Boundary, Everything, Filter, Limits, Position, Query, Read, ReadStatus};

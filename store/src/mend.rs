@@ -7,7 +7,8 @@ use crate::consume_queue::{Queue, Unit};
 use crate::log_reader::LogReader;
 use crate::losses::is_told;
 use crate::reach::{Reach, Wait};
-use crate::{Aside, Error, Store};
+use crate::read::Position;
+use crate::{Aside, Error, Store, UNIT_LEN};
 use bytes::Bytes;
 use message::record::{self, Entry};
 use std::io;
@@ -43,8 +44,10 @@ enum Sought {
     Unreadable,
 }
 
-/// A read that may succeed the next time failed: then nothing is known, and nothing is mended.
-struct NotNow;
+/// A read that may succeed the next time failed: then nothing is known, and nothing is mended or
+/// passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotNow;
 
 impl From<io::Error> for NotNow {
     fn from(_: io::Error) -> Self {
@@ -59,6 +62,43 @@ impl From<Error> for NotNow {
 }
 
 impl Store {
+    /// The message at a place of a queue of single messages, and what its unit has for a tags code:
+    /// for whoever goes through a queue without reading it as a consumer does. None where the place
+    /// is empty, or its message damaged or no longer there.
+    ///
+    /// # Errors
+    /// Nobody can say now.
+    pub fn message_in(&self, at: Position<'_>) -> Result<Option<(Bytes, i64)>, NotNow> {
+        let Some(queue) = self.queues.find(at.topic, at.queue_id) else { return Ok(None) };
+        let mut bytes = [0; UNIT_LEN];
+        if queue.read(at.offset, &mut bytes, Wait::ForDisk)? != Some(1) {
+            return Ok(None);
+        }
+        let decoded = Unit::decode(&bytes);
+        let record = self.message_of(at, &decoded.unwrap_or(Unit::NONE))?;
+        let plain = decoded.filter(|unit| !unit.is_extended()).map(|unit| unit.tags_code);
+        Ok(record.map(|record| {
+            let tags_code = plain.unwrap_or_else(|| self.tags_code_of(&record));
+            (record, tags_code)
+        }))
+    }
+
+    /// As [`Self::message_in`], by the unit of the place.
+    ///
+    /// # Errors
+    /// Nobody can say now.
+    pub fn message_of(&self, at: Position<'_>, unit: &Unit) -> Result<Option<Bytes>, NotNow> {
+        let Position { topic, queue_id, offset } = at;
+        let queue = self.queues.find(topic, queue_id).filter(|_| !unit.is_blank());
+        let Some(queue) = queue else { return Ok(None) };
+        let mut reach = Reach::new(Wait::ForDisk);
+        match self.follow(&queue, (topic, queue_id), (offset, unit), &mut reach) {
+            Led::Record(record) => Ok(Some(record)),
+            Led::Gone | Led::Nothing => Ok(None),
+            Led::Later => Err(NotNow),
+        }
+    }
+
     /// The record at a place of a queue, by its unit: that of this queue and place, or none.
     #[inline]
     pub(crate) fn follow(

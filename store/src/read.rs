@@ -6,7 +6,7 @@ mod batches;
 mod compacted;
 
 use crate::consume_queue::{Queue, UNIT_LEN, Unit};
-use crate::mend::{Led, QueueName, is_whole};
+use crate::mend::{Led, NotNow, QueueName, is_whole};
 use crate::reach::{Reach, Wait};
 use crate::{Settings, Store};
 use bytes::Bytes;
@@ -290,7 +290,7 @@ impl Store {
     }
 
     /// The tags code that a record says; 0 when it is none.
-    fn tags_code_of(&self, record: &[u8]) -> i64 {
+    pub(crate) fn tags_code_of(&self, record: &[u8]) -> i64 {
         match record::decode(record, false) {
             Ok(Entry::Message(record)) => self.tags_code(&record),
             _ => 0,
@@ -381,9 +381,17 @@ impl Store {
 
     /// The record that begins at a log offset; none that is damaged where the log was set aside.
     pub fn message_at(&self, log_offset: i64) -> Option<Bytes> {
-        let record = self.log.record(log_offset)?;
+        self.message_now(log_offset).unwrap_or(None)
+    }
+
+    /// As [`Self::message_at`]; a read that may succeed the next time is an error.
+    ///
+    /// # Errors
+    /// Nobody can say now.
+    pub fn message_now(&self, log_offset: i64) -> Result<Option<Bytes>, NotNow> {
+        let Some(record) = self.log.record(log_offset)? else { return Ok(None) };
         let is_aside = self.aside.overlaps(log_offset, log_offset + record.len() as i64);
-        (!is_aside || is_whole(&record)).then_some(record)
+        Ok((!is_aside || is_whole(&record)).then_some(record))
     }
 
     /// The record of `size` bytes at a log offset, when the caller knows both from a [`Unit`].

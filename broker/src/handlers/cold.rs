@@ -34,9 +34,9 @@ pub(crate) fn open(
 
 /// The system's disk, with nothing of it in memory.
 #[derive(Clone, Default)]
-pub(super) struct Cold {
+pub(crate) struct Cold {
     /// Whether it does not answer at the moment.
-    pub(super) fails: Arc<AtomicBool>,
+    pub(crate) fails: Arc<AtomicBool>,
 }
 
 impl Disk for Cold {
@@ -45,6 +45,9 @@ impl Disk for Cold {
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
         OsDisk.list(dir)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        OsDisk.rename(from, to)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         OsDisk.remove(path)

@@ -48,7 +48,7 @@ pub(super) enum Outcome {
     Done,
     /// There is more to do now.
     More,
-    /// The store takes nothing now.
+    /// The store takes nothing now, or does not give what is next.
     Wait,
     /// The entries are not what they must be.
     Damaged,
@@ -58,9 +58,12 @@ pub(super) enum Outcome {
 enum Verdict {
     Put(Draft),
     Pass,
-    Unreadable(&'static str),
-    /// No message that waits in this slot is where the entry leads.
-    Elsewhere,
+    /// The commit log does not have what should be at that place.
+    Unreadable(i64, &'static str),
+    /// Nobody can say now.
+    Later,
+    /// The entry is damaged: no message that waits in this slot is where it leads.
+    Damaged,
 }
 
 impl Emptying {
@@ -108,8 +111,9 @@ impl Round<'_> {
     pub(super) fn run(mut self, slot: &mut Emptying) -> Result<Outcome, Error> {
         let Some(entries) = &mut slot.entries else {
             let Some(found) = self.files.slot(slot.slot_ms)? else { return Ok(Outcome::Damaged) };
-            let Some(recalled) = self.recalled(&found.places)? else {
-                return Ok(Outcome::Damaged);
+            let recalled = match self.recalled(&found.places)? {
+                Ok(recalled) => recalled,
+                Err(outcome) => return Ok(outcome),
             };
             slot.entries = Some(Entries { slot: found, at: 0, refused: Vec::new(), recalled });
             return Ok(Outcome::More);
@@ -118,35 +122,30 @@ impl Round<'_> {
         self.append(&mut entries.refused);
         while entries.refused.is_empty() && entries.at < step_end {
             let (mut appends, mut bytes) = (Vec::new(), 0);
-            let mut is_damaged = false;
+            let mut ends = None;
             while entries.at < step_end && appends.len() < AT_ONCE && bytes < BYTES_AT_ONCE {
                 let place = entries.slot.places[entries.at];
-                let Some(unit) = self.files.unit(place)? else {
-                    is_damaged = true;
-                    break;
-                };
-                match self.verdict(&unit, slot.slot_ms, &entries.recalled) {
-                    Verdict::Put(draft) => {
+                match self.verdict(place, slot.slot_ms, &entries.recalled) {
+                    Ok(Verdict::Put(draft)) => {
                         bytes += draft.encoded_len();
                         appends.push(Append::one(draft));
                     }
-                    Verdict::Pass => {}
-                    Verdict::Unreadable(why) => self.pass_over(&unit, why),
-                    Verdict::Elsewhere => {
-                        // The entry is damaged, or what it leads to.
-                        is_damaged = self.files.distrust(place)?;
-                        if is_damaged {
-                            break;
-                        }
-                        self.pass_over(&unit, "the commit log has no such message there");
-                    }
+                    Ok(Verdict::Pass) => {}
+                    Ok(Verdict::Unreadable(log_offset, why)) => self.pass_over(log_offset, why),
+                    Ok(Verdict::Later) => ends = Some(Ok(Outcome::Wait)),
+                    Ok(Verdict::Damaged) => ends = Some(Ok(Outcome::Damaged)),
+                    Err(error) => ends = Some(Err(error)),
+                }
+                if ends.is_some() {
+                    break;
                 }
                 entries.at += 1;
             }
+            // Those before what ends it are stored whatever that is.
             self.append(&mut appends);
             entries.refused = appends;
-            if is_damaged && entries.refused.is_empty() {
-                return Ok(Outcome::Damaged);
+            if let Some(ends) = ends.filter(|_| entries.refused.is_empty()) {
+                return ends;
             }
         }
         if !entries.refused.is_empty() {
@@ -173,22 +172,22 @@ impl Round<'_> {
         });
     }
 
-    fn pass_over(&self, unit: &TimerUnit, why: &'static str) {
-        let log_offset = unit.log_offset;
+    fn pass_over(&self, log_offset: i64, why: &'static str) {
         tracing::error!(log_offset, why, "a message that is due is passed over");
         self.broker.timer.shown.passed_over.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What those entries of a slot name that take messages back. `None` where the log is damaged.
-    fn recalled(&self, places: &[i64]) -> Result<Option<HashSet<String>>, Error> {
+    /// What those entries of a slot name that take messages back; or why that is not known.
+    fn recalled(&self, places: &[i64]) -> Result<Result<HashSet<String>, Outcome>, Error> {
         let mut recalled = HashSet::new();
         for place in places {
-            let Some(unit) = self.files.unit(*place)? else { return Ok(None) };
+            let Some(unit) = self.files.unit(*place)? else { return Ok(Err(Outcome::Damaged)) };
             // One that is due later is stored again, as any other.
             if !unit.deletes || unit.rolls {
                 continue;
             }
-            let stored = self.broker.store.message_at(unit.log_offset);
+            let stored = self.broker.store.message_now(unit.log_offset);
+            let Ok(stored) = stored else { return Ok(Err(Outcome::Wait)) };
             let decoded = stored.as_ref().map(|stored| record::decode(stored, false));
             if let Some(Ok(Entry::Message(marker))) = decoded
                 && let Some(key) = marker.property(property::TIMER_DEL_UNIQKEY)
@@ -196,24 +195,46 @@ impl Round<'_> {
                 recalled.insert(key.to_owned());
             }
         }
-        Ok(Some(recalled))
+        Ok(Ok(recalled))
     }
 
-    fn verdict(&mut self, unit: &TimerUnit, slot_ms: i64, recalled: &HashSet<String>) -> Verdict {
+    fn verdict(
+        &mut self,
+        place: i64,
+        slot_ms: i64,
+        recalled: &HashSet<String>,
+    ) -> Result<Verdict, Error> {
+        let Some(unit) = self.files.unit(place)? else { return Ok(Verdict::Damaged) };
+        Ok(match self.verdict_on(&unit, slot_ms, recalled) {
+            // What it leads to is damaged.
+            Verdict::Damaged if !self.files.distrust(place)? => {
+                let why = "the commit log has no such message there";
+                Verdict::Unreadable(unit.log_offset, why)
+            }
+            verdict => verdict,
+        })
+    }
+
+    fn verdict_on(
+        &mut self,
+        unit: &TimerUnit,
+        slot_ms: i64,
+        recalled: &HashSet<String>,
+    ) -> Verdict {
         let store = &self.broker.store;
+        let unreadable = |why| Verdict::Unreadable(unit.log_offset, why);
         if unit.log_offset < store.min_log_offset() {
-            return Verdict::Unreadable("the commit log does not have it any more");
+            return unreadable("the commit log does not have it any more");
         }
-        let Some(stored) = store.message_at(unit.log_offset) else { return Verdict::Elsewhere };
-        let Ok(Entry::Message(parked)) = record::decode(&stored, false) else {
-            return Verdict::Elsewhere;
-        };
+        let Ok(stored) = store.message_now(unit.log_offset) else { return Verdict::Later };
+        let decoded = stored.as_ref().map(|stored| (stored, record::decode(stored, false)));
+        let Some((stored, Ok(Entry::Message(parked)))) = decoded else { return Verdict::Damaged };
         let out_ms = out_ms(&parked).filter(|_| parked.topic == names::TIMER_TOPIC);
         // Never early.
         let Some(out_ms) =
             out_ms.filter(|out_ms| unit.rolls || self.files.slot_of(*out_ms) <= slot_ms)
         else {
-            return Verdict::Elsewhere;
+            return Verdict::Damaged;
         };
         let real_topic = parked.property(property::REAL_TOPIC).unwrap_or_default();
         // What takes a message back was counted as one less, found or not.
@@ -228,9 +249,9 @@ impl Round<'_> {
             return Verdict::Pass;
         }
         self.count(real_topic, unit);
-        match draft(&parked, &stored, unit, self.now_ms) {
+        match draft(&parked, stored, unit, self.now_ms) {
             Some(draft) => Verdict::Put(draft),
-            None => Verdict::Unreadable("it does not say where it belongs, or is too large"),
+            None => unreadable("it does not say where it belongs, or is too large"),
         }
     }
 

@@ -4,10 +4,11 @@
 use super::QUEUE;
 use super::known::Unsure;
 use crate::broker::Broker;
+use bytes::Bytes;
 use message::{Entry, Record, hash, names, property, record};
 use settings::BrokerSettings;
 use std::sync::atomic::Ordering;
-use store::{Error, TimerUnit, Unit};
+use store::{Error, NotNow, Position, TimerUnit};
 
 /// Messages that one step takes.
 const BATCH: usize = 2_048;
@@ -89,8 +90,11 @@ pub(super) fn step(
     let shown = &broker.timer.shown;
     for (at, unit) in (from..).zip(&units) {
         let read_ms = files.progress().read_ms.max(from_ms);
-        let entry = look(broker, unit, |out_ms| reach.place(out_ms, write_ms, read_ms));
-        let Some((entry, topic)) = entry else {
+        let Ok(stored) = broker.store.message_of(position(at), unit) else {
+            return Ok(Step::Stuck);
+        };
+        let place = |out_ms| reach.place(out_ms, write_ms, read_ms);
+        let Some((entry, topic)) = stored.and_then(|stored| look(&stored, place)) else {
             tracing::error!(timer_offset = at, "a message of the timer is passed over: not read");
             shown.passed_over.fetch_add(1, Ordering::Relaxed);
             files.skip(1);
@@ -118,26 +122,21 @@ pub(super) fn again(
     broker: &Broker,
     (at, slot_ms): (i64, i64),
     settings: &BrokerSettings,
-) -> Option<TimerUnit> {
-    let unit = broker.store.unit(names::TIMER_TOPIC, QUEUE, at)?;
+) -> Result<Option<TimerUnit>, NotNow> {
+    let Some((stored, _)) = broker.store.message_in(position(at))? else { return Ok(None) };
     let far_ms = slot_ms.saturating_add(settings.store.timer_slot_ms());
-    let (entry, _) = look(broker, &unit, |out_ms| (slot_ms, out_ms >= far_ms))?;
-    Some(TimerUnit { write_ms: slot_ms, ..entry })
+    let entry = look(&stored, |out_ms| (slot_ms, out_ms >= far_ms));
+    Ok(entry.map(|(entry, _)| TimerUnit { write_ms: slot_ms, ..entry }))
+}
+
+fn position(at: i64) -> Position<'static> {
+    Position { topic: names::TIMER_TOPIC, queue_id: QUEUE, offset: at }
 }
 
 /// The entry for a message of the queue, and the topic that it goes to; `None` when it does not
 /// say.
-fn look(
-    broker: &Broker,
-    unit: &Unit,
-    place: impl Fn(i64) -> (i64, bool),
-) -> Option<(TimerUnit, String)> {
-    // A place whose message is lost leads nowhere.
-    let stored = broker.store.message_at(unit.log_offset).filter(|_| !unit.is_blank())?;
-    let Ok(Entry::Message(parked)) = record::decode(&stored, false) else { return None };
-    if parked.topic != names::TIMER_TOPIC {
-        return None;
-    }
+fn look(stored: &Bytes, place: impl Fn(i64) -> (i64, bool)) -> Option<(TimerUnit, String)> {
+    let Ok(Entry::Message(parked)) = record::decode(stored, false) else { return None };
     let (slot_ms, rolls) = place(out_ms(&parked)?);
     let topic = parked.property(property::REAL_TOPIC)?;
     let entry = TimerUnit {
@@ -145,7 +144,7 @@ fn look(
         slot_ms,
         rolls,
         deletes: parked.property(property::TIMER_DEL_UNIQKEY).is_some(),
-        log_offset: unit.log_offset,
+        log_offset: parked.log_offset,
         size: i32::try_from(parked.total_size()).ok()?,
         topic_hash: hash::java_hash(topic),
     };

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "files are damaged on purpose")]
 
 use super::*;
+use crate::handlers::cold::Cold;
 use crate::opening::Surroundings;
 use crate::put;
 use bytes::Bytes;
@@ -19,6 +20,7 @@ const HOUR_MS: i64 = 3_600_000;
 /// A broker without a shell: its time is what a test says.
 struct World {
     broker: Option<Broker>,
+    disk: Cold,
     dir: PathBuf,
     now_ms: i64,
     precision_ms: i32,
@@ -31,8 +33,9 @@ impl World {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("rockhopper-timer-{}-{number}", std::process::id());
         let dir = std::env::temp_dir().join(name);
-        let mut world =
-            Self { broker: None, dir, now_ms: BOOT_MS, precision_ms: 1_000, roll_slots: 0 };
+        let disk = Cold::default();
+        let (now_ms, precision_ms, roll_slots) = (BOOT_MS, 1_000, 0);
+        let mut world = Self { broker: None, disk, dir, now_ms, precision_ms, roll_slots };
         world.open();
         world
     }
@@ -57,7 +60,7 @@ impl World {
             salt: 1,
         };
         let (outside, _) = unbounded_channel();
-        let disk = Arc::new(OsDisk);
+        let disk = Arc::new(self.disk.clone());
         let broker = Broker::open(disk, settings, outside, &surroundings, &|_| {}).unwrap();
         self.broker = Some(broker);
     }
@@ -693,4 +696,40 @@ fn doubt_ends_when_all_that_was_due_is_delivered() {
     world.restart_after(|_| {});
     assert!(world.is_sure());
     assert_eq!(world.delivered(), ["a"]);
+}
+
+#[test]
+fn what_cannot_be_read_now_is_neither_passed_over_nor_delivered_though_taken_back() {
+    let mut world = World::new();
+    let parked = "TIMER_DELAY_MS^5000~";
+    world.send("in its queue", parked);
+    world.disk.fails.store(true, Ordering::Relaxed);
+    assert!(step(world.broker(), world.now_ms) > world.now_ms);
+    world.disk.fails.store(false, Ordering::Relaxed);
+    world.send("back", parked);
+    world.send("marker", &format!("TIMER_DEL_UNIQKEY^back~{parked}"));
+    world.pass_to(BOOT_MS + 1_000);
+    assert_eq!(world.condition().pending, 3);
+    world.disk.fails.store(true, Ordering::Relaxed);
+    for late_ms in [6_000, 6_100, 6_200] {
+        world.now_ms = BOOT_MS + late_ms;
+        assert!((0..100).any(|_| step(world.broker(), world.now_ms) > world.now_ms));
+    }
+    world.disk.fails.store(false, Ordering::Relaxed);
+    world.pass_to(BOOT_MS + 6_300);
+    assert_eq!(world.delivered(), ["in its queue"]);
+    assert_eq!(world.condition().passed_over, 0);
+}
+
+#[test]
+fn a_damaged_unit_of_the_queue_costs_no_message() {
+    let mut world = World::new();
+    world.send("a", "TIMER_DELAY_MS^5000~");
+    world.send("b", "TIMER_DELAY_MS^5000~");
+    world.broker().store.flush(world.now_ms + 60_000).unwrap();
+    damage(&world.dir, &format!("consumequeue/{}/0/{:020}", names::TIMER_TOPIC, 0), |bytes| {
+        bytes[20 + 2] ^= 0x40;
+    });
+    world.pass_to(BOOT_MS + 6_000);
+    assert_eq!(world.delivered(), ["a", "b"]);
 }

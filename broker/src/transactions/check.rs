@@ -23,7 +23,7 @@ use remoting::headers::transaction::CheckTransactionStateRequestHeader;
 use remoting::peer::Peer;
 use settings::BrokerSettings;
 use std::sync::atomic::Ordering;
-use store::{Append, AppendError, Appended, Unit};
+use store::{Append, AppendError, Appended, NotNow, Position};
 
 /// Half messages that one step puts back, asks for or gives up: what bounds its writes.
 const MOVES: usize = 128;
@@ -58,7 +58,8 @@ pub(crate) struct Round {
 enum Verdict {
     /// Nothing any more.
     Pass,
-    /// It is too young, and so is all that follows: the round ends before it.
+    /// It is too young, and so is all that follows; or the disk does not give it now. The round
+    /// ends before it.
     Stop,
     /// Put it at the end of its queue.
     Back(Draft),
@@ -81,8 +82,10 @@ pub fn step(broker: &Broker, now_ms: i64) -> i64 {
     if !state.owed.is_empty() && write_op(broker, &state.owed, now_ms) {
         state.owed.clear();
     }
-    if !read_ops(broker, state) {
-        return now_ms;
+    match read_ops(broker, state) {
+        Ok(true) => {}
+        Ok(false) => return now_ms,
+        Err(NotNow) => return now_ms + IDLE_MS,
     }
     let settings = broker.settings();
     let rested_ms = if state.rested_ms == 0 { broker.identity.boot_ms } else { state.rested_ms };
@@ -105,7 +108,7 @@ pub fn step(broker: &Broker, now_ms: i64) -> i64 {
 /// restart must find that it was done.
 pub(crate) fn catch_up(broker: &Broker) {
     let mut state = broker.transactions.state.lock();
-    while !read_ops(broker, &mut state) {}
+    while read_ops(broker, &mut state) == Ok(false) {}
 }
 
 /// Where the group goes on in a queue of the system.
@@ -115,8 +118,8 @@ fn offset(broker: &Broker, topic: &str) -> i64 {
     stored.unwrap_or(min).max(min).min(max)
 }
 
-/// Reads op messages; whether none is left.
-fn read_ops(broker: &Broker, state: &mut State) -> bool {
+/// Reads op messages, as far as the disk gives them; whether none is left.
+fn read_ops(broker: &Broker, state: &mut State) -> Result<bool, NotNow> {
     let topic = names::TRANS_OP_HALF_TOPIC;
     let end = broker.store.max_offset(topic, QUEUE);
     let mut at = state.op.unwrap_or_else(|| offset(broker, topic));
@@ -125,25 +128,25 @@ fn read_ops(broker: &Broker, state: &mut State) -> bool {
         if at >= end {
             break;
         }
-        let unit = broker.store.unit(topic, QUEUE, at);
-        let named = unit.and_then(|unit| named(broker, &unit)).unwrap_or_else(|| {
-            tracing::warn!(op_offset = at, "an op message of transactions was not readable");
+        let found = broker.store.message_in(Position { topic, queue_id: QUEUE, offset: at })?;
+        let named = found.and_then(|(stored, _)| named(&stored)).unwrap_or_else(|| {
+            tracing::warn!(op_offset = at, "an op message of transactions is not there");
             Vec::new()
         });
         at += 1;
+        state.op = Some(at);
         named.iter().for_each(|offset| state.ended.remove(*offset));
         // After the read: what the half queue holds now may be finished by it.
         let half_end = broker.store.max_offset(names::TRANS_HALF_TOPIC, QUEUE);
         state.finished.note(named.into_iter(), at, half_end);
     }
     state.op = Some(at);
-    at >= end
+    Ok(at >= end)
 }
 
 /// The places that an op message names. Other tags than its own say nothing.
-fn named(broker: &Broker, unit: &Unit) -> Option<Vec<i64>> {
-    let stored = broker.store.message_at(unit.log_offset)?;
-    let Ok(Entry::Message(op)) = record::decode(&stored, false) else { return None };
+fn named(stored: &Bytes) -> Option<Vec<i64>> {
+    let Ok(Entry::Message(op)) = record::decode(stored, false) else { return None };
     if message::properties::find(op.properties, property::TAGS) != Some(OP_TAG) {
         return None;
     }
@@ -228,12 +231,12 @@ impl Look<'_> {
         if state.knows(self.at) {
             return Verdict::Pass;
         }
-        let store = &self.broker.store;
-        let unit = store.unit(names::TRANS_HALF_TOPIC, QUEUE, self.at);
-        let stored = unit.and_then(|unit| store.message_at(unit.log_offset));
-        let decoded = stored.as_ref().map(|stored| record::decode(stored, false));
-        let (Some(stored), Some(Ok(Entry::Message(half)))) = (&stored, decoded) else {
-            tracing::error!(half_offset = self.at, "a half message was not readable");
+        let (topic, queue_id) = (names::TRANS_HALF_TOPIC, QUEUE);
+        let at = Position { topic, queue_id, offset: self.at };
+        let Ok(found) = self.broker.store.message_in(at) else { return Verdict::Stop };
+        let decoded = found.as_ref().map(|(stored, _)| (stored, record::decode(stored, false)));
+        let Some((stored, Ok(Entry::Message(half)))) = decoded else {
+            tracing::error!(half_offset = self.at, "a half message is not there");
             return Verdict::Pass;
         };
         let all = Properties::parse(half.properties);

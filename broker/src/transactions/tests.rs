@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clients::Client;
+use crate::handlers::cold::Cold;
 use crate::handlers::transaction;
 use crate::opening::Surroundings;
 use bytes::Bytes;
@@ -18,7 +19,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use store::OsDisk;
 use tokio::sync::mpsc::unbounded_channel;
 
 const BOOT_MS: i64 = 1_700_000_000_000;
@@ -27,6 +27,7 @@ const INTERVAL_MS: i64 = 30_000;
 /// A broker without a shell: its time is what a test says.
 struct World {
     broker: Option<Broker>,
+    disk: Cold,
     dir: PathBuf,
     now_ms: i64,
 }
@@ -52,8 +53,8 @@ impl World {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("rockhopper-halves-{}-{number}", std::process::id());
-        let mut world =
-            Self { broker: None, dir: std::env::temp_dir().join(name), now_ms: BOOT_MS };
+        let (disk, dir) = (Cold::default(), std::env::temp_dir().join(name));
+        let mut world = Self { broker: None, disk, dir, now_ms: BOOT_MS };
         world.open();
         world
     }
@@ -73,7 +74,7 @@ impl World {
             salt: 1,
         };
         let (outside, _) = unbounded_channel();
-        let disk = Arc::new(OsDisk);
+        let disk = Arc::new(self.disk.clone());
         let broker = Broker::open(disk, settings, outside, &surroundings, &|_| {}).unwrap();
         self.broker = Some(broker);
     }
@@ -405,4 +406,47 @@ fn a_step_has_a_bound_and_a_restart_goes_on_where_it_was() {
     world.round();
     // What was put back before is old by now.
     assert_eq!(producer.asked(), 300);
+}
+
+#[test]
+fn what_cannot_be_read_now_is_asked_for_later() {
+    let mut world = World::new();
+    let (first, _) = (world.half("a", ""), world.half("b", ""));
+    let producer = world.producer("g");
+    world.commit(first);
+    world.disk.fails.store(true, Ordering::Relaxed);
+    for _ in 0..3 {
+        world.now_ms += INTERVAL_MS + 1;
+        assert!(check::step(world.broker(), world.now_ms) > world.now_ms);
+    }
+    world.disk.fails.store(false, Ordering::Relaxed);
+    world.round();
+    world.round();
+    // Nothing was passed over: neither what is finished, nor what is not.
+    assert_eq!(producer.asked(), 2);
+    assert_eq!(world.times(3).as_deref(), Some("2"));
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a file is damaged on purpose")]
+fn a_damaged_unit_hides_no_half_message_and_an_empty_place_is_none() {
+    let mut world = World::new();
+    for id in ["a", "b", "c", "d"] {
+        world.half(id, "");
+    }
+    world.broker().store.flush(world.now_ms + 60_000).unwrap();
+    let queue = world.dir.join("consumequeue").join(names::TRANS_HALF_TOPIC).join("0");
+    let file = queue.join("0".repeat(20));
+    let file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+    use std::os::unix::fs::FileExt;
+    file.write_all_at(&[0; 20], 20).unwrap();
+    file.write_all_at(&[0x40], 2 * 20 + 2).unwrap();
+    // A message that power loss took.
+    let blank = [0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0];
+    file.write_all_at(&blank, 3 * 20).unwrap();
+    let producer = world.producer("g");
+    world.round();
+    assert_eq!(producer.asked(), 3);
+    assert_eq!(world.end_of(names::TRANS_HALF_TOPIC, 0), 7);
+    assert_eq!(world.end_of(names::TRANS_CHECK_MAX_TIME_TOPIC, 0), 0);
 }

@@ -4,7 +4,7 @@
 
 use super::start::behind;
 use super::{Timer, TimerUnit, wheel::Slot};
-use crate::{Error, Store};
+use crate::{Error, NotNow, Store};
 
 /// Messages of the queue without an entry, beside those of damaged ones, that are looked at.
 const SPARE: i64 = 64;
@@ -19,7 +19,7 @@ struct Run {
 impl Timer {
     /// Finds the entries of a slot again where [`Timer::slot`] finds none. `entry` says what a
     /// message of the queue asks for, as an entry of this slot. Gives the places that nothing was
-    /// found for.
+    /// found for; `None` where nobody can say now, and nothing was done.
     ///
     /// # Errors
     /// The disk does not answer; it can be tried again.
@@ -27,13 +27,14 @@ impl Timer {
         &mut self,
         store: &Store,
         slot_ms: i64,
-        entry: impl Fn(i64) -> Option<TimerUnit>,
-    ) -> Result<usize, Error> {
-        let Some(slot) = self.wheel.slot(slot_ms) else { return Ok(0) };
+        entry: impl Fn(i64) -> Result<Option<TimerUnit>, NotNow>,
+    ) -> Result<Option<usize>, Error> {
+        let Some(slot) = self.wheel.slot(slot_ms) else { return Ok(Some(0)) };
         let (mut places, runs) = self.find(slot_ms, slot)?;
+        let found = runs.iter().map(|run| self.asked_for(store, run, &entry));
+        let Ok(found) = found.collect::<Result<Vec<_>, _>>() else { return Ok(None) };
         let mut given_up = 0;
-        for run in runs {
-            let mut found = self.messages(store, &run).filter_map(&entry).collect::<Vec<_>>();
+        for (run, mut found) in runs.into_iter().zip(found) {
             found.reverse();
             for place in run.places {
                 let Some(unit) = found.pop() else {
@@ -61,7 +62,7 @@ impl Timer {
         }
         self.marking.is_due = true;
         self.note_change();
-        Ok(given_up)
+        Ok(Some(given_up))
     }
 
     /// Takes an entry for damaged that leads to no message that waits in its slot, unless a seal
@@ -101,18 +102,23 @@ impl Timer {
         Ok((places, runs))
     }
 
-    /// The messages of the queue that stood at damaged places.
-    fn messages(&self, store: &Store, run: &Run) -> std::ops::Range<i64> {
+    /// What the messages of the queue ask for that stood at damaged places.
+    fn asked_for(
+        &self,
+        store: &Store,
+        run: &Run,
+        entry: impl Fn(i64) -> Result<Option<TimerUnit>, NotNow>,
+    ) -> Result<Vec<TimerUnit>, NotNow> {
         let count = run.places.len() as i64;
-        let from = run.before.and_then(|unit| behind(store, &unit));
-        let to = match (&run.after, from) {
-            (Some(unit), from) => match (behind(store, unit), from) {
-                (Some(behind), _) => behind - 1,
-                (None, from) => from.map_or(0, |from| from + count),
-            },
+        let behind = |unit: Option<TimerUnit>| unit.map_or(Ok(None), |unit| behind(store, &unit));
+        let from = behind(run.before)?;
+        let to = match (run.after, behind(run.after)?) {
+            (Some(_), Some(behind)) => behind - 1,
+            (Some(_), None) => from.map_or(0, |from| from + count),
             (None, _) => self.progress.queue_offset,
         };
         let from = from.unwrap_or(to - count);
-        from.max(to - count - SPARE).max(0)..to
+        let messages = from.max(to - count - SPARE).max(0)..to;
+        messages.filter_map(|at| entry(at).transpose()).collect()
     }
 }

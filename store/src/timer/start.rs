@@ -10,7 +10,7 @@ use super::{
 };
 use crate::disk::{Allocation, Disk, File};
 use crate::in_the_way::move_aside;
-use crate::{Error, Store};
+use crate::{Error, NotNow, Position, Store};
 use message::{Entry, names, record};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -158,7 +158,7 @@ impl Timer {
         let is_whole = self.log.end() >= word.progress.log_to;
         let noted = word.progress.queue_offset;
         let last = self.log.unit(self.last.0).ok().flatten();
-        let behind = last.map(|unit| behind(store, &unit));
+        let behind = last.map(|unit| behind(store, &unit).unwrap_or(None));
         let (offset, agree) = match behind {
             // Messages that cannot be put have no entry.
             Some(Some(behind)) if is_whole && word.is_ours && (behind..=max).contains(&noted) => {
@@ -216,12 +216,11 @@ pub(super) fn make_way(disk: &dyn Disk, path: &Path, is_file: bool) -> Result<()
 }
 
 /// The place in the queue behind an entry's message.
-pub(super) fn behind(store: &Store, unit: &TimerUnit) -> Option<i64> {
+pub(super) fn behind(store: &Store, unit: &TimerUnit) -> Result<Option<i64>, NotNow> {
     let topic = names::TIMER_TOPIC;
-    let stored = store.message_at(unit.log_offset)?;
-    let Ok(Entry::Message(record)) = record::decode(&stored, false) else { return None };
-    let at = record.queue_offset;
-    let is_there = record.topic == topic
-        && store.unit(topic, QUEUE, at).is_some_and(|found| found.log_offset == unit.log_offset);
-    is_there.then_some(at + 1)
+    let Some(stored) = store.message_now(unit.log_offset)? else { return Ok(None) };
+    let Ok(Entry::Message(record)) = record::decode(&stored, false) else { return Ok(None) };
+    let at = Position { topic, queue_id: QUEUE, offset: record.queue_offset };
+    let is_there = store.message_in(at)?.is_some_and(|(found, _)| found == stored);
+    Ok(is_there.then_some(at.offset + 1))
 }
