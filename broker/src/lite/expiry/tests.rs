@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the directory of a test is removed")]
 
 use super::*;
-use crate::handlers::cold;
+use crate::handlers::cold::{self, Cold};
 use crate::lite::Who;
 use crate::topics;
 use bytes::Bytes;
@@ -119,5 +119,27 @@ fn a_lite_topic_is_removed_when_nobody_sends_to_it_and_begins_anew() {
     remove_under(&broker, "P");
     assert_eq!((end(&broker, "old"), end(&broker, "busy")), (0, 0));
     broker.close(late_ms).unwrap();
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn what_cannot_be_read_now_has_not_expired() {
+    let dir = std::env::temp_dir().join(format!("rockhopper-lite-now-{}", std::process::id()));
+    let cold = Cold::default();
+    let (broker, _) = cold::open(cold.clone(), &dir, BOOT_MS);
+    let parent = TopicConfig {
+        attributes: attributes([("+message.type", "LITE"), ("+lite.topic.expiration", "60")]),
+        ..topics::simple("P", 1)
+    };
+    broker.topics.update(parent, BOOT_MS).unwrap();
+    let now_ms = BOOT_MS + 25 * HOUR_MS;
+    send(&broker, "young", now_ms - MINUTE_MS);
+    cold.fails.store(true, Ordering::Relaxed);
+    step(&broker, &|| true, now_ms);
+    cold.fails.store(false, Ordering::Relaxed);
+    assert_eq!(end(&broker, "young"), 1);
+    step(&broker, &|| true, now_ms + 25 * HOUR_MS);
+    assert_eq!(end(&broker, "young"), 0);
+    broker.close(BOOT_MS).unwrap();
     std::fs::remove_dir_all(dir).unwrap();
 }
