@@ -31,6 +31,7 @@ use remoting::headers::topic::{
 };
 use remoting::json::{from_body, to_body};
 use remoting::reply::Answer;
+use settings::BrokerSettings;
 
 const TOPIC: &str = "Orders";
 const GROUP: &str = "Billing";
@@ -134,6 +135,34 @@ async fn a_topic_is_made_looked_at_and_deleted_with_all_that_belongs_to_it() {
     let header = GetTopicConfigRequestHeader { topic: TOPIC.into(), ..Default::default() };
     let answer = client.call(RequestCode::GET_TOPIC_CONFIG, &header).await;
     assert_eq!(answer.response_code(), ResponseCode::TOPIC_NOT_EXIST);
+    assert_eq!(committed(&client).await, None);
+}
+
+#[tokio::test]
+async fn a_topic_whose_deletion_cannot_be_noted_stays_with_all_that_belongs_to_it() {
+    let mut dir = String::new();
+    let change = |settings: &mut BrokerSettings| {
+        dir = settings.store.store_path_root_dir.as_str().into();
+    };
+    let world = World::start_with(change).await;
+    let client = world.client();
+    create(&client, TOPIC, 1).await;
+    send(&client, "k").await;
+    join(&client).await;
+    commit(&client, 1).await;
+    // As on a full disk: the list of topics that are gone cannot be written.
+    let half = format!("{dir}/removedtopics.tmp");
+    std::fs::create_dir(&half).unwrap();
+    let header = DeleteTopicRequestHeader { topic: TOPIC.into(), ..Default::default() };
+    let answer = client.call(RequestCode::DELETE_TOPIC_IN_BROKER, &header).await;
+    assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR);
+    let config = GetTopicConfigRequestHeader { topic: TOPIC.into(), ..Default::default() };
+    let answer = client.call(RequestCode::GET_TOPIC_CONFIG, &config).await;
+    assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
+    assert_eq!(committed(&client).await, Some(1));
+    std::fs::remove_dir(&half).unwrap();
+    let answer = client.call(RequestCode::DELETE_TOPIC_IN_BROKER, &header).await;
+    assert_eq!(said(&answer), SUCCESS);
     assert_eq!(committed(&client).await, None);
 }
 

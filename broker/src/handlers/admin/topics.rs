@@ -176,8 +176,11 @@ pub fn delete(
     Ok(Answer::success())
 }
 
-/// Deletes topics with all that is known of them.
+/// Deletes topics with all that is known of them; nothing of it where the store cannot note that
+/// they are gone, or how far groups have come would be forgotten and the messages not.
 pub(super) fn remove(broker: &Broker, call: &Call<'_>, all: &[String]) -> Result<(), Refusal> {
+    let deleted = broker.store.delete_topics(all.iter().map(String::as_str));
+    deleted.map_err(|error| failed(error.to_string()))?;
     tracing::info!(topics = ?all, by = %call.peer.remote, "topics deleted");
     for topic in all {
         broker.topics.delete(topic, call.now_ms);
@@ -186,9 +189,8 @@ pub(super) fn remove(broker: &Broker, call: &Call<'_>, all: &[String]) -> Result
         broker.stats.forget_topic(topic);
     }
     broker.clean_orders(call.now_ms);
-    let deleted = broker.store.delete_topics(all.iter().map(String::as_str));
     broker.topics_changed(None);
-    deleted.map(drop).map_err(|error| failed(error.to_string()))
+    Ok(())
 }
 
 /// Code 21: all topics, or one page of them.
