@@ -139,7 +139,6 @@ impl Locks {
         for (group, rows) in file.lock_table {
             let mut held = Held::default();
             for row in rows {
-                // A clock that was set back makes no lease longer.
                 let renewed_ms = row.last_update_timestamp.min(now);
                 let lock = Lock { client: row.client_id.into(), renewed_ms };
                 if !lock.is_expired(now) {
@@ -177,7 +176,11 @@ impl Held {
     fn take(&mut self, queue: &MessageQueue, client: &Str, now: i64) -> bool {
         match self.locks.get_mut(queue) {
             Some(lock) if lock.client == *client => lock.renewed_ms = now,
-            Some(lock) if !lock.is_expired(now) => return false,
+            Some(lock) if !lock.is_expired(now) => {
+                // A clock that was set back makes no lease longer.
+                lock.renewed_ms = lock.renewed_ms.min(now);
+                return false;
+            }
             _ => {
                 let lock = Lock { client: client.clone(), renewed_ms: now };
                 self.locks.insert(queue.clone(), lock);
@@ -219,6 +222,15 @@ mod tests {
         assert_eq!(lock(&locks, "b", &[0, 1], 60_001), [1]);
         assert!(locks.is_locked("g", 120_001));
         assert!(!locks.is_locked("g", 120_002));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_lease_longer() {
+        let locks = Locks::default();
+        lock(&locks, "a", &[0, 1], 3_600_000);
+        assert_eq!(lock(&locks, "b", &[0, 1], 0), [] as [i32; 0]);
+        assert_eq!(lock(&locks, "a", &[1], 20_000), [1], "who lives keeps it");
+        assert_eq!(lock(&locks, "b", &[0, 1], 60_001), [0]);
     }
 
     #[test]
