@@ -275,6 +275,15 @@ impl Store {
         self.queues.find(topic, queue_id).map_or(0, |queue| queue.end_offset())
     }
 
+    /// The offset behind the last message that a read gives now: a compacted queue may follow later
+    /// than its consume queue goes on.
+    pub fn read_to(&self, topic: &str, queue_id: i32) -> i64 {
+        match self.compactions.find(topic, queue_id) {
+            Some(queue) => queue.ends().1,
+            None => self.max_offset(topic, queue_id),
+        }
+    }
+
     /// One unit of a queue: that of the record that holds the message at a queue offset.
     pub fn unit(&self, topic: &str, queue_id: i32, offset: i64) -> Option<Unit> {
         let queue = self.queues.find(topic, queue_id)?;

@@ -140,8 +140,9 @@ fn hold(
     if broker.holds.hold(&topic, queue_id, call.now_ms + wait_ms, held).is_err() {
         return Reply::Answer(answer);
     }
-    // A message may have come while nobody waited for it yet.
-    let end = broker.store.max_offset(&topic, queue_id);
+    // A message may have come while nobody waited for it yet. One that cannot be read yet would
+    // have the pull answered with nothing, and come again at once.
+    let end = broker.store.read_to(&topic, queue_id);
     if end > offset {
         for held in broker.holds.arrived(&topic, queue_id, end - 1, None) {
             resume(broker, held, call.now_ms);

@@ -8,6 +8,7 @@ use remoting::command::Command;
 use remoting::room::Room;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use store::Append;
 
 const NOW: i64 = 1_700_000_000_000;
@@ -114,6 +115,49 @@ fn a_pull_of_a_lite_topic_waits_for_its_messages() {
     send("other");
     assert_eq!((broker.holds.len(), peer.take_unwritten().len()), (1, 0));
     send("x");
+    assert!(broker.holds.is_empty() && !peer.take_unwritten().is_empty());
+    drop(broker);
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn a_pull_of_a_compacted_queue_that_cannot_follow_waits() {
+    let name = format!("rockhopper-compacted-pull-{}", std::process::id());
+    let root = std::env::temp_dir().join(name);
+    let cold = Cold::default();
+    let (broker, _) = cold::open(cold.clone(), &root, NOW);
+    let compacted = TopicConfig {
+        attributes: [("+cleanup.policy".into(), "COMPACTION".into())].into(),
+        ..crate::topics::simple("C", 1)
+    };
+    broker.topics.update(compacted, NOW).unwrap();
+    broker.store.keep_newest("C", true).unwrap();
+    let send = || store_it(&broker, "C", "KEYS\u{1}k\u{2}".into());
+    send();
+    cold.fails.store(true, Ordering::Relaxed);
+    send();
+    cold.fails.store(false, Ordering::Relaxed);
+    assert_eq!((broker.store.read_to("C", 0), broker.store.max_offset("C", 0)), (1, 2));
+    let address: SocketAddr = "127.0.0.1:7".parse().unwrap();
+    let peer = Arc::new(Peer::new(address, address));
+    let command = Command::request(RequestCode::PULL_MESSAGE);
+    let header = PullMessageRequestHeader {
+        consumer_group: "g".into(),
+        topic: "C".into(),
+        queue_offset: 1,
+        max_msg_nums: 32,
+        sys_flag: SUBSCRIPTION | SUSPEND,
+        suspend_timeout_millis: 10_000,
+        subscription: Some("*".into()),
+        ..PullMessageRequestHeader::default()
+    };
+    let (room, lane) = (Room::default(), Lane::Blocking);
+    let call = Call { peer: &peer, command: &command, now_ms: NOW, lane, room: &room };
+    let reply = pull(&broker, &call, header).unwrap();
+    assert!(matches!(reply, Reply::Later), "{reply:?}");
+    assert_eq!((broker.holds.len(), peer.take_unwritten().len()), (1, 0));
+    // What follows the next message gives both.
+    send();
     assert!(broker.holds.is_empty() && !peer.take_unwritten().is_empty());
     drop(broker);
     std::fs::remove_dir_all(root).unwrap();
