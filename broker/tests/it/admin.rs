@@ -1,11 +1,14 @@
 //! What operators ask, and what their tools take apart.
 
 use crate::support::{Caller, World, said};
-use remoting::body::group::{QuerySubscriptionResponseBody, SubscriptionGroupWrapper};
+use remoting::body::group::{
+    QuerySubscriptionResponseBody, SubscriptionGroupConfig, SubscriptionGroupList,
+    SubscriptionGroupWrapper,
+};
 use remoting::body::heartbeat::{ConsumerData, HeartbeatData, SubscriptionData};
 use remoting::body::offset::{ConsumeStats, ResetOffsetBody};
 use remoting::body::table::KVTable;
-use remoting::body::topic::TopicStatsTable;
+use remoting::body::topic::{CreateTopicListRequestBody, TopicConfig, TopicStatsTable};
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
 use remoting::headers::client::UnregisterClientRequestHeader;
@@ -164,6 +167,40 @@ async fn a_topic_whose_deletion_cannot_be_noted_stays_with_all_that_belongs_to_i
     let answer = client.call(RequestCode::DELETE_TOPIC_IN_BROKER, &header).await;
     assert_eq!(said(&answer), SUCCESS);
     assert_eq!(committed(&client).await, None);
+}
+
+#[tokio::test]
+async fn what_a_list_changed_before_one_that_is_refused_is_saved() {
+    let mut world = World::start().await;
+    let client = world.client();
+    let wrong = || [("+nonsense".into(), "1".into())].into();
+    let topic = |name: &'static str| TopicConfig {
+        topic_name: name.into(),
+        read_queue_nums: 3,
+        write_queue_nums: 3,
+        ..TopicConfig::default()
+    };
+    let refused = TopicConfig { attributes: wrong(), ..topic("T2") };
+    let body = CreateTopicListRequestBody { topic_config_list: vec![topic("T1"), refused] };
+    let answer = client.post(RequestCode::UPDATE_AND_CREATE_TOPIC_LIST, &body).await;
+    assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR, "{:?}", said(&answer));
+    let group = |name: &'static str| SubscriptionGroupConfig {
+        group_name: name.into(),
+        retry_max_times: 3,
+        ..SubscriptionGroupConfig::default()
+    };
+    let refused = SubscriptionGroupConfig { attributes: wrong(), ..group("G2") };
+    let body = SubscriptionGroupList { group_config_list: vec![group("G1"), refused] };
+    let answer = client.post(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST, &body).await;
+    assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR, "{:?}", said(&answer));
+    world.restart().await;
+    let client = world.client();
+    let header = GetTopicConfigRequestHeader { topic: "T1".into(), ..Default::default() };
+    let answer = client.call(RequestCode::GET_TOPIC_CONFIG, &header).await;
+    assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
+    let answer = get(&client, RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG).await;
+    let all: SubscriptionGroupWrapper = from_body(&answer.body).unwrap();
+    assert_eq!(all.subscription_group_table["G1"].retry_max_times, 3);
 }
 
 #[tokio::test]

@@ -36,12 +36,13 @@ fn update_all(
     for wanted in &all {
         names::check_group(&wanted.group_name).map_err(|error| invalid(error.to_string()))?;
     }
-    for wanted in all {
+    let put = all.into_iter().try_for_each(|wanted| {
         tracing::info!(group = %wanted.group_name, by = %call.peer.remote, "group made or changed");
-        broker.groups.update(wanted, call.now_ms).map_err(failed)?;
-    }
+        broker.groups.update(wanted, call.now_ms).map(drop)
+    });
+    // Those before one whose attributes are refused are changed.
     broker.groups_changed();
-    Ok(Answer::success())
+    put.map(|()| Answer::success()).map_err(failed)
 }
 
 /// Code 201: all groups, or one page of them.
@@ -81,9 +82,10 @@ pub fn delete(
     let removes = call.command.fields.get("removeOffset").is_some_and(|said| said == "true");
     tracing::info!(%group, by = %call.peer.remote, "group deleted");
     if broker.groups.delete(group, call.now_ms).is_some() {
-        broker.groups_changed();
         broker.clean_orders(call.now_ms);
     }
+    // What it was forbidden is gone also where it was never there.
+    broker.groups_changed();
     if header.clean_offset || removes {
         broker.offsets.remove_group(group);
     }

@@ -23,7 +23,7 @@ pub fn query(
     }
     let (min, max) =
         (broker.store.min_offset(topic, queue_id), broker.store.max_offset(topic, queue_id));
-    if !(0..max).contains(&index) {
+    if !(min..max).contains(&index) {
         let remark = format!("Index {index} of {queue_id}@{topic} is not exist!");
         return Ok(Answer::success().with_remark(remark));
     }

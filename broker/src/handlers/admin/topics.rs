@@ -59,7 +59,8 @@ pub(super) fn plain(header: &CreateTopicRequestHeader) -> Result<TopicConfig, Re
     })
 }
 
-/// Code 18: makes or changes the topics of a list. Nothing is done if one of them is refused.
+/// Code 18: makes or changes the topics of a list. Nothing is done if one of them is refused, but
+/// for its attributes.
 pub fn update_list(
     broker: &Broker,
     call: &Call<'_>,
@@ -81,7 +82,11 @@ fn update_all(
     let mut changed = false;
     for wanted in all.into_iter().filter(|wanted| !broker.topics.is_same(wanted)) {
         tracing::info!(topic = %wanted.topic_name, by = %call.peer.remote, "topic made or changed");
-        put(broker, wanted, call.now_ms)?;
+        if let Err(refusal) = put(broker, wanted, call.now_ms) {
+            // Those before it are changed.
+            broker.topics_changed(None);
+            return Err(refusal);
+        }
         changed = true;
     }
     if !changed {
