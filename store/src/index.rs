@@ -399,15 +399,20 @@ impl Index {
         IndexFile::load(path.clone(), file.map_err(Error::io("open", &path))?, self.shape)
     }
 
-    /// Finds records by key among those stored in `times` (ms since the epoch, both ends count).
+    /// Finds records by key among those stored in `times` (ms since the epoch, both ends count). A
+    /// chain may be as long as the file: nobody waits while it is followed.
     pub(crate) fn query(&self, topic: &str, key: &str, times: (i64, i64), max: usize) -> Found {
         let hash = index_hash(java_hash_from(java_hash(topic), "#"), key);
-        let files = self.files.lock();
         let mut found = Found::default();
-        if let Some(last) = files.all.last() {
-            (found.last_time, found.last_offset) = (last.header.end_time, last.header.end_offset);
-        }
-        for file in files.all.iter().rev() {
+        let files: Vec<_> = {
+            let files = self.files.lock();
+            if let Some(Header { end_time, end_offset, .. }) = files.all.last().map(|it| it.header)
+            {
+                (found.last_time, found.last_offset) = (end_time, end_offset);
+            }
+            files.all.iter().rev().map(IndexFile::chains).collect()
+        };
+        for file in files {
             if file.overlaps(times) {
                 file.find(hash, times, max, &mut found.log_offsets);
             }

@@ -265,32 +265,13 @@ impl IndexFile {
         Ok((at, block))
     }
 
-    /// The log offsets under `hash` stored from `begin` to `end` (ms since the epoch), newest
-    /// first, appended to `found` until it has `max`.
-    pub(crate) fn find(
-        &self,
-        hash: i32,
-        (begin, end): (i64, i64),
-        max: usize,
-        found: &mut Vec<i64>,
-    ) {
-        let slot = hash as usize % self.shape.slots as usize;
-        let mut slot_bytes = [0; SLOT];
-        if self.file.read_at(self.shape.slot_at(slot), &mut slot_bytes).is_err() {
-            return;
-        }
-        let mut number = i32::from_be_bytes(slot_bytes);
-        // Numbers only fall along a chain, so it ends.
-        while number > 0 && number < self.header.count && found.len() < max {
-            let Some(entry) = self.read_entry(number) else { return };
-            let time = self.header.begin_time.saturating_add(i64::from(entry.seconds) * 1_000);
-            if entry.hash == hash && (begin..=end).contains(&time) {
-                found.push(entry.log_offset);
-            }
-            if entry.seconds < 0 || entry.previous >= number || time < begin {
-                return;
-            }
-            number = entry.previous;
+    /// What a query needs, to be used without holding up those who put keys.
+    pub(crate) fn chains(&self) -> Chains {
+        Chains {
+            file: self.file.clone(),
+            shape: self.shape,
+            begin_time: self.header.begin_time,
+            end_time: self.header.end_time,
         }
     }
 
@@ -305,11 +286,6 @@ impl IndexFile {
             && end_time > 0
             && (0..=end_offset).contains(&begin_offset);
         in_bounds && self.read_entry(entries).is_some_and(|last| last.log_offset == end_offset)
-    }
-
-    /// Whether the file may hold keys stored from `begin` to `end`.
-    pub(crate) fn overlaps(&self, (begin, end): (i64, i64)) -> bool {
-        begin <= self.header.end_time && end >= self.header.begin_time
     }
 
     /// After an unclean stop: keeps the entries up to the first one that cannot be right, and makes
@@ -414,9 +390,7 @@ impl IndexFile {
 
     /// The entry of that number, when it can be read.
     pub(crate) fn read_entry(&self, number: i32) -> Option<IndexEntry> {
-        let mut bytes = [0; ENTRY];
-        self.file.read_at(self.shape.entry_at(number as usize), &mut bytes).ok()?;
-        Some(IndexEntry::decode(&bytes))
+        self.chains().read_entry(number)
     }
 
     fn write_header(&mut self) -> Result<(), Error> {
@@ -427,6 +401,56 @@ impl IndexFile {
     fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), Error> {
         self.dirty = true;
         self.file.write_at(at, bytes).map_err(Error::io("write", &self.path))
+    }
+}
+
+/// The chains of a file: an entry never changes once a slot leads to it.
+pub(crate) struct Chains {
+    file: Arc<dyn File>,
+    shape: Shape,
+    begin_time: i64,
+    end_time: i64,
+}
+
+impl Chains {
+    /// Whether the file may hold keys stored from `begin` to `end` (ms since the epoch).
+    pub(crate) fn overlaps(&self, (begin, end): (i64, i64)) -> bool {
+        begin <= self.end_time && end >= self.begin_time
+    }
+
+    /// The log offsets under `hash` stored from `begin` to `end`, newest first, appended to `found`
+    /// until it has `max`.
+    pub(crate) fn find(
+        &self,
+        hash: i32,
+        (begin, end): (i64, i64),
+        max: usize,
+        found: &mut Vec<i64>,
+    ) {
+        let slot = hash as usize % self.shape.slots as usize;
+        let mut slot_bytes = [0; SLOT];
+        if self.file.read_at(self.shape.slot_at(slot), &mut slot_bytes).is_err() {
+            return;
+        }
+        let mut number = i32::from_be_bytes(slot_bytes);
+        // Numbers only fall along a chain, so it ends. It may begin with keys that are put now.
+        while number > 0 && number.cast_unsigned() < self.shape.entries && found.len() < max {
+            let Some(entry) = self.read_entry(number) else { return };
+            let time = self.begin_time.saturating_add(i64::from(entry.seconds) * 1_000);
+            if entry.hash == hash && (begin..=end).contains(&time) {
+                found.push(entry.log_offset);
+            }
+            if entry.seconds < 0 || entry.previous >= number || time < begin {
+                return;
+            }
+            number = entry.previous;
+        }
+    }
+
+    fn read_entry(&self, number: i32) -> Option<IndexEntry> {
+        let mut bytes = [0; ENTRY];
+        self.file.read_at(self.shape.entry_at(number as usize), &mut bytes).ok()?;
+        Some(IndexEntry::decode(&bytes))
     }
 }
 

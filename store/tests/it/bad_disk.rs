@@ -23,6 +23,7 @@ pub(crate) struct BadDisk {
 }
 
 type Hook = Box<dyn Fn(&Path) + Send + Sync>;
+type Once = Box<dyn FnOnce() + Send>;
 
 struct State {
     /// Changes that still happen.
@@ -37,6 +38,8 @@ struct State {
     reads: Mutex<Vec<PathBuf>>,
     /// What is done before a file is made durable.
     before_sync: Mutex<Option<Hook>>,
+    /// What is done once, before a file under a directory is read.
+    before_read: Mutex<Option<(PathBuf, Once)>>,
 }
 
 impl State {
@@ -48,6 +51,12 @@ impl State {
 
     fn read(&self, path: &Path, range: Range<u64>) -> io::Result<()> {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner).push(path.into());
+        let mut before = self.before_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = before.take_if(|(dir, _)| path.starts_with(dir));
+        drop(before);
+        if let Some((_, hook)) = here {
+            hook();
+        }
         if touches(&self.unreadable, path, &range) {
             return Err(io::Error::from_raw_os_error(EIO));
         }
@@ -64,8 +73,10 @@ fn touches(places: &Mutex<Vec<(PathBuf, Range<u64>)>>, path: &Path, range: &Rang
 impl BadDisk {
     pub(crate) fn new(inner: Arc<dyn Disk>) -> Self {
         let changes_left = AtomicU64::new(u64::MAX);
-        let (no_files, unreadable, cold, reads, before_sync) = Default::default();
-        let state = State { changes_left, no_files, unreadable, cold, reads, before_sync };
+        let (no_files, unreadable, cold) = Default::default();
+        let (reads, before_sync, before_read) = Default::default();
+        let state =
+            State { changes_left, no_files, unreadable, cold, reads, before_sync, before_read };
         Self { inner, state: Arc::new(state) }
     }
 
@@ -87,6 +98,11 @@ impl BadDisk {
     /// Calls `hook` whenever a file is about to be made durable.
     pub(crate) fn before_sync(&self, hook: impl Fn(&Path) + Send + Sync + 'static) {
         *self.state.before_sync.lock().unwrap() = Some(Box::new(hook));
+    }
+
+    /// Calls `hook` when a file under `dir` is read the next time.
+    pub(crate) fn before_read(&self, dir: &Path, hook: impl FnOnce() + Send + 'static) {
+        *self.state.before_read.lock().unwrap() = Some((dir.into(), Box::new(hook)));
     }
 
     pub(crate) fn make_cold(&self, path: &Path, range: Range<u64>) {

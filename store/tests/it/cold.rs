@@ -73,3 +73,24 @@ fn damage_is_looked_into_by_those_who_wait() {
     let all = found(&read_by(&store, 2, Wait::ForDisk));
     assert_eq!(all, (3..COUNT).collect::<Vec<_>>(), "its neighbours are not lost with it");
 }
+
+#[test]
+fn a_query_by_key_holds_up_nobody() {
+    let (bad, store, _) = reopened();
+    let store = Arc::new(store);
+    let (tell, told) = std::sync::mpsc::channel();
+    let other = store.clone();
+    // The disk takes its time; meanwhile keys are put, as by every flush.
+    bad.before_read(Path::new("/store/index"), move || {
+        let (tell_flushed, flushed) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            fill(&other, "T", COUNT..COUNT + 1);
+            tell_flushed.send(other.flush(NOW + 60_000).is_ok())
+        });
+        let in_time = flushed.recv_timeout(std::time::Duration::from_secs(10));
+        tell.send(in_time).unwrap();
+    });
+    let found = store.query("T", "key-0003", 32, (0, i64::MAX));
+    assert_eq!(told.recv().unwrap(), Ok(true), "a flush waits for a query");
+    assert_eq!(found.records.len(), 1);
+}
