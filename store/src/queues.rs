@@ -2,7 +2,7 @@
 
 use crate::batch_topics::{self, BatchTopics};
 use crate::consume_queue::{Opening, Queue, Shape};
-use crate::disk::Disk;
+use crate::disk::{Disk, Listed};
 use crate::in_the_way::move_aside;
 use crate::losses::is_told;
 use crate::queue_ends::QueueEnds;
@@ -65,6 +65,12 @@ impl Topics {
     }
 }
 
+/// Whether what is listed beside topics may be one. A file system has a directory of its own at its
+/// top, where only root may look.
+pub(crate) fn may_be_topic(listed: &Listed) -> bool {
+    listed.is_dir && listed.name != "lost+found"
+}
+
 impl Queues {
     /// An empty table; nothing is touched on the disk.
     pub(crate) fn empty(
@@ -101,7 +107,7 @@ impl Queues {
         let mut found = Vec::new();
         for name in [batch_topics::SINGLE_DIR, batch_topics::DIR] {
             let dir = self.root.join(name);
-            for topic in list(&dir)?.into_iter().filter(|listed| listed.is_dir) {
+            for topic in list(&dir)?.into_iter().filter(may_be_topic) {
                 let own = self.place_of(&topic.name).0;
                 let other = dir.join(&topic.name);
                 if own == other {

@@ -1,6 +1,7 @@
 //! The files of a directory, told apart by their names.
 
 use crate::batch_topics;
+use crate::queues::may_be_topic;
 use crate::{Disk, Error};
 use std::path::{Path, PathBuf};
 
@@ -61,7 +62,7 @@ pub(super) fn queues(disk: &dyn Disk, root: &Path) -> Result<Vec<(String, i32, P
     let list = |dir: &Path| disk.list(dir).map_err(Error::io("list", dir));
     let mut all = Vec::new();
     for dir in [batch_topics::SINGLE_DIR, batch_topics::DIR].map(|name| root.join(name)) {
-        for topic in list(&dir)?.into_iter().filter(|listed| listed.is_dir) {
+        for topic in list(&dir)?.into_iter().filter(may_be_topic) {
             let topic_dir = dir.join(&topic.name);
             for queue in list(&topic_dir)?.iter().filter(|listed| listed.is_dir) {
                 let Ok(id) = queue.name.parse() else { continue };

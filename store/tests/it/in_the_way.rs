@@ -1,7 +1,9 @@
 //! Nothing derived or replaceable refuses a start: what stands in the way is moved aside by its
 //! name, what was left half written is removed, and lists with garbage keep what is right in them.
 
+use crate::bad_disk::BadDisk;
 use crate::lines::lines_of;
+use crate::look::parse;
 use crate::support::*;
 use std::fs;
 use std::path::Path;
@@ -260,4 +262,16 @@ fn what_stands_in_place_of_a_log_file_is_told() {
         assert_eq!(store.max_offset("T", 0), 250);
         assert_eq!(append(&store, NOW + 300, draft("T", 0, "next")).queue_offset, 250);
     }
+}
+
+#[test]
+fn a_file_system_at_consumequeue_refuses_no_start_and_no_look() {
+    let dir = TempDir::new();
+    let (disk, settings) = filled(&dir);
+    fs::create_dir(dir.path().join("consumequeue/lost+found")).unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(BadDisk::new(disk));
+    let look =
+        Look { disk: &*disk, settings: &settings, parse: &parse, needed: &[], watch: &|_| {} };
+    assert!(look.preflight(Target::Rockhopper).unwrap().safe);
+    check(&open(&disk, &settings));
 }
