@@ -56,6 +56,30 @@ pub(crate) struct Segments {
     spare: Mutex<Option<Segment>>,
 }
 
+/// The first file of a commit log, by their beginnings and lengths, that refuses the start, and
+/// why: its size is not that of the settings, and it cannot be told from damage. `noted` is the
+/// size that all files had at the last checkpoint.
+pub(crate) fn wrong_log_file(
+    files: &[(i64, u64)],
+    file_bytes: i64,
+    noted: Option<i64>,
+) -> Option<(i64, String)> {
+    let is_known = noted == Some(file_bytes) || noted.is_none() && files.len() > 1;
+    let is_wrong = |(start, len): &&(i64, u64)| {
+        *len > file_bytes as u64
+            || *start % file_bytes != 0
+            || *len < file_bytes as u64 && !is_known
+    };
+    let (start, len) = files.iter().find(is_wrong)?;
+    let why = format!(
+        "the file has {len} bytes and begins at {start}, but the settings say that every file has \
+         {file_bytes} bytes (mappedFileSizeCommitLog): set the size that the store was made with. \
+         If that is the size of all other files, something was appended to this one: copy it, \
+         shorten it to that size and start again"
+    );
+    Some((*start, why))
+}
+
 impl Segments {
     /// A run without files; nothing is touched on the disk.
     pub(crate) fn empty(
@@ -123,22 +147,9 @@ impl Segments {
             let path = self.dir.join(&last.name);
             self.disk.remove(&path).map_err(Error::io("remove", &path))?;
         }
-        let is_known = noted == Some(self.file_bytes) || noted.is_none() && listed.len() > 1;
-        let is_wrong = |(start, file): &&(i64, Listed)| {
-            file.len > self.file_bytes as u64
-                || *start % self.file_bytes != 0
-                || file.len < self.file_bytes as u64 && !is_known
-        };
-        if let Some((start, file)) = listed.iter().find(is_wrong) {
-            let path = self.dir.join(&file.name);
-            let why = format!(
-                "the file has {} bytes and begins at {}, but the settings say that every file has \
-                 {} bytes (mappedFileSizeCommitLog): set the size that the store was made with. If \
-                 that is the size of all other files, something was appended to this one: copy it, \
-                 shorten it to that size and start again",
-                file.len, start, self.file_bytes
-            );
-            return Err(Error::Corrupt { path, why });
+        let lens: Vec<_> = listed.iter().map(|(start, file)| (*start, file.len)).collect();
+        if let Some((start, why)) = wrong_log_file(&lens, self.file_bytes, noted) {
+            return Err(Error::Corrupt { path: self.path(start), why });
         }
         let (mut gaps, mut files, mut end) = (Vec::new(), Vec::with_capacity(listed.len()), None);
         for (start, file) in &listed {

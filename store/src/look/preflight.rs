@@ -14,6 +14,7 @@ use crate::checkpoint::{Fields, Mark, SIZE};
 use crate::compaction::DELETE;
 use crate::index_file::{HEADER, Header};
 use crate::moved::moved;
+use crate::segments::wrong_log_file;
 use crate::{Error, config_journal};
 use message::{names, sys_flag};
 use serde::Serialize;
@@ -102,6 +103,7 @@ impl Look<'_> {
             self.out_of_reach(cut_from, &run, &mut tell)?;
             self.java_index(&mut tell)?;
         } else {
+            self.refused_by_ours(&run, &mut tell)?;
             ours(&checked, &mut tell);
         }
         self.foreign(target, &mut tell)?;
@@ -345,6 +347,40 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// What our start refuses: files of a wrong size, and a log that is not there.
+    fn refused_by_ours(
+        &self,
+        run: &Run,
+        tell: &mut impl FnMut(Effect, String),
+    ) -> Result<(), Error> {
+        let mut files: Vec<_> = run.files.iter().map(|file| (file.start, file.len)).collect();
+        // That one is removed.
+        files.pop_if(|(_, len)| *len == 0);
+        let fields = self.checkpoint_fields()?;
+        let durable_to = fields.as_ref().and_then(Fields::durable_to);
+        let noted = fields.filter(|_| durable_to.is_some()).map(|it| it.get(Mark::OwnFileBytes));
+        let file_bytes = i64::try_from(self.settings.commit_log_file_bytes).unwrap_or(i64::MAX);
+        if let Some((start, why)) = wrong_log_file(&files, file_bytes, noted) {
+            tell(Effect::Refuses, format!("{}: {why}", run.path(start).display()));
+        }
+        if !files.is_empty() || durable_to == Some(0) || self.settings.cut_log_at_damage {
+            return Ok(());
+        }
+        let mut with_units = 0;
+        for (_, _, dir) in files::queues(self.disk, &self.settings.root)? {
+            with_units += u64::from(ends(self.disk, &dir, self.settings, 0)?.max > 0);
+        }
+        if with_units > 0 {
+            let what = format!(
+                "there is no commit log in {}, but {with_units} queues whose messages were in it: \
+                 mount or restore the directory",
+                run.dir.display()
+            );
+            tell(Effect::Refuses, what);
+        }
+        Ok(())
+    }
+
     /// What Java cuts off the log.
     fn cuts(&self, checked: &Checked, from: i64, tell: &mut impl FnMut(Effect, String)) {
         if let Some((at, lost)) = checked.cut {
@@ -423,8 +459,8 @@ impl Look<'_> {
                 tell(Effect::Ignores, format!("{name}: {what}"));
             }
             for file in listed.iter().filter(|file| file.name.starts_with("dledger-")) {
-                let what = "a DLedger log; its messages cannot be read";
-                tell(Effect::Ignores, format!("{}: {what}", file.name));
+                let what = "a DLedger log: it is not read, and its messages are not there";
+                tell(Effect::Loses, format!("{}: {what}", file.name));
             }
             let pops = list(&self.path("kvStore"))?;
             if pops.iter().any(|file| !file.is_dir && file.name == "CURRENT") {

@@ -3,7 +3,6 @@
 
 use crate::bad_disk::BadDisk;
 use crate::lines::lines_of;
-use crate::look::parse;
 use crate::support::*;
 use std::fs;
 use std::path::Path;
@@ -270,8 +269,13 @@ fn a_file_system_at_consumequeue_refuses_no_start_and_no_look() {
     let (disk, settings) = filled(&dir);
     fs::create_dir(dir.path().join("consumequeue/lost+found")).unwrap();
     let disk: Arc<dyn Disk> = Arc::new(BadDisk::new(disk));
-    let look =
-        Look { disk: &*disk, settings: &settings, parse: &parse, needed: &[], watch: &|_| {} };
+    let look = Look {
+        disk: &*disk,
+        settings: &settings,
+        parse: &crate::look::parse,
+        needed: &[],
+        watch: &|_| {},
+    };
     assert!(look.preflight(Target::Rockhopper).unwrap().safe);
     check(&open(&disk, &settings));
 }

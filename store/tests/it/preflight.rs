@@ -4,7 +4,7 @@ use crate::look::{body, flip, log, made, parse};
 use crate::support::{NOW, TempDir, append, draft, open, small};
 use std::sync::Arc;
 use store::look::{Effect, Look, Preflight, Target};
-use store::{Disk, OsDisk, Settings};
+use store::{Disk, OsDisk, Settings, Store};
 
 const FILE: u64 = 16 << 10;
 
@@ -127,4 +127,27 @@ fn units_that_were_in_memory_are_out_of_reach_for_5_5_behind_ten_files() {
                 && preflight(&settings, Target::Rockhopper).safe
         );
     }
+}
+
+#[test]
+fn what_our_start_refuses_is_told() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    made(&settings);
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let refuses = |settings: &Settings, part: &str| {
+        let found = preflight(settings, Target::Rockhopper);
+        assert!(has(&found, Effect::Refuses, part) && !found.safe, "{part}: {found:#?}");
+        assert!(Store::open(disk.clone(), settings.clone()).is_err(), "{part}");
+    };
+    for commit_log_file_bytes in [8 << 10, 32 << 10] {
+        let other = Settings { commit_log_file_bytes, ..settings.clone() };
+        refuses(&other, "mappedFileSizeCommitLog");
+    }
+    assert!(preflight(&settings, Target::Rockhopper).safe);
+    std::fs::create_dir(dir.path().join("dledger-n0")).unwrap();
+    let found = preflight(&settings, Target::Rockhopper);
+    assert!(has(&found, Effect::Loses, "dledger-n0"), "{found:#?}");
+    std::fs::rename(dir.path().join("commitlog"), dir.path().join("elsewhere")).unwrap();
+    refuses(&settings, "there is no commit log");
 }
