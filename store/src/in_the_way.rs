@@ -59,9 +59,16 @@ pub(crate) fn clear(disk: &dyn Disk, root: &Path) -> Result<(), Error> {
         }
     }
     let config = root.join("config");
-    for file in list(&config)? {
-        if file.name.ends_with(HALF) && !file.is_dir {
-            remove_half(disk, &config.join(&file.name));
+    let listed = list(&config)?;
+    for file in &listed {
+        if let Some(name) = file.name.strip_suffix(HALF).filter(|_| !file.is_dir) {
+            let path = config.join(&file.name);
+            let is_there = listed.iter().any(|file| file.name == name);
+            // Java 4.x removes the former file before the new one gets its name.
+            match !is_there && is_config(name) && is_object(&disk.read(&path).unwrap_or_default()) {
+                true => finish_half(disk, &path, &config.join(name))?,
+                false => remove_half(disk, &path),
+            }
         } else if file.is_dir && is_config(&file.name) {
             move_aside(disk, &config.join(&file.name), REBUILT)?;
         }
@@ -92,6 +99,34 @@ pub(crate) fn remove_half_segment(disk: &dyn Disk, dir: &Path, file: &Listed) {
 fn is_config(name: &str) -> bool {
     let name = name.strip_suffix(".bak").or_else(|| name.strip_suffix(".changes")).unwrap_or(name);
     name.ends_with(".json")
+}
+
+/// Whether bytes are one JSON object from its beginning to its end, as far as its braces tell.
+fn is_object(bytes: &[u8]) -> bool {
+    let (mut depth, mut is_text, mut is_escaped) = (0, false, false);
+    let text = bytes.trim_ascii();
+    let end = text.iter().position(|byte| {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => is_text = !is_text,
+            b'{' if !is_text => depth += 1,
+            b'}' if !is_text => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    });
+    end.is_some_and(|end| end > 0 && end + 1 == text.len())
+}
+
+/// Gives a file that is whole the name that it was written for.
+fn finish_half(disk: &dyn Disk, path: &Path, wanted: &Path) -> Result<(), Error> {
+    disk.rename(path, wanted).map_err(Error::io("rename", path))?;
+    tracing::warn!(
+        path = %wanted.display(),
+        "was written and not given its name by a broker that died: it has it now"
+    );
+    Ok(())
 }
 
 /// What was never given its name is nothing; a Java broker would refuse to start with it beside its

@@ -279,3 +279,29 @@ fn a_file_system_at_consumequeue_refuses_no_start_and_no_look() {
     assert!(look.preflight(Target::Rockhopper).unwrap().safe);
     check(&open(&disk, &settings));
 }
+
+#[test]
+fn a_configuration_that_java_had_written_and_not_named_is_named() {
+    for (text, is_whole) in [
+        ("{\"a\":{\"b}\\\"\":1}}", true),
+        ("{\"a\":{\"b}\":1}", false),
+        ("{} x", false),
+        ("", false),
+    ] {
+        for is_there in [false, true] {
+            let dir = TempDir::new();
+            let (disk, settings) = filled(&dir);
+            let file = dir.path().join("config/topics.json");
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            if is_there {
+                fs::write(&file, "{}").unwrap();
+            }
+            let half = dir.path().join("config/topics.json.tmp");
+            fs::write(&half, text).unwrap();
+            drop(open(&disk, &settings));
+            assert!(!half.exists());
+            let expected = if is_there { Some("{}") } else { is_whole.then_some(text) };
+            assert_eq!(fs::read_to_string(&file).ok().as_deref(), expected, "{text}");
+        }
+    }
+}
