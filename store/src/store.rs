@@ -312,7 +312,7 @@ impl Store {
     }
 }
 
-/// That of the store, and that of its log where this lies elsewhere: another store may name it too.
+/// That of the store, and that of its log, which another store may name too.
 type Locks = (Box<dyn Lock>, Option<Box<dyn Lock>>);
 
 fn take_locks(disk: &dyn Disk, settings: &Settings) -> Result<Locks, Error> {
@@ -322,7 +322,8 @@ fn take_locks(disk: &dyn Disk, settings: &Settings) -> Result<Locks, Error> {
     };
     let (path, log) = (settings.root.join("lock"), settings.commit_log_path());
     let lock = disk.lock(&path, b"lock").map_err(|error| failed(&path, error))?;
-    if log.starts_with(&settings.root) {
+    if log == settings.root {
+        // Its directory is locked with the store.
         return Ok((lock, None));
     }
     let of_log = disk.lock_dir(&log).map_err(|error| failed(&log, error))?;

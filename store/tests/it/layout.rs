@@ -216,11 +216,21 @@ fn a_removed_lock_lets_nobody_in() {
 /// A configuration that was copied from another broker's, with another root.
 #[test]
 fn a_log_that_another_store_works_on_lets_nobody_in() {
-    let (dir, other) = (TempDir::new(), TempDir::new());
+    let (dir, root) = (TempDir::new(), TempDir::new());
+    let at_root = small(root.path());
+    let elsewhere = Some(dir.path().join("log"));
+    let apart = Settings { commit_log_dir: elsewhere, ..small(&dir.path().join("root")) };
+    for settings in [at_root, apart] {
+        nobody_gets_into_the_log_of(&settings);
+    }
+}
+
+fn nobody_gets_into_the_log_of(settings: &Settings) {
+    let other = TempDir::new();
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-    let log = Some(dir.path().join("log"));
-    let settings = Settings { commit_log_dir: log.clone(), ..small(&dir.path().join("root")) };
-    let store = open(&disk, &settings);
+    let log =
+        Some(settings.commit_log_dir.clone().unwrap_or_else(|| settings.root.join("commitlog")));
+    let store = open(&disk, settings);
     append(&store, NOW, draft("T", 0, "kept"));
     let copied = Settings { commit_log_dir: log.clone(), ..small(other.path()) };
     let second = Store::open(disk.clone(), copied.clone());
