@@ -44,6 +44,7 @@ impl ConfigFiles {
 
     /// Looks whether the files of these names, as far as they are there, can be read. What the
     /// system does not give is no damage: as long as it is there, nothing may be put in its place.
+    /// What is no file is moved aside when the store is opened.
     ///
     /// # Errors
     /// Which one cannot be read, and the way out.
@@ -53,13 +54,12 @@ impl ConfigFiles {
                 let error = self.disk.read(&path).err()?;
                 Some((path, error)).filter(|(_, error)| !is_lasting(error))
             };
-            let is_missing = |error: &std::io::Error| error.kind() == ErrorKind::NotFound;
             let mut failed = read(self.dir.join(name));
-            if failed.as_ref().is_some_and(|(_, error)| is_missing(error)) {
+            if failed.as_ref().is_some_and(|(_, error)| is_nothing(error)) {
                 failed = read(self.backup(name));
             }
-            let failed = failed.filter(|(_, error)| !is_missing(error));
-            let changes = || read(self.changes(name)).filter(|(_, error)| !is_missing(error));
+            let failed = failed.filter(|(_, error)| !is_nothing(error));
+            let changes = || read(self.changes(name)).filter(|(_, error)| !is_nothing(error));
             if let Some((path, error)) = failed.or_else(changes) {
                 return Err(format!(
                     "{}: cannot be read ({error}), so there is no start: what it says would be \
@@ -131,7 +131,10 @@ impl ConfigFiles {
         for file in [&path, &backup] {
             let mut damaged = self.damaged.lock();
             if damaged.contains(file) {
-                move_aside(&*self.disk, file, REPLACED)?;
+                // A person may have taken it away to have a look at it.
+                if !self.disk.read(file).is_err_and(|error| is_nothing(&error)) {
+                    move_aside(&*self.disk, file, REPLACED)?;
+                }
                 damaged.remove(file);
             }
         }
@@ -151,4 +154,10 @@ impl ConfigFiles {
     fn backup(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.bak"))
     }
+}
+
+/// Whether there is no file of that name.
+fn is_nothing(error: &std::io::Error) -> bool {
+    use ErrorKind::{IsADirectory, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | IsADirectory | NotADirectory)
 }

@@ -225,3 +225,24 @@ async fn a_file_that_the_system_does_not_give_refuses_the_start() {
         assert_eq!(query(&world.client(), "g").await, 3, "{name}");
     }
 }
+
+/// What is no file keeps nothing that could be lost.
+#[tokio::test]
+async fn what_is_no_file_under_config_refuses_no_start() {
+    let mut world = world().await;
+    world
+        .restart_after(|dir| {
+            let config = dir.join("config");
+            std::fs::remove_file(config.join("delayOffset.json")).ok();
+            std::fs::create_dir(config.join("delayOffset.json")).unwrap();
+        })
+        .await;
+    assert_eq!(query(&world.client(), "g").await, 3);
+    world
+        .restart_after(|dir| {
+            std::fs::rename(dir.join("config"), dir.join("kept")).unwrap();
+            std::fs::write(dir.join("config"), "no directory").unwrap();
+        })
+        .await;
+    send(&world.client(), "T", 0).await;
+}

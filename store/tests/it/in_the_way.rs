@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use store::look::{Look, Target};
-use store::{Disk, OsDisk, Settings, Store};
+use store::{ConfigFiles, Disk, OsDisk, Settings, Store};
 
 /// A store with messages of three topics, one of them removed, that was stopped cleanly.
 fn filled(dir: &TempDir) -> (Arc<dyn Disk>, Settings) {
@@ -304,4 +304,18 @@ fn a_configuration_that_java_had_written_and_not_named_is_named() {
             assert_eq!(fs::read_to_string(&file).ok().as_deref(), expected, "{text}");
         }
     }
+}
+
+/// A person who wants to have a look at it takes it away while the broker runs.
+#[test]
+fn a_damaged_configuration_file_that_is_taken_away_is_written_anew() {
+    let dir = TempDir::new();
+    let config = dir.path().join("config");
+    fs::create_dir(&config).unwrap();
+    fs::write(config.join("a.json"), "{ no JSON").unwrap();
+    let files = ConfigFiles::new(Arc::new(OsDisk), dir.path());
+    assert_eq!(files.load("a.json", |_| None::<()>), None);
+    fs::remove_file(config.join("a.json")).unwrap();
+    files.save("a.json", "{}").unwrap();
+    assert_eq!(fs::read_to_string(config.join("a.json")).unwrap(), "{}");
 }
