@@ -68,16 +68,22 @@ fn expired_end(broker: &Broker, queue: &str, (least_ms, now_ms): (i64, i64)) -> 
     if minutes <= 0 || end <= 0 {
         return None;
     }
+    let is_gone = broker.store.min_offset(queue, light::QUEUE_ID) >= end;
+    let stored_ms = if is_gone { 0 } else { newest_ms(broker, queue, end)? };
+    let age_ms = now_ms.saturating_sub(stored_ms);
+    (age_ms > least_ms.max(minutes * MINUTE_MS)).then_some(end)
+}
+
+/// When the last message before `end` was stored; 0 when its log file is gone.
+fn newest_ms(broker: &Broker, queue: &str, end: i64) -> Option<i64> {
     let newest = broker.store.unit(queue, light::QUEUE_ID, end - 1);
     // Where that message is lost, or cannot be read now, nobody knows how old the queue is: the
     // others of it may be young. It goes with its log files at the latest.
     let newest = newest.filter(|unit| !unit.is_blank())?;
-    let stored_ms = match newest.log_offset < broker.store.min_log_offset() {
-        true => 0,
-        false => broker.store.store_time(queue, light::QUEUE_ID, end - 1)?,
-    };
-    let age_ms = now_ms.saturating_sub(stored_ms);
-    (age_ms > least_ms.max(minutes * MINUTE_MS)).then_some(end)
+    match newest.log_offset < broker.store.min_log_offset() {
+        true => Some(0),
+        false => broker.store.store_time(queue, light::QUEUE_ID, end - 1),
+    }
 }
 
 /// Removes light queues, unless messages came to them since they had these ends.

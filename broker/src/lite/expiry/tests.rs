@@ -34,7 +34,7 @@ fn send(broker: &Broker, lite_topic: &str, now_ms: i64) {
         store_host: host,
         reconsume_times: 0,
         prepared_transaction_offset: 0,
-        body: Bytes::from_static(b"hello"),
+        body: Bytes::from_static(&[b'x'; 1_000]),
         properties: format!("INNER_MULTI_DISPATCH\u{1}{queue}\u{2}").into(),
     };
     let mut appends = [Append::one(draft)];
@@ -119,6 +119,31 @@ fn a_lite_topic_is_removed_when_nobody_sends_to_it_and_begins_anew() {
     remove_under(&broker, "P");
     assert_eq!((end(&broker, "old"), end(&broker, "busy")), (0, 0));
     broker.close(late_ms).unwrap();
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn a_lite_topic_whose_messages_the_log_has_no_more_is_removed() {
+    let dir = std::env::temp_dir().join(format!("rockhopper-lite-gone-{}", std::process::id()));
+    let broker = open(&dir, BOOT_MS);
+    let parent = TopicConfig {
+        attributes: attributes([("+message.type", "LITE"), ("+lite.topic.expiration", "60")]),
+        ..topics::simple("P", 1)
+    };
+    broker.topics.update(parent, BOOT_MS).unwrap();
+    send(&broker, "old", BOOT_MS);
+    while broker.store.max_log_offset() < 3 << 20 {
+        send(&broker, "busy", BOOT_MS);
+    }
+    broker.store.flush(BOOT_MS + MINUTE_MS).unwrap();
+    broker.store.delete_expired_soon();
+    // The clock of the files is the system's.
+    broker.store.retain(i64::MAX / 2).unwrap();
+    let old = names::queue("P", "old").unwrap();
+    assert_eq!(broker.store.min_offset(&old, light::QUEUE_ID), 1, "its log file is gone");
+    step(&broker, &|| true, BOOT_MS + 25 * HOUR_MS);
+    assert_eq!(end(&broker, "old"), 0);
+    broker.close(BOOT_MS).unwrap();
     std::fs::remove_dir_all(dir).unwrap();
 }
 
