@@ -148,6 +148,13 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
         if offset >= end {
             break;
         }
+        // The unit says it most often, and what waits may be large.
+        let unit = broker.store.unit(topic, queue_id, offset).filter(|unit| !unit.is_blank());
+        let due = unit.map(|unit| due_ms(unit.tags_code, delay_ms, now_ms));
+        next = due.filter(|due| *due > now_ms);
+        if next.is_some() {
+            break;
+        }
         let Ok(found) = broker.store.message_in(Position { topic, queue_id, offset }) else {
             // It is there, and the disk does not give it now.
             next = Some(now_ms + RETRY_MS);

@@ -94,6 +94,18 @@ fn what_cannot_be_read_now_is_delivered_later() {
 }
 
 #[test]
+fn what_is_not_due_is_not_read() {
+    let (dir, cold) = (TempDir::new(), Cold::default());
+    let (broker, _) = cold::open(cold.clone(), &dir.0, NOW);
+    park(&broker, &["a"]);
+    cold.fails.store(true, Ordering::Relaxed);
+    assert_eq!(deliver(&broker, NOW), Some(NOW + LEVEL_MS));
+    cold.fails.store(false, Ordering::Relaxed);
+    assert_eq!(deliver(&broker, NOW + LEVEL_MS), None);
+    assert_eq!(delivered(&broker), ["a"]);
+}
+
+#[test]
 fn a_damaged_unit_costs_no_message_and_an_empty_place_delivers_none() {
     let dir = TempDir::new();
     let (broker, _) = cold::open(Cold::default(), &dir.0, NOW);
