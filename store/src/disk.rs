@@ -113,8 +113,13 @@ pub trait Disk: Send + Sync + 'static {
         self.open(path, from, Allocation::Reserved)?.read_at(0, kept)?;
         self.replace(path, &content, None)
     }
+    /// How much room a file still needs for its first `len` bytes, where it has holes.
+    fn holes(&self, _path: &Path, _len: u64) -> io::Result<u64> {
+        Ok(0)
+    }
     /// Gives a file room for its first `len` bytes where it has holes, as far as the system can:
-    /// else a full disk would be met by a write into it.
+    /// else a full disk would be met by a write into it. What fails may have taken all that is
+    /// left.
     fn reserve(&self, _path: &Path, _len: u64) -> io::Result<()> {
         Ok(())
     }

@@ -4,6 +4,7 @@
 use crate::disk::Space;
 use crate::{Error, Lack, Store};
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -213,12 +214,12 @@ impl Store {
     }
 
     /// Gives the last log file the room that it will need: Java's have holes. What the disk has no
-    /// room for is no failure then: appends are refused until there is.
+    /// room for is no failure then, nor is it tried: appends are refused until there is.
     pub(crate) fn reserve_end(&self) {
         let Some(last) = self.log.segments.last() else { return };
         let path = self.log.segments.path(last.start);
-        let reserved = self.disk.reserve(&path, last.file.len());
-        let lacks = match reserved.map_err(Error::io("reserve", &path)) {
+        let lacks = match self.reserve(&path, last.file.len()).map_err(Error::io("reserve", &path))
+        {
             Ok(()) => false,
             Err(Error::Full { path, lack }) => {
                 self.note_no_room(&path, lack);
@@ -235,6 +236,17 @@ impl Store {
             (false, true) => tracing::error!(%path, "no messages are taken until there is room"),
             (true, false) => tracing::warn!(%path, "there is room again, messages are taken"),
             _ => {}
+        }
+    }
+
+    /// What the disk has not is not asked for: the system would take all that is left.
+    fn reserve(&self, path: &Path, len: u64) -> io::Result<()> {
+        match self.disk.holes(path, len)? {
+            0 => Ok(()),
+            holes if self.disk.space(path)?.available < holes => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            _ => self.disk.reserve(path, len),
         }
     }
 

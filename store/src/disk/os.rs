@@ -147,10 +147,13 @@ impl Disk for OsDisk {
         file.sync_all()
     }
 
-    fn reserve(&self, path: &Path, len: u64) -> io::Result<()> {
+    fn holes(&self, path: &Path, len: u64) -> io::Result<u64> {
         const BLOCK: u64 = 512;
-        let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
-        if file.metadata()?.blocks() * BLOCK < len { reserve(&file, len) } else { Ok(()) }
+        Ok(len.saturating_sub(fs::metadata(path)?.blocks() * BLOCK))
+    }
+
+    fn reserve(&self, path: &Path, len: u64) -> io::Result<()> {
+        reserve(&fs::OpenOptions::new().read(true).write(true).open(path)?, len)
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
