@@ -2,11 +2,9 @@
 //! expired, or that were lost and are back in part. They take room, and go as the oldest files of
 //! the log do.
 
-use crate::Error;
 use crate::disk::{Disk, Listed};
 use crate::in_the_way::outside;
 use parking_lot::Mutex;
-use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -82,20 +80,26 @@ impl Moved {
         );
     }
 
-    /// Removes the first one that `may_go`, by the time when it was last changed. Says whether
-    /// there was one.
-    pub(crate) fn remove_one(&self, may_go: impl Fn(i64) -> bool) -> Result<bool, Error> {
+    /// Removes the first one that `may_go`, by the time when it was last changed, and that can be
+    /// removed. Says whether there was one.
+    pub(crate) fn remove_one(&self, may_go: impl Fn(i64) -> bool) -> bool {
         let mut files = self.files.lock();
-        let Some(at) = files.iter().position(|file| may_go(file.modified)) else {
-            return Ok(false);
-        };
-        let path = files[at].path.clone();
-        match self.disk.remove(&path) {
-            Err(error) if error.kind() != NotFound => {
-                return Err(Error::io("remove", &path)(error));
-            }
-            _ => drop(files.remove(at)),
+        let mut kept = None;
+        let removed = files.iter().position(|file| {
+            may_go(file.modified)
+                && match self.disk.remove(&file.path) {
+                    Ok(()) => true,
+                    Err(error) => {
+                        kept = Some((&file.path, error));
+                        false
+                    }
+                }
+        });
+        if let Some((path, error)) = kept {
+            tracing::warn!(path = %path.display(), %error, "cannot be removed, and takes room");
         }
+        let Some(at) = removed else { return false };
+        let path = files.remove(at).path;
         tracing::info!(path = %path.display(), "a log file that was moved aside expired");
         if files.is_empty() {
             for dir in outside(&self.log_dir) {
@@ -103,6 +107,6 @@ impl Moved {
                 let _ = self.disk.remove_dir(&dir);
             }
         }
-        Ok(true)
+        true
     }
 }

@@ -123,7 +123,7 @@ impl Store {
         let most = if urgent { settings.delete_files_at_once } else { 1 };
         let may_go = |time: i64| time.saturating_add(reserved_ms) <= now || forced;
         self.log.moved.look_again();
-        while removed.log_files < most && self.log.moved.remove_one(may_go)? {
+        while removed.log_files < most && self.log.moved.remove_one(may_go) {
             removed.log_files += 1;
         }
         while removed.log_files < most {
@@ -144,7 +144,7 @@ impl Store {
         let most = self.live().delete_files_at_once;
         while removed.log_files < most
             && self.bound_hit(self.spaces()?, more).is_some()
-            && self.log.moved.remove_one(|_| true)?
+            && self.log.moved.remove_one(|_| true)
         {
             removed.log_files += 1;
         }

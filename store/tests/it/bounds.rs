@@ -39,6 +39,9 @@ impl Disk for Measured {
         self.inner.list(dir)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
+        if path.starts_with("/store/commitlog.in-the-way") {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         self.inner.remove(path)
     }
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
@@ -401,4 +404,24 @@ fn a_last_file_without_room_refuses_until_there_is_some() {
     store.flush(NOW).unwrap();
     try_append(&store, "yes").unwrap();
     assert_eq!((store.full(), store.fence_reason()), (None, None));
+}
+
+/// A file that was moved aside, in a directory that another user owns now.
+#[test]
+fn what_cannot_be_removed_keeps_nothing_else() {
+    let disk = Measured::new();
+    for number in 0..2 {
+        let path = format!("/store/commitlog.in-the-way/{number:020}");
+        disk.open(Path::new(&path), FILE, Allocation::Reserved).unwrap();
+    }
+    let shared: Arc<dyn Disk> = disk.clone();
+    let store = open(&shared, &settings());
+    fill(&store, 4).unwrap();
+    store.flush(NOW + 11_000).unwrap();
+    disk.leave(149);
+    assert_eq!(store.retain(NOW).unwrap().log_files, 3);
+    let bound = Settings { store_bytes_max: 8 * FILE, ..store.settings().clone() };
+    store.retune(bound).unwrap();
+    disk.leave(500);
+    fill(&store, 20).unwrap();
 }
