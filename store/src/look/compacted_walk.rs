@@ -118,6 +118,8 @@ struct Pair<'a> {
     places: u64,
     /// The next place.
     at: u64,
+    /// The place behind the last unit, when it was looked for.
+    units_end: Option<u64>,
     start: i64,
     /// Nothing follows on it.
     is_last: bool,
@@ -131,6 +133,20 @@ impl Pair<'_> {
         }
         let bytes = self.units.bytes(place * UNIT, BATCH_UNIT_LEN).ok()?;
         BatchUnit::decode(bytes.get(..BATCH_UNIT_LEN)?)
+    }
+
+    /// The place behind the last unit from the next place on.
+    fn units_end(&mut self) -> u64 {
+        if let Some(end) = self.units_end {
+            return end;
+        }
+        let mut end = self.at;
+        for place in self.at..self.places {
+            if self.unit(place).is_some() {
+                end = place + 1;
+            }
+        }
+        *self.units_end.insert(end)
     }
 
     /// Goes on behind the units that lead to before a log offset.
@@ -210,6 +226,7 @@ impl<'a> Walk<'a> {
             units_path: units.path(file.start),
             places: same.map_or(0, |file| file.len / UNIT),
             at: 0,
+            units_end: None,
             start: file.start,
             is_last,
         };
@@ -244,7 +261,7 @@ impl<'a> Walk<'a> {
     fn record(&mut self, pair: &mut Pair<'_>, last: i64) -> Option<i64> {
         let place = pair.at;
         let unit = pair.unit(place);
-        let is_end = unit.is_none() && (place + 1..pair.places).all(|at| pair.unit(at).is_none());
+        let is_end = unit.is_none() && place >= pair.units_end();
         let (path, start) = (pair.log.place(pair.start).0, pair.start);
         let (topic, id) = (self.queue.topic.as_str(), self.queue.id);
         let record = pair.log.record()?;
