@@ -97,6 +97,7 @@ impl Run {
             let Some(start) = start_of(&file.name).filter(|_| file.is_file()) else { continue };
             if !self.pieces.iter().any(|piece| piece.start == start) {
                 let path = dir.join(&file.name);
+                tracing::warn!(path = %path.display(), "has no log file: these units are removed");
                 self.disk.remove(&path).map_err(Error::io("remove", &path))?;
             }
         }

@@ -203,7 +203,7 @@ impl<'a> Walk<'a> {
             if logs.files.iter().all(|log| log.start != file.start) {
                 let place = Place::at(&logs.path(file.start), 0);
                 let why = || "the file is not there, though its units are".to_owned();
-                self.found.damage.add(Kind::CompactedFile, place, why);
+                self.found.damage.add(Kind::CompactedFileMissing, place, why);
             }
         }
     }

@@ -26,8 +26,10 @@ pub enum Kind {
     UnitWrong,
     /// A queue unit that leads to no record.
     UnitLost,
-    /// A file of a compacted queue has another size than the settings say, or is missing.
+    /// A file of a compacted queue has another size than the settings say.
     CompactedFile,
+    /// A log file of a compacted queue is missing, though its units are there.
+    CompactedFileMissing,
     /// Bytes of a compacted queue's log that are no record, or not one of this queue.
     CompactedRecord,
     /// A record of a compacted queue whose unit is missing or says something else.
@@ -59,7 +61,8 @@ impl Kind {
             Self::UnitMissing => "missing queue units",
             Self::UnitWrong => "wrong queue units",
             Self::UnitLost => "queue units that lead nowhere",
-            Self::CompactedFile => "compacted files of a wrong size, or missing",
+            Self::CompactedFile => "compacted files of a wrong size",
+            Self::CompactedFileMissing => "missing files of compacted logs",
             Self::CompactedRecord => "damaged records of compacted logs",
             Self::CompactedUnit => "wrong units of compacted logs",
             Self::IndexFile => "damaged index files",
@@ -101,6 +104,10 @@ impl Kind {
                 "if all of them have this size, set compactionMappedFileSize and \
                  compactionCqMappedFileSize as the store was made with; else stop the broker and \
                  restore the file from a copy. Brokers refuse to start with it"
+            }
+            Self::CompactedFileMissing => {
+                "restore the file from a copy before the next start: its messages are lost else. \
+                 Rockhopper starts without it and removes its units"
             }
             Self::CompactedRecord => {
                 "the message is lost unless a copy has the file, all others stay readable. Do not \

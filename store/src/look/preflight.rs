@@ -316,9 +316,14 @@ impl Look<'_> {
             tell(Effect::Ignores, what.into());
             return Ok(());
         }
-        if let Some(wrong) = checked.damage.iter().find(|it| it.kind == Kind::CompactedFile) {
+        for wrong in &checked.damage {
+            let effect = match wrong.kind {
+                Kind::CompactedFileMissing if target == Target::Rockhopper => Effect::Loses,
+                Kind::CompactedFile | Kind::CompactedFileMissing => Effect::Refuses,
+                _ => continue,
+            };
             let what = format!("{}: {}. {}", wrong.first.file, wrong.why, wrong.advice);
-            tell(Effect::Refuses, what);
+            tell(effect, what);
         }
         if target == Target::Rockhopper {
             return Ok(());
@@ -571,7 +576,11 @@ fn ours(checked: &Checked, tell: &mut impl FnMut(Effect, String)) {
             Kind::CompactedRecord | Kind::CompactedUnit => {
                 tell(Effect::Notes, format!("{count} {label}: all other messages stay readable"))
             }
-            Kind::LogFile | Kind::Config | Kind::RecordField | Kind::CompactedFile => {}
+            Kind::LogFile
+            | Kind::Config
+            | Kind::RecordField
+            | Kind::CompactedFile
+            | Kind::CompactedFileMissing => {}
             _ => tell(Effect::Rebuilds, format!("{count} {label}: mended from the log")),
         }
     }

@@ -7,7 +7,7 @@ use crate::support::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::look::{Checked, Damage, Kind, Look, Target, sizes_of};
+use store::look::{Checked, Damage, Effect, Kind, Look, Target, sizes_of};
 use store::{Disk, OsDisk, Settings, TimerFiles};
 
 const UNIT: usize = 46;
@@ -145,7 +145,11 @@ fn files_that_are_missing_cut_or_half_replaced_are_told() {
     assert_eq!(refusal(&settings, Target::Rockhopper), None);
     fs::rename(&aside, &units[1]).unwrap();
     fs::rename(&logs[1], &aside).unwrap();
-    assert_eq!(kinds(&settings), [Kind::CompactedFile]);
+    assert_eq!(kinds(&settings), [Kind::CompactedFileMissing]);
+    assert!(refusal(&settings, Target::Java55).is_some_and(|why| why.contains("though its units")));
+    assert_eq!(refusal(&settings, Target::Rockhopper), None);
+    let told = look(&settings).preflight(Target::Rockhopper).unwrap();
+    assert!(!told.safe && told.verdicts[0].effect == Effect::Loses, "{told:?}");
     fs::rename(&aside, &logs[1]).unwrap();
     let whole = fs::read(&logs[2]).unwrap();
     fs::write(&logs[2], &whole[..whole.len() - 1]).unwrap();
