@@ -93,6 +93,7 @@ impl Load for Pops {
         broker.stop()?;
         let mut ledger = std::mem::take(&mut *shared.ledger());
         ledger.close();
+        ensure!(ledger.done > 0, "no message was popped and acknowledged");
         self.sent += ledger.sent;
         self.done += ledger.done;
         self.again += ledger.again;

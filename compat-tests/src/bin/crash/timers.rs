@@ -23,6 +23,8 @@ const PENDING: usize = 110_000;
 const LONGER_MS: u64 = 3_000;
 /// How long a message waits at most, ms.
 const LONGEST_MS: u64 = 60_000;
+/// So many are there within this time.
+const FILL: Duration = Duration::from_secs(600);
 /// What is left when the last message was due comes within this time.
 const DRAIN: Duration = Duration::from_secs(60);
 /// How long it is waited for messages that come twice.
@@ -95,8 +97,12 @@ impl Timers {
         shared: &Shared,
         random: &mut Random,
     ) -> Result<()> {
+        let since = Instant::now();
         while shared.ledger().pending() < PENDING {
             broker.check()?;
+            if since.elapsed() > FILL {
+                bail!("{} messages wait after {} s", shared.ledger().pending(), FILL.as_secs());
+            }
             sleep(Duration::from_millis(10));
         }
         while !self.is_done() && shared.ledger().problems.is_empty() {
