@@ -8,8 +8,11 @@ use crate::Error;
 use crate::compaction::{DIR, POSITIONS, offset_in};
 use crate::consume_queue::{BATCH_UNIT_LEN, BatchUnit};
 use serde::Serialize;
+use std::path::Path;
 
 const UNIT: u64 = BATCH_UNIT_LEN as u64;
+/// Units that are read at once.
+const CHUNK: usize = 1 << 12;
 
 /// A compacted queue.
 #[derive(Debug, Serialize)]
@@ -116,19 +119,27 @@ impl Look<'_> {
         let run = Run::list(self.disk, &queue.dirs.units)?;
         let mut all = Vec::new();
         for file in &run.files {
-            let mut units = Units { start: file.start, count: file.len / UNIT, run: run.clone() };
-            let (mut low, mut high) = (0, units.count);
-            while low < high {
-                let middle = low + (high - low) / 2;
-                match self.unit(&units, middle)? {
-                    Some(_) => low = middle + 1,
-                    None => high = middle,
-                }
-            }
-            units.count = low;
-            all.push(units);
+            let count = self.units_end(&run.path(file.start), file.len / UNIT)?;
+            all.push(Units { start: file.start, count, run: run.clone() });
         }
         Ok(all)
+    }
+
+    /// The place behind the last of so many that holds a unit; others may be damaged.
+    fn units_end(&self, path: &Path, places: u64) -> Result<u64, Error> {
+        let mut chunk = vec![0; CHUNK * BATCH_UNIT_LEN];
+        let mut end = places;
+        while end > 0 {
+            let from = end.saturating_sub(CHUNK as u64);
+            let bytes = &mut chunk[..((end - from) * UNIT) as usize];
+            let there = peek(self.disk, path, from * UNIT, bytes)?;
+            let mut units = bytes[..there].chunks_exact(BATCH_UNIT_LEN);
+            if let Some(at) = units.rposition(|unit| BatchUnit::decode(unit).is_some()) {
+                return Ok(from + at as u64 + 1);
+            }
+            end = from;
+        }
+        Ok(0)
     }
 
     fn unit(&self, units: &Units, place: u64) -> Result<Option<BatchUnit>, Error> {

@@ -110,6 +110,23 @@ fn a_flipped_bit_of_each_file_is_found_at_its_place() {
     }
 }
 
+/// What is behind is shown.
+#[test]
+fn a_hole_in_the_units_is_not_their_end() {
+    let dir = TempDir::new();
+    let settings = closed(&dir);
+    let path = &files(&dir, "compactionCq")[1];
+    let mut bytes = fs::read(path).unwrap();
+    let hole = bytes.len() / UNIT / 2;
+    let base = bytes[hole * UNIT..][28..36].try_into().map(i64::from_be_bytes).unwrap();
+    bytes[hole * UNIT..][..UNIT].fill(0);
+    fs::write(path, bytes).unwrap();
+    let mut offsets = Vec::new();
+    let mut show = |found: store::look::Dumped| offsets.push(found.unit.unwrap().0);
+    look(&settings).dump_compacted((TOPIC, 0), None, 100, &mut show).unwrap();
+    assert_eq!(offsets, (0..COUNT).filter(|at| *at != base).collect::<Vec<_>>());
+}
+
 #[test]
 fn how_far_the_timer_came_is_shown_and_damage_to_it_told() {
     let dir = TempDir::new();
