@@ -233,9 +233,9 @@ impl Store {
         Ok(gone)
     }
 
-    /// Removes those that, while nothing is appended, `may_go`; the others are taken out of
-    /// `topics`.
-    fn delete_those(
+    /// As [`Self::delete_topics`], those that `may_go` while nothing is appended; the others are
+    /// taken out of `topics`.
+    pub fn delete_those(
         &self,
         topics: &mut Vec<&str>,
         may_go: impl Fn(&str) -> bool,

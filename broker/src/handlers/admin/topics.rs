@@ -195,6 +195,15 @@ pub(super) fn remove(broker: &Broker, call: &Call<'_>, all: &[String]) -> Result
     }
     broker.clean_orders(call.now_ms);
     broker.topics_changed(None);
+    // Those who found a topic until then may have sent to it since its queues went.
+    let names = all.iter().map(String::as_str);
+    let mut late: Vec<&str> =
+        names.filter(|topic| !broker.store.queue_ids(topic).is_empty()).collect();
+    if !late.is_empty() {
+        // Whoever has made it again sends to what is there then.
+        let deleted = broker.store.delete_those(&mut late, |name| !broker.topics.contains(name));
+        deleted.map_err(|error| failed(error.to_string()))?;
+    }
     Ok(())
 }
 
