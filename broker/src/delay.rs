@@ -176,7 +176,7 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
     }
     let more = next.is_none() && offset < end;
     broker.append(&mut appends, now_ms);
-    let failed = appends.iter().position(|append| append.outcome.is_err());
+    let failed = first_that_waits(level, &appends);
     let reached = failed.map_or(offset, |at| ends[at] - 1);
     if reached != stored {
         broker.moves.note(broker.store.max_log_offset());
@@ -190,6 +190,18 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
         None if more => Some(now_ms),
         None => next,
     }
+}
+
+/// The first message that the store takes not now. What it never takes keeps nobody waiting.
+fn first_that_waits(level: i32, appends: &[Append]) -> Option<usize> {
+    appends.iter().position(|append| match &append.outcome {
+        Ok(_) => false,
+        Err(error) if error.is_for_now() => true,
+        Err(error) => {
+            tracing::error!(level, %error, "a delayed message is passed over");
+            false
+        }
+    })
 }
 
 /// When a parked message is due: its tags code says it. One that is further off than its level

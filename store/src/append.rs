@@ -130,6 +130,14 @@ pub enum AppendError {
     Closed,
 }
 
+impl AppendError {
+    /// Whether the store takes nothing now. Any other error is this message's own, and comes each
+    /// time that it is tried.
+    pub fn is_for_now(&self) -> bool {
+        matches!(self, Self::DiskFull | Self::Fenced | Self::Closed)
+    }
+}
+
 impl fmt::Display for AppendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

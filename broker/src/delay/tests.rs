@@ -31,12 +31,16 @@ impl Drop for TempDir {
     }
 }
 
-/// Parks messages in the first level.
+/// Parks messages of one topic in the first level.
 fn park(broker: &Broker, bodies: &[&'static str]) {
+    park_of(broker, "T", bodies);
+}
+
+fn park_of(broker: &Broker, topic: &'static str, bodies: &[&'static str]) {
     for body in bodies {
         let host = broker.identity.store_host;
         let mut draft = Draft {
-            topic: "T".into(),
+            topic: topic.into(),
             queue_id: 1,
             flag: 0,
             sys_flag: 0,
@@ -91,6 +95,18 @@ fn what_cannot_be_read_now_is_delivered_later() {
     cold.fails.store(false, Ordering::Relaxed);
     assert_eq!(deliver(&broker, now_ms), None);
     assert_eq!(delivered(&broker), ["a", "b", "c"]);
+}
+
+#[test]
+fn what_the_store_never_takes_keeps_nobody_waiting() {
+    let dir = TempDir::new();
+    let (broker, _) = cold::open(Cold::default(), &dir.0, NOW);
+    park(&broker, &["a"]);
+    park_of(&broker, "no/directory", &["b"]);
+    park(&broker, &["c"]);
+    assert_eq!(deliver(&broker, NOW + LEVEL_MS), None);
+    assert_eq!(deliver(&broker, NOW + 2 * LEVEL_MS), None);
+    assert_eq!(delivered(&broker), ["a", "c"]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use message::{Draft, Entry, Properties, Record, Str, names, properties, property, record};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use store::{Append, AppendError, Error, TimerSlot, TimerUnit};
+use store::{Append, Error, TimerSlot, TimerUnit};
 
 /// Messages that one step looks at.
 const STEP: usize = 4_096;
@@ -163,7 +163,7 @@ impl Round<'_> {
                 broker.timer.shown.delivered.fetch_add(1, Ordering::Relaxed);
                 false
             }
-            Err(AppendError::DiskFull | AppendError::Fenced | AppendError::Closed) => true,
+            Err(error) if error.is_for_now() => true,
             Err(error) => {
                 tracing::error!(%error, "a message that is due is passed over");
                 broker.timer.shown.passed_over.fetch_add(1, Ordering::Relaxed);

@@ -23,7 +23,7 @@ use remoting::headers::transaction::CheckTransactionStateRequestHeader;
 use remoting::peer::Peer;
 use settings::BrokerSettings;
 use std::sync::atomic::Ordering;
-use store::{Append, AppendError, Appended, NotNow, Position};
+use store::{Append, Appended, NotNow, Position};
 
 /// Half messages that one step puts back, asks for or gives up: what bounds its writes.
 const MOVES: usize = 128;
@@ -193,7 +193,7 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
                 let discarded = &broker.transactions.discarded;
                 discarded.fetch_add(u64::from(is_given_up), Ordering::Relaxed);
             }
-            (Err(AppendError::DiskFull | AppendError::Fenced | AppendError::Closed), _) => {
+            (Err(error), _) if error.is_for_now() => {
                 // It stays where it is until there is room.
                 (at, has_stopped) = (step.at, true);
                 break;
