@@ -157,35 +157,44 @@ impl Broker {
         Timer::open(self, now_ms);
     }
 
-    /// Saves what changed and can wait: offsets of consumers and of delay levels, what FIFO groups
-    /// took, and who consumes which queue in order.
+    /// Saves what changed and can wait: see [`Unsaved`].
     pub fn save_changed(&self, now_ms: i64) {
+        let unsaved = self.unsaved(now_ms);
+        let is_durable = moves::make_durable(self);
+        self.save_unsaved(unsaved, is_durable);
+    }
+
+    /// What changed since it was saved, in the text of its file. One sync of the log after that
+    /// ([`moves::make_durable`]) is enough for all of it.
+    pub fn unsaved(&self, now_ms: i64) -> Unsaved {
         let changes = self.offsets.changes();
         let offsets = (self.saved_offsets.load(Ordering::Relaxed) != changes).then(|| {
             pop::catch_up::note(self);
-            self.offsets.to_json(now_ms)
+            (changes, self.offsets.to_json(now_ms))
         });
+        let (orders, locks) = (self.orders.take_changed(), self.locks.take_changed(now_ms));
+        let mut delays = self.delays.lock();
+        let delays = delays.take_changed().then(|| delays.to_json());
+        Unsaved { offsets, orders, locks, delays }
+    }
+
+    /// Saves that. Offsets stay unsaved where what they were moved for is not durable.
+    pub fn save_unsaved(&self, unsaved: Unsaved, is_durable: bool) {
         // Before the offsets, which say up to where both have what the revive log says.
-        let orders = self.orders.take_changed();
-        if orders.is_some_and(|orders| !self.save(order_info::FILE, &orders)) {
+        if unsaved.orders.is_some_and(|orders| !self.save(order_info::FILE, &orders)) {
             self.orders.set_changed();
         }
-        let is_saved =
-            |offsets: &String| moves::make_durable(self) && self.save(self.offsets.file(), offsets);
-        if offsets.is_some_and(|offsets| is_saved(&offsets)) {
+        if let Some((changes, offsets)) = unsaved.offsets
+            && is_durable
+            && self.save(self.offsets.file(), &offsets)
+        {
             self.saved_offsets.store(changes, Ordering::Relaxed);
         }
-        let locks = self.locks.take_changed(now_ms);
-        if locks.is_some_and(|locks| !self.save(order::FILE, &locks)) {
+        if unsaved.locks.is_some_and(|locks| !self.save(order::FILE, &locks)) {
             self.locks.set_changed();
         }
-        let delays = {
-            let mut delays = self.delays.lock();
-            delays.take_changed().then(|| delays.to_json())
-        };
-        let is_saved =
-            |delays: String| moves::make_durable(self) && self.save("delayOffset.json", &delays);
-        if delays.is_some_and(|delays| !is_saved(delays)) {
+        let is_saved = |delays: String| is_durable && self.save("delayOffset.json", &delays);
+        if unsaved.delays.is_some_and(|delays| !is_saved(delays)) {
             self.delays.lock().set_changed();
         }
     }
@@ -234,6 +243,16 @@ impl Broker {
         self.save_due(i64::MAX);
         self.store.close().map_err(|error| error.to_string())
     }
+}
+
+/// What a broker saves several times a second: offsets of consumers and of delay levels, what FIFO
+/// groups took, and who consumes which queue in order.
+pub struct Unsaved {
+    /// With the count of changes that it has.
+    offsets: Option<(u64, String)>,
+    orders: Option<String>,
+    locks: Option<String>,
+    delays: Option<String>,
 }
 
 fn open_store(
