@@ -172,9 +172,13 @@ impl Model {
 
     /// The message that a record carries.
     pub(crate) fn id_of(&self, record: &Record) -> Option<usize> {
-        let digits = record.id_bytes().split(|byte| *byte == b':').next()?;
-        let id: usize = std::str::from_utf8(digits).ok()?.parse().ok()?;
-        (self.messages.get(id)?.body == record.body).then_some(id)
+        let id = |bytes: &[u8]| -> Option<usize> {
+            let digits = bytes.split(|byte| *byte == b':').next()?;
+            let id: usize = std::str::from_utf8(digits).ok()?.parse().ok()?;
+            (self.messages.get(id)?.body == record.body).then_some(id)
+        };
+        // The flag of an inner batch may be the bit that flipped.
+        id(record.id_bytes()).or_else(|| id(&record.body))
     }
 
     /// The message was refused.

@@ -56,6 +56,7 @@ const FOUND: &[(u64, &str)] = &[
     (2100291, "expired files of the log came back in part, and a queue lost its end over them"),
     (2100868, "a removed queue stayed, for its last record was in a log that came back in part"),
     (3002945, "a clock was set back and twelve seconds passed before a flush could see it"),
+    (5003795, "the checker took a message with the flag of an inner batch for another one"),
     (5002751, "a bit of the first unit of an inner batch made it look expired"),
     (
         5005252,
