@@ -33,11 +33,11 @@ fn wait_ready(ports: &Ports, what: &str) -> String {
     panic!("never {what}: {}", ready(ports).1);
 }
 
-/// A broker that reads its groups from a pipe is being opened until somebody writes to it.
+/// A broker that reads what its timer counted from a pipe is opened when somebody writes to it.
 #[test]
 fn while_it_is_opened_every_request_is_told_so() {
     let (data, ports) = (fresh_dir("opening"), Ports::free());
-    let pipe = data.join("config/subscriptionGroup.json");
+    let pipe = data.join("config/timermetrics");
     std::fs::create_dir_all(data.join("config")).expect("made");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
     let mut starting = dev(&data, &ports);
