@@ -157,7 +157,7 @@ impl Broker {
         Timer::open(self, now_ms);
     }
 
-    /// Saves what changed and can wait: see [`Unsaved`].
+    /// Saves what changed and can wait: what [`Self::unsaved`] gives.
     pub fn save_changed(&self, now_ms: i64) {
         let unsaved = self.unsaved(now_ms);
         let is_durable = moves::make_durable(self);
