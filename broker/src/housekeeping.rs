@@ -389,19 +389,7 @@ mod tests {
         assert!(room.look(&broker, now_ms).is_ok(), "the disk does not answer for once");
         disk.fail(Op::Sync, 0, true);
         let host = broker.identity.store_host;
-        let draft = message::Draft {
-            topic: "T".into(),
-            queue_id: 0,
-            flag: 0,
-            sys_flag: 0,
-            born_timestamp: now_ms,
-            born_host: host,
-            store_host: host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
-            body: Default::default(),
-            properties: Default::default(),
-        };
+        let draft = message::Draft::plain("T", now_ms, host);
         broker.append(&mut [store::Append::one(draft)], now_ms);
         assert!(broker.store.sync().is_err());
         assert!(room.look(&broker, now_ms + 60_000).is_err(), "a store that failed");

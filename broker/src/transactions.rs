@@ -143,17 +143,14 @@ pub fn write_op(broker: &Broker, finished: &[Places], now_ms: i64) -> bool {
     all.set(property::TAGS, Str::from_static(OP_TAG));
     all.set(property::WAIT, Str::from_static("true"));
     let draft = Draft {
-        topic: Str::from_static(names::TRANS_OP_HALF_TOPIC),
         queue_id: QUEUE,
-        flag: 0,
-        sys_flag: 0,
-        born_timestamp: now_ms,
-        born_host: broker.identity.store_host,
-        store_host: broker.identity.store_host,
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
         body: body.into(),
         properties: all.encode(),
+        ..Draft::plain(
+            Str::from_static(names::TRANS_OP_HALF_TOPIC),
+            now_ms,
+            broker.identity.store_host,
+        )
     };
     let mut appends = [Append::one(draft)];
     broker.append(&mut appends, now_ms);

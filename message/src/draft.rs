@@ -87,6 +87,24 @@ impl fmt::Display for DraftError {
 impl std::error::Error for DraftError {}
 
 impl Draft {
+    /// A message without body and properties for a topic's first queue, made by the broker at `host`
+    /// at `now_ms` (since the epoch).
+    pub fn plain(topic: impl Into<Str>, now_ms: i64, host: SocketAddr) -> Self {
+        Self {
+            topic: topic.into(),
+            queue_id: 0,
+            flag: 0,
+            sys_flag: 0,
+            born_timestamp: now_ms,
+            born_host: host,
+            store_host: host,
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: Bytes::new(),
+            properties: Bytes::new(),
+        }
+    }
+
     /// Whether the lengths fit the record's fields. [`Self::encode`] relies on it.
     pub fn check(&self) -> Result<(), DraftError> {
         let (len, max) = (self.topic.len(), names::topic_max_len(&self.topic));

@@ -112,17 +112,12 @@ impl Model {
         let host = random.pick(&["127.0.0.1:10911", "127.0.0.1:10911", "[::1]:10911"]);
         let host = host.parse().expect("an address");
         let draft = Draft {
-            topic: topic.to_owned().into(),
             queue_id: place.1,
             flag: 7,
             sys_flag,
-            born_timestamp: 5,
-            born_host: host,
-            store_host: host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
             body: Bytes::from(body.clone()),
             properties: properties.encode(),
+            ..Draft::plain(topic.to_owned(), 5, host)
         };
         let message = Message {
             place,

@@ -40,17 +40,9 @@ fn park_of(broker: &Broker, topic: &'static str, bodies: &[&'static str]) {
     for body in bodies {
         let host = broker.identity.store_host;
         let mut draft = Draft {
-            topic: topic.into(),
             queue_id: 1,
-            flag: 0,
-            sys_flag: 0,
-            born_timestamp: NOW,
-            born_host: host,
-            store_host: host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
             body: Bytes::from_static(body.as_bytes()),
-            properties: Bytes::new(),
+            ..Draft::plain(topic, NOW, host)
         };
         put::park(&mut draft, 1, false, &broker.settings(), NOW).unwrap();
         let mut appends = [Append::one(draft)];

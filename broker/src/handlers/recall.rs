@@ -89,17 +89,10 @@ fn marker(
         return Err(illegal("recall failed, timestamp invalid"));
     }
     let mut draft = Draft {
-        topic: topic.clone(),
-        queue_id: 0,
-        flag: 0,
-        sys_flag: 0,
-        born_timestamp: call.now_ms,
         born_host: call.peer.remote,
-        store_host: broker.identity.store_host,
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
         body: Bytes::from_static(BODY),
         properties: properties_of(&handle, header, (&settings, call.now_ms)),
+        ..Draft::plain(topic.clone(), call.now_ms, broker.identity.store_host)
     };
     put::park(&mut draft, 0, true, &settings, call.now_ms)?;
     let mut all = draft.properties.to_vec();

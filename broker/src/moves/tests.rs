@@ -50,20 +50,12 @@ impl World {
         world.broker.save_tables(BOOT_MS);
         let host = world.broker.identity.store_host;
         let mut draft = Draft {
-            topic: "T".into(),
-            queue_id: 0,
-            flag: 0,
-            sys_flag: 0,
-            born_timestamp: BOOT_MS,
-            born_host: host,
-            store_host: host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
             body: Bytes::from_static(b"x"),
             properties: format!(
                 "UNIQ_KEY\u{1}a\u{2}DELAY\u{1}{delay_level}\u{2}TRAN_MSG\u{1}true\u{2}PGROUP\u{1}g"
             )
             .into(),
+            ..Draft::plain("T", BOOT_MS, host)
         };
         put::park(&mut draft, delay_level, false, &world.broker.settings(), BOOT_MS).unwrap();
         change(&mut draft);

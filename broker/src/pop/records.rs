@@ -266,19 +266,7 @@ impl Pen {
     }
 
     fn plain(&self, body: bytes::Bytes, queue_id: i32) -> Draft {
-        Draft {
-            topic: self.topic.clone(),
-            queue_id,
-            flag: 0,
-            sys_flag: 0,
-            born_timestamp: self.now_ms,
-            born_host: self.host,
-            store_host: self.host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
-            body,
-            properties: bytes::Bytes::new(),
-        }
+        Draft { queue_id, body, ..Draft::plain(self.topic.clone(), self.now_ms, self.host) }
     }
 
     fn draft(

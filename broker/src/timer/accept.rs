@@ -87,17 +87,9 @@ mod tests {
     fn sent(properties: &str) -> Draft {
         let host = "127.0.0.1:1".parse().unwrap();
         Draft {
-            topic: "T".into(),
             queue_id: 3,
-            flag: 0,
-            sys_flag: 0,
-            born_timestamp: 1,
-            born_host: host,
-            store_host: host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
-            body: Bytes::new(),
             properties: Bytes::copy_from_slice(properties.as_bytes()),
+            ..Draft::plain("T", 1, host)
         }
     }
 

@@ -104,17 +104,11 @@ impl World {
         let text = format!("UNIQ_KEY^{id}~{properties}").replace('^', "\x01").replace('~', "\x02");
         let host = self.broker().identity.store_host;
         let mut draft = Draft {
-            topic: "T".into(),
             queue_id: 1,
             flag: 7,
-            sys_flag: 0,
-            born_timestamp: self.now_ms,
-            born_host: host,
-            store_host: host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
             body: Bytes::copy_from_slice(id.as_bytes()),
             properties: text.into(),
+            ..Draft::plain("T", self.now_ms, host)
         };
         put::park(&mut draft, 0, true, &self.broker().settings(), self.now_ms).unwrap();
         draft
@@ -271,17 +265,9 @@ fn what_nobody_can_deliver_holds_up_nothing() {
     let nowhere = ["TIMER_OUT_MS\x01soon\x02", "", "TIMER_OUT_MS\x015\x02REAL_TOPIC\x01T\x02"];
     for properties in nowhere {
         let draft = Draft {
-            topic: names::TIMER_TOPIC.into(),
-            queue_id: 0,
-            flag: 0,
-            sys_flag: 0,
-            born_timestamp: 0,
-            born_host: host,
-            store_host: host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
             body: Bytes::from_static(b"x"),
             properties: properties.into(),
+            ..Draft::plain(names::TIMER_TOPIC, 0, host)
         };
         world.broker().append(&mut [Append::one(draft)], world.now_ms);
     }

@@ -111,17 +111,11 @@ impl World {
         let text = format!("UNIQ_KEY^{id}~TRAN_MSG^true~PGROUP^g~{properties}");
         let host = self.broker().identity.store_host;
         let mut draft = Draft {
-            topic: "T".into(),
             queue_id: 2,
-            flag: 0,
             sys_flag: sys_flag::TRANSACTION_PREPARED,
-            born_timestamp: self.now_ms,
-            born_host: host,
-            store_host: host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
             body: Bytes::copy_from_slice(id.as_bytes()),
             properties: text.replace('^', "\u{1}").replace('~', "\u{2}").into(),
+            ..Draft::plain("T", self.now_ms, host)
         };
         half(&mut draft);
         self.append(draft)
@@ -349,17 +343,10 @@ fn a_broken_one_holds_up_nobody() {
     let producer = world.producer("g");
     let host = world.broker().identity.store_host;
     world.append(Draft {
-        topic: names::TRANS_HALF_TOPIC.into(),
         queue_id: QUEUE,
-        flag: 0,
-        sys_flag: 0,
-        born_timestamp: world.now_ms,
-        born_host: host,
-        store_host: host,
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
         body: Bytes::from_static(b"nothing is known about it"),
         properties: Bytes::from_static(b"TRANSACTION_CHECK_TIMES\x01many\x02"),
+        ..Draft::plain(names::TRANS_HALF_TOPIC, world.now_ms, host)
     });
     // Larger than what can be put back with one more property.
     world.half("big", &format!("A^{}~", "x".repeat(properties::MAX_ENCODED_LEN - 90)));

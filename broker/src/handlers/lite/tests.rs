@@ -65,17 +65,9 @@ impl World {
     fn send(&self, lite_topic: &str) {
         let host = self.broker.identity.store_host;
         let draft = Draft {
-            topic: "P".into(),
-            queue_id: 0,
-            flag: 0,
-            sys_flag: 0,
-            born_timestamp: NOW,
-            born_host: host,
-            store_host: host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
             body: Bytes::from_static(b"hello"),
             properties: format!("INNER_MULTI_DISPATCH\u{1}{}\u{2}", queue(lite_topic)).into(),
+            ..Draft::plain("P", NOW, host)
         };
         let mut appends = [Append::one(draft)];
         self.broker.append(&mut appends, NOW);

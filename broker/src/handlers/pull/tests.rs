@@ -23,19 +23,8 @@ fn store_one(broker: &Broker) {
 
 fn store_it(broker: &Broker, topic: &'static str, properties: Bytes) {
     let host = broker.identity.store_host;
-    let draft = Draft {
-        topic: topic.into(),
-        queue_id: 0,
-        flag: 0,
-        sys_flag: 0,
-        born_timestamp: NOW,
-        born_host: host,
-        store_host: host,
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
-        body: Bytes::from_static(b"old"),
-        properties,
-    };
+    let draft =
+        Draft { body: Bytes::from_static(b"old"), properties, ..Draft::plain(topic, NOW, host) };
     let mut appends = [Append::one(draft)];
     broker.append(&mut appends, NOW);
     assert!(appends[0].outcome.is_ok());

@@ -25,17 +25,9 @@ fn send(broker: &Broker, lite_topic: &str, now_ms: i64) {
     let host = broker.identity.store_host;
     let queue = names::queue("P", lite_topic).unwrap();
     let draft = Draft {
-        topic: "P".into(),
-        queue_id: 0,
-        flag: 0,
-        sys_flag: 0,
-        born_timestamp: now_ms,
-        born_host: host,
-        store_host: host,
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
         body: Bytes::from_static(&[b'x'; 1_000]),
         properties: format!("INNER_MULTI_DISPATCH\u{1}{queue}\u{2}").into(),
+        ..Draft::plain("P", now_ms, host)
     };
     let mut appends = [Append::one(draft)];
     broker.append(&mut appends, now_ms);

@@ -92,17 +92,9 @@ fn open(dir: &Path, now_ms: i64) -> Broker {
 fn sent(broker: &Broker, text: &str) -> Draft {
     let host = broker.identity.store_host;
     Draft {
-        topic: "T".into(),
-        queue_id: 0,
-        flag: 0,
-        sys_flag: 0,
-        born_timestamp: BOOT_MS,
-        born_host: host,
-        store_host: host,
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
         body: Bytes::copy_from_slice(text.as_bytes()),
         properties: format!("UNIQ_KEY\u{1}{text}\u{2}").into(),
+        ..Draft::plain("T", BOOT_MS, host)
     }
 }
 
