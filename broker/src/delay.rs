@@ -112,10 +112,8 @@ pub fn catch_up(broker: &Broker, now_ms: i64) {
 }
 
 fn was_delivered(broker: &Broker, queue_id: i32, offset: i64, copies: &mut Copies) -> bool {
-    let unit = broker.store.unit(names::SCHEDULE_TOPIC, queue_id, offset);
-    let Some(stored) = unit.and_then(|unit| broker.store.message_at(unit.log_offset)) else {
-        return false;
-    };
+    let place = Position { topic: names::SCHEDULE_TOPIC, queue_id, offset };
+    let Ok(Some((stored, _))) = broker.store.message_in(place) else { return false };
     let Ok(Entry::Message(parked)) = record::decode(&stored, false) else { return false };
     let Some((topic, _)) = put::real(&parked) else { return false };
     copies.find(broker, &parked, &topic, |copy| copy.reconsume_times == parked.reconsume_times)
