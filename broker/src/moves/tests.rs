@@ -88,6 +88,19 @@ impl World {
         Self { broker: open(&disk, now_ms), disk, now_ms }
     }
 
+    /// The one message, by the group, for ten seconds.
+    fn pop(&self) {
+        let header = PopMessageRequestHeader {
+            consumer_group: "g".into(),
+            topic: "T".into(),
+            queue_id: 0,
+            max_msg_nums: 1,
+            invisible_time: 10_000,
+            ..PopMessageRequestHeader::default()
+        };
+        self.call(RequestCode::POP_MESSAGE, pop::pop, header);
+    }
+
     fn call<H: Header>(&self, code: RequestCode, handler: Handler<H>, header: H) -> Reply<Effect> {
         let address = "127.0.0.1:7".parse().unwrap();
         let peer = Arc::new(Peer::new(address, address));
@@ -157,15 +170,7 @@ fn a_half_message_outlives_power_loss_after_it_was_put_back() {
 #[test]
 fn a_popped_message_outlives_power_loss() {
     let mut world = World::new(0, |_| {});
-    let header = PopMessageRequestHeader {
-        consumer_group: "g".into(),
-        topic: "T".into(),
-        queue_id: 0,
-        max_msg_nums: 1,
-        invisible_time: 10_000,
-        ..PopMessageRequestHeader::default()
-    };
-    world.call(RequestCode::POP_MESSAGE, pop::pop, header);
+    world.pop();
     assert_eq!(world.stands("g", "T"), (1, 1), "it is popped");
     world = world.lose();
     assert_eq!(world.stands("g", "T"), (1, 1));
@@ -176,15 +181,7 @@ fn a_popped_message_outlives_power_loss() {
 #[test]
 fn what_comes_back_outlives_power_loss_after_the_revive_log_went_on() {
     let mut world = World::new(0, |_| {});
-    let header = PopMessageRequestHeader {
-        consumer_group: "g".into(),
-        topic: "T".into(),
-        queue_id: 0,
-        max_msg_nums: 1,
-        invisible_time: 10_000,
-        ..PopMessageRequestHeader::default()
-    };
-    world.call(RequestCode::POP_MESSAGE, pop::pop, header);
+    world.pop();
     world.broker.store.sync().unwrap();
     world.broker.save_changed(world.now_ms);
     let mut log = revive::Log::default();
