@@ -87,8 +87,8 @@ impl fmt::Display for DraftError {
 impl std::error::Error for DraftError {}
 
 impl Draft {
-    /// A message without body and properties for a topic's first queue, made by the broker at `host`
-    /// at `now_ms` (since the epoch).
+    /// A message without body and properties for a topic's first queue, made by the broker at
+    /// `host` at `now_ms` (since the epoch).
     pub fn plain(topic: impl Into<Str>, now_ms: i64, host: SocketAddr) -> Self {
         Self {
             topic: topic.into(),
