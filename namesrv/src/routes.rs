@@ -30,7 +30,7 @@ pub const PRIMARY: i64 = 0;
 #[derive(Debug, Default)]
 pub struct Routes {
     /// Topic, then broker name.
-    topics: HashMap<Str, BTreeMap<Str, QueueData>>,
+    topics: HashMap<Str, BTreeMap<Str, Held>>,
     /// Static topics: topic, then broker name.
     mappings: HashMap<Str, BTreeMap<Str, TopicQueueMappingInfo>>,
     /// Broker name; a name is in one cluster only.
@@ -38,6 +38,25 @@ pub struct Routes {
     /// Cluster, with its broker names.
     clusters: BTreeMap<Str, BTreeSet<Str>>,
     live: HashMap<Identity, Live>,
+}
+
+/// The queues of one topic on one broker.
+#[derive(Clone, Debug)]
+struct Held {
+    queue: QueueData,
+    /// The permission as the broker said it; that in `queue` an operator may have changed here.
+    said_perm: i32,
+}
+
+impl Held {
+    fn said(queue: QueueData) -> Self {
+        Self { said_perm: queue.perm, queue }
+    }
+
+    /// Whether the broker said just this before.
+    fn is_as_said(&self, queue: &QueueData) -> bool {
+        QueueData { perm: self.said_perm, ..self.queue.clone() } == *queue
+    }
 }
 
 /// What Java takes for one broker process.

@@ -96,8 +96,8 @@ impl Routes {
         let lost: Vec<&Str> = lost.copied().collect();
         for queues in self.topics.values_mut() {
             for broker in &lost {
-                if let Some(queue) = queues.get_mut(*broker) {
-                    queue.perm &= !PERM_WRITE;
+                if let Some(held) = queues.get_mut(*broker) {
+                    held.queue.perm &= !PERM_WRITE;
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! Lists of topics, and what an operator may change in the route table.
 
-use super::{PERM_READ, PERM_WRITE, Routes};
+use super::{Held, PERM_READ, PERM_WRITE, Routes};
 use message::Str;
-use remoting::body::route::{QueueData, TopicList};
+use remoting::body::route::TopicList;
 
 /// Bits of a topic's system flag (Java: `TopicSysFlag`).
 const UNIT: i32 = 1;
@@ -54,7 +54,7 @@ impl Routes {
             Units::SubscribedByOthers => flag & (UNIT | UNIT_SUBSCRIPTION) == UNIT_SUBSCRIPTION,
         };
         let topics = self.topics.iter().filter(|(_, queues)| {
-            queues.values().next().is_some_and(|queue| wanted(queue.topic_sys_flag))
+            queues.values().next().is_some_and(|held| wanted(held.queue.topic_sys_flag))
         });
         list(topics.map(|(topic, _)| topic))
     }
@@ -70,9 +70,9 @@ impl Routes {
     }
 
     fn set_perm(&mut self, broker: &str, perm: impl Fn(i32) -> i32) -> i32 {
-        let queues = self.topics.values_mut().filter_map(|queues| queues.get_mut(broker));
-        let change = |queue: &mut QueueData| queue.perm = perm(queue.perm);
-        queues.map(change).count().try_into().unwrap_or(i32::MAX)
+        let held = self.topics.values_mut().filter_map(|queues| queues.get_mut(broker));
+        let change = |held: &mut Held| held.queue.perm = perm(held.queue.perm);
+        held.map(change).count().try_into().unwrap_or(i32::MAX)
     }
 
     /// Deletes a topic (code 216), in one cluster or everywhere.

@@ -15,7 +15,7 @@ impl Routes {
         let queues = self.topics.get(topic)?;
         let brokers = queues.keys().filter_map(|name| self.brokers.get(name));
         let mut route = TopicRouteData {
-            queue_datas: queues.values().cloned().collect(),
+            queue_datas: queues.values().map(|held| held.queue.clone()).collect(),
             broker_datas: brokers.cloned().collect(),
             topic_queue_mapping_by_broker: self.mappings.get(topic).cloned(),
             ..TopicRouteData::default()

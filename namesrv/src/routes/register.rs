@@ -1,6 +1,6 @@
 //! A broker announces itself and its topics (code 103), or one topic of its own (code 217).
 
-use super::{Identity, Live, Notice, PERM_WRITE, PRIMARY, Policy, Routes};
+use super::{Held, Identity, Live, Notice, PERM_WRITE, PRIMARY, Policy, Routes};
 use message::Str;
 use remoting::body::data_version::DataVersion;
 use remoting::body::mapping::TopicQueueMappingInfo;
@@ -144,21 +144,25 @@ impl Routes {
         let read_only = prime_replica && new.acting_primary == Some(true);
         let changed =
             first || self.live.get(&new.identity()).map(|live| &live.version) != Some(&new.version);
+        // A stock broker writes its version down when it sends, and not when a topic changes: of
+        // two topics that change at once the second arrives with the version that is known already.
+        let doubted = changed || !prime_replica;
         for config in new.topics.values() {
+            let perm = if read_only { config.perm & !PERM_WRITE } else { config.perm };
+            let queue = QueueData {
+                broker_name: new.broker.clone(),
+                read_queue_nums: config.read_queue_nums,
+                write_queue_nums: config.write_queue_nums,
+                perm,
+                topic_sys_flag: config.topic_sys_flag,
+            };
             let queues = self.topics.entry(config.topic_name.clone()).or_default();
-            if changed || !queues.contains_key(&new.broker) {
-                let perm = if read_only { config.perm & !PERM_WRITE } else { config.perm };
-                let queue = QueueData {
-                    broker_name: new.broker.clone(),
-                    read_queue_nums: config.read_queue_nums,
-                    write_queue_nums: config.write_queue_nums,
-                    perm,
-                    topic_sys_flag: config.topic_sys_flag,
-                };
-                queues.insert(new.broker.clone(), queue);
+            let known = queues.get(&new.broker);
+            if changed || known.is_none_or(|held| doubted && !held.is_as_said(&queue)) {
+                queues.insert(new.broker.clone(), Held::said(queue));
             }
         }
-        if changed {
+        if doubted {
             for (topic, mapping) in &new.mappings {
                 let broker = mapping.bname.as_ref().unwrap_or(&new.broker).clone();
                 let brokers = self.mappings.entry(topic.clone()).or_default();
@@ -212,6 +216,6 @@ impl Routes {
         let count = queues.iter().take_while(|queue| known(queue)).count();
         let brokers = self.topics.entry(topic.clone()).or_default();
         let taken = queues.into_iter().take(count);
-        brokers.extend(taken.map(|queue| (queue.broker_name.clone(), queue)));
+        brokers.extend(taken.map(|queue| (queue.broker_name.clone(), Held::said(queue))));
     }
 }

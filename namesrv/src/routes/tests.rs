@@ -50,7 +50,7 @@ fn addresses(routes: &Routes, topic: &str, policy: Policy) -> Vec<String> {
 }
 
 fn perm(routes: &Routes, topic: &str, broker: &str) -> Option<i32> {
-    Some(routes.topics.get(topic)?.get(broker)?.perm)
+    Some(routes.topics.get(topic)?.get(broker)?.queue.perm)
 }
 
 fn topics(list: remoting::body::route::TopicList) -> Vec<Str> {
@@ -90,19 +90,49 @@ fn a_replica_is_told_its_primary_and_brings_no_topics() {
 }
 
 #[test]
-fn unchanged_versions_change_nothing_but_add_what_is_missing() {
-    let mut routes = registered([broker("a", 0, &["t", "u"])]);
-    let mut same = broker("a", 0, &["t", "u"]);
-    same.topics.get_mut("t").unwrap().perm = PERM_READ;
+fn what_an_operator_changed_stays_until_the_broker_says_something_else() {
+    let mut routes = registered([broker("a", 0, &["t", "u", "v"])]);
     routes.delete_topic("u", None);
+    routes.wipe_write_perm("a");
+    let same = broker("a", 0, &["t", "u", "v"]);
     routes.register(same.clone(), Policy::default(), 5).unwrap();
+    assert_eq!(perm(&routes, "t", "a"), Some(PERM_READ), "wiped");
+    assert_eq!(perm(&routes, "u", "a"), Some(READ_WRITE), "deleted, and here again");
+    let mut changed = same;
+    changed.version = version(2);
+    routes.register(changed, Policy::default(), 5).unwrap();
     assert_eq!(perm(&routes, "t", "a"), Some(READ_WRITE));
-    assert_eq!(perm(&routes, "u", "a"), Some(READ_WRITE));
-    same.version = version(2);
-    routes.register(same, Policy::default(), 5).unwrap();
-    assert_eq!(perm(&routes, "t", "a"), Some(PERM_READ));
     assert_eq!(routes.version("c", "a-0:10911"), Some(&version(2)));
     assert_eq!(routes.version("c", "elsewhere"), None);
+}
+
+/// A stock broker under load: topics `t` and `u` change, both wait for their turn, and both are
+/// sent with the version after the second change.
+#[test]
+fn topics_that_changed_at_once_come_with_one_version() {
+    let mut routes = registered([broker("a", 0, &["t", "u"])]);
+    for (topic, now) in [("t", 1), ("u", 2)] {
+        let mut one = broker("a", 0, &[topic]);
+        one.topics.get_mut(topic).unwrap().perm = PERM_READ;
+        one.version = version(3);
+        routes.register(one, Policy::default(), now).unwrap();
+    }
+    assert_eq!(perm(&routes, "t", "a"), Some(PERM_READ));
+    assert_eq!(perm(&routes, "u", "a"), Some(PERM_READ));
+}
+
+/// What a replica says for a primary that is gone may be older than what the primary said last.
+#[test]
+fn a_replica_that_stands_in_changes_nothing_with_a_version_that_is_known() {
+    let mut routes = registered([broker("a", 0, &["t", "u"]), broker("a", 1, &["t", "u"])]);
+    let mut last = broker("a", 0, &["t"]);
+    last.topics.get_mut("t").unwrap().read_queue_nums = 99;
+    last.version = version(2);
+    routes.register(last, Policy::default(), 0).unwrap();
+    routes.connection_closed(100, Policy::default());
+    routes.register(broker("a", 1, &["t", "u"]), Policy::default(), 0).unwrap();
+    let route = routes.route("t", Policy::default()).unwrap();
+    assert_eq!(route.queue_datas[0].read_queue_nums, 99);
 }
 
 #[test]
@@ -287,7 +317,7 @@ fn topics_of_units() {
     let mut routes = registered([broker("a", 0, &["none", "unit", "sub", "both"])]);
     for (topic, flag) in [("unit", 1), ("sub", 2), ("both", 3)] {
         let queues = routes.topics.get_mut(topic).unwrap();
-        queues.get_mut("a").unwrap().topic_sys_flag = flag;
+        queues.get_mut("a").unwrap().queue.topic_sys_flag = flag;
     }
     assert_eq!(topics(routes.unit_topics(Units::Topics)), ["both", "unit"]);
     assert_eq!(topics(routes.unit_topics(Units::Subscribed)), ["both", "sub"]);
