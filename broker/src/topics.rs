@@ -9,7 +9,7 @@ use crate::files;
 use crate::pop::records;
 use crate::saved::{Changed, Part};
 use message::{Lookup, Str, names};
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 use remoting::body::data_version::DataVersion;
 use remoting::body::topic::{TopicConfig, TopicConfigSerializeWrapper};
 use remoting::json::BodyError;
@@ -96,6 +96,16 @@ struct State {
     unsaved: Changed,
     /// What the name servers do not know yet.
     untold: Changed,
+}
+
+impl State {
+    fn snapshot(&self) -> TopicConfigSerializeWrapper {
+        let table = self.table.iter().map(|(name, topic)| (name.clone(), (**topic).clone()));
+        TopicConfigSerializeWrapper {
+            data_version: self.version,
+            topic_config_table: table.collect(),
+        }
+    }
 }
 
 impl Topics {
@@ -259,12 +269,7 @@ impl Topics {
 
     /// All topics by name, and the version of the table.
     pub fn snapshot(&self) -> TopicConfigSerializeWrapper {
-        let state = self.state.read();
-        let table = state.table.iter().map(|(name, topic)| (name.clone(), (**topic).clone()));
-        TopicConfigSerializeWrapper {
-            data_version: state.version,
-            topic_config_table: table.collect(),
-        }
+        self.state.read().snapshot()
     }
 
     /// The topics of one page in the order of their names (code 21), the version of the table, and
@@ -355,10 +360,13 @@ impl Topics {
     /// What the name servers have to be told: the topics that changed since the last call, or all
     /// of them when they may know none, and the version of the table.
     pub fn take_untold(&self, all: bool) -> TopicConfigSerializeWrapper {
-        let untold = self.state.write().untold.take();
+        let mut state = self.state.write();
+        let untold = state.untold.take();
+        // The names and the version are of one moment: a topic that changed in between would come
+        // later with a version that a stock name server knows already, and be passed over.
+        let state = RwLockWriteGuard::downgrade(state);
         match untold {
             Changed::Names(names) if !all => {
-                let state = self.state.read();
                 let topic = |name| state.table.get_key_value(&name);
                 let told = names.into_iter().filter_map(topic);
                 TopicConfigSerializeWrapper {
@@ -368,7 +376,7 @@ impl Topics {
                         .collect(),
                 }
             }
-            _ => self.snapshot(),
+            _ => state.snapshot(),
         }
     }
 
