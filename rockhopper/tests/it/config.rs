@@ -1,6 +1,6 @@
 //! Configuration that is wrong, printed, or asked about.
 
-use crate::process::{command, fresh_dir, run, succeed, text};
+use crate::process::{command, fresh_dir, output, run, succeed, text};
 
 #[test]
 fn a_wrong_file_is_explained_and_refuses_the_start() {
@@ -32,7 +32,7 @@ fn settings_are_printed_with_their_sources_applied() {
     let file = file.display().to_string();
     let mut broker = command("mqbroker");
     broker.args(["-c", &file, "-p"]).env("NAMESRV_ADDR", "e:1");
-    let output = broker.output().expect("it runs");
+    let output = output(&mut broker);
     let printed = text(&output.stdout);
     for line in ["brokerName=a", "namesrvAddr=f:1", "listenPort=10911", "flushDiskType=ASYNC_FLUSH"]
     {
@@ -46,11 +46,11 @@ fn settings_are_printed_with_their_sources_applied() {
 
 #[test]
 fn what_is_not_there_yet_is_refused() {
-    let proxy = command("mqbroker").arg("--enable-proxy").output().expect("it runs");
+    let proxy = output(command("mqbroker").arg("--enable-proxy"));
     assert_eq!(proxy.status.code(), Some(2));
     assert!(text(&proxy.stderr).contains("gRPC proxy"));
     let mut tls = command("mqnamesrv");
-    let tls = tls.env("JAVA_OPT", "-server -Dtls.server.mode=enforcing").output().expect("it runs");
+    let tls = output(tls.env("JAVA_OPT", "-server -Dtls.server.mode=enforcing"));
     assert_eq!(tls.status.code(), Some(78));
     assert!(text(&tls.stderr).contains("TLS"));
 }

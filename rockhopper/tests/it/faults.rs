@@ -1,7 +1,10 @@
 //! What a person sees when the disk gives no more, and while a broker recovers.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +13,8 @@ use remoting::client::{Client, Deaf};
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command as Request;
 use remoting::headers::send::SendMessageRequestHeaderV2;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use crate::process::{Server, fresh_dir, run, text};
 use crate::serve::{Ports, READY, dev};
@@ -33,6 +38,20 @@ fn wait_ready(ports: &Ports, what: &str) -> String {
     panic!("never {what}: {}", ready(ports).1);
 }
 
+/// Writes to a pipe once somebody reads it; a plain open would wait for that without end.
+fn write_to_reader(pipe: &Path, ports: &Ports, bytes: &[u8]) {
+    let mut open = File::options();
+    open.write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    for _ in 0..PATIENCE {
+        match open.open(pipe) {
+            Ok(mut writing) => return writing.write_all(bytes).expect("written"),
+            Err(error) => assert_eq!(error.raw_os_error(), Some(Errno::NXIO.raw_os_error())),
+        }
+        ready(ports);
+    }
+    panic!("nobody reads {}", pipe.display());
+}
+
 /// A broker that reads what its timer counted from a pipe is opened when somebody writes to it.
 #[test]
 fn while_it_is_opened_every_request_is_told_so() {
@@ -46,7 +65,7 @@ fn while_it_is_opened_every_request_is_told_so() {
     let send = ["send", "T", "x", "--namesrv", &ports.servers()];
     let sent = run(&send);
     assert!(text(&sent.stderr).contains("creates it by itself"), "not in the routes yet");
-    std::fs::File::create(&pipe).expect("opened").write_all(b"{}").expect("written");
+    write_to_reader(&pipe, &ports, b"{}");
     let running = starting.join().expect("it starts");
     assert_eq!(wait_ready(&ports, "ready"), "ready\n");
     let names = run(&["ready", "--namesrv", &ports.servers()]);

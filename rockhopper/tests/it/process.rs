@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_rockhopper");
 /// Variables of the machine that runs the tests must not change what they see.
@@ -20,9 +22,39 @@ pub(crate) fn command(name: &str) -> Command {
     command
 }
 
+/// The longest that a process of a test may live: what still waits for it then sees its end.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Kills a process that outlives [`PATIENCE`]; dropped when the process has ended.
+struct Bound {
+    _ended: Sender<()>,
+}
+
+impl Bound {
+    fn of(child: &Child) -> Self {
+        let (_ended, ended) = channel::<()>();
+        let pid = child.id().to_string();
+        std::thread::spawn(move || {
+            if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("process {pid} of this test still runs after {PATIENCE:?}: killed");
+                let _ = Command::new("kill").args(["-KILL", &pid]).status();
+            }
+        });
+        Self { _ended }
+    }
+}
+
 /// Runs it to its end.
 pub(crate) fn run(arguments: &[&str]) -> Output {
-    command("rockhopper").args(arguments).output().expect("the binary runs")
+    output(command("rockhopper").args(arguments))
+}
+
+/// Runs a command to its end.
+pub(crate) fn output(command: &mut Command) -> Output {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the binary starts");
+    let _bound = Bound::of(&child);
+    child.wait_with_output().expect("it ends")
 }
 
 /// Standard output of a run that must succeed.
@@ -51,6 +83,7 @@ pub(crate) fn free_port() -> u16 {
 /// A server that runs; killed when a test fails before it stops it.
 pub(crate) struct Server {
     child: Child,
+    _bound: Bound,
     out: BufReader<ChildStdout>,
     /// What it said so far on standard output.
     pub(crate) said: String,
@@ -62,7 +95,7 @@ impl Server {
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let out = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut server = Self { child, out, said: String::new() };
+        let mut server = Self { _bound: Bound::of(&child), child, out, said: String::new() };
         while !server.said.contains(ready) {
             let read = server.out.read_line(&mut server.said).expect("it says UTF-8");
             if read == 0 {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::process::{Server, command, free_port, fresh_dir, run, succeed, text};
+use crate::process::{Server, command, free_port, fresh_dir, output, run, succeed, text};
 
 /// What the last line of a broker's start contains.
 pub(crate) const READY: &str = "boot success. serializeType=JSON and name server is";
@@ -116,11 +116,11 @@ fn a_second_broker_on_the_same_store_or_port_is_refused_in_words() {
     let (data, ports) = (fresh_dir("second"), Ports::free());
     let running = Server::start(&mut dev(&data, &ports), READY);
     let other = Ports::free();
-    let twice = dev(&data, &other).output().expect("it runs");
+    let twice = output(&mut dev(&data, &other));
     assert_eq!(twice.status.code(), Some(1), "{}", text(&twice.stderr));
     assert!(text(&twice.stderr).contains("lock"), "{}", text(&twice.stderr));
     let same_port = Ports { namesrv: other.namesrv, broker: ports.broker.clone() };
-    let same_port = dev(&fresh_dir("second-port"), &same_port).output().expect("it runs");
+    let same_port = output(&mut dev(&fresh_dir("second-port"), &same_port));
     assert_eq!(same_port.status.code(), Some(1), "{}", text(&same_port.stderr));
     assert!(text(&same_port.stderr).contains("cannot listen"), "{}", text(&same_port.stderr));
     assert_eq!(running.signal("-TERM"), Some(0));
