@@ -268,6 +268,19 @@ impl Compacted {
         (run.first().unwrap_or(end), end)
     }
 
+    /// Takes a record behind all that are there. Where it begins the next file the last one is made
+    /// durable before, and nobody has to wait for that but who calls.
+    fn push(&self, new: &New<'_>) -> Result<(), Error> {
+        let mut run = self.run.write();
+        if run.begins_file(new) {
+            run.end_last()?;
+            drop(run);
+            self.sync()?;
+            run = self.run.write();
+        }
+        run.push(new)
+    }
+
     /// Makes everything durable that was written before.
     fn sync(&self) -> Result<(), Error> {
         let _files = self.files.read();
@@ -453,15 +466,7 @@ impl Store {
             if units.is_empty() {
                 return Ok(from >= queue.next_offset());
             }
-            let mut run = compacted.run.write();
-            let mut taken = 0;
-            for unit in &units {
-                if !unit.is_blank() && !self.take_over(&mut run, unit, topic)? {
-                    break;
-                }
-                taken += 1;
-            }
-            run.write()?;
+            let taken = self.take_over(compacted, &units, topic)?;
             compacted.followed.store(from + taken, Ordering::Release);
             if taken < units.len() as i64 {
                 return Ok(false);
@@ -470,30 +475,22 @@ impl Store {
         Ok(true)
     }
 
-    /// Takes over one message, where it can be; `false` where it cannot be read for the moment.
-    fn take_over(&self, run: &mut Run, unit: &Unit, topic: &str) -> Result<bool, Error> {
-        let size = usize::try_from(unit.size).unwrap_or(0);
-        let lent = self.log.lend(unit.log_offset, size, &mut Reach::new(Wait::ForDisk));
-        let Ok(bytes) = lent else { return Ok(false) };
-        let entry = bytes.as_deref().map(|bytes| record::decode(bytes, false));
-        let Some(Ok(Entry::Message(record))) = entry.filter(|_| unit.log_offset >= 0) else {
-            tracing::error!(
-                topic,
-                log_offset = unit.log_offset,
-                "a message cannot be read, and is not taken over by the compacted queue"
-            );
-            return Ok(true);
-        };
-        if record.topic != topic || pass::key_of(&record).is_none() {
-            return Ok(true);
+    /// Takes over the messages of some units, up to the first one that cannot be read for the
+    /// moment, and says how many those are.
+    fn take_over(&self, to: &Compacted, units: &[Unit], topic: &str) -> Result<i64, Error> {
+        let mut taken = 0;
+        for unit in units {
+            if !unit.is_blank() {
+                let size = usize::try_from(unit.size).unwrap_or(0);
+                let lent = self.log.lend(unit.log_offset, size, &mut Reach::new(Wait::ForDisk));
+                let Ok(bytes) = lent else { break };
+                if let Some(new) = new_of(topic, unit, bytes.as_deref()) {
+                    to.push(&new)?;
+                }
+            }
+            taken += 1;
         }
-        let new = New {
-            record: record.raw,
-            queue_offset: record.queue_offset,
-            tags_code: unit.tags_code,
-            store_timestamp: record.store_timestamp,
-        };
-        run.push(&new).map(|()| true)
+        to.run.write().write().map(|()| taken)
     }
 
     /// Writes the complete files of all queues anew that got new ones since the last time, without
@@ -571,4 +568,24 @@ impl Store {
         tracing::info!(topic, id, dropped, up_to = newest.last, "a queue was compacted");
         Ok(Some(dropped))
     }
+}
+
+/// What a queue takes over of the message of a unit.
+fn new_of<'a>(topic: &str, unit: &Unit, bytes: Option<&'a [u8]>) -> Option<New<'a>> {
+    let entry = bytes.map(|bytes| record::decode(bytes, false));
+    let Some(Ok(Entry::Message(record))) = entry.filter(|_| unit.log_offset >= 0) else {
+        tracing::error!(
+            topic,
+            log_offset = unit.log_offset,
+            "a message cannot be read, and is not taken over by the compacted queue"
+        );
+        return None;
+    };
+    let is_kept = record.topic == topic && pass::key_of(&record).is_some();
+    is_kept.then_some(New {
+        record: record.raw,
+        queue_offset: record.queue_offset,
+        tags_code: unit.tags_code,
+        store_timestamp: record.store_timestamp,
+    })
 }

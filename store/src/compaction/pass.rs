@@ -153,7 +153,6 @@ fn write_kept(
     if !whole {
         return Ok(None);
     }
-    kept.write()?;
     kept.end_last()?;
     kept.sync()?;
     Ok(Some((kept, dropped)))

@@ -52,6 +52,8 @@ pub(super) struct Piece {
     pub(super) last: i64,
     /// What was written since the last sync.
     pub(super) is_dirty: bool,
+    /// This process wrote that nothing follows.
+    pub(super) is_ended: bool,
 }
 
 impl Piece {
@@ -74,6 +76,7 @@ impl Piece {
             first: 0,
             last: -1,
             is_dirty: false,
+            is_ended: false,
         })
     }
 

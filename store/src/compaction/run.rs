@@ -134,10 +134,10 @@ impl Run {
     /// Takes a record, if it comes behind all that are there; [`Self::write`] writes it.
     pub(super) fn push(&mut self, new: &New<'_>) -> Result<(), Error> {
         let size = new.record.len() as u64;
-        if new.queue_offset < self.next() || size < record::at::BORN_HOST as u64 {
+        if !self.follows(new) {
             return Ok(());
         }
-        if size + BLANK_LEN as u64 > self.shape.log_bytes {
+        if !self.shape.holds(size) {
             tracing::warn!(
                 queue_offset = new.queue_offset,
                 size,
@@ -161,6 +161,18 @@ impl Run {
         self.units.extend_from_slice(&unit.encode());
         self.waiting = Some((self.waiting.map_or(base, |(first, _)| first), base));
         Ok(())
+    }
+
+    /// Whether [`Self::push`] would end a file for a record and begin the next one.
+    pub(super) fn begins_file(&self, new: &New<'_>) -> bool {
+        let size = new.record.len() as u64;
+        let takes = self.follows(new) && self.shape.holds(size);
+        takes && !self.pieces.is_empty() && !self.fits(size)
+    }
+
+    /// Whether a record comes behind all that are there.
+    fn follows(&self, new: &New<'_>) -> bool {
+        new.queue_offset >= self.next() && new.record.len() >= record::at::BORN_HOST
     }
 
     fn fits(&self, size: u64) -> bool {
@@ -195,7 +207,6 @@ impl Run {
 
     /// Ends the last file, makes it durable, and begins the next one.
     fn roll(&mut self) -> Result<(), Error> {
-        self.write()?;
         self.end_last()?;
         let (log_bytes, dirs) = (self.shape.log_bytes as i64, &self.dirs);
         let start = match self.pieces.last_mut() {
@@ -209,9 +220,12 @@ impl Run {
         Ok(())
     }
 
-    /// Says in the last file that nothing follows in it.
+    /// Writes what waits, and says in the last file that nothing follows in it.
     pub(super) fn end_last(&mut self) -> Result<(), Error> {
-        let Some(last) = self.pieces.last_mut() else { return Ok(()) };
+        self.write()?;
+        let Some(last) = self.pieces.last_mut().filter(|last| !last.is_ended) else {
+            return Ok(());
+        };
         last.is_dirty = true;
         let at = last.count * BATCH_UNIT_LEN as u64;
         if at < self.shape.unit_bytes {
@@ -227,6 +241,7 @@ impl Run {
             let written = last.log.write_at(at, &blank);
             written.map_err(Error::io("write", &self.dirs.log_file(last.start)))?;
         }
+        last.is_ended = true;
         Ok(())
     }
 
@@ -237,7 +252,7 @@ impl Run {
 
     /// Notes that a piece was made durable as it was; what was written to it since is not.
     pub(super) fn set_synced(&mut self, synced: &Piece) {
-        let of = |piece: &Piece| (piece.start, piece.count, piece.end);
+        let of = |piece: &Piece| (piece.start, piece.count, piece.end, piece.is_ended);
         let is_same = |piece: &&mut Piece| of(piece) == of(synced);
         if let Some(piece) = self.pieces.iter_mut().find(is_same) {
             piece.is_dirty = false;

@@ -2,6 +2,7 @@
 
 use crate::Settings;
 use crate::consume_queue::BATCH_UNIT_LEN;
+use message::record::BLANK_LEN;
 use std::path::{Path, PathBuf};
 
 /// Where files wait that will take the places of others.
@@ -35,6 +36,11 @@ impl Shape {
     pub(crate) fn settings(self) -> (u64, u64) {
         let files = (self.log_bytes / self.unit_bytes.max(1)).max(1);
         ((files - 1) * self.unit_bytes, self.unit_bytes)
+    }
+
+    /// Whether a record of so many bytes fits into a file at all.
+    pub(crate) fn holds(self, record_bytes: u64) -> bool {
+        record_bytes + BLANK_LEN as u64 <= self.log_bytes
     }
 
     /// How many units a file takes: the last place of it ends them.

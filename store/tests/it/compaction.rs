@@ -535,3 +535,23 @@ fn nobody_waits_while_a_queue_is_made_durable() {
     store.flush(NOW + 100_000).unwrap();
     assert_eq!(told.try_recv().unwrap(), Ok(6));
 }
+
+#[test]
+fn readers_do_not_wait_while_a_file_is_ended() {
+    let (_, disk, settings) = sim(1);
+    let bad = BadDisk::new(disk);
+    let disk: Arc<dyn Disk> = Arc::new(bad.clone());
+    let store = Arc::new(begin(&disk, &settings));
+    fill(&store, 0, FILE);
+    let (tell, told) = mpsc::channel();
+    let other = Arc::downgrade(&store);
+    bad.before_sync(move |path| {
+        let Some(store) = other.upgrade().filter(|_| path.starts_with(LOG)) else { return };
+        let (done, is_done) = mpsc::channel();
+        std::thread::spawn(move || done.send(all(&store).len() as i64));
+        tell.send(is_done.recv_timeout(Duration::from_secs(20))).unwrap();
+    });
+    fill(&store, FILE, FILE + 1);
+    assert_eq!(told.try_recv().unwrap(), Ok(FILE));
+    assert_eq!(all(&store).len() as i64, FILE + 1);
+}
