@@ -8,6 +8,7 @@
 //! as they are.
 
 mod pass;
+mod patched;
 mod piece;
 mod positions;
 mod run;
@@ -242,6 +243,13 @@ impl Compactions {
         self.all().iter().map(|(_, _, queue)| queue.run.read().disk_bytes()).sum()
     }
 
+    /// Bytes that were found unreadable since the files were opened.
+    fn lost_bytes(&self) -> u64 {
+        let of_queue =
+            |queue: &Compacted| queue.run.read().pieces.iter().map(Piece::lost_bytes).sum::<u64>();
+        self.all().iter().map(|(_, _, queue)| of_queue(queue)).sum()
+    }
+
     /// Notes which queues got messages.
     pub(crate) fn note(&self, appends: &[Append]) {
         if !self.is_on.load(Ordering::Acquire) {
@@ -416,6 +424,11 @@ impl Store {
     /// Whether only the newest message of each key of a topic is kept.
     pub fn keeps_newest(&self, topic: &str) -> bool {
         self.compactions.contains(topic) || self.compactions.lacks_queues(topic)
+    }
+
+    /// Bytes of compacted queues that were found unreadable since the start.
+    pub fn compacted_lost_bytes(&self) -> u64 {
+        self.compactions.lost_bytes()
     }
 
     /// Whether a topic has files of compacted queues, whatever is known of it.

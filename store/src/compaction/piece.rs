@@ -3,12 +3,13 @@
 //! Units are those of queues of batches, in the order of their queue offsets, which have gaps; the
 //! first that is none ends them. What the units lack, the records have.
 
+use super::patched::Patched;
 use super::shape::{Dirs, Shape};
 use crate::Error;
-use crate::commit_log::unless_lasting;
+use crate::commit_log::is_lasting;
 use crate::consume_queue::{BATCH_UNIT_LEN, BatchUnit, Unit};
 use crate::disk::{Allocation, Disk, File};
-use crate::log_reader::{self, LogReader};
+use crate::log_reader::{self, LogReader, PAGE};
 use crate::segments::Segment;
 use message::record::{self, Entry, FIXED_LEN};
 use message::{Record, hash, property};
@@ -41,7 +42,9 @@ pub(super) struct Piece {
     /// The log offset of the first byte, which names both files.
     pub(super) start: i64,
     pub(super) log: Arc<dyn File>,
-    pub(super) units: Arc<dyn File>,
+    /// The same, for who looks where its records are.
+    pub(super) patched_log: Arc<Patched>,
+    pub(super) units: Arc<Patched>,
     /// How many units there are.
     pub(super) count: u64,
     /// The log offset behind the last record.
@@ -52,7 +55,7 @@ pub(super) struct Piece {
     pub(super) last: i64,
     /// What was written since the last sync.
     pub(super) is_dirty: bool,
-    /// This process wrote that nothing follows.
+    /// Nothing is put behind what is there.
     pub(super) is_ended: bool,
 }
 
@@ -67,10 +70,13 @@ impl Piece {
         let open = |path: std::path::PathBuf, bytes: u64| {
             disk.open(&path, bytes, Allocation::Sparse).map_err(Error::io("open", &path))
         };
+        let log = open(dirs.log_file(start), shape.log_bytes)?;
+        let units = open(dirs.units_file(start), shape.unit_bytes)?;
         Ok(Self {
             start,
-            log: open(dirs.log_file(start), shape.log_bytes)?,
-            units: open(dirs.units_file(start), shape.unit_bytes)?,
+            patched_log: Arc::new(Patched::around(log.clone(), dirs.log_file(start))),
+            log,
+            units: Arc::new(Patched::around(units, dirs.units_file(start))),
             count: 0,
             end: start,
             first: 0,
@@ -84,7 +90,14 @@ impl Piece {
     /// records. Returns the queue offset behind everything that was there, kept or not.
     pub(super) fn load(&mut self, dirs: &Dirs, known: Known) -> Result<i64, Error> {
         let path = dirs.units_file(self.start);
-        self.find_units(dirs, known).map_err(Error::io("load", &path))
+        let end = self.find_units(dirs, known).map_err(Error::io("load", &path))?;
+        // A page that cannot be read cannot be written in part either.
+        let at = (self.end - self.start) as u64;
+        let mut next = vec![0; (self.log.len() - at).min(PAGE as u64) as usize];
+        let read = self.patched_log.read_at(at, &mut next);
+        read.map_err(Error::io("read", &dirs.log_file(self.start)))?;
+        self.is_ended = self.patched_log.lacks_from(at);
+        Ok(end)
     }
 
     fn find_units(&mut self, dirs: &Dirs, known: Known) -> io::Result<i64> {
@@ -92,10 +105,13 @@ impl Piece {
         self.set_count(count)?;
         if known.may_be_torn {
             let (whole, end) = self.whole_units()?;
-            self.forget_units(whole)?;
+            self.forget_units(if self.units.lacks_from(0) { 0 } else { whole })?;
             return Ok(self.read_on(dirs, known)?.max(end));
         }
-        if count == 0 && self.looks_empty() {
+        if self.units.lacks_from(0) {
+            self.forget_units(0)?;
+        }
+        if self.count == 0 && self.looks_empty() {
             return Ok(0);
         }
         if self.ends_lead()? {
@@ -117,7 +133,8 @@ impl Piece {
     /// Whether units at both ends lead to their records: where one alone does not, that one is
     /// damaged, or its record.
     fn ends_lead(&self) -> io::Result<bool> {
-        let leads = |at| Ok::<_, io::Error>(self.unit(at)?.is_some_and(|it| self.leads_to(&it)));
+        let may_lead = |unit: BatchUnit| self.leads_to(&unit) || self.leads_to_lost(&unit);
+        let leads = |at| Ok::<_, io::Error>(self.unit(at)?.is_some_and(may_lead));
         let near = self.count.min(NEAR);
         let (mut first, mut last) = (near == 0, near == 0);
         for at in 0..near {
@@ -196,7 +213,7 @@ impl Piece {
     /// How many units there are before the first one whose record is not whole, and the queue
     /// offset behind all that lead to a record.
     fn whole_units(&self) -> io::Result<(u64, i64)> {
-        let segment = Segment { start: self.start, file: self.log.clone() };
+        let segment = Segment { start: self.start, file: self.patched_log.clone() };
         let (mut reader, mut whole, mut is_whole) = (LogReader::default(), 0, true);
         let (mut log_end, mut end) = (self.start, 0);
         for at in 0..self.count {
@@ -228,7 +245,7 @@ impl Piece {
     /// Makes the units of the records behind the last one that has one. Where bytes are no record
     /// it is looked for the next one. Returns the queue offset behind all that were found.
     fn read_on(&mut self, dirs: &Dirs, known: Known) -> io::Result<i64> {
-        let segment = Segment { start: self.start, file: self.log.clone() };
+        let segment = Segment { start: self.start, file: self.patched_log.clone() };
         let (mut reader, mut at, mut found) = (LogReader::default(), self.end, Vec::new());
         while at < segment.end() {
             let unit = match reader.entry(&segment, at, true)? {
@@ -273,7 +290,7 @@ impl Piece {
             return Ok(None);
         }
         let rest = (at - self.start) as u64..self.log.len();
-        if self.log.is_zero(rest)? {
+        if self.patched_log.is_zero(rest)? {
             return Ok(None);
         }
         while at + FIXED_LEN as i64 <= segment.end() {
@@ -324,7 +341,7 @@ impl Piece {
                 let above = above.map_or(self.first - 1, |unit| unit.base);
                 let below = if at + 1 < self.count { self.unit(at + 1)? } else { None };
                 let below = below.map_or(self.last + 1, |unit| unit.base);
-                let made = unless_lasting(self.made_anew(at), None)?;
+                let made = self.made_anew(at)?;
                 Ok(made.filter(|made| above < made.base && made.base < below).or(unit))
             }
         }
@@ -357,11 +374,11 @@ impl Piece {
         if at + FIXED_LEN as u64 > self.log.len() {
             return Ok(None);
         }
-        self.log.read_at(at, &mut bytes)?;
+        self.patched_log.read_at(at, &mut bytes)?;
         let len = log_reader::record_len(&bytes).filter(|len| at + *len as u64 <= self.log.len());
         let Some(len) = len.filter(|_| says_at(&bytes, log_offset)) else { return Ok(None) };
         bytes.resize(len as usize, 0);
-        self.log.read_at(at, &mut bytes)?;
+        self.patched_log.read_at(at, &mut bytes)?;
         Ok(match record::decode(&bytes, true) {
             Ok(Entry::Message(record)) => unit_of(&record),
             _ => None,
@@ -406,6 +423,19 @@ impl Piece {
             && from + head.len() as u64 <= self.log.len()
             && self.log.read_at(from, &mut head).is_ok()
             && is_head_of(&head, unit)
+    }
+
+    /// Whether nobody can say that a unit leads to no record of its own: what is there may be read
+    /// another time.
+    fn leads_to_lost(&self, unit: &BatchUnit) -> bool {
+        let from = (unit.unit.log_offset - self.start) as u64;
+        let read = self.log.read_at(from, &mut [0; record::at::SYS_FLAG]);
+        read.is_err_and(|error| is_lasting(&error))
+    }
+
+    /// Bytes of both files that were found unreadable.
+    pub(super) fn lost_bytes(&self) -> u64 {
+        self.patched_log.lost_bytes() + self.units.lost_bytes()
     }
 
     /// What both files take on the disk: what was written of them.

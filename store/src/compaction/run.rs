@@ -5,7 +5,7 @@ use super::piece::{Known, Piece};
 use super::shape::{Dirs, Shape, start_of};
 use crate::Error;
 use crate::consume_queue::{BATCH_UNIT_LEN, BatchUnit, Unit};
-use crate::disk::Disk;
+use crate::disk::{Disk, File};
 use message::record::{self, BLANK_LEN, MAGIC_BLANK};
 use std::sync::Arc;
 
@@ -176,7 +176,7 @@ impl Run {
     }
 
     fn fits(&self, size: u64) -> bool {
-        let Some(last) = self.pieces.last() else { return false };
+        let Some(last) = self.pieces.last().filter(|last| !last.is_ended) else { return false };
         let units = last.count + (self.units.len() / BATCH_UNIT_LEN) as u64;
         let end = (last.end - last.start) as u64 + self.log.len() as u64;
         units < self.shape.units() && end + size + BLANK_LEN as u64 <= self.shape.log_bytes
@@ -263,7 +263,8 @@ impl Run {
     pub(super) fn open_moved(&self, moved: &[Piece]) -> Result<Vec<Piece>, Error> {
         let open = |piece: &Piece| {
             let opened = Piece::open(&*self.disk, &self.dirs, self.shape, piece.start)?;
-            Ok(Piece { log: opened.log, units: opened.units, ..piece.clone() })
+            let Piece { log, patched_log, units, .. } = opened;
+            Ok(Piece { log, patched_log, units, ..piece.clone() })
         };
         moved.iter().map(open).collect()
     }

@@ -62,6 +62,17 @@ impl State {
         }
         Ok(())
     }
+
+    /// A bad place that is written as a whole can be read again; in part it cannot be written.
+    fn overwrite(&self, path: &Path, range: Range<u64>) -> io::Result<()> {
+        let mut bad = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        bad.retain(|(at, place)| at != path || place.start < range.start || range.end < place.end);
+        drop(bad);
+        if touches(&self.unreadable, path, &range) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        Ok(())
+    }
 }
 
 fn touches(places: &Mutex<Vec<(PathBuf, Range<u64>)>>, path: &Path, range: &Range<u64>) -> bool {
@@ -112,6 +123,11 @@ impl BadDisk {
     /// How often something under `dir` was read.
     pub(crate) fn reads_under(&self, dir: &Path) -> usize {
         self.state.reads.lock().unwrap().iter().filter(|path| path.starts_with(dir)).count()
+    }
+
+    /// Everything can be read again.
+    pub(crate) fn heal(&self) {
+        self.state.unreadable.lock().unwrap().clear();
     }
 
     pub(crate) fn make_unreadable(&self, path: &Path, range: Range<u64>) {
@@ -178,6 +194,7 @@ impl File for BadFile {
     }
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.state.change()?;
+        self.state.overwrite(&self.path, offset..offset + data.len() as u64)?;
         self.inner.write_at(offset, data)
     }
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -202,6 +219,7 @@ impl File for BadFile {
     }
     fn zero(&self, range: Range<u64>) -> io::Result<()> {
         self.state.change()?;
+        self.state.overwrite(&self.path, range.clone())?;
         self.inner.zero(range)
     }
     fn sync(&self, range: Range<u64>) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use crate::bad_disk::BadDisk;
 use crate::compaction::*;
+use crate::lines::lines_of;
 use crate::support::*;
 use message::record;
 use simulator::{Loss, Op, SimDisk};
@@ -262,4 +263,60 @@ fn a_bad_sector_under_a_compacted_queue_costs_a_message_and_no_process() {
     let left = all(&store);
     assert_eq!(left.len(), 30);
     assert!(left.iter().all(|(at, body)| at.to_string() == *body));
+}
+
+/// Files of some pages each.
+fn with_pages() -> (SimDisk, Arc<BadDisk>, Arc<dyn Disk>, Settings) {
+    let (sim, disk, mut settings) = sim(1);
+    settings.compaction_log_file_bytes = 100 << 10;
+    settings.compaction_queue_file_bytes = UNIT * 400;
+    let bad = Arc::new(BadDisk::new(disk));
+    (sim, bad.clone(), bad, settings)
+}
+
+/// Units come from records again; of these those alone are missing that lie on the page, and where
+/// the commit log gives them once more none; and messages are taken on.
+#[test]
+fn a_page_that_a_start_cannot_read_costs_its_own_messages_and_no_other() {
+    const PAGE: u64 = 4096;
+    const COUNT: i64 = 900;
+    for was_killed in [false, true] {
+        let places = [(UNITS, 0, 0), (UNITS, 2, 0), (UNITS, 2, 1), (LOG, 0, 0), (LOG, 0, 3)];
+        for (dir, file, page) in places.into_iter().chain((0..4).map(|page| (LOG, 2, page))) {
+            let what = format!("{was_killed} {dir} {file} {page}");
+            let (sim, bad, disk, settings) = with_pages();
+            let store = begin(&disk, &settings);
+            fill_unique(&store, 0, COUNT);
+            store.close().unwrap();
+            drop(store);
+            if was_killed {
+                disk.remove(Path::new("/store/checkpoint")).unwrap();
+                put_abort(&disk);
+            }
+            let unreadable = page * PAGE..(page + 1) * PAGE;
+            bad.make_unreadable(&files(&sim, dir)[file], unreadable.clone());
+            let (store, mut lines) = lines_of(|| begin(&disk, &settings));
+            fill_unique(&store, COUNT, COUNT + 500);
+            let (mut found, told) = lines_of(|| all(&store));
+            lines.extend(told);
+            let told = |line: &String| line.contains("set aside") && line.contains(dir);
+            assert!(lines.iter().any(told), "{what}: {lines:?}");
+            let lacking = numbers(0, COUNT + 500).into_keys().filter(|at| !found.contains_key(at));
+            let lacking: Vec<_> = lacking.collect();
+            if dir == UNITS || (was_killed && file == 2) {
+                assert!(lacking.is_empty(), "{what}: {lacking:?}");
+            } else {
+                assert!((1..40).contains(&lacking.len()), "{what}: {lacking:?}");
+                assert_eq!(store.compacted_lost_bytes(), PAGE);
+            }
+            assert!(store.fence_reason().is_none());
+            store.close().unwrap();
+            drop(store);
+            // It stays so, and what can be read is compacted when all can.
+            bad.heal();
+            let store = begin(&disk, &settings);
+            found.extend(all(&store));
+            assert!(found == numbers(0, COUNT + 500), "{what}");
+        }
+    }
 }

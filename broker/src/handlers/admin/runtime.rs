@@ -111,6 +111,7 @@ fn add_store(broker: &Broker, table: &mut Table) {
     let stats = store.stats();
     table.put("setAsideRanges", stats.set_aside_ranges());
     table.put("setAsideBytes", stats.set_aside_bytes());
+    table.put("compactedLostBytes", store.compacted_lost_bytes());
     table.put("queueUnitsMended", stats.units_mended());
     table.put("scrubbedBytes", stats.scrubbed_bytes());
     table.put("scrubbedRecords", stats.scrubbed_records());
