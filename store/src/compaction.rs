@@ -323,11 +323,14 @@ impl Compacted {
         let mut at = piece.place_of(offset).map_err(Error::io("read", &path))?;
         while at < piece.count {
             let units = piece.units_from(at).map_err(Error::io("read", &path))?;
-            let mut asked = units.iter().flatten().filter(|unit| unit.base >= offset);
-            if !asked.all(|unit| f(&Found { piece, unit, end })) {
-                break;
-            }
             at += units.len() as u64;
+            for unit in units {
+                let unit = unit.map_err(Error::io("read", &path))?;
+                let Some(unit) = unit.filter(|unit| unit.base >= offset) else { continue };
+                if !f(&Found { piece, unit: &unit, end }) {
+                    return Ok(end);
+                }
+            }
         }
         Ok(end)
     }

@@ -79,7 +79,9 @@ fn each(
         let mut at = 0;
         while at < piece.count {
             let units = piece.units_from(at).map_err(Error::io("read", &path))?;
-            for unit in &units {
+            at += units.len() as u64;
+            for unit in units {
+                let unit = unit.map_err(Error::io("read", &path))?;
                 let bytes = unit.as_ref().map_or(Ok(None), |unit| piece.record(unit));
                 let bytes = bytes.map_err(Error::io("read", &path))?;
                 let entry = bytes.as_deref().map(|bytes| record::decode(bytes, false));
@@ -91,7 +93,6 @@ fn each(
                     return Ok(false);
                 }
             }
-            at += units.len() as u64;
         }
     }
     Ok(true)

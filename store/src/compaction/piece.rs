@@ -318,17 +318,21 @@ impl Piece {
         Ok(BatchUnit::decode(&bytes).filter(|unit| self.holds(unit)))
     }
 
-    /// Up to [`UNITS_AT_ONCE`] units from a place on, at least one where there are more; what is
-    /// none, or leads elsewhere, is made anew; `None` where its record is damaged too.
-    pub(super) fn units_from(&self, at: u64) -> io::Result<Vec<Option<BatchUnit>>> {
+    /// Up to [`UNITS_AT_ONCE`] units from a place on, at least one where there are more. Each is
+    /// looked at when it is asked for: what is none, or leads elsewhere, is made anew; `None` where
+    /// its record is damaged too.
+    pub(super) fn units_from(
+        &self,
+        at: u64,
+    ) -> io::Result<impl ExactSizeIterator<Item = io::Result<Option<BatchUnit>>>> {
         let count = self.count.saturating_sub(at).min(UNITS_AT_ONCE);
         let mut bytes = vec![0; count as usize * BATCH_UNIT_LEN];
         self.units.read_at(at * UNIT, &mut bytes)?;
-        let units = bytes.as_chunks::<BATCH_UNIT_LEN>().0.iter();
-        let unit = |(at, unit): (u64, &[u8; BATCH_UNIT_LEN])| {
-            self.or_anew(at, BatchUnit::decode(unit).filter(|unit| self.holds(unit)))
+        let unit = move |place: usize| {
+            let unit = BatchUnit::decode(&bytes.as_chunks::<BATCH_UNIT_LEN>().0[place]);
+            self.or_anew(at + place as u64, unit.filter(|unit| self.holds(unit)))
         };
-        (at..).zip(units).map(unit).collect()
+        Ok((0..count as usize).map(unit))
     }
 
     /// What was read of a place, or what the log says where that leads to nothing of its own.
@@ -387,18 +391,43 @@ impl Piece {
 
     /// The place of the first unit at or behind a queue offset; damaged ones may come before it.
     pub(super) fn place_of(&self, offset: i64) -> io::Result<u64> {
+        // Each look at a record is a wait for a cold disk: units are believed on the way to a place
+        // if the two there lead to their records.
+        let place = self.search(offset, |_, unit| Ok(unit))?;
+        if self.is_place_of(place, offset)? {
+            return Ok(place);
+        }
+        self.search(offset, |at, unit| self.or_anew(at, unit))
+    }
+
+    /// The place of the first unit at or behind a queue offset, by what `sure` makes of units.
+    fn search(
+        &self,
+        offset: i64,
+        sure: impl Fn(u64, Option<BatchUnit>) -> io::Result<Option<BatchUnit>>,
+    ) -> io::Result<u64> {
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = low + (high - low) / 2;
-            let (mut at, mut unit) = (middle, self.or_anew(middle, self.unit(middle)?)?);
+            let (mut at, mut unit) = (middle, sure(middle, self.unit(middle)?)?);
             while unit.is_none() && at + 1 < high {
                 at += 1;
-                unit = self.or_anew(at, self.unit(at)?)?;
+                unit = sure(at, self.unit(at)?)?;
             }
             let is_before = unit.is_some_and(|unit| unit.base < offset);
             if is_before { low = at + 1 } else { high = middle }
         }
         Ok(low)
+    }
+
+    /// Whether the units before a place and at it lead to records, of which the one lies before a
+    /// queue offset and the other does not.
+    fn is_place_of(&self, place: u64, offset: i64) -> io::Result<bool> {
+        let before = place.checked_sub(1).map(|before| self.unit(before)).transpose()?;
+        let here = (place < self.count).then(|| self.unit(place)).transpose()?;
+        let leads = |unit: &BatchUnit| self.leads_to(unit);
+        Ok(before.is_none_or(|unit| unit.is_some_and(|it| it.base < offset && leads(&it)))
+            && here.is_none_or(|unit| unit.is_some_and(|it| it.base >= offset && leads(&it))))
     }
 
     fn holds(&self, unit: &BatchUnit) -> bool {

@@ -155,6 +155,10 @@ impl Disk for BadDisk {
         }
         self.inner.list(dir)
     }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.state.change()?;
+        self.inner.rename(from, to)
+    }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.state.change()?;
         self.inner.remove(path)

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::disk::Allocation;
-use store::{Disk, Settings, Store};
+use store::{Disk, Everything, Limits, Position, Settings, Store};
 
 const UNIT: u64 = 46;
 
@@ -318,5 +318,28 @@ fn a_page_that_a_start_cannot_read_costs_its_own_messages_and_no_other() {
             found.extend(all(&store));
             assert!(found == numbers(0, COUNT + 500), "{what}");
         }
+    }
+}
+
+/// Each read of a file may be a wait for the disk.
+#[test]
+fn a_reader_waits_for_few_places_of_a_large_file() {
+    let (_, bad, disk, mut settings) = with_pages();
+    settings.compaction_log_file_bytes = 4 << 20;
+    settings.compaction_queue_file_bytes = UNIT * 9_000;
+    let store = begin(&disk, &settings);
+    // What was compacted has gaps of all widths.
+    for at in 0..10_000 {
+        let key = if at % 7 == 0 || at / 500 % 2 == 0 { at } else { -1 };
+        append(&store, NOW + at, with_key(&key.to_string(), &at.to_string()));
+    }
+    assert!(compact(&store) > 3_000);
+    let reads = || bad.reads_under(Path::new(LOG));
+    for offset in [0, 700, 701, 1_503, 4_999, 8_000] {
+        let before = reads();
+        let at = Position { topic: TOPIC, queue_id: 0, offset };
+        let found = store.read(at, Limits::messages(1), &Everything);
+        assert!(record_of(&found.messages[0]).queue_offset >= offset);
+        assert!(reads() - before <= 6, "{offset}: {}", reads() - before);
     }
 }
