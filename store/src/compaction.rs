@@ -547,6 +547,29 @@ impl Store {
         synced.inspect_err(|error| self.fence(error))
     }
 
+    /// How many of a queue's files, from the first one on, there is room to have twice: all, a part
+    /// of them, which are written anew then before the others, or none.
+    fn room_for(&self, (topic, id): (&str, i32), files: &[Piece]) -> Result<usize, Error> {
+        let (mut wanted, mut room) = (0, 0);
+        for file in files {
+            wanted += file.disk_bytes();
+            let Some(full) = self.copy_bound(wanted)? else {
+                room += 1;
+                continue;
+            };
+            if room == 0 {
+                let queue_bytes: u64 = files.iter().map(Piece::disk_bytes).sum();
+                tracing::error!(
+                    topic, id, queue_bytes, wanted, %full,
+                    "there is no room to compact the queue, not even for a copy of one of its \
+                     files: until there is its old messages stay, and it grows. Free or add space"
+                );
+            }
+            break;
+        }
+        Ok(room)
+    }
+
     fn compact_queue(
         &self,
         queue: &Compacted,
@@ -554,32 +577,41 @@ impl Store {
         goes_on: &dyn Fn() -> bool,
     ) -> Result<Option<u64>, Error> {
         let _alone = queue.pass.lock();
-        let complete = {
+        let mut complete = {
             let run = queue.run.read();
             let count = run.pieces.len().saturating_sub(1);
             run.pieces[..count].to_vec()
         };
         let seen = self.compactions.positions.get(topic, id);
-        let new: Vec<_> = complete.iter().filter(|piece| piece.last > seen).cloned().collect();
+        let mut new = complete.clone();
+        new.retain(|piece| piece.last > seen);
         let room = self.settings.compaction_keys_bytes;
-        if new.is_empty() {
-            return Ok(None);
-        }
-        // For a while both are there.
-        if let Some(full) = self.copy_bound(complete.iter().map(Piece::disk_bytes).sum())? {
-            tracing::warn!(topic, id, %full, "there is no room to compact the queue");
+        if new.is_empty() || self.room_for((topic, id), &complete)? == 0 {
             return Ok(None);
         }
         let Some(newest) = Newest::of(queue, &new, (seen, room), goes_on)? else {
             return Ok(None);
         };
-        let Some((kept, dropped)) = pass::rewrite(queue, &complete, &newest, goes_on)? else {
-            return Ok(None);
-        };
-        let replaced = pass::replace(queue, complete.len(), kept);
-        self.compactions.has_removed.store(true, Ordering::Release);
-        // Some files may have their places and some not: the next start tells.
-        replaced.inspect_err(|error| self.fence(error))?;
+        // As long as somebody has them open, files that are replaced take their room.
+        drop(new);
+        let mut dropped = 0;
+        while !complete.is_empty() {
+            // For a while both are there.
+            let count = self.room_for((topic, id), &complete)?;
+            if count == 0 {
+                return Ok(None);
+            }
+            let part: Vec<_> = complete.drain(..count).collect();
+            let Some((kept, left_out)) = pass::rewrite(queue, &part, &newest, goes_on)? else {
+                return Ok(None);
+            };
+            dropped += left_out;
+            self.keep_removed()?;
+            let replaced = pass::replace(queue, &part, kept);
+            self.compactions.has_removed.store(true, Ordering::Release);
+            // Some files may have their places and some not: the next start tells.
+            replaced.inspect_err(|error| self.fence(error))?;
+        }
         self.compactions.positions.set(topic, id, newest.last)?;
         tracing::info!(topic, id, dropped, up_to = newest.last, "a queue was compacted");
         Ok(Some(dropped))

@@ -126,6 +126,8 @@ fn write_kept(
 ) -> Result<Option<(Run, u64)>, Error> {
     let dirs = compacted.dirs.compacting();
     let mut kept = Run::empty(compacted.disk.clone(), dirs, compacted.shape);
+    // They take the places of these, which need not be the first ones of the queue.
+    kept.begins_at = pieces.first().map_or(0, |piece| piece.start);
     let (mut failed, mut dropped, mut waiting) = (None, 0, 0);
     let whole = each(compacted, pieces, |unit, record| {
         let kept_one = unit.zip(record).filter(|(unit, record)| newest.keeps(unit, record));
@@ -162,17 +164,15 @@ fn write_kept(
 /// Bytes that are written at once.
 const WRITE_BYTES: usize = 1 << 20;
 
-/// Puts the files of `kept` in the place of the first `count` ones. Where that breaks off the queue
-/// is broken: some files may have their places and some not.
-pub(super) fn replace(compacted: &Compacted, count: usize, kept: Run) -> Result<(), Error> {
+/// Puts the files of `kept` in the place of some that follow one another. Where that breaks off the
+/// queue is broken: some files may have their places and some not.
+pub(super) fn replace(compacted: &Compacted, old: &[Piece], kept: Run) -> Result<(), Error> {
     let (disk, dirs) = (&*compacted.disk, &compacted.dirs);
     // Who reads waits; nobody writes to these files.
     let files = compacted.files.write();
-    let old: Vec<i64> = {
-        let mut run = compacted.run.write();
-        run.is_broken = true;
-        run.pieces[..count].iter().map(|piece| piece.start).collect()
-    };
+    compacted.run.write().is_broken = true;
+    let count = old.len();
+    let old: Vec<i64> = old.iter().map(|piece| piece.start).collect();
     let (from, new) = (kept.dirs.clone(), kept.pieces.clone());
     drop(kept);
     let doom = |path: std::path::PathBuf| rename(disk, &path, &doomed(&path));
@@ -186,7 +186,8 @@ pub(super) fn replace(compacted: &Compacted, count: usize, kept: Run) -> Result<
     }
     let mut run = compacted.run.write();
     let moved = run.open_moved(&new)?;
-    run.pieces.splice(0..count, moved);
+    let at = run.pieces.partition_point(|piece| piece.start < old[0]);
+    run.pieces.splice(at..at + count, moved);
     run.is_broken = false;
     drop((run, files));
     old.iter().try_for_each(|start| remove(disk, &doomed(&dirs.units_file(*start))))?;

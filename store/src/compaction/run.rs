@@ -24,6 +24,8 @@ pub(super) struct Run {
     disk: Arc<dyn Disk>,
     pub(super) dirs: Dirs,
     shape: Shape,
+    /// Where the first file begins when there is none.
+    pub(super) begins_at: i64,
     pub(super) pieces: Vec<Piece>,
     /// Files are missing in `pieces`: others were to take their places, and some did.
     pub(super) is_broken: bool,
@@ -40,7 +42,9 @@ impl Run {
     /// No files; nothing is touched on the disk.
     pub(super) fn empty(disk: Arc<dyn Disk>, dirs: Dirs, shape: Shape) -> Self {
         let (pieces, log, units) = Default::default();
-        Self { disk, dirs, shape, pieces, is_broken: false, log, units, waiting: None, was_to: 0 }
+        let (begins_at, was_to) = (0, 0);
+        let (is_broken, waiting) = (false, None);
+        Self { disk, dirs, shape, begins_at, pieces, is_broken, log, units, waiting, was_to }
     }
 
     /// Opens the files that are there, of which the last one is as `known` says.
@@ -118,7 +122,7 @@ impl Run {
 
     /// The log offset behind the last record.
     pub(super) fn log_end(&self) -> i64 {
-        self.pieces.last().map_or(0, |piece| piece.end)
+        self.pieces.last().map_or(self.begins_at, |piece| piece.end)
     }
 
     /// What the files take on the disk: what was written of them.
@@ -210,7 +214,7 @@ impl Run {
         self.end_last()?;
         let (log_bytes, dirs) = (self.shape.log_bytes as i64, &self.dirs);
         let start = match self.pieces.last_mut() {
-            None => 0,
+            None => self.begins_at,
             Some(last) => {
                 last.sync(dirs)?;
                 last.start + log_bytes

@@ -28,7 +28,9 @@ pub(super) fn settle(disk: &dyn Disk, dirs: &Dirs) -> Result<bool, Error> {
     }
     let waiting = starts(disk, &dirs.compacting().log)?;
     let there = starts(disk, &dirs.log)?;
-    let has_moved = !waiting.contains(&0) || there.contains(&0) && old[0].contains(&0);
+    // New files begin where the first one did whose places they take.
+    let first = old.iter().flatten().min().copied().unwrap_or(0);
+    let has_moved = !waiting.contains(&first) || there.contains(&first) && old[0].contains(&first);
     tracing::warn!(
         dir = %dirs.log.display(), taken_back = !has_moved,
         "a compaction was under way when the last broker ended"
