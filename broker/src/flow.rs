@@ -7,7 +7,7 @@ use crate::hold::Seen;
 use crate::put::{self, Sender};
 use bytes::Bytes;
 use message::{Str, hash, names, properties, property};
-use remoting::reply::{Answer, Answers, Asker};
+use remoting::reply::Answers;
 use std::time::Duration;
 use store::{Append, AppendError, Appended, light};
 
@@ -19,7 +19,6 @@ impl Broker {
             return;
         }
         self.store.append(now_ms, appends);
-        self.tell_followed(now_ms);
         for run in appends.chunk_by(|one, next| one.drafts.topic() == next.drafts.topic()) {
             self.count(run);
         }
@@ -31,17 +30,6 @@ impl Broker {
         for append in &*appends {
             if let Ok(stored) = &append.outcome {
                 self.arrive(append, stored, now_ms);
-            }
-        }
-    }
-
-    /// Answers whoever waits at compacted queues that took messages over.
-    pub fn tell_followed(&self, now_ms: i64) {
-        for (topic, queue_id) in self.store.take_followed() {
-            self.wake(&topic, queue_id, now_ms);
-            pop::resume_all(self, self.pops.waiting.arrived(&topic, queue_id, None), now_ms);
-            for held in self.notices.arrived(&topic, queue_id, None) {
-                notification::resume(self, held, now_ms);
             }
         }
     }
@@ -130,28 +118,8 @@ impl Broker {
         sender.wait && !sender.ticket.is_oneway() && self.flushes_first()
     }
 
-    /// Gives a sender's answer when the log is durable up to `log_end`, which may be now.
+    /// Gives the answer when the log is durable up to `log_end`, which may be now.
     pub fn answer_when_flushed(&self, log_end: i64, unanswered: Unanswered) {
-        self.when_flushed(log_end, unanswered, Unflushed::wait);
-    }
-
-    /// Gives the answer to a request of another kind, which had stored what ends at `log_end`,
-    /// when that is durable; at once without `SYNC_FLUSH`.
-    pub fn give_when_flushed(&self, log_end: i64, asker: Asker, answer: Answer, now_ms: i64) {
-        if !self.flushes_first() {
-            return asker.answer(answer);
-        }
-        let deadline_ms = now_ms + i64::from(self.settings().store.sync_flush_timeout);
-        let unanswered = Unanswered { asker, answer, begun_ms: now_ms, deadline_ms };
-        self.when_flushed(log_end, unanswered, Unflushed::wait_for_other);
-    }
-
-    fn when_flushed(
-        &self,
-        log_end: i64,
-        unanswered: Unanswered,
-        wait: fn(&mut Unflushed, i64, Unanswered),
-    ) {
         let mut unflushed = self.unflushed.0.lock();
         if log_end <= self.store.flushed_to() {
             drop(unflushed);
@@ -164,7 +132,7 @@ impl Broker {
             unanswered.asker.answer(refusal.into());
             return;
         }
-        wait(&mut unflushed, log_end, unanswered);
+        unflushed.wait(log_end, unanswered);
         self.wake_flusher_for_enough(&unflushed);
     }
 

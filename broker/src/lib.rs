@@ -43,4 +43,3 @@ pub mod table;
 pub mod timer;
 pub mod topics;
 pub mod transactions;
-pub mod unread;

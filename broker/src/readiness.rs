@@ -6,9 +6,7 @@ use crate::broker::Broker;
 use crate::serve::Port;
 use parking_lot::Mutex;
 use remoting::codes::ResponseCode;
-use remoting::command::Command;
-use remoting::connection::Serve;
-use remoting::outbox::Outbox;
+use remoting::connection::{Arrived, Serve};
 use remoting::peer::Peer;
 use remoting::reply::{Refusal, Ticket};
 use std::sync::{Arc, OnceLock};
@@ -45,13 +43,15 @@ pub(crate) struct Gate {
 }
 
 impl Serve for Gate {
-    fn serve(&self, peer: &Arc<Peer>, requests: &mut Vec<Command>, out: &mut Outbox) {
+    fn serve(&self, arrived: &mut [Arrived]) {
         if let Some(port) = self.port.get() {
-            return port.serve(peer, requests, out);
+            return port.serve(arrived);
         }
-        for command in requests.drain(..) {
-            let refusal = Refusal::new(ResponseCode::SERVICE_NOT_AVAILABLE, self.opening.words());
-            Ticket::of(&command).answer(refusal.into(), out);
+        let refusal = Refusal::new(ResponseCode::SERVICE_NOT_AVAILABLE, self.opening.words());
+        for Arrived { requests, out, .. } in arrived {
+            for command in requests {
+                Ticket::of(command).answer(refusal.clone().into(), out);
+            }
         }
     }
 

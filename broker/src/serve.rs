@@ -1,5 +1,5 @@
-//! A batch of requests from one connection: routed, the messages among them appended together, the
-//! answers written. The rest of the shell is [`crate::server`].
+//! A batch of requests, from one connection or many: routed, the messages among them appended
+//! together, the answers written. The rest of the shell is [`crate::server`].
 
 use crate::broker::Broker;
 use crate::flush::Unanswered;
@@ -8,12 +8,13 @@ use crate::table::NOT_ON_FAST_PORT;
 use parking_lot::Mutex;
 use remoting::codes::ResponseCode;
 use remoting::command::Command;
-use remoting::connection::Serve;
+use remoting::connection::{Arrived, Serve};
 use remoting::outbox::Outbox;
 use remoting::peer::Peer;
 use remoting::reply::{Answer, Asker, Refusal, Reply, Ticket};
 use remoting::room::Room;
 use remoting::router::{Call, Lane, Router};
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use store::Append;
@@ -36,39 +37,29 @@ pub(crate) struct Port {
 }
 
 impl Serve for Port {
-    fn serve(&self, peer: &Arc<Peer>, requests: &mut Vec<Command>, out: &mut Outbox) {
+    fn serve(&self, arrived: &mut [Arrived]) {
         let now_ms = (self.now_ms)();
         let mut batch = self.idle.lock().pop().unwrap_or_default();
         batch.begin(now_ms);
-        for command in &*requests {
-            let ticket = Ticket::of(command);
-            if self.fast && NOT_ON_FAST_PORT.contains(&command.code()) {
-                let code = command.code().0;
-                let remark = format!(" request type {code} not supported on this port");
-                let code = ResponseCode::REQUEST_CODE_NOT_SUPPORTED;
-                ticket.answer(Refusal::new(code, remark).into(), out);
-                continue;
-            }
-            if self.router.lane(command.code()) == Lane::Blocking {
-                self.block(peer, command.clone(), out);
-                continue;
-            }
-            let lane = Lane::Inline;
-            let call = Call { peer, command, now_ms, lane, room: &batch.room };
-            match self.router.run(&self.broker, &call) {
-                Reply::Answer(answer) => self.answer(peer, &ticket, answer, out),
-                Reply::Effect(Effect::Append(pending)) => {
-                    batch.push(pending);
+        for (from, Arrived { peer, requests, out }) in arrived.iter_mut().enumerate() {
+            for command in &*requests {
+                let ticket = Ticket::of(command);
+                match self.run(&Call {
+                    peer,
+                    command,
+                    now_ms,
+                    lane: Lane::Inline,
+                    room: &batch.room,
+                }) {
+                    Reply::Answer(answer) => self.broker.answer_saved(peer, &ticket, answer, out),
+                    Reply::Effect(Effect::Append(pending)) => batch.push(from, pending),
+                    Reply::Effect(Effect::Block) => self.block(peer, command.clone(), out),
+                    Reply::Later | Reply::Silent => {}
                 }
-                Reply::Effect(Effect::Block) => self.block(peer, command.clone(), out),
-                Reply::Later | Reply::Silent => {}
             }
         }
-        batch.store(&self.broker, peer, self.now_ms, |ticket, answer| {
-            self.answer(peer, ticket, answer, out);
-        });
+        batch.store(&self.broker, arrived, self.now_ms);
         self.idle.lock().push(batch);
-        requests.clear();
     }
 
     fn closed(&self, peer: &Arc<Peer>) {
@@ -77,12 +68,17 @@ impl Serve for Port {
 }
 
 impl Port {
-    /// Answers now, or when the tables that the answer may rest on are saved.
-    fn answer(&self, peer: &Arc<Peer>, ticket: &Ticket, answer: Answer, out: &mut Outbox) {
-        if self.broker.saving.is_behind() {
-            self.broker.saving.answer(Asker::new(peer, *ticket), answer);
-        } else {
-            ticket.answer(answer, out);
+    /// What becomes of a request here and now.
+    fn run(&self, call: &Call<'_>) -> Reply<Effect> {
+        let code = call.command.code();
+        if self.fast && NOT_ON_FAST_PORT.contains(&code) {
+            let remark = format!(" request type {} not supported on this port", code.0);
+            let code = ResponseCode::REQUEST_CODE_NOT_SUPPORTED;
+            return Reply::Answer(Refusal::new(code, remark).into());
+        }
+        match self.router.lane(code) {
+            Lane::Blocking => Reply::Effect(Effect::Block),
+            Lane::Inline => self.router.run(&self.broker, call),
         }
     }
 
@@ -101,37 +97,43 @@ impl Port {
             let begun_ms = now_ms();
             let mut batch = Batch::default();
             batch.begin(begun_ms);
-            let call = Call {
-                peer: &peer,
-                command: &command,
-                now_ms: begun_ms,
-                lane: Lane::Blocking,
-                room: &batch.room,
-            };
+            let (requests, lane) = (Vec::new(), Lane::Blocking);
+            let mut arrived = Arrived { peer, requests, out: Outbox::default() };
+            let Arrived { peer, out, .. } = &mut arrived;
+            let call = Call { peer, command: &command, now_ms: begun_ms, lane, room: &batch.room };
             match router.run(&broker, &call) {
-                Reply::Answer(answer) => {
-                    broker.saving.answer(Asker::new(&peer, ticket), answer);
-                }
+                Reply::Answer(answer) => broker.answer_saved(peer, &ticket, answer, out),
                 Reply::Effect(Effect::Append(pending)) => {
-                    batch.push(pending);
-                    batch.store(&broker, &peer, now_ms, |ticket, answer| {
-                        broker.saving.answer(Asker::new(&peer, *ticket), answer);
-                    });
+                    batch.push(0, pending);
+                    batch.store(&broker, slice::from_mut(&mut arrived), now_ms);
                 }
                 Reply::Effect(Effect::Block) => unreachable!("here a handler may wait"),
                 Reply::Later | Reply::Silent => {}
             }
+            arrived.peer.send_all(&mut arrived.out);
             blocking.fetch_sub(1, Ordering::Relaxed);
         });
     }
 }
 
-/// What the requests of one read want stored. The room of one that is done serves another.
+impl Broker {
+    /// Answers now, or when the tables that the answer may rest on are saved.
+    fn answer_saved(&self, peer: &Arc<Peer>, ticket: &Ticket, answer: Answer, out: &mut Outbox) {
+        if self.saving.is_behind() {
+            self.saving.answer(Asker::new(peer, *ticket), answer);
+        } else {
+            ticket.answer(answer, out);
+        }
+    }
+}
+
+/// What requests that are served together want stored. The room of one that is done serves another.
 #[derive(Default)]
 pub(crate) struct Batch {
     begun_ms: i64,
     appends: Vec<Append>,
-    senders: Vec<Sender>,
+    /// Who sent each of these, and the number of the connection.
+    senders: Vec<(usize, Sender)>,
     room: Room,
 }
 
@@ -141,19 +143,13 @@ impl Batch {
         self.room.clear();
     }
 
-    fn push(&mut self, pending: Pending) {
+    fn push(&mut self, from: usize, pending: Pending) {
         self.appends.push(pending.append);
-        self.senders.push(pending.sender);
+        self.senders.push((from, pending.sender));
     }
 
     /// Appends all, and answers each sender now or when its messages are durable.
-    fn store(
-        &mut self,
-        broker: &Broker,
-        peer: &Arc<Peer>,
-        now_ms: fn() -> i64,
-        mut answer_now: impl FnMut(&Ticket, Answer),
-    ) {
+    fn store(&mut self, broker: &Broker, arrived: &mut [Arrived], now_ms: fn() -> i64) {
         if self.appends.is_empty() {
             return;
         }
@@ -161,12 +157,14 @@ impl Batch {
         broker.append(&mut self.appends, begun_ms);
         let took_ms = now_ms() - begun_ms;
         let mut answered = 0;
-        for (append, sender) in self.appends.iter().zip(&self.senders) {
+        for (append, (from, sender)) in self.appends.iter().zip(&self.senders) {
+            let Arrived { peer, out, .. } = &mut arrived[*from];
             let stored = match &append.outcome {
                 Ok(stored) => stored,
                 Err(error) => {
                     answered += 1;
-                    answer_now(&sender.ticket, crate::put::refusal(broker, *error).into());
+                    let answer = crate::put::refusal(broker, *error).into();
+                    broker.answer_saved(peer, &sender.ticket, answer, out);
                     continue;
                 }
             };
@@ -180,7 +178,7 @@ impl Batch {
                 broker.answer_when_flushed(stored.log_end(), unanswered);
             } else {
                 answered += 1;
-                answer_now(&sender.ticket, answer);
+                broker.answer_saved(peer, &sender.ticket, answer, out);
             }
         }
         broker.stats.append_took(answered, took_ms);

@@ -323,7 +323,7 @@ impl Shell {
                         let shell = Arc::clone(&self);
                         tokio::spawn(async move {
                             let answers = ask_all(peers, &command, timeout).await;
-                            then(&shell.broker, asker, answers);
+                            asker.answer(then(&shell.broker, answers));
                         });
                     }
                     Outside::Route { topic, asker, then } => {

@@ -8,9 +8,8 @@ use crate::table;
 use remoting::client::{Client, Deaf};
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
-use remoting::connection::Serve;
+use remoting::connection::{Arrived, Serve};
 use remoting::headers::ha::NotifyMinBrokerIdChangeRequestHeader;
-use remoting::outbox::Outbox;
 use remoting::peer::Peer;
 use remoting::reply::{Answer, Asker, Refusal, Reply, Ticket};
 use remoting::room::Room;
@@ -141,17 +140,13 @@ struct Shell {
 }
 
 impl Serve for Shell {
-    fn serve(&self, peer: &Arc<Peer>, requests: &mut Vec<Command>, out: &mut Outbox) {
-        for request in requests.drain(..) {
-            let ticket = Ticket::of(&request);
-            if self.core.router.lane(request.code()) == Lane::Blocking {
-                if let Err(refusal) = self.write(peer, request) {
-                    ticket.answer(refusal.into(), out);
+    fn serve(&self, arrived: &mut [Arrived]) {
+        for Arrived { peer, requests, out } in arrived {
+            for request in requests.drain(..) {
+                let ticket = Ticket::of(&request);
+                if let Some(answer) = self.run(peer, request) {
+                    ticket.answer(answer, out);
                 }
-                continue;
-            }
-            if let Some(answer) = self.finish(self.core.run(peer, &request)) {
-                ticket.answer(answer, out);
             }
         }
     }
@@ -162,6 +157,14 @@ impl Serve for Shell {
 }
 
 impl Shell {
+    /// Gives the answer to a request, if there is one now.
+    fn run(&self, peer: &Arc<Peer>, request: Command) -> Option<Answer> {
+        match self.core.router.lane(request.code()) {
+            Lane::Blocking => self.write(peer, request).err().map(Answer::from),
+            Lane::Inline => self.finish(self.core.run(peer, &request)),
+        }
+    }
+
     /// Does what a reply asks for, and gives the answer.
     fn finish(&self, reply: Reply<Told>) -> Option<Answer> {
         match reply {
@@ -174,7 +177,7 @@ impl Shell {
         }
     }
 
-    /// Runs a request that waits for the disk, away from the connection's task.
+    /// Runs a request that waits for the disk, away from the event loop.
     fn write(&self, peer: &Arc<Peer>, request: Command) -> Result<(), Refusal> {
         let permit = Arc::clone(&self.writes).try_acquire_owned().map_err(|_| {
             let remark = format!("{WRITES} changes wait for the disk already; try again");

@@ -2,11 +2,11 @@
 //! broke. The other end may ask things over them too; such requests go to a [`Serve`].
 
 use crate::command::Command;
-use crate::connection::Serve;
+use crate::connection::{Arrived, Serve};
+use crate::event_loop::EventLoops;
 use crate::frame::Limits;
-use crate::outbox::Outbox;
 use crate::peer::{CallError, Peer};
-use crate::server::open_connection;
+use crate::server::Opening;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -37,9 +37,7 @@ impl std::fmt::Debug for Client {
 pub struct Deaf;
 
 impl Serve for Deaf {
-    fn serve(&self, _: &Arc<Peer>, requests: &mut Vec<Command>, _: &mut Outbox) {
-        requests.clear();
-    }
+    fn serve(&self, _: &mut [Arrived]) {}
 
     fn closed(&self, _: &Arc<Peer>) {}
 }
@@ -88,9 +86,14 @@ impl Client {
         let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {CONNECT:?}"));
         let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address));
         let stream = stream.await.unwrap_or_else(|_| Err(late())).map_err(CallError::Connect)?;
-        let opened = open_connection(stream, &self.serve, Limits::default(), Arc::default());
-        let (peer, connection) = opened.map_err(CallError::Connect)?;
-        tokio::spawn(connection.run());
+        let opening = Opening {
+            serve: Arc::clone(&self.serve),
+            limits: Limits::default(),
+            counters: Arc::default(),
+            heir: None,
+        };
+        let opened = EventLoops::get().and_then(|all| opening.open(&all, stream));
+        let peer = opened.map_err(CallError::Connect)?;
         *slot = Some(Arc::clone(&peer));
         Ok(peer)
     }

@@ -1,43 +1,48 @@
-//! One connection's task: reads frames, serves them in batches, writes what waits.
+//! One connection: what has arrived over it, cut into requests, and when it has to end.
 //!
-//! Everything that arrived with one read is served as one batch on this task, and its answers leave
-//! with one write. No timer and no lock is touched for a request; a sweeper looks after silence.
+//! It waits for nothing: [`crate::event_loop`] looks at it when its socket is ready. No timer is
+//! touched for a request; a sweeper looks after silence.
 
 use crate::codes::ResponseCode;
 use crate::command::{self, Command};
-use crate::frame::{self, FrameError, Limits};
+use crate::frame::{self, Frame, FrameError, Limits};
 use crate::outbox::Outbox;
 use crate::peer::{BUFFERED_LIMIT, Peer};
 use crate::reply::{Refusal, Ticket};
 use crate::seldom::Seldom;
 use bytes::BytesMut;
-use std::future::poll_fn;
-use std::pin::Pin;
+use std::io::{self, Read};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
-use tokio::net::tcp::OwnedReadHalf;
-use tokio_util::io::poll_read_buf;
+use tokio::sync::mpsc::UnboundedSender;
 
-/// Bytes that one read asks for at least.
-const READ_BYTES: usize = 64 << 10;
 /// While more than this waits to be written, nothing more is read: the reader sets the pace.
 const HIGH_WATER: usize = 4 << 20;
 
-/// Requests that are served together at most.
+/// Requests of one connection that are served together at most.
 const BATCH: usize = 256;
-/// Room for input that a connection keeps while nothing arrives.
-const KEPT_BYTES: usize = 256 << 10;
 /// Requests of one connection that may wait for their answers. A consumer holds one pull for each
 /// of its queues over one connection.
 const IN_FLIGHT_LIMIT: usize = 16_384;
 
+/// Requests of one connection that arrived together, and the way of their answers.
+#[derive(Debug)]
+pub struct Arrived {
+    /// The connection.
+    pub peer: Arc<Peer>,
+    /// The requests, in order.
+    pub requests: Vec<Command>,
+    /// Answers that are ready go here; others are sent through `peer` later.
+    pub out: Outbox,
+}
+
 /// What stands behind a port: it takes requests in batches.
 pub trait Serve: Send + Sync + 'static {
-    /// Serves all requests that arrived together, emptying the list. Answers that are ready go to
-    /// `out`; others are sent through `peer` later. Runs on the connection's task: it must not
-    /// block.
-    fn serve(&self, peer: &Arc<Peer>, requests: &mut Vec<Command>, out: &mut Outbox);
+    /// Serves all requests that arrived in one turn of an event loop, over one connection or many,
+    /// no connection twice. Runs on the event loop: it must not block. Requests that are left in
+    /// the lists are dropped.
+    fn serve(&self, arrived: &mut [Arrived]);
 
     /// The connection has ended.
     fn closed(&self, peer: &Arc<Peer>);
@@ -107,134 +112,113 @@ impl Counters {
     }
 }
 
-/// A connection with its buffers.
+/// A connection as its event loop holds it.
 pub(crate) struct Connection {
-    pub(crate) reader: OwnedReadHalf,
+    pub(crate) socket: Arc<TcpStream>,
     pub(crate) peer: Arc<Peer>,
     pub(crate) serve: Arc<dyn Serve>,
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
+    /// Who wants to know that it has ended, by its id.
+    pub(crate) heir: Option<UnboundedSender<u64>>,
+    pub(crate) input: Input,
+    /// Why it has ended, when it has.
+    pub(crate) ended: Ended,
 }
 
-struct Gone {
-    peer: Arc<Peer>,
-    serve: Arc<dyn Serve>,
+/// What has arrived and what may.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    /// The socket may have bytes for us.
+    pub(crate) readable: bool,
+    /// Nothing comes behind what the socket has.
+    pub(crate) last: bool,
+    /// What was read and not cut into frames yet.
+    uncut: BytesMut,
+    /// The beginning of a frame, in room of its own.
+    begun: BytesMut,
 }
 
-impl Drop for Gone {
+impl Drop for Connection {
+    /// Tells the other parts that it has ended, even if serving it panicked.
     fn drop(&mut self) {
         self.peer.gone();
         self.serve.closed(&self.peer);
+        self.counters.end(self.ended);
+        if let Some(heir) = &self.heir {
+            let _ = heir.send(self.peer.id);
+        }
     }
-}
-
-struct Buffers {
-    input: BytesMut,
-    output: Outbox,
-    requests: Vec<Command>,
-    /// Whole frames may be left in `input`.
-    more: bool,
 }
 
 impl Connection {
-    /// Serves until the connection ends, and tells the other parts that it has.
-    pub(crate) async fn run(mut self) -> Ended {
-        let mut buffers = Buffers {
-            input: BytesMut::with_capacity(READ_BYTES),
-            output: Outbox::default(),
-            requests: Vec::new(),
-            more: false,
-        };
-        // Told on the way out even if serving panics.
-        let _gone = Gone { peer: Arc::clone(&self.peer), serve: Arc::clone(&self.serve) };
-        poll_fn(|context| self.poll(&mut buffers, context)).await
-    }
-
-    fn poll(&mut self, buffers: &mut Buffers, context: &mut Context<'_>) -> Poll<Ended> {
-        loop {
-            // Asked before the write: what was sent before it was said is written then.
-            let closing = self.peer.is_closing();
-            let (written, waiting) = self.peer.poll_write(&mut buffers.output, context);
-            match written {
-                Poll::Ready(Err(_)) => return Poll::Ready(Ended::Io),
-                Poll::Ready(Ok(())) if waiting > 0 => continue,
-                Poll::Ready(Ok(())) if closing => {
-                    return Poll::Ready(self.verdict().unwrap_or(Ended::Local));
-                }
-                Poll::Pending if waiting > BUFFERED_LIMIT => {
-                    return Poll::Ready(Ended::SlowReader);
-                }
-                _ => {}
-            }
-            if let Some(ended) = self.verdict() {
-                return Poll::Ready(ended);
-            }
-            if waiting > HIGH_WATER || self.peer.is_closing() {
-                return Poll::Pending;
-            }
-            if buffers.more {
-                if let Some(ended) = self.serve_arrived(buffers) {
-                    return Poll::Ready(ended);
-                }
-                // Others have their turn first.
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if let Some(ended) = ready!(self.read(buffers, context)) {
-                return Poll::Ready(ended);
-            }
+    /// Writes what waits, reads once into `room` and cuts what has come into requests; no more of
+    /// them than a batch takes. Says whether there may be more at once.
+    ///
+    /// # Errors
+    /// Why it has to end. What was put into `arrived` before is served nevertheless.
+    pub(crate) fn look(
+        &mut self,
+        room: &mut BytesMut,
+        arrived: &mut Arrived,
+    ) -> Result<bool, Ended> {
+        // Asked before the write: what was sent before it was said is written then.
+        let closing = self.peer.is_closing();
+        let waiting = self.peer.write(&mut arrived.out).map_err(|_| Ended::Io)?;
+        if closing && waiting == 0 {
+            return Err(self.peer.activity.verdict().unwrap_or(Ended::Local));
         }
-    }
-
-    /// Why the sweeper wants this connection to end, if it does.
-    fn verdict(&self) -> Option<Ended> {
-        match self.peer.activity.verdict.load(Ordering::Relaxed) {
-            0 => None,
-            1 => Some(Ended::Idle),
-            _ => Some(Ended::SlowReader),
+        if waiting > BUFFERED_LIMIT {
+            return Err(Ended::SlowReader);
         }
-    }
-
-    /// Reads once and serves every whole frame that is there then.
-    fn read(&mut self, buffers: &mut Buffers, context: &mut Context<'_>) -> Poll<Option<Ended>> {
-        buffers.input.reserve(READ_BYTES);
-        match ready!(poll_read_buf(Pin::new(&mut self.reader), context, &mut buffers.input)) {
-            Ok(0) => return Poll::Ready(Some(Ended::Remote)),
-            Err(_) => return Poll::Ready(Some(Ended::Io)),
-            Ok(bytes) => self.peer.activity.moved.fetch_add(bytes as u64, Ordering::Relaxed),
-        };
-        let ended = self.serve_arrived(buffers);
-        // What arrives next must not keep the room of the largest frame for good.
-        if buffers.input.is_empty() && buffers.input.capacity() > KEPT_BYTES {
-            buffers.input = BytesMut::new();
+        if let Some(ended) = self.peer.activity.verdict() {
+            return Err(ended);
         }
-        Poll::Ready(ended)
-    }
-
-    /// Serves what has arrived in whole, at most [`BATCH`] requests: the rest has its turn when the
-    /// answers to these are written and other connections had theirs.
-    fn serve_arrived(&self, buffers: &mut Buffers) -> Option<Ended> {
-        let ended = self.cut(buffers);
+        if waiting > HIGH_WATER || self.peer.is_closing() {
+            return Ok(false);
+        }
+        if self.input.uncut.is_empty() && self.input.readable {
+            self.read(room)?;
+        }
+        let cut = self.cut(&mut arrived.requests);
         if self.peer.in_flight() >= IN_FLIGHT_LIMIT {
-            self.refuse_all(buffers);
+            self.refuse_all(arrived);
         }
-        if !buffers.requests.is_empty() {
-            self.serve.serve(&self.peer, &mut buffers.requests, &mut buffers.output);
-            buffers.requests.clear();
+        cut?;
+        Ok(self.input.readable || !self.input.uncut.is_empty())
+    }
+
+    fn read(&mut self, room: &mut BytesMut) -> Result<(), Ended> {
+        match (&*self.socket).read(room) {
+            Ok(0) => Err(Ended::Remote),
+            Ok(bytes) => {
+                // Less than was asked for: the system tells when there is more.
+                self.input.readable = self.input.last || bytes == room.len();
+                self.peer.activity.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+                self.input.uncut = room.split_to(bytes);
+                Ok(())
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => {
+                    self.input.readable = false;
+                    Ok(())
+                }
+                io::ErrorKind::Interrupted => Ok(()),
+                _ => Err(Ended::Io),
+            },
         }
-        ended
     }
 
     /// Too many requests of this connection wait for their answers already.
-    fn refuse_all(&self, buffers: &mut Buffers) {
-        self.counters.busy.fetch_add(buffers.requests.len() as u64, Ordering::Relaxed);
-        for request in buffers.requests.drain(..) {
+    fn refuse_all(&self, arrived: &mut Arrived) {
+        self.counters.busy.fetch_add(arrived.requests.len() as u64, Ordering::Relaxed);
+        for request in arrived.requests.drain(..) {
             let remark = format!(
                 "[OVERLOAD]{IN_FLIGHT_LIMIT} requests of this connection are in flight already; \
                  wait for answers or use more connections"
             );
             let refusal = Refusal::new(ResponseCode::SYSTEM_BUSY, remark);
-            Ticket::of(&request).answer(refusal.into(), &mut buffers.output);
+            Ticket::of(&request).answer(refusal.into(), &mut arrived.out);
         }
     }
 
@@ -245,20 +229,15 @@ impl Connection {
         }
     }
 
-    /// Cuts the input into commands; answers go to their callers at once.
-    fn cut(&self, buffers: &mut Buffers) -> Option<Ended> {
-        buffers.more = false;
-        loop {
-            if buffers.requests.len() == BATCH {
-                buffers.more = true;
-                return None;
-            }
-            let frame = match frame::split(&mut buffers.input, &self.limits) {
+    /// Cuts what was read into commands; answers go to their callers at once.
+    fn cut(&mut self, requests: &mut Vec<Command>) -> Result<(), Ended> {
+        while requests.len() < BATCH {
+            let frame = match self.input.next_frame(&self.limits) {
                 Ok(Some(frame)) => frame,
-                Ok(None) => return None,
+                Ok(None) => return Ok(()),
                 Err(error) => {
                     self.tell_bad(&error);
-                    return Some(match error {
+                    return Err(match error {
                         FrameError::HeaderLength { .. } => Ended::HeaderLength,
                         _ => Ended::Frame,
                     });
@@ -266,13 +245,38 @@ impl Connection {
             };
             match Command::decode(frame, &self.limits) {
                 Ok(command) if command.is_response() => self.peer.answered(command),
-                Ok(command) => buffers.requests.push(command),
+                Ok(command) => requests.push(command),
                 Err(error) => {
                     self.tell_bad(&error);
                     let fields = error.why == command::TOO_MANY_FIELDS;
-                    return Some(if fields { Ended::Fields } else { Ended::Header });
+                    return Err(if fields { Ended::Fields } else { Ended::Header });
                 }
             }
         }
+        Ok(())
+    }
+}
+
+impl Input {
+    /// The next whole frame: cut out of what was read, or put together when it came in pieces.
+    fn next_frame(&mut self, limits: &Limits) -> Result<Option<Frame>, FrameError> {
+        if self.begun.is_empty() {
+            let frame = frame::split(&mut self.uncut, limits)?;
+            if frame.is_none() {
+                self.begun.extend_from_slice(&self.uncut);
+                self.uncut = BytesMut::new();
+            }
+            return Ok(frame);
+        }
+        while !self.uncut.is_empty() {
+            let missing = frame::wanted(&self.begun) - self.begun.len();
+            let piece = self.uncut.split_to(missing.min(self.uncut.len()));
+            self.begun.extend_from_slice(&piece);
+            if let Some(frame) = frame::split(&mut self.begun, limits)? {
+                self.begun = BytesMut::new();
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
     }
 }

@@ -107,6 +107,17 @@ impl fmt::Display for FrameError {
 
 impl std::error::Error for FrameError {}
 
+/// How many bytes the frame that begins with `begun` takes, as far as these tell: at least that
+/// many have to be there before [`split`] can say more.
+pub fn wanted(begun: &[u8]) -> usize {
+    match begun.first_chunk() {
+        Some(word) => {
+            usize::try_from(i32::from_be_bytes(*word)).map_or(8, |rest| (4 + rest).max(8))
+        }
+        None => 4,
+    }
+}
+
 /// Cuts the next whole frame off `input`; `None` while it has not arrived in full.
 ///
 /// # Errors

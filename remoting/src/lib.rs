@@ -1,12 +1,15 @@
 //! The remoting protocol of RocketMQ: tables of codes, headers and bodies, the frame codec, and a
-//! thin tokio skin for both sides of a connection. No broker, name-server or store semantics.
+//! thin skin for both sides of a connection: event loops for what is open, tokio for accepting,
+//! connecting and waiting. No broker, name-server or store semantics.
 
+mod balance;
 pub mod body;
 pub mod calls;
 pub mod client;
 pub mod codes;
 pub mod command;
 pub mod connection;
+mod event_loop;
 pub mod fields;
 pub mod flat;
 pub mod frame;

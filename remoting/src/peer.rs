@@ -1,22 +1,21 @@
 //! `Peer`: one connection as the rest of the program sees it. Anyone may send through it from any
 //! thread, and what is sent is written there and then: no other thread is woken for it. What the
-//! socket does not take at once is left to the connection's task ([`crate::connection`]).
+//! socket does not take at once is left to the connection's event loop.
 
 use crate::calls::Calls;
 use crate::command::Command;
+use crate::connection::Ended;
+use crate::event_loop::Place;
 use crate::outbox::Outbox;
 use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use std::fmt;
-use std::io::{self, IoSlice};
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::io::{self, IoSlice, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::oneshot;
-use tokio_util::io::poll_write_buf;
 
 /// Calls that we may have in flight over one connection.
 const CALLS_LIMIT: usize = 65_536;
@@ -46,9 +45,9 @@ pub struct Peer {
 struct Out {
     outbox: Outbox,
     /// There is none when the connection has ended, and for a peer without a connection.
-    socket: Option<OwnedWriteHalf>,
-    /// Wakes the connection's task, once it has come past.
-    task: Option<Waker>,
+    socket: Option<Arc<TcpStream>>,
+    /// Where the connection is served, once it is.
+    place: Option<Place>,
 }
 
 /// What the sweeper looks at, and what it says.
@@ -58,11 +57,22 @@ pub(crate) struct Activity {
     pub(crate) moved: AtomicU64,
     /// Counts written bytes.
     pub(crate) written: AtomicU64,
-    /// Set by the sweeper: why the connection must end. 0 while it need not.
-    pub(crate) verdict: AtomicU64,
+    /// Why the connection must end, by the number of the reason and one; 0 while it need not.
+    verdict: AtomicUsize,
 }
 
 impl Activity {
+    /// Wants the connection to end, whatever waits to be written.
+    pub(crate) fn condemn(&self, why: Ended) {
+        self.verdict.store(why as usize + 1, Ordering::Relaxed);
+    }
+
+    /// Why the connection must end, if it must.
+    pub(crate) fn verdict(&self) -> Option<Ended> {
+        let number = self.verdict.load(Ordering::Relaxed);
+        number.checked_sub(1).map(|at| Ended::ALL[at])
+    }
+
     fn wrote(&self, bytes: usize) {
         self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
         self.written.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -112,10 +122,15 @@ impl Peer {
     }
 
     /// The face of a new connection.
-    pub(crate) fn connected(remote: SocketAddr, local: SocketAddr, socket: OwnedWriteHalf) -> Self {
+    pub(crate) fn connected(remote: SocketAddr, local: SocketAddr, socket: Arc<TcpStream>) -> Self {
         let peer = Self::new(remote, local);
         peer.out.lock().socket = Some(socket);
         peer
+    }
+
+    /// Notes where the connection is served from now on.
+    pub(crate) fn served_at(&self, place: Place) {
+        self.out.lock().place = Some(place);
     }
 
     /// Sends the whole frames that `fill` puts into the outbox. A connection that is gone takes
@@ -153,51 +168,56 @@ impl Peer {
         is_first
     }
 
-    /// Writes what the socket takes now. For the rest, and for errors, there is the task.
+    /// Writes what the socket takes now. The event loop is told by the system when it takes more,
+    /// and by us of an error.
     fn write_now(&self, out: &mut Out) {
-        while let Some(socket) = &out.socket
-            && out.outbox.has_remaining()
-        {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let filled = out.outbox.chunks_vectored(&mut slices);
-            match socket.try_write_vectored(&slices[..filled]) {
-                Ok(bytes) if bytes > 0 => {
-                    out.outbox.advance(bytes);
-                    self.activity.wrote(bytes);
-                }
-                _ => return out.wake(),
+        while out.outbox.has_remaining() {
+            match self.write_once(out) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(_) => return out.wake(),
             }
         }
     }
 
-    /// The connection's task: writes once of what waits and of `more` behind it. Gives how many
-    /// bytes wait then; when it is `Pending` the socket takes no more. The way out is not held from
-    /// one write to the next: others may have to go through it.
-    pub(crate) fn poll_write(
-        &self,
-        more: &mut Outbox,
-        context: &mut Context<'_>,
-    ) -> (Poll<io::Result<()>>, usize) {
-        let mut out = self.out.lock();
-        let Out { outbox, socket, task } = &mut *out;
-        if task.as_ref().is_none_or(|task| !task.will_wake(context.waker())) {
-            *task = Some(context.waker().clone());
+    /// The event loop: writes what waits, and `more` behind it, as far as the socket takes it.
+    /// Gives how many bytes wait then. The way out is not held from one write to the next: others
+    /// may have to go through it.
+    pub(crate) fn write(&self, more: &mut Outbox) -> io::Result<usize> {
+        loop {
+            let mut out = self.out.lock();
+            out.outbox.append(more);
+            if !out.outbox.has_remaining() || !self.write_once(&mut out)? {
+                return Ok(out.outbox.remaining());
+            }
         }
-        outbox.append(more);
-        let written = match socket {
-            Some(socket) if outbox.has_remaining() => {
-                poll_write_buf(Pin::new(socket), context, outbox)
-            }
-            _ => return (Poll::Ready(Ok(())), 0),
+    }
+
+    /// One system call. Gives `false` when the socket takes nothing now.
+    fn write_once(&self, out: &mut Out) -> io::Result<bool> {
+        let Some(mut socket) = out.socket.as_deref() else {
+            return Ok(false);
         };
-        let written = written.map(|written| match written? {
-            0 => Err(io::Error::from(io::ErrorKind::WriteZero)),
-            bytes => {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = out.outbox.chunks_vectored(&mut slices);
+        match socket.write_vectored(&slices[..filled]) {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            Ok(bytes) => {
+                out.outbox.advance(bytes);
                 self.activity.wrote(bytes);
-                Ok(())
+                Ok(true)
             }
-        });
-        (written, outbox.remaining())
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends the whole frames of another outbox.
+    pub fn send_all(&self, frames: &mut Outbox) {
+        if frames.has_remaining() {
+            self.send_with(|out| out.append(frames));
+        }
     }
 
     /// Sends one command.
@@ -285,8 +305,8 @@ impl Peer {
 
 impl Out {
     fn wake(&self) {
-        if let Some(task) = &self.task {
-            task.wake_by_ref();
+        if let Some(place) = &self.place {
+            place.look();
         }
     }
 }
@@ -296,16 +316,15 @@ mod tests {
     use super::*;
     use crate::codes::RequestCode;
     use crate::reply::{Answer, Answers, Asker, Ticket};
-    use std::sync::Arc;
     use tokio::io::AsyncReadExt;
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpListener;
 
-    async fn connected() -> (Arc<Peer>, TcpStream) {
+    async fn connected() -> (Arc<Peer>, tokio::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let other = TcpStream::connect(address).await.unwrap();
-        let (_, writer) = listener.accept().await.unwrap().0.into_split();
-        (Arc::new(Peer::connected(address, address, writer)), other)
+        let other = tokio::net::TcpStream::connect(address).await.unwrap();
+        let socket = listener.accept().await.unwrap().0.into_std().unwrap();
+        (Arc::new(Peer::connected(address, address, Arc::new(socket))), other)
     }
 
     #[tokio::test]
@@ -327,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_socket_does_not_take_waits_for_the_task() {
+    async fn what_the_socket_does_not_take_waits_for_the_event_loop() {
         let (peer, mut other) = connected().await;
         let frame = Bytes::from(vec![7; 1 << 20]);
         let sent = 16 * frame.len();
@@ -337,15 +356,11 @@ mod tests {
         assert!(peer.buffered() > 0, "more than any socket takes");
         let mut more = Outbox::default();
         more.push_bytes(&Bytes::from_static(b"last"));
-        let task = std::future::poll_fn(|context| {
-            loop {
-                match peer.poll_write(&mut more, context) {
-                    (Poll::Ready(Ok(())), 0) => return Poll::Ready(()),
-                    (Poll::Ready(written), _) => written.unwrap(),
-                    (Poll::Pending, _) => return Poll::Pending,
-                }
+        let task = async {
+            while peer.write(&mut more).unwrap() > 0 {
+                tokio::task::yield_now().await;
             }
-        });
+        };
         let mut seen = vec![0; sent + 4];
         let ((), read) = tokio::join!(task, other.read_exact(&mut seen));
         read.unwrap();

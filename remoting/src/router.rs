@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Where a handler may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// On the connection's own task: it never blocks.
+    /// On the event loop of the connection: it never blocks.
     Inline,
     /// On a bounded pool: it may wait for the disk or do long work.
     Blocking,

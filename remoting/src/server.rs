@@ -1,6 +1,7 @@
 //! A listening port: accepts connections within a bound, and sweeps out the silent ones.
 
-use crate::connection::{Connection, Counters, Ended, Serve};
+use crate::connection::{Connection, Counters, Ended, Input, Serve};
+use crate::event_loop::EventLoops;
 use crate::frame::Limits;
 use crate::peer::Peer;
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// How often silent and stalled connections are looked for.
@@ -56,6 +57,7 @@ pub struct Server {
     listener: TcpListener,
     options: Options,
     counters: Arc<Counters>,
+    event_loops: EventLoops,
 }
 
 impl Server {
@@ -68,7 +70,7 @@ impl Server {
             true => bind_all(address.port(), options.backlog)?,
             false => listen(address, options.backlog)?,
         };
-        Ok(Self { listener, options, counters: Arc::default() })
+        Ok(Self { listener, options, counters: Arc::default(), event_loops: EventLoops::get()? })
     }
 
     /// The bound address, its port resolved.
@@ -86,15 +88,16 @@ impl Server {
 
     /// Accepts and serves until `stop`; then open connections get a moment to write what waits.
     pub async fn run(self, serve: Arc<dyn Serve>, stop: CancellationToken) {
-        let mut open = Open { tasks: JoinSet::new(), sweeps: HashMap::new() };
+        let (heir, mut ended) = mpsc::unbounded_channel();
+        let mut open = Open { sweeps: HashMap::new(), serve, heir };
         let mut sweep = tokio::time::interval(SWEEP);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = sweep.tick() => open.sweep(self.options.idle),
-                Some(ended) = open.tasks.join_next() => open.ended(ended, &self.counters),
+                Some(id) = ended.recv() => drop(open.sweeps.remove(&id)),
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, remote)) => self.admit(&mut open, stream, remote, &serve),
+                    Ok((stream, remote)) => self.admit(&mut open, stream, remote),
                     Err(error) => {
                         // Out of descriptors, most likely: waiting is all that helps.
                         if let Some(times) = self.counters.not_accepted.tell() {
@@ -106,20 +109,23 @@ impl Server {
             }
         }
         drop(self.listener);
-        for watched in open.sweeps.values() {
-            watched.peer.close();
+        let Open { mut sweeps, heir, .. } = open;
+        // Those that are left hold one each.
+        drop(heir);
+        sweeps.values().for_each(|watched| watched.peer.close());
+        let last = async {
+            while let Some(id) = ended.recv().await {
+                sweeps.remove(&id);
+            }
+        };
+        if tokio::time::timeout(GRACE, last).await.is_err() {
+            sweeps.values().for_each(|watched| watched.end(Ended::Local));
+            let gone = async { while ended.recv().await.is_some() {} };
+            let _ = tokio::time::timeout(GRACE, gone).await;
         }
-        let last = async { while open.tasks.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(GRACE, last).await;
     }
 
-    fn admit(
-        &self,
-        open: &mut Open,
-        stream: TcpStream,
-        remote: SocketAddr,
-        serve: &Arc<dyn Serve>,
-    ) {
+    fn admit(&self, open: &mut Open, stream: TcpStream, remote: SocketAddr) {
         let Options { connections, descriptors, .. } = self.options;
         let is_over = stream.as_raw_fd() > descriptors;
         if is_over || open.sweeps.len() >= connections {
@@ -133,15 +139,18 @@ impl Server {
             }
             return;
         }
-        let counters = Arc::clone(&self.counters);
-        let opened = open_connection(stream, serve, self.options.limits, counters);
-        let Ok((peer, connection)) = opened else {
+        let opened = Opening {
+            serve: Arc::clone(&open.serve),
+            limits: self.options.limits,
+            counters: Arc::clone(&self.counters),
+            heir: Some(open.heir.clone()),
+        };
+        let Ok(peer) = opened.open(&self.event_loops, stream) else {
             return;
         };
         self.counters.opened.fetch_add(1, Ordering::Relaxed);
         let id = peer.id;
         open.sweeps.insert(id, Watched { peer, moved: 0, written: 0, silent: 0, stalled: 0 });
-        open.tasks.spawn(async move { (id, connection.run().await) });
     }
 }
 
@@ -171,24 +180,41 @@ fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Makes a connection out of a connected socket.
-pub(crate) fn open_connection(
-    stream: TcpStream,
-    serve: &Arc<dyn Serve>,
-    limits: Limits,
-    counters: Arc<Counters>,
-) -> io::Result<(Arc<Peer>, Connection)> {
-    stream.set_nodelay(true)?;
-    let (remote, local) = (plain(stream.peer_addr()?), plain(stream.local_addr()?));
-    let (reader, writer) = stream.into_split();
-    let peer = Arc::new(Peer::connected(remote, local, writer));
-    let (serve, reached) = (Arc::clone(serve), Arc::clone(&peer));
-    Ok((reached, Connection { reader, peer, serve, limits, counters }))
+/// What a new connection is opened with.
+pub(crate) struct Opening {
+    pub(crate) serve: Arc<dyn Serve>,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Arc<Counters>,
+    /// Who wants to know that it has ended, by its id.
+    pub(crate) heir: Option<mpsc::UnboundedSender<u64>>,
+}
+
+impl Opening {
+    /// Hands a connected socket to an event loop.
+    pub(crate) fn open(self, event_loops: &EventLoops, stream: TcpStream) -> io::Result<Arc<Peer>> {
+        stream.set_nodelay(true)?;
+        let (remote, local) = (plain(stream.peer_addr()?), plain(stream.local_addr()?));
+        let socket = Arc::new(stream.into_std()?);
+        let peer = Arc::new(Peer::connected(remote, local, Arc::clone(&socket)));
+        let Self { serve, limits, counters, heir } = self;
+        event_loops.open(Connection {
+            socket,
+            peer: Arc::clone(&peer),
+            serve,
+            limits,
+            counters,
+            heir,
+            input: Input::default(),
+            ended: Ended::Local,
+        });
+        Ok(peer)
+    }
 }
 
 struct Open {
-    tasks: JoinSet<(u64, Ended)>,
     sweeps: HashMap<u64, Watched>,
+    serve: Arc<dyn Serve>,
+    heir: mpsc::UnboundedSender<u64>,
 }
 
 struct Watched {
@@ -199,22 +225,14 @@ struct Watched {
     stalled: u32,
 }
 
-impl Open {
-    fn ended(&mut self, ended: Result<(u64, Ended), tokio::task::JoinError>, counters: &Counters) {
-        match ended {
-            Ok((id, reason)) => {
-                self.sweeps.remove(&id);
-                counters.end(reason);
-            }
-            // The task's own end was not reached, so its entry is found by its closed queue.
-            Err(error) => {
-                tracing::error!(%error, "a connection's task failed");
-                self.sweeps.retain(|_, watched| !watched.peer.is_closing());
-                counters.end(Ended::Local);
-            }
-        }
+impl Watched {
+    fn end(&self, why: Ended) {
+        self.peer.activity.condemn(why);
+        self.peer.close();
     }
+}
 
+impl Open {
     /// Compares each connection with what was seen a sweep ago.
     fn sweep(&mut self, idle: Duration) {
         let sweeps = |time: Duration| (time.as_secs() / SWEEP.as_secs()).max(1) as u32;
@@ -228,11 +246,9 @@ impl Open {
             watched.stalled = if stuck { watched.stalled + 1 } else { 0 };
             (watched.moved, watched.written) = (moved, written);
             if watched.stalled > sweeps(STALLED) {
-                activity.verdict.store(2, Ordering::Relaxed);
-                watched.peer.close();
+                watched.end(Ended::SlowReader);
             } else if watched.silent > sweeps(idle) {
-                activity.verdict.store(1, Ordering::Relaxed);
-                watched.peer.close();
+                watched.end(Ended::Idle);
             }
         }
     }

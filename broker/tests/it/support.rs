@@ -4,9 +4,8 @@ use broker::server::{Options, Running, Surroundings, start};
 use remoting::client::Client;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
-use remoting::connection::Serve;
+use remoting::connection::{Arrived, Serve};
 use remoting::flat::Header;
-use remoting::outbox::Outbox;
 use remoting::peer::Peer;
 use remoting::reply::{Answer, Ticket};
 use settings::BrokerSettings;
@@ -164,12 +163,14 @@ struct Ear {
 }
 
 impl Serve for Ear {
-    fn serve(&self, _: &Arc<Peer>, requests: &mut Vec<Command>, out: &mut Outbox) {
-        for request in requests.drain(..) {
-            if let Some(answer) = (self.answers)(&request) {
-                Ticket::of(&request).answer(answer, out);
+    fn serve(&self, arrived: &mut [Arrived]) {
+        for Arrived { requests, out, .. } in arrived {
+            for request in requests.drain(..) {
+                if let Some(answer) = (self.answers)(&request) {
+                    Ticket::of(&request).answer(answer, out);
+                }
+                let _ = self.tell.send(request);
             }
-            let _ = self.tell.send(request);
         }
     }
 

@@ -5,7 +5,7 @@ use remoting::body::data_version::DataVersion;
 use remoting::body::route::{ClusterInfo, GetBrokerMemberGroupResponseBody};
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
-use remoting::connection::Serve;
+use remoting::connection::{Arrived, Serve};
 use remoting::fields::Fields;
 use remoting::flat::Header;
 use remoting::headers::ha::NotifyMinBrokerIdChangeRequestHeader;
@@ -14,7 +14,6 @@ use remoting::headers::namesrv::{
     QueryDataVersionResponseHeader, RegisterBrokerResponseHeader, UnRegisterBrokerRequestHeader,
 };
 use remoting::json;
-use remoting::outbox::Outbox;
 use remoting::peer::Peer;
 use remoting::server::{Options, Server};
 use remoting::version::Version;
@@ -181,8 +180,8 @@ async fn data_versions_and_heartbeats() {
 struct Ear(mpsc::UnboundedSender<Fields>);
 
 impl Serve for Ear {
-    fn serve(&self, _: &Arc<Peer>, requests: &mut Vec<Command>, _: &mut Outbox) {
-        for request in requests.drain(..) {
+    fn serve(&self, arrived: &mut [Arrived]) {
+        for request in arrived.iter_mut().flat_map(|arrived| arrived.requests.drain(..)) {
             assert_eq!(request.code(), RequestCode::NOTIFY_MIN_BROKER_ID_CHANGE);
             assert!(request.is_oneway());
             self.0.send(request.fields).unwrap();

@@ -5,53 +5,69 @@ use bytes::{Buf, BufMut, BytesMut};
 use remoting::client::{Client, Deaf};
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
-use remoting::connection::{Counters, Ended, Serve};
+use remoting::connection::{Arrived, Counters, Ended, Serve};
 use remoting::outbox::Outbox;
 use remoting::peer::{CallError, Peer};
 use remoting::reply::{Answer, Asker, Ticket};
 use remoting::server::{Options, Server};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 const WAIT: Duration = Duration::from_secs(10);
 
 /// Code 1 echoes, 2 is held until the next 1, 3 is never answered, 4 asks the client something.
-#[derive(Default)]
 struct Echo {
+    runtime: Handle,
     held: Mutex<Vec<Asker>>,
     closed: Mutex<Vec<u64>>,
 }
 
+impl Default for Echo {
+    fn default() -> Self {
+        Self { runtime: Handle::current(), held: Mutex::default(), closed: Mutex::default() }
+    }
+}
+
 impl Serve for Echo {
-    fn serve(&self, peer: &Arc<Peer>, requests: &mut Vec<Command>, out: &mut Outbox) {
-        for request in requests.drain(..) {
-            let ticket = Ticket::of(&request);
-            match request.head.code {
-                1 => {
-                    ticket.answer(Answer::body(request.body), out);
-                    for asker in self.held.lock().unwrap().drain(..) {
-                        asker.answer(Answer::success().with_remark("held"));
-                    }
-                }
-                2 => self.held.lock().unwrap().push(Asker::new(peer, ticket)),
-                4 => {
-                    let (peer, asker) = (Arc::clone(peer), Asker::new(peer, ticket));
-                    tokio::spawn(async move {
-                        let asked = peer.call(Command::request(RequestCode(1)), WAIT).await;
-                        asker.answer(Answer::code(ResponseCode(asked.unwrap().head.code)));
-                    });
-                }
-                _ => {}
+    fn serve(&self, arrived: &mut [Arrived]) {
+        for Arrived { peer, requests, out } in arrived {
+            for request in requests.drain(..) {
+                self.serve_one(peer, request, out);
             }
         }
     }
 
     fn closed(&self, peer: &Arc<Peer>) {
         self.closed.lock().unwrap().push(peer.id);
+    }
+}
+
+impl Echo {
+    fn serve_one(&self, peer: &Arc<Peer>, request: Command, out: &mut Outbox) {
+        let ticket = Ticket::of(&request);
+        match request.head.code {
+            1 => {
+                ticket.answer(Answer::body(request.body), out);
+                for asker in self.held.lock().unwrap().drain(..) {
+                    asker.answer(Answer::success().with_remark("held"));
+                }
+            }
+            2 => self.held.lock().unwrap().push(Asker::new(peer, ticket)),
+            4 => {
+                let (peer, asker) = (Arc::clone(peer), Asker::new(peer, ticket));
+                self.runtime.spawn(async move {
+                    let asked = peer.call(Command::request(RequestCode(1)), WAIT).await;
+                    asker.answer(Answer::code(ResponseCode(asked.unwrap().head.code)));
+                });
+            }
+            _ => {}
+        }
     }
 }
 
@@ -233,4 +249,58 @@ async fn many_frames_in_one_write_are_all_answered() {
     }
     input.put_u8(0);
     assert_eq!(input.len(), 1);
+}
+
+/// Works a while for each request, and notes which thread does, by connection.
+#[derive(Default)]
+struct Busy(Mutex<HashMap<u64, String>>);
+
+impl Serve for Busy {
+    fn serve(&self, arrived: &mut [Arrived]) {
+        for Arrived { peer, requests, out } in arrived {
+            for request in requests.drain(..) {
+                let until = Instant::now() + Duration::from_millis(1);
+                while Instant::now() < until {}
+                Ticket::of(&request).answer(Answer::success(), out);
+            }
+            let thread = std::thread::current().name().unwrap_or_default().to_owned();
+            self.0.lock().unwrap().insert(peer.id, thread);
+        }
+    }
+
+    fn closed(&self, _: &Arc<Peer>) {}
+}
+
+#[tokio::test]
+async fn of_two_busy_connections_at_one_event_loop_one_goes_to_an_idle_one() {
+    let loops = std::thread::available_parallelism().map_or(1, usize::from);
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), Options::default()).await.unwrap();
+    let (address, busy) = (server.address().unwrap().to_string(), Arc::<Busy>::default());
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(server.run(busy.clone(), stop.clone()));
+    let clients: Vec<_> = (0..=loops).map(|_| Client::new(Arc::new(Deaf))).collect();
+    let ask =
+        |client: usize| clients[client].call(&address, Command::request(RequestCode(1)), WAIT);
+    let mut threads = Vec::new();
+    for client in 0..=loops {
+        ask(client).await.unwrap();
+        threads.push(busy.0.lock().unwrap().drain().next().unwrap().1);
+    }
+    let pairs = (0..=loops).flat_map(|a| (0..a).map(move |b| (a, b)));
+    let (a, b) = pairs.into_iter().find(|(a, b)| threads[*a] == threads[*b]).unwrap();
+    let apart = async {
+        loop {
+            let (one, other) = tokio::join!(ask(a), ask(b));
+            assert!(one.is_ok() && other.is_ok());
+            let mut seen =
+                busy.0.lock().unwrap().drain().map(|(_, thread)| thread).collect::<Vec<_>>();
+            seen.dedup();
+            if seen.len() == 2 || loops == 1 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(WAIT, apart).await.unwrap();
+    stop.cancel();
+    task.await.unwrap();
 }
