@@ -1,7 +1,7 @@
 //! One connection: what has arrived over it, cut into requests, and when it has to end.
 //!
-//! It waits for nothing: [`crate::event_loop`] looks at it when its socket is ready. No timer is
-//! touched for a request; a sweeper looks after silence.
+//! It waits for nothing: its event loop looks at it when its socket is ready. No timer is touched
+//! for a request; a sweeper looks after silence.
 
 use crate::codes::ResponseCode;
 use crate::command::{self, Command};
