@@ -42,7 +42,7 @@ use remoting::codes::RequestCode;
 use remoting::command::Command;
 use remoting::headers::client::NotifyConsumerIdsChangedRequestHeader;
 use remoting::peer::{CallError, Peer};
-use remoting::reply::{Answer, Asker};
+use remoting::reply::{Answer, Asker, RequestId};
 use settings::BrokerSettings;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -102,10 +102,10 @@ pub enum Outside {
         /// Makes the answer.
         then: ThenRoute,
     },
-    /// Tell the name servers what topics there are, and give the answer when they know.
+    /// Tell the name servers what topics there are, and [`Saving`] when they know.
     Announce {
-        /// Whoever waits for it, and what to say then.
-        then: Vec<(Asker, Answer)>,
+        /// The last change that they know then.
+        change: u64,
     },
     /// Run pops on that wait, where the disk may be waited for.
     Pops {
@@ -232,14 +232,19 @@ impl Broker {
     }
 
     /// The topic that a send goes to, made after its template if it is not there and may be.
-    pub fn topic_for_send(&self, wanted: Wanted<'_>, now_ms: i64) -> Option<Arc<TopicConfig>> {
+    pub fn topic_for_send(
+        &self,
+        wanted: Wanted<'_>,
+        by: RequestId,
+        now_ms: i64,
+    ) -> Option<Arc<TopicConfig>> {
         let auto_create = self.settings().broker.auto_create_topic_enable;
         let found = self.topics.create_on_send(wanted, auto_create, now_ms)?;
         if !found.changed {
             return Some(found.topic);
         }
         mending::agree_on_kind(&self.topics, &self.store, &found.topic, now_ms);
-        self.topics_changed(None);
+        self.saving.topic_made(by);
         self.topics.find(&found.topic.topic_name)
     }
 
@@ -289,16 +294,15 @@ impl Broker {
     }
 
     /// Saves what changed, as one round of [`Saving`].
-    pub fn save_round(&self, mut round: Round, now_ms: i64) {
+    pub fn save_round(&self, round: Round, now_ms: i64) {
         if round.topics {
             self.save_topics(self.topics.take_unsaved(), now_ms);
         }
         if round.groups {
             self.save_groups(self.groups.take_unsaved(), now_ms);
         }
-        let announced = std::mem::take(&mut round.announced);
         if round.topics {
-            self.outside(Outside::Announce { then: announced });
+            self.outside(Outside::Announce { change: round.change });
         }
         self.saving.done(round);
     }

@@ -123,7 +123,7 @@ impl Broker {
         let mut unflushed = self.unflushed.0.lock();
         if log_end <= self.store.flushed_to() {
             drop(unflushed);
-            unanswered.asker.answer(unanswered.answer);
+            self.saving.answer(unanswered.asker, unanswered.answer);
             return;
         }
         if unflushed.failed {
@@ -212,7 +212,10 @@ impl Broker {
         let mut answers = Answers::default();
         for Unanswered { asker, answer, begun_ms, .. } in all {
             self.stats.append_took(1, now_ms - begun_ms);
-            answers.push(&asker, answer);
+            match self.saving.is_behind() {
+                true => self.saving.answer(asker, answer),
+                false => answers.push(&asker, answer),
+            }
         }
     }
 

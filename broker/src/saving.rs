@@ -1,12 +1,14 @@
 //! Topics and groups that changed and are not saved yet, and the answers that wait for that.
 //!
 //! A handler changes a table in memory and goes on; one thread saves what changed, once for all
-//! changes that came meanwhile. No answer leaves before what it may rest on is saved. The thread
-//! is `housekeeping`'s.
+//! changes that came meanwhile. No answer leaves before what it may rest on is saved, and none to a
+//! request that made a topic before the name servers know of it: the next thing that they are asked
+//! is where it is. The thread is `housekeeping`'s.
 
 use parking_lot::{Condvar, Mutex};
-use remoting::reply::{Answer, Answers, Asker};
-use std::sync::atomic::{AtomicU64, Ordering};
+use remoting::reply::{Answer, Answers, Asker, RequestId};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// An answer, and who waits for it.
@@ -19,6 +21,8 @@ pub struct Saving {
     rung: Condvar,
     changes: AtomicU64,
     saved: AtomicU64,
+    /// Whether anybody made a topic that the name servers may not know.
+    is_making: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -26,7 +30,10 @@ struct State {
     topics: bool,
     groups: bool,
     waiting: Vec<Told>,
-    announced: Vec<Told>,
+    /// Who made a topic and has no answer yet, and with which change.
+    makers: HashMap<RequestId, u64>,
+    /// Answers that are given when the name servers know of a change.
+    untold: Vec<(u64, Told)>,
     stopping: bool,
 }
 
@@ -48,42 +55,68 @@ pub struct Round {
     pub topics: bool,
     /// The groups changed.
     pub groups: bool,
-    /// Answers that are given when the name servers know the topics.
-    pub announced: Vec<Told>,
-    change: u64,
+    /// The last change that it saves.
+    pub change: u64,
     waiting: Vec<Told>,
 }
 
 impl Saving {
     /// The topics changed; `told` is answered when the name servers know them.
     pub fn topics_changed(&self, told: Option<Told>) {
-        self.change(|state| {
+        self.change(|state, change| {
             state.topics = true;
-            state.announced.extend(told);
+            state.untold.extend(told.map(|told| (change, told)));
         });
+    }
+
+    /// A request made a topic; its answer is given when the name servers know it.
+    pub fn topic_made(&self, by: RequestId) {
+        self.change(|state, change| {
+            state.topics = true;
+            state.makers.insert(by, change);
+            self.is_making.store(true, Ordering::Release);
+        });
+    }
+
+    /// The name servers know of the changes up to this one: gives the answers that waited for it.
+    pub fn told(&self, change: u64) {
+        let mut state = self.state.lock();
+        state.makers.retain(|_, made| *made > change);
+        self.is_making.store(!state.makers.is_empty(), Ordering::Release);
+        let ready = state.untold.extract_if(.., |(made, _)| *made <= change);
+        let ready: Vec<Told> = ready.map(|(_, told)| told).collect();
+        drop(state);
+        answer_all(ready);
     }
 
     /// The groups changed.
     pub fn groups_changed(&self) {
-        self.change(|state| state.groups = true);
+        self.change(|state, _| state.groups = true);
     }
 
-    fn change(&self, note: impl FnOnce(&mut State)) {
+    fn change(&self, note: impl FnOnce(&mut State, u64)) {
         let mut state = self.state.lock();
-        note(&mut state);
-        self.changes.fetch_add(1, Ordering::Release);
+        let before = self.changes.fetch_add(1, Ordering::Release);
+        note(&mut state, before + 1);
         self.rung.notify_one();
     }
 
-    /// Whether something is not saved yet.
+    /// Whether an answer may have to wait: something is not saved, or a new topic not told yet.
     pub fn is_behind(&self) -> bool {
+        self.is_unsaved() || self.is_making.load(Ordering::Acquire)
+    }
+
+    fn is_unsaved(&self) -> bool {
         self.changes.load(Ordering::Acquire) != self.saved.load(Ordering::Acquire)
     }
 
-    /// Gives the answer when everything that changed before is saved, which may be now.
+    /// Gives the answer when everything that changed before is saved, and the topic told that its
+    /// request made, which may be now.
     pub fn answer(&self, asker: Asker, answer: Answer) {
         let mut state = self.state.lock();
-        if self.is_behind() {
+        if let Some(change) = state.makers.remove(&asker.request()) {
+            state.untold.push((change, (asker, answer)));
+        } else if self.is_unsaved() {
             state.waiting.push((asker, answer));
         } else {
             drop(state);
@@ -94,14 +127,14 @@ impl Saving {
     /// Waits for something to save, not longer than `patience`.
     pub fn wait(&self, patience: Option<Duration>) -> Wake {
         let mut state = self.state.lock();
-        while !self.is_behind() {
+        while !self.is_unsaved() {
             if state.stopping {
                 return Wake::Stop;
             }
             match patience {
                 None => self.rung.wait(&mut state),
                 Some(patience) => {
-                    if self.rung.wait_for(&mut state, patience).timed_out() && !self.is_behind() {
+                    if self.rung.wait_for(&mut state, patience).timed_out() && !self.is_unsaved() {
                         return Wake::Due;
                     }
                 }
@@ -110,7 +143,6 @@ impl Saving {
         Wake::Round(Round {
             topics: std::mem::take(&mut state.topics),
             groups: std::mem::take(&mut state.groups),
-            announced: std::mem::take(&mut state.announced),
             waiting: std::mem::take(&mut state.waiting),
             change: self.changes.load(Ordering::Acquire),
         })
@@ -122,20 +154,24 @@ impl Saving {
         {
             let mut state = self.state.lock();
             self.saved.store(round.change, Ordering::Release);
-            if !self.is_behind() {
+            if !self.is_unsaved() {
                 waiting.append(&mut state.waiting);
             }
         }
-        let mut answers = Answers::default();
-        for (asker, answer) in waiting {
-            answers.push(&asker, answer);
-        }
+        answer_all(waiting);
     }
 
     /// Lets the thread end when everything is saved.
     pub fn stop(&self) {
         self.state.lock().stopping = true;
         self.rung.notify_all();
+    }
+}
+
+fn answer_all(ready: Vec<Told>) {
+    let mut answers = Answers::default();
+    for (asker, answer) in ready {
+        answers.push(&asker, answer);
     }
 }
 

@@ -17,7 +17,6 @@ use remoting::codes::ResponseCode;
 use remoting::command::Command;
 use remoting::connection::Serve;
 use remoting::peer::{CallError, Peer};
-use remoting::reply::{Answer, Asker};
 use remoting::server::{Options as PortOptions, Server};
 use settings::BrokerSettings;
 use std::cell::Cell;
@@ -315,9 +314,11 @@ impl Shell {
         let working = async {
             while let Some(work) = asked.recv().await {
                 match work {
-                    Outside::Announce { then } => {
-                        // The other end lives as long as this.
-                        let _ = announce.send(then);
+                    Outside::Announce { change } => {
+                        // While the broker stops nobody is told any more.
+                        if announce.send(change).is_err() {
+                            self.broker.saving.told(change);
+                        }
                     }
                     Outside::Ask { peers, command, timeout, asker, then } => {
                         let shell = Arc::clone(&self);
@@ -351,14 +352,14 @@ impl Shell {
 
     /// Registers every now and then, whenever topics changed, and soon when a name server did not
     /// take it or its connection was lost: it may have forgotten us. Ends when the broker stops.
-    async fn announcing(&self, mut changes: UnboundedReceiver<Vec<(Asker, Answer)>>) {
+    async fn announcing(&self, mut changes: UnboundedReceiver<u64>) {
         let period = self.broker.settings().broker.register_name_server_period;
         let period = Duration::from_millis(period.unsigned_abs().into());
         let (mut look, mut registered) = (tokio::time::interval(LOOK), Instant::now());
         let mut wait = LOOK;
         let mut known = true;
         loop {
-            let mut told = Vec::new();
+            let mut told = None;
             let all = tokio::select! {
                 _ = look.tick() => {
                     known &= self.knows_all().await;
@@ -369,26 +370,26 @@ impl Shell {
                 }
                 change = changes.recv() => {
                     let Some(change) = change else { return };
-                    told.push(change);
+                    told = Some(change);
                     // A name server that came back meanwhile knows none of the other topics.
                     !known || !self.knows_all().await
                 }
             };
             // One registration serves all changes that were made before it.
             while let Ok(change) = changes.try_recv() {
-                told.push(change);
+                told = Some(change);
             }
             tokio::select! {
                 took = self.register(all) => known = took,
                 // It would undo the leave-taking.
-                () = self.stop.cancelled() => return,
+                () = self.stop.cancelled() => return self.broker.saving.told(u64::MAX),
             }
             if all {
                 registered = Instant::now();
             }
             wait = if known { LOOK } else { (wait * 2).min(period) };
-            for (asker, answer) in told.into_iter().flatten() {
-                asker.answer(answer);
+            if let Some(change) = told {
+                self.broker.saving.told(change);
             }
         }
     }

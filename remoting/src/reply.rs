@@ -171,6 +171,13 @@ impl Ticket {
     }
 }
 
+/// One request among those of all connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId {
+    connection: u64,
+    opaque: i32,
+}
+
 /// Whoever waits for an answer that comes later. While it lives, its request counts as in flight.
 #[derive(Debug)]
 pub struct Asker {
@@ -188,6 +195,11 @@ impl Asker {
     /// The connection that the request came over.
     pub fn peer(&self) -> &Arc<Peer> {
         &self.peer
+    }
+
+    /// Which request it is of all those that wait.
+    pub fn request(&self) -> RequestId {
+        RequestId { connection: self.peer.id, opaque: self.ticket.opaque }
     }
 
     /// Sends the answer; nothing happens when the connection is gone.

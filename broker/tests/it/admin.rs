@@ -573,7 +573,7 @@ async fn progress_is_shown_and_a_question_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn a_silent_name_server_holds_up_nothing_but_the_announcement() {
+async fn a_silent_name_server_holds_up_nothing_but_what_it_must_know() {
     // It takes connections and says nothing.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap().to_string();
@@ -593,10 +593,28 @@ async fn a_silent_name_server_holds_up_nothing_but_the_announcement() {
             }
         }
     };
+    let first = async || {
+        let header = SendMessageRequestHeader {
+            producer_group: "g".into(),
+            topic: "New".into(),
+            default_topic: "TBW102".into(),
+            default_topic_queue_nums: 4,
+            ..SendMessageRequestHeader::default()
+        };
+        let request = Command::request(RequestCode::SEND_MESSAGE).with_header(&header);
+        client.ask(request.with_body("b")).await
+    };
+    let others = async {
+        let header = GetTopicConfigRequestHeader { topic: "New".into(), ..Default::default() };
+        while said(&client.call(RequestCode::GET_TOPIC_CONFIG, &header).await) != SUCCESS {}
+        assert_eq!(said(&first().await), SUCCESS, "the topic was there");
+        asking.await
+    };
     tokio::select! {
+        answer = first() => panic!("nobody knows of the topic that it made: {answer:?}"),
         answer = create(&client, TOPIC, 1) => panic!("nobody knows of the topic: {answer:?}"),
         () = join(&consumer) => panic!("nobody knows of the group's retry topic"),
-        answer = asking => assert_eq!(said(&answer), SUCCESS),
+        answer = others => assert_eq!(said(&answer), SUCCESS),
     }
 }
 
