@@ -136,14 +136,17 @@ fn hold(
     // It waits where it reads.
     let topic = light(&header).unwrap_or_else(|| header.topic.clone());
     let (asker, code) = (call.later(), call.command.code());
+    let group = checked.group.group_name.clone();
     let held = HeldPull { asker, code, header, selection: checked.selection, offset };
     if broker.holds.hold(&topic, queue_id, call.now_ms + wait_ms, held).is_err() {
         return Reply::Answer(answer);
     }
-    // A message may have come while nobody waited for it yet. One that cannot be read yet would
-    // have the pull answered with nothing, and come again at once.
+    // A message may have come while nobody waited for it yet, or the group was moved. A message
+    // that cannot be read yet would have the pull answered with nothing, and come again at once.
     let end = broker.store.read_to(&topic, queue_id);
-    if end > offset {
+    if broker.offsets.has_reset(&group, &topic, queue_id) {
+        broker.wake(&topic, queue_id, call.now_ms);
+    } else if end > offset {
         for held in broker.holds.arrived(&topic, queue_id, end - 1, None) {
             resume(broker, held, call.now_ms);
         }
