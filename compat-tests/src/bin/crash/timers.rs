@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use compat_tests::say;
-use compat_tests::wire::{Ask, Line};
+use compat_tests::wire::{Answer, Ask, Line};
 
-use crate::asks::{self, NOT_AVAILABLE, QUEUES, Record, SEND, SUCCESS};
+use crate::asks::{self, NOT_AVAILABLE, QUEUES, Record, SEND, SUCCESS, fields, text};
 use crate::broker::Broker;
 use crate::schedule::{Cycle, Load, Random, Stage, now_ms};
 
 const TOPIC: &str = "timed";
+const RECALL: i32 = 370;
+/// One of so many messages is taken back, if it waits for longer than this still, ms.
+const RECALLED: u64 = 10;
+const AHEAD_MS: i64 = 5_000;
 const PRODUCERS: u64 = 2;
 /// Messages of one producer that are under way.
 const WINDOW: usize = 64;
@@ -51,6 +55,10 @@ impl Timers {
 }
 
 impl Load for Timers {
+    fn settings(&self) -> &'static str {
+        "recallMessageEnable=true\n"
+    }
+
     fn is_done(&self) -> bool {
         self.ran >= self.cycles
     }
@@ -79,14 +87,14 @@ impl Load for Timers {
         let Self { kills, ran, pending, ledger, .. } = self;
         say(&format!(
             "{kills} kills in {ran} cycles, half of them under SYNC_FLUSH; {} sends acknowledged, \
-             at least {pending} of them pending at each kill; {} came, the last of them {} ms \
-             behind its time",
-            ledger.sent, ledger.came, ledger.latest_ms,
+             at least {pending} of them pending at each kill; {} were taken back, {} came, the \
+             last of them {} ms behind its time",
+            ledger.sent, ledger.recalled, ledger.came, ledger.latest_ms,
         ));
     }
 
     fn holds(&self) -> &'static str {
-        "0 lost, 0 twice, 0 early"
+        "0 lost, 0 twice, 0 early, 0 that were taken back"
     }
 }
 
@@ -121,7 +129,23 @@ impl Timers {
 struct Known {
     due_ms: i64,
     is_sent: bool,
+    recall: Recall,
     came: u8,
+}
+
+/// Whether it was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recall {
+    No,
+    /// Nobody answered, so perhaps.
+    Asked,
+    Done,
+}
+
+impl Known {
+    fn must_come(self) -> bool {
+        self.is_sent && self.came == 0 && self.recall == Recall::No
+    }
 }
 
 /// What is known of the store.
@@ -131,12 +155,13 @@ struct Ledger {
     problems: Vec<String>,
     sent: usize,
     came: usize,
+    recalled: usize,
     latest_ms: i64,
 }
 
 impl Ledger {
     fn begin(&mut self, due_ms: i64) -> u64 {
-        self.known.push(Known { due_ms, is_sent: false, came: 0 });
+        self.known.push(Known { due_ms, is_sent: false, recall: Recall::No, came: 0 });
         self.known.len() as u64 - 1
     }
 
@@ -145,16 +170,24 @@ impl Ledger {
         self.sent += 1;
     }
 
+    fn recall(&mut self, id: u64, recall: Recall) {
+        self.known[id as usize].recall = recall;
+        self.recalled += usize::from(recall == Recall::Done);
+    }
+
     fn came(&mut self, id: u64, stored_ms: i64) {
         let Some(one) = self.known.get_mut(id as usize) else {
             return self.problem(format!("message {id} was never sent"));
         };
         one.came = one.came.saturating_add(1);
-        let Known { due_ms, came, .. } = *one;
+        let Known { due_ms, came, recall, .. } = *one;
         self.came += 1;
         self.latest_ms = self.latest_ms.max(stored_ms - due_ms);
         if came > 1 {
             self.problem(format!("message {id} came {came} times"));
+        }
+        if recall == Recall::Done {
+            self.problem(format!("message {id} was taken back, and comes"));
         }
         if stored_ms < due_ms {
             self.problem(format!("message {id} came {} ms early", due_ms - stored_ms));
@@ -162,17 +195,17 @@ impl Ledger {
     }
 
     fn pending(&self) -> usize {
-        self.sent.saturating_sub(self.came)
+        self.sent.saturating_sub(self.came + self.recalled)
     }
 
     fn left(&self) -> usize {
-        self.known.iter().filter(|one| one.is_sent && one.came == 0).count()
+        self.known.iter().filter(|one| one.must_come()).count()
     }
 
     fn close(&mut self) {
         for id in 0..self.known.len() {
-            let Known { due_ms, is_sent, came } = self.known[id];
-            if is_sent && came == 0 {
+            let one @ Known { due_ms, .. } = self.known[id];
+            if one.must_come() {
                 self.problem(format!("message {id} is lost: it was due at {due_ms}"));
             }
         }
@@ -220,18 +253,50 @@ impl Shared {
         let asks: Vec<(u64, Ask)> = (0..WINDOW).map(|_| message()).collect();
         let mut answers = Vec::new();
         let asked = line.ask_all(asks.iter().map(|(_, ask)| ask), &mut answers);
-        let mut taken = 0;
+        let (mut taken, mut recalls) = (0, Vec::new());
         for ((id, _), answer) in asks.iter().zip(&answers) {
-            match answer.code {
-                SUCCESS => {
-                    self.ledger().sent(*id);
-                    taken += 1;
-                }
-                NOT_AVAILABLE => {}
-                code => bail!("a send is answered with {code}: {:?}", answer.remark),
+            if answer.code != SUCCESS {
+                self.refused("a send", answer);
+                continue;
+            }
+            self.ledger().sent(*id);
+            taken += 1;
+            if id % RECALLED == 0 {
+                recalls.extend(self.recall(*id, text(answer, "recallHandle")?));
             }
         }
-        asked.map(|()| taken)
+        asked.and_then(|()| self.take_back(line, &recalls)).map(|()| taken)
+    }
+
+    /// What takes a message back that waits for long enough.
+    fn recall(&self, id: u64, handle: &str) -> Option<(u64, Ask)> {
+        let mut ledger = self.ledger();
+        let waits = ledger.known[id as usize].due_ms - now_ms() > AHEAD_MS;
+        waits.then(|| {
+            ledger.recall(id, Recall::Asked);
+            let recall = [("producerGroup", "crash"), ("topic", TOPIC), ("recallHandle", handle)];
+            (id, Ask { code: RECALL, fields: fields(&recall), body: Vec::new() })
+        })
+    }
+
+    fn take_back(&self, line: &mut Line, recalls: &[(u64, Ask)]) -> Result<()> {
+        let mut answers = Vec::new();
+        let asked = line.ask_all(recalls.iter().map(|(_, ask)| ask), &mut answers);
+        for ((id, _), answer) in recalls.iter().zip(&answers) {
+            match answer.code {
+                SUCCESS => self.ledger().recall(*id, Recall::Done),
+                _ => self.refused("a recall", answer),
+            }
+        }
+        asked
+    }
+
+    /// Only a broker that recovers may refuse anything.
+    fn refused(&self, what: &str, answer: &Answer) {
+        if answer.code != NOT_AVAILABLE {
+            let Answer { code, remark, .. } = answer;
+            self.ledger().problem(format!("{what} is answered with {code}: {remark:?}"));
+        }
     }
 
     /// Reads all queues round and round.
@@ -276,12 +341,15 @@ mod tests {
     #[test]
     fn each_broken_promise_is_named() {
         let mut ledger = Ledger::default();
-        for due_ms in [100, 200, 300, 400] {
+        for due_ms in [100, 200, 300, 400, 500, 600] {
             let id = ledger.begin(due_ms);
-            if id < 3 {
+            if id != 3 {
                 ledger.sent(id);
             }
         }
+        ledger.recall(4, Recall::Asked);
+        ledger.recall(5, Recall::Done);
+        ledger.came(5, 600);
         ledger.came(0, 100);
         ledger.came(1, 199);
         ledger.came(0, 150);
@@ -291,8 +359,8 @@ mod tests {
         let problems = ledger.problems.join("; ");
         assert_eq!(
             problems,
-            "message 1 came 1 ms early; message 0 came 2 times; message 9 was never sent; \
-             message 2 is lost: it was due at 300"
+            "message 5 was taken back, and comes; message 1 came 1 ms early; \
+             message 0 came 2 times; message 9 was never sent; message 2 is lost: it was due at 300"
         );
     }
 }
