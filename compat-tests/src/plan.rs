@@ -21,6 +21,7 @@ pub const TOGETHER: &[&str] = &[
     "transaction-discarded",
     "transaction-immune",
     "pop-expired",
+    "pop-expired-long",
     "pop-push-left",
     "pop-push-retry",
     "group-of-three",

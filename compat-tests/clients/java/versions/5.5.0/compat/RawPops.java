@@ -57,6 +57,7 @@ final class RawPops {
     static void register(Map<String, Scenario> scenarios) {
         scenarios.put("pop-held", RawPops::held);
         scenarios.put("pop-expired", RawPops::expired);
+        scenarios.put("pop-expired-long", RawPops::expiredOfLongTopic);
         scenarios.put("pop-prolonged", RawPops::prolonged);
         scenarios.put("pop-batch-ack", RawPops::batchAck);
         scenarios.put("pop-first-or-last", RawPops::initModes);
@@ -111,7 +112,19 @@ final class RawPops {
 
     /** What was not acknowledged comes back through the retry topic, more than once if need be. */
     private static void expired(Kit kit) throws Exception {
-        RawPops pops = new RawPops(kit, 1);
+        expired(kit, new RawPops(kit, 1));
+    }
+
+    /** The retry topic's name needs the second kind of record then: its length takes two bytes. */
+    private static void expiredOfLongTopic(Kit kit) throws Exception {
+        RawPops pops = new RawPops(kit, kit.topic("t".repeat(126 - kit.prefix.length()), 1));
+        same(127, pops.topic.length(), "length of the topic's name");
+        expired(kit, pops);
+        String retry = "%RETRY%" + pops.group + "_" + pops.topic;
+        same(true, kit.admin().fetchAllTopicList().getTopicList().contains(retry), retry);
+    }
+
+    private static void expired(Kit kit, RawPops pops) throws Exception {
         pops.send("lost");
         pops.send("done");
         PopResult popped = pops.pop(new Pop().invisible(1_500));
