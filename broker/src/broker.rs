@@ -70,16 +70,16 @@ pub struct Identity {
 /// What clients answered, in the order in which they were asked.
 pub type Answers = Vec<Result<Command, CallError>>;
 
-/// What the answers of clients become; see [`Outside::Ask`].
-pub type Then = Box<dyn FnOnce(&Broker, Answers) -> Answer + Send>;
+/// Answers with what the answers of clients become; see [`Outside::Ask`].
+pub type Then = Box<dyn FnOnce(&Broker, Asker, Answers) + Send>;
 
 /// What a topic's route becomes; see [`Outside::Route`].
 pub type ThenRoute = Box<dyn FnOnce(&Broker, Option<TopicRouteData>) -> Answer + Send>;
 
 /// Work for the shell.
 pub enum Outside {
-    /// Ask clients something, all at the same time, and answer `asker` with what `then` makes of
-    /// it.
+    /// Ask clients something, all at the same time, and have `then` answer `asker` with what it
+    /// makes of it.
     Ask {
         /// The clients.
         peers: Vec<Arc<Peer>>,
@@ -89,7 +89,7 @@ pub enum Outside {
         timeout: Duration,
         /// Whoever waits for it here.
         asker: Asker,
-        /// Makes the answer.
+        /// Makes the answer and gives it.
         then: Then,
     },
     /// Ask the name servers where a topic's queues are, and answer `asker` with what `then` makes

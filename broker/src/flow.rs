@@ -7,7 +7,7 @@ use crate::hold::Seen;
 use crate::put::{self, Sender};
 use bytes::Bytes;
 use message::{Str, hash, names, properties, property};
-use remoting::reply::Answers;
+use remoting::reply::{Answer, Answers, Asker};
 use std::time::Duration;
 use store::{Append, AppendError, Appended, light};
 
@@ -118,8 +118,28 @@ impl Broker {
         sender.wait && !sender.ticket.is_oneway() && self.flushes_first()
     }
 
-    /// Gives the answer when the log is durable up to `log_end`, which may be now.
+    /// Gives a sender's answer when the log is durable up to `log_end`, which may be now.
     pub fn answer_when_flushed(&self, log_end: i64, unanswered: Unanswered) {
+        self.when_flushed(log_end, unanswered, Unflushed::wait);
+    }
+
+    /// Gives the answer to a request of another kind, which had stored what ends at `log_end`,
+    /// when that is durable; at once without `SYNC_FLUSH`.
+    pub fn give_when_flushed(&self, log_end: i64, asker: Asker, answer: Answer, now_ms: i64) {
+        if !self.flushes_first() {
+            return asker.answer(answer);
+        }
+        let deadline_ms = now_ms + i64::from(self.settings().store.sync_flush_timeout);
+        let unanswered = Unanswered { asker, answer, begun_ms: now_ms, deadline_ms };
+        self.when_flushed(log_end, unanswered, Unflushed::wait_for_other);
+    }
+
+    fn when_flushed(
+        &self,
+        log_end: i64,
+        unanswered: Unanswered,
+        wait: fn(&mut Unflushed, i64, Unanswered),
+    ) {
         let mut unflushed = self.unflushed.0.lock();
         if log_end <= self.store.flushed_to() {
             drop(unflushed);
@@ -132,7 +152,7 @@ impl Broker {
             unanswered.asker.answer(refusal.into());
             return;
         }
-        unflushed.wait(log_end, unanswered);
+        wait(&mut unflushed, log_end, unanswered);
         self.wake_flusher_for_enough(&unflushed);
     }
 

@@ -59,6 +59,8 @@ impl Durable {
 pub struct Unflushed {
     arrivals: Vec<(i64, Arrival)>,
     answers: Vec<(i64, Unanswered)>,
+    /// Those of what is stored on the way: a late flush does not change them.
+    others: Vec<(i64, Unanswered)>,
     /// So many answers the flusher waits for to come together; 0 when anything is worth a flush.
     pub wanted: usize,
     /// The broker stops: nobody sleeps on this any more.
@@ -73,26 +75,32 @@ impl Unflushed {
         self.arrivals.push((log_end, arrival));
     }
 
-    /// An answer about records that end at `log_end`.
+    /// A sender's answer about records that end at `log_end`.
     pub fn wait(&mut self, log_end: i64, unanswered: Unanswered) {
         self.answers.push((log_end, unanswered));
     }
 
+    /// The answer to a request of another kind, which had something stored (Java takes
+    /// `FLUSH_DISK_TIMEOUT` for stored everywhere but in sends).
+    pub fn wait_for_other(&mut self, log_end: i64, unanswered: Unanswered) {
+        self.others.push((log_end, unanswered));
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.arrivals.is_empty() && self.answers.is_empty()
+        self.arrivals.is_empty() && self.waiting() == 0
     }
 
     /// How many answers wait.
     pub fn waiting(&self) -> usize {
-        self.answers.len()
+        self.answers.len() + self.others.len()
     }
 
     /// Whether the flusher has what it waits for.
     pub fn is_enough(&self) -> bool {
         let is_there = match self.wanted {
             0 => !self.is_empty(),
-            wanted => self.answers.len() >= wanted,
+            wanted => self.waiting() >= wanted,
         };
         is_there || self.stopping
     }
@@ -104,6 +112,7 @@ impl Unflushed {
     pub fn flushed(&mut self, flushed_to: i64, durable: &mut Durable) {
         take(&mut self.arrivals, flushed_to, &mut durable.arrivals);
         take(&mut self.answers, flushed_to, &mut durable.answers);
+        take(&mut self.others, flushed_to, &mut durable.answers);
     }
 
     /// The store failed: takes out everybody who waits. Consumers are not told of messages that may
@@ -111,17 +120,20 @@ impl Unflushed {
     pub fn fail(&mut self) -> Vec<Unanswered> {
         self.failed = true;
         self.arrivals.clear();
-        std::mem::take(&mut self.answers).into_iter().map(|(_, unanswered)| unanswered).collect()
+        let all = self.answers.drain(..).chain(self.others.drain(..));
+        all.map(|(_, unanswered)| unanswered).collect()
     }
 
-    /// Takes out the answers that are late, with the code that says so. The messages are stored.
+    /// Takes out the answers that are late, those of senders with the code that says so. The
+    /// messages are stored.
     pub fn late(&mut self, now_ms: i64) -> Vec<Unanswered> {
-        let late = self.answers.extract_if(.., |(_, unanswered)| unanswered.deadline_ms <= now_ms);
+        let is_late = |(_, unanswered): &mut (i64, Unanswered)| unanswered.deadline_ms <= now_ms;
         let say_so = |(_, mut unanswered): (i64, Unanswered)| {
             unanswered.answer.code = ResponseCode::FLUSH_DISK_TIMEOUT;
             unanswered
         };
-        late.map(say_so).collect()
+        let late = self.answers.extract_if(.., is_late).map(say_so);
+        late.chain(self.others.extract_if(.., is_late).map(|(_, other)| other)).collect()
     }
 }
 
@@ -151,10 +163,13 @@ mod tests {
             let unanswered = Unanswered { asker, answer, begun_ms: 0, deadline_ms };
             unflushed.wait(log_end, unanswered);
         }
+        let (asker, answer) = (Asker::new(&peer, ticket), Answer::success());
+        let other = Unanswered { asker, answer, begun_ms: 0, deadline_ms: 10 };
+        unflushed.wait_for_other(150, other);
         assert!(unflushed.late(9).is_empty());
         let late = unflushed.late(10);
-        let [late] = &late[..] else { panic!("one is late") };
-        assert_eq!(late.answer.code, ResponseCode::FLUSH_DISK_TIMEOUT);
+        let codes: Vec<ResponseCode> = late.iter().map(|late| late.answer.code).collect();
+        assert_eq!(codes, [ResponseCode::FLUSH_DISK_TIMEOUT, ResponseCode::SUCCESS]);
         let mut durable = Durable::default();
         unflushed.flushed(100, &mut durable);
         assert_eq!(durable.answers.len(), 0, "it has its answer");

@@ -148,7 +148,7 @@ impl<'a> Wishes<'a> {
             match key {
                 name::UNIQ_KEY => wishes.unique = Some(value),
                 name::LITE_TOPIC => wishes.lite = true,
-                name::WAIT => wishes.wait = !value.eq_ignore_ascii_case(b"false"),
+                name::WAIT => wishes.wait = value.eq_ignore_ascii_case(b"true"),
                 name::DELAY => {
                     other_kind = true;
                     match number(value) {
@@ -343,7 +343,7 @@ mod tests {
             Wishes::of(b"DELAY\x013\x02WAIT\x01FALSE\x02UNIQ_KEY\x01u\x02TRAN_MSG\x01true\x02");
         assert_eq!((wishes.delay_level, wishes.wait), (3, false));
         assert!(wishes.unique == Some(b"u") && wishes.prepared && !wishes.rewrite && !wishes.timer);
-        assert!(Wishes::of(b"").wait);
+        assert!(Wishes::of(b"").wait && !Wishes::of(b"WAIT\x01no\x02").wait);
         assert!(Wishes::of(b"CLUSTER\x01c").rewrite);
         assert!(Wishes::of(b"DELAY\x01soon\x02").bad_level);
         assert!(Wishes::of(b"INNER_NUM\x012").inner_batch);

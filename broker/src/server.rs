@@ -324,7 +324,7 @@ impl Shell {
                         let shell = Arc::clone(&self);
                         tokio::spawn(async move {
                             let answers = ask_all(peers, &command, timeout).await;
-                            asker.answer(then(&shell.broker, answers));
+                            then(&shell.broker, asker, answers);
                         });
                     }
                     Outside::Route { topic, asker, then } => {

@@ -8,7 +8,6 @@ use super::client::body;
 use super::lite;
 use super::{notification, pop};
 use crate::broker::Broker;
-use crate::flush::Unanswered;
 use crate::pop::handle::{Handle, ORDERED, Retry};
 use crate::pop::order_info::{Acked, At};
 use crate::pop::ordered;
@@ -412,10 +411,7 @@ fn give(broker: &Broker, call: &Call<'_>, log_end: i64, answer: Answer) -> Reply
     if log_end == 0 || !broker.flushes_first() {
         return Reply::Answer(answer);
     }
-    let begun_ms = call.now_ms;
-    let deadline_ms = begun_ms + i64::from(broker.settings().store.sync_flush_timeout);
-    let asker = call.later();
-    broker.answer_when_flushed(log_end, Unanswered { asker, answer, begun_ms, deadline_ms });
+    broker.give_when_flushed(log_end, call.later(), answer, call.now_ms);
     Reply::Later
 }
 

@@ -8,7 +8,6 @@
 
 use super::poll::{self, Poll};
 use crate::broker::{Broker, Outside};
-use crate::flush::Unanswered;
 use crate::pop::records;
 use crate::pop::take::{Ask, NotInMemory, Popped};
 use crate::pop::waiting::{Bounds, Place};
@@ -243,10 +242,7 @@ fn give(
     if !broker.flushes_first() || log_end == 0 {
         return Reply::Answer(answer);
     }
-    let timeout_ms = i64::from(broker.settings().store.sync_flush_timeout);
-    let deadline_ms = now_ms + timeout_ms;
-    let unanswered = Unanswered { asker: asker(), answer, begun_ms: now_ms, deadline_ms };
-    broker.answer_when_flushed(log_end, unanswered);
+    broker.give_when_flushed(log_end, asker(), answer, now_ms);
     Reply::Later
 }
 

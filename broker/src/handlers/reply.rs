@@ -1,8 +1,9 @@
 //! Replies to request messages (324, 325): carried to the client that asked (326), and stored for
 //! whoever wants to see them (Java: `ReplyMessageProcessor`).
 //!
-//! The replier is told whether the client took its reply. A client that does not wait for it any
-//! more takes it all the same; one that is gone cannot.
+//! The replier is told whether the client took its reply, when what is stored is durable where
+//! answers wait for that. A client that does not wait for it any more takes it all the same; one
+//! that is gone cannot.
 
 use super::send;
 use crate::broker::{Broker, Outside};
@@ -40,25 +41,37 @@ pub fn reply(
     all.set(property::TRACE_ON, trace_on);
     let is_kept = settings.broker.store_reply_message_enable;
     let stored = is_kept.then(|| keep(broker, call, &header, (queue_id, &all))).flatten();
+    // As Java reads it: whatever is not `true` is no wish to wait.
+    let waits = all.get(property::WAIT).is_none_or(|wait| wait.eq_ignore_ascii_case("true"));
+    let wait_for = stored.filter(|_| waits).map_or(0, |stored| stored.log_end());
+    let now = |answer| match broker.flushes_first() && wait_for > 0 {
+        true => {
+            broker.give_when_flushed(wait_for, call.later(), answer, call.now_ms);
+            Reply::Later
+        }
+        false => Reply::Answer(answer),
+    };
     let Some(id) = all.get(property::REPLY_TO_CLIENT) else {
         let key = property::REPLY_TO_CLIENT;
         let why = format!("reply message properties[{key}] is null");
-        return Ok(told(broker, Err(why), queue_id, stored).into());
+        return Ok(now(told(broker, Err(why), queue_id, stored)));
     };
     let Some(client) = broker.clients.producer(id) else {
         let why = format!("push reply message fail, channel of <{id}> not found.");
-        return Ok(told(broker, Err(why), queue_id, stored).into());
+        return Ok(now(told(broker, Err(why), queue_id, stored)));
     };
-    let failed = format!("push reply message to {id}fail.");
+    let (failed, now_ms) = (format!("push reply message to {id}fail."), call.now_ms);
     broker.outside(Outside::Ask {
         peers: vec![client.peer],
         command: Box::new(pushed(broker, call, header, all)),
         timeout: TIMEOUT,
         asker: call.later(),
-        then: Box::new(move |broker, answers| {
+        then: Box::new(move |broker, asker, answers| {
             let took = answers.into_iter().flatten().next();
             let took = took.is_some_and(|said| said.response_code() == ResponseCode::SUCCESS);
-            told(broker, if took { Ok(()) } else { Err(failed) }, queue_id, stored)
+            let took = if took { Ok(()) } else { Err(failed) };
+            let answer = told(broker, took, queue_id, stored);
+            broker.give_when_flushed(wait_for, asker, answer, now_ms);
         }),
     });
     Ok(Reply::Later)
@@ -151,3 +164,6 @@ fn told(
     }
     send::stamped(broker, answer)
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,9 +90,9 @@ fn ask(
         command: Box::new(command),
         timeout: TIMEOUT,
         asker: call.later(),
-        then: Box::new(move |_, answers| {
+        then: Box::new(move |_, asker, answers| {
             let answer = answers.into_iter().next().unwrap_or(Err(CallError::Closed));
-            relayed(&who, answer)
+            asker.answer(relayed(&who, answer));
         }),
     });
     Ok(Reply::Later)
@@ -144,7 +144,7 @@ pub fn status(
         command: Box::new(command.with_header(&question)),
         timeout: STATUS_TIMEOUT,
         asker: call.later(),
-        then: Box::new(move |_, answers| {
+        then: Box::new(move |_, asker, answers| {
             let mut body = GetConsumerStatusBody::default();
             for (id, answer) in ids.into_iter().zip(answers) {
                 let said = answer.ok().filter(|a| a.response_code() == ResponseCode::SUCCESS);
@@ -153,7 +153,7 @@ pub fn status(
                     body.consumer_table.insert(id, said.message_queue_table);
                 }
             }
-            json(&body).with_remark(UNSET_REMARK)
+            asker.answer(json(&body).with_remark(UNSET_REMARK));
         }),
     });
     Ok(Reply::Later)

@@ -1,0 +1,81 @@
+//! When a replier is told, in a broker without a shell that flushes before it answers.
+
+use super::*;
+use crate::clients::Client;
+use crate::flush::Durable;
+use crate::opening::Surroundings;
+use crate::put::Effect;
+use remoting::codes::LanguageCode;
+use remoting::peer::Peer;
+use remoting::room::Room;
+use remoting::router::Lane;
+use settings::BrokerSettings;
+use simulator::SimDisk;
+use std::sync::Arc;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+const NOW: i64 = 1_700_000_000_000;
+
+fn broker() -> (Broker, UnboundedReceiver<Outside>) {
+    let mut settings = BrokerSettings::default();
+    settings.broker.broker_ip1 = "127.0.0.1".into();
+    settings.store.store_path_root_dir = "/store".into();
+    settings.store.flush_disk_type = settings::FlushDiskType::SyncFlush;
+    settings.store.mapped_file_size_commit_log = 1 << 20;
+    (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
+    let surroundings =
+        Surroundings { now_ms: NOW, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
+    let (outside, asked) = unbounded_channel();
+    let disk = Arc::new(SimDisk::new(7));
+    (Broker::open(disk, settings, outside, &surroundings, &|_| {}).unwrap(), asked)
+}
+
+fn replied(broker: &Broker, replier: &Arc<Peer>, properties: &'static str) -> Reply<Effect> {
+    let (command, room) = (Command::request(RequestCode::SEND_REPLY_MESSAGE), Room::default());
+    let header = SendMessageRequestHeader {
+        producer_group: "replies".into(),
+        topic: "DefaultCluster_REPLY_TOPIC".into(),
+        default_topic: "TBW102".into(),
+        properties: Some(properties.into()),
+        ..SendMessageRequestHeader::default()
+    };
+    let lane = Lane::Inline;
+    let call = Call { peer: replier, command: &command, now_ms: NOW, lane, room: &room };
+    reply(broker, &call, header).unwrap()
+}
+
+/// Syncs the log and answers what waited for that, as the flusher does.
+fn flush(broker: &Broker) {
+    broker.store.sync().unwrap();
+    broker.flushed(broker.store.flushed_to(), &mut Durable::default(), NOW);
+}
+
+#[test]
+fn a_replier_is_told_when_the_stored_reply_is_durable() {
+    let (broker, mut asked) = broker();
+    let address = "127.0.0.1:7".parse().unwrap();
+    let peer = || Arc::new(Peer::new(address, address));
+    let (replier, asker) = (peer(), peer());
+    let (language, peer_id) = (LanguageCode::JAVA, asker.id);
+    let client = Client { id: "asks".into(), peer_id, peer: asker, address, language, version: 0 };
+    broker.clients.register_producer(&"p".into(), &client, NOW);
+
+    let told = || !replier.take_unwritten().is_empty();
+    let mut carried = |properties| {
+        assert!(matches!(replied(&broker, &replier, properties), Reply::Later));
+        let Ok(Outside::Ask { asker, then, .. }) = asked.try_recv() else { panic!("carried") };
+        then(&broker, asker, vec![Ok(Command::request(RequestCode::SEND_REPLY_MESSAGE))]);
+    };
+    carried("REPLY_TO_CLIENT\u{1}asks\u{2}");
+    assert!(!told(), "the reply could be lost");
+    flush(&broker);
+    assert!(told());
+    carried("REPLY_TO_CLIENT\u{1}asks\u{2}WAIT\u{1}false\u{2}");
+    assert!(told(), "it does not want to wait");
+    flush(&broker);
+
+    let gone = replied(&broker, &replier, "REPLY_TO_CLIENT\u{1}gone\u{2}");
+    assert!(matches!(gone, Reply::Later) && !told(), "it is stored as well");
+    flush(&broker);
+    assert!(told());
+}
