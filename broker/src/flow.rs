@@ -19,6 +19,7 @@ impl Broker {
             return;
         }
         self.store.append(now_ms, appends);
+        self.tell_followed(now_ms);
         for run in appends.chunk_by(|one, next| one.drafts.topic() == next.drafts.topic()) {
             self.count(run);
         }
@@ -30,6 +31,17 @@ impl Broker {
         for append in &*appends {
             if let Ok(stored) = &append.outcome {
                 self.arrive(append, stored, now_ms);
+            }
+        }
+    }
+
+    /// Answers whoever waits at compacted queues that took messages over.
+    pub fn tell_followed(&self, now_ms: i64) {
+        for (topic, queue_id) in self.store.take_followed() {
+            self.wake(&topic, queue_id, now_ms);
+            pop::resume_all(self, self.pops.waiting.arrived(&topic, queue_id, None), now_ms);
+            for held in self.notices.arrived(&topic, queue_id, None) {
+                notification::resume(self, held, now_ms);
             }
         }
     }

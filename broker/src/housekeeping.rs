@@ -150,6 +150,7 @@ fn flush(broker: &Broker, bell: &Bell) -> Option<String> {
             broker.fail_unflushed();
             return Some(error.to_string());
         }
+        broker.tell_followed(now_ms());
         if !bell.wait(Duration::ZERO) {
             return None;
         }

@@ -35,6 +35,7 @@ pub const TOGETHER: &[&str] = &[
     "send-batch",
     "compaction-push",
     "compaction-pull",
+    "compaction-batches",
     "batch-inner-retry",
     "batch-inner",
     "batch-inner-pull",

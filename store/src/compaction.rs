@@ -4,8 +4,8 @@
 //! files are written anew without the messages that a newer one replaces.
 //!
 //! What a queue lacks is taken over along its consume queue: with the append that stored it, or by
-//! the next start. Not here: no log from a replica, and no queues of inner batches, which are read
-//! as they are.
+//! the next start. An inner batch counts as one message, as in Java: with the key of the batch, and
+//! without one it is not taken over. Not here: no log from a replica.
 
 mod pass;
 mod patched;
@@ -16,7 +16,7 @@ mod settle;
 mod shape;
 
 use crate::append::Append;
-use crate::consume_queue::Unit;
+use crate::consume_queue::{Queue, Unit};
 use crate::disk::Disk;
 use crate::reach::{Reach, Wait};
 use crate::{Error, Settings, Store};
@@ -69,6 +69,9 @@ pub(crate) struct Compactions {
     unopened: Mutex<BTreeSet<Str>>,
     /// Queues that got messages which are not taken over yet.
     behind: Mutex<BTreeSet<(Str, i32)>>,
+    /// Queues that took some over since somebody asked, and whether there are any.
+    followed: Mutex<BTreeSet<(Str, i32)>>,
+    has_followed: AtomicBool,
     positions: Positions,
     /// Files were removed, which a power loss may give back.
     has_removed: AtomicBool,
@@ -109,6 +112,8 @@ impl Compactions {
             topics: RwLock::default(),
             unopened: Mutex::default(),
             behind: Mutex::default(),
+            followed: Mutex::default(),
+            has_followed: AtomicBool::new(false),
             has_removed: AtomicBool::new(false),
         }
     }
@@ -359,10 +364,6 @@ impl Store {
         if !self.settings.compaction || self.compactions.contains(topic) {
             return Ok(());
         }
-        if self.holds_batches(topic) {
-            tracing::warn!(topic, "holds inner batches, and is read without being compacted");
-            return Ok(());
-        }
         let name = Str::from(topic.to_owned());
         self.compactions.topics.write().entry(name.clone()).or_default();
         self.compactions.is_on.store(true, Ordering::Release);
@@ -420,7 +421,7 @@ impl Store {
             // What the log ever had room for, and what of it may be lost.
             limit: (self.log.written_to() + files) / FIXED_LEN as i64,
             may_be_torn: !self.compactions.is_clean,
-            kept_from: queue.map_or(i64::MAX, |queue| queue.min()),
+            kept_from: queue.map_or(i64::MAX, |queue| queue.first_offset()),
         }
     }
 
@@ -447,6 +448,15 @@ impl Store {
         self.wait_for_room(self.follow_all())
     }
 
+    /// The compacted queues that took messages over since this was asked. It may be done for one
+    /// sender by another's append, or by the flush: whoever calls either asks after it.
+    pub fn take_followed(&self) -> BTreeSet<(Str, i32)> {
+        match self.compactions.has_followed.swap(false, Ordering::AcqRel) {
+            true => std::mem::take(&mut *self.compactions.followed.lock()),
+            false => BTreeSet::new(),
+        }
+    }
+
     /// Takes over what was appended and readers may see.
     pub(crate) fn follow_all(&self) -> Result<(), Error> {
         if !self.compactions.is_on.load(Ordering::Acquire) {
@@ -456,7 +466,15 @@ impl Store {
         let mut failed = Ok(());
         for (topic, id) in behind {
             let is_done = match (&failed, self.open_compacted(&topic, id)) {
-                (Ok(()), Ok(Some(queue))) => self.catch_up(&queue, (&topic, id)),
+                (Ok(()), Ok(Some(queue))) => {
+                    let before = queue.followed.load(Ordering::Acquire);
+                    let is_done = self.catch_up(&queue, (&topic, id));
+                    if queue.followed.load(Ordering::Acquire) > before {
+                        self.compactions.followed.lock().insert((topic.clone(), id));
+                        self.compactions.has_followed.store(true, Ordering::Release);
+                    }
+                    is_done
+                }
                 (Ok(()), Ok(None)) => Ok(true),
                 (Ok(()), Err(error)) => Err(error),
                 (Err(_), _) => Ok(false),
@@ -477,25 +495,46 @@ impl Store {
         let _alone = compacted.following.lock();
         let Some(queue) = self.queues.find(topic, id) else { return Ok(true) };
         while !compacted.is_removed.load(Ordering::Acquire) {
-            let from = compacted.followed.load(Ordering::Acquire).max(queue.min());
-            let units = self.units(topic, id, from, AT_ONCE);
+            let from = compacted.followed.load(Ordering::Acquire).max(queue.first_offset());
+            let units = self.units_to_follow(&queue, (topic, id), from);
             if units.is_empty() {
-                return Ok(from >= queue.next_offset());
+                let is_all = queue.has_none_from(from);
+                if is_all {
+                    // Places of lost batches have no units.
+                    compacted.followed.fetch_max(queue.end_offset(), Ordering::AcqRel);
+                }
+                return Ok(is_all);
             }
             let taken = self.take_over(compacted, &units, topic)?;
-            compacted.followed.store(from + taken, Ordering::Release);
-            if taken < units.len() as i64 {
+            if let Some((_, end)) = taken.checked_sub(1).and_then(|last| units.get(last)) {
+                compacted.followed.store(*end, Ordering::Release);
+            }
+            if taken < units.len() {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
+    /// Some units of a consume queue, each with the queue offset behind it.
+    fn units_to_follow(&self, queue: &Queue, name: (&str, i32), from: i64) -> Vec<(Unit, i64)> {
+        if queue.is_batch() {
+            let batches = self.batch_units(queue, name, (from, AT_ONCE));
+            return batches.iter().map(|batch| (batch.unit, batch.end())).collect();
+        }
+        self.units(name.0, name.1, from, AT_ONCE).into_iter().zip(from + 1..).collect()
+    }
+
     /// Takes over the messages of some units, up to the first one that cannot be read for the
     /// moment, and says how many those are.
-    fn take_over(&self, to: &Compacted, units: &[Unit], topic: &str) -> Result<i64, Error> {
+    fn take_over(
+        &self,
+        to: &Compacted,
+        units: &[(Unit, i64)],
+        topic: &str,
+    ) -> Result<usize, Error> {
         let mut taken = 0;
-        for unit in units {
+        for (unit, _) in units {
             if !unit.is_blank() {
                 let size = usize::try_from(unit.size).unwrap_or(0);
                 let lent = self.log.lend(unit.log_offset, size, &mut Reach::new(Wait::ForDisk));

@@ -311,7 +311,8 @@ impl Store {
     pub fn units(&self, topic: &str, queue_id: i32, offset: i64, max: usize) -> Vec<Unit> {
         let Some(queue) = self.queues.find(topic, queue_id) else { return Vec::new() };
         if queue.is_batch() {
-            return queue.batch_units(offset, max);
+            let all = self.batch_units(&queue, (topic, queue_id), (offset, max));
+            return all.into_iter().map(|batch| batch.unit).collect();
         }
         let from = offset.max(queue.min());
         let count = (queue.max() - from).clamp(0, i64::try_from(max).unwrap_or(i64::MAX));

@@ -268,6 +268,8 @@ fn prepare_batch(
         ..Sender::new(Ticket::of(call.command), wishes.wait, queue_id, answer)
     };
     if wishes.unique.is_some() && attributes::holds_inner_batches(&topic) {
+        // Java takes it, and no reader gets it: its compacted queue has records with a key alone.
+        check_key(sent, &topic)?;
         let draft = inner_batch(broker, call, (sent, &wishes), whole)?;
         let sender = sender(draft.queue_id);
         return Ok(Pending { append: Append::one(draft), sender });

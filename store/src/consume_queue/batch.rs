@@ -256,11 +256,13 @@ impl Queue {
         (place < self.max()).then(|| self.batch_unit(place).filter(holds))?.map(|_| place)
     }
 
-    /// Up to `max` units from that of the message at a queue offset on.
-    pub(crate) fn batch_units(&self, offset: i64, max: usize) -> Vec<Unit> {
-        let from = self.place_of(offset, Wait::ForDisk).unwrap_or_else(|_| self.max());
-        let places = (from..self.max()).take(max);
-        places.map_while(|place| self.batch_unit(place)).map(|batch| batch.unit).collect()
+    /// Whether no unit, readable or not, has a message at this queue offset or behind it.
+    pub(crate) fn has_none_from(&self, offset: i64) -> bool {
+        if !self.is_batch() {
+            return offset >= self.next_offset();
+        }
+        let next = self.tail.lock().next();
+        self.place_of(offset, Wait::ForDisk).is_ok_and(|place| place >= next)
     }
 
     /// The queue offset of a record by when it was stored, ms since the epoch. Lower: the first one

@@ -139,6 +139,23 @@ impl Store {
         Ok(low)
     }
 
+    /// Up to so many units from that of the message at a queue offset on; a damaged one as the log
+    /// has it, or not at all.
+    pub(crate) fn batch_units(
+        &self,
+        queue: &Queue,
+        name: QueueName<'_>,
+        (offset, max): (i64, usize),
+    ) -> Vec<BatchUnit> {
+        let from = self.batch_place(queue, name, offset, Wait::ForDisk);
+        let places = from.unwrap_or_else(|_| queue.max())..queue.max();
+        let unit = |place| match queue.batch_unit_now(place, Wait::ForDisk) {
+            Ok(None) => Ok(self.mended_batch((queue, name, place), None)),
+            read => read,
+        };
+        places.map_while(|place| unit(place).ok()).flatten().take(max).collect()
+    }
+
     /// Gives the reader a record if it wants it, and says whether to go on.
     fn take_batch(
         &self,

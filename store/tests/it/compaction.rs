@@ -3,7 +3,7 @@
 use crate::bad_disk::BadDisk;
 use crate::lines::lines_of;
 use crate::support::*;
-use message::{Draft, Properties, property};
+use message::{Draft, Properties, batch, property, sys_flag};
 use simulator::{Loss, Op, SimDisk};
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -81,6 +81,52 @@ pub(crate) fn all(store: &Store) -> BTreeMap<i64, String> {
 
 pub(crate) fn compact(store: &Store) -> u64 {
     store.compact(&|| true).unwrap().dropped
+}
+
+#[test]
+fn queues_of_inner_batches_are_compacted_too_and_a_batch_counts_by_its_own_key() {
+    let (_, disk, settings) = sim(11);
+    let settings = Settings { batch_queue_file_bytes: 46 * 8, ..settings };
+    let store = open(&disk, &settings);
+    assert!(store.hold_batches(TOPIC, true).unwrap());
+    store.keep_newest(TOPIC, true).unwrap();
+    fill(&store, 0, 6);
+    let batch = |key: &str| {
+        let mut draft = with_key(key, "a batch");
+        let mut all = Properties::parse(&draft.properties);
+        all.set(property::INNER_NUM, "3");
+        draft.properties = all.encode();
+        let mut body = Vec::new();
+        for _ in 0..3 {
+            let (one, properties) = (bytes::Bytes::from_static(b"one"), bytes::Bytes::new());
+            batch::encode(&batch::BatchMessage { flag: 0, body: one, properties }, &mut body);
+        }
+        draft.body = body.into();
+        draft.sys_flag = sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
+        append(&store, NOW, draft).queue_offset
+    };
+    assert_eq!((batch("k0"), batch("")), (6, 9));
+    let followed = store.take_followed();
+    assert_eq!(followed.into_iter().collect::<Vec<_>>(), [(TOPIC.into(), 0)]);
+    let places = |store: &Store| all(store).into_keys().collect::<Vec<_>>();
+    assert_eq!(places(&store), [0, 1, 2, 3, 4, 5, 6], "one without a key is not taken over");
+    let found = read(&store, TOPIC, 0, 12);
+    assert_eq!((found.status, found.max_offset), (ReadStatus::OffsetOverflowOne, 12));
+    for at in 12..31 {
+        append(&store, NOW + at, with_key(&format!("k{}", at % 4), &at.to_string()));
+    }
+    let newest = |store: &Store| {
+        compact(store);
+        places(store)
+    };
+    let kept = newest(&store);
+    assert!(!kept.contains(&6) && kept.ends_with(&[27, 28, 29, 30]), "{kept:?}");
+    store.close().unwrap();
+    drop(store);
+    let store = begin(&disk, &settings);
+    assert_eq!(places(&store), kept);
+    assert_eq!(append(&store, NOW + 31, with_key("k3", "31")).queue_offset, 31);
+    assert_eq!(places(&store).last(), Some(&31));
 }
 
 #[test]
