@@ -8,6 +8,7 @@
 use crate::broker::Broker;
 use crate::copies::Copies;
 use crate::put;
+use crate::unread::{Place, Unread};
 use bytes::Bytes;
 use message::{Draft, Entry, Properties, names, property, record};
 use remoting::body::data_version::DataVersion;
@@ -22,6 +23,9 @@ const MOST: i64 = 100_000;
 /// How long delivery waits after the store refused, or gave nothing, in milliseconds.
 const RETRY_MS: i64 = 100;
 
+/// What a message that cannot be read holds up.
+const UNREAD: &str = "delayed messages of a level wait";
+
 /// How far each level was delivered.
 #[derive(Debug, Default)]
 pub struct Delays {
@@ -29,6 +33,8 @@ pub struct Delays {
     offsets: BTreeMap<i32, i64>,
     version: DataVersion,
     changed: bool,
+    /// What cannot be read, by level.
+    unread: BTreeMap<i32, Unread>,
 }
 
 /// The file under `config`, as Java writes it.
@@ -51,7 +57,8 @@ impl Delays {
     /// When the text is not of that form.
     pub fn load(text: &str) -> Result<Self, remoting::json::BodyError> {
         let file: File = remoting::json::from_body(text.as_bytes())?;
-        Ok(Self { offsets: file.offset_table, version: file.data_version, changed: false })
+        let (offsets, version) = (file.offset_table, file.data_version);
+        Ok(Self { offsets, version, ..Self::default() })
     }
 
     /// The text of `delayOffset.json`.
@@ -82,6 +89,9 @@ impl Delays {
 
     fn advance(&mut self, level: i32, offset: i64, now_ms: i64) {
         self.offsets.insert(level, offset);
+        if let Some(mut unread) = self.unread.remove(&level) {
+            unread.reads(UNREAD);
+        }
         self.version.advance(0, now_ms);
         self.changed = true;
     }
@@ -141,7 +151,7 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
     let mut offset = stored.max(broker.store.min_offset(topic, queue_id)).min(end);
     let mut appends = Vec::new();
     let mut ends = Vec::new();
-    let mut next = None;
+    let (mut next, mut unread_at) = (None, None);
     for _ in 0..BATCH {
         if offset >= end {
             break;
@@ -156,6 +166,9 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
         let Ok(found) = broker.store.message_in(Position { topic, queue_id, offset }) else {
             // It is there, and the disk does not give it now.
             next = Some(now_ms + RETRY_MS);
+            let log_offset = unit.map(|unit| unit.log_offset);
+            let at = Place { topic, queue_id, offset: Some(offset), log_offset };
+            unread_at = Some(at);
             break;
         };
         let due = found.as_ref().map_or(now_ms, |(_, tags)| due_ms(*tags, delay_ms, now_ms));
@@ -179,6 +192,10 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
     if reached != stored {
         broker.moves.note(broker.store.max_log_offset());
         broker.delays.lock().advance(level, reached, now_ms);
+    }
+    if let Some(at) = unread_at {
+        let mut delays = broker.delays.lock();
+        delays.unread.entry(level).or_default().fails(UNREAD, at, now_ms);
     }
     match failed {
         Some(at) => {

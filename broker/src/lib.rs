@@ -43,3 +43,4 @@ pub mod table;
 pub mod timer;
 pub mod topics;
 pub mod transactions;
+pub mod unread;

@@ -6,6 +6,7 @@
 //! (`known`). Where slots and entries stand is the store's business.
 
 pub mod accept;
+mod ahead;
 mod deliver;
 mod enqueue;
 pub mod handle;
@@ -13,6 +14,8 @@ mod known;
 mod waiting;
 
 use crate::broker::Broker;
+use crate::unread::{Place, Unread};
+use ahead::Ahead;
 use deliver::{Emptying, Round};
 use enqueue::Step;
 use known::Unsure;
@@ -99,6 +102,10 @@ struct State {
     rebuilt_ms: i64,
     /// The slot that was mended last, and how often.
     mended: (i64, u32),
+    /// Behind a place of the queue that cannot be read now.
+    ahead: Ahead,
+    /// The next message of the queue, and the next one that is due, where they cannot be read.
+    unread: (Unread, Unread),
     /// The store took not all that was due.
     is_refused: bool,
     /// Why nothing goes on, as far as the log was told.
@@ -238,9 +245,20 @@ impl State {
         let read = self.emptying.as_ref().filter(|slot| slot.is_read());
         let from_ms = read.map_or(0, |slot| slot.slot_ms + slot_ms);
         let put = match settings.store.timer_stop_enqueue {
-            true => Step::Stuck,
+            true => Step::Stopped,
             false => enqueue::step(broker, settings, (files, &mut self.unsure), (now_ms, from_ms))?,
         };
+        if put == Step::Stuck {
+            let (offset, queue_id) = (files.progress().queue_offset, QUEUE);
+            let log_offset = broker.store.unit(names::TIMER_TOPIC, QUEUE, offset);
+            let log_offset = log_offset.map(|unit| unit.log_offset);
+            let (topic, offset) = (names::TIMER_TOPIC, Some(offset));
+            let at = Place { topic, queue_id, offset, log_offset };
+            self.unread.0.fails("timed messages are not put into their slots", at, now_ms);
+        } else {
+            self.unread.0.reads("timed messages are not put into their slots");
+            self.ahead = Ahead::default();
+        }
         let mut is_busy = put == Step::More;
         self.is_refused = false;
         if !settings.store.timer_stop_dequeue {
@@ -278,7 +296,9 @@ impl State {
         (put, now_ms): (Step, i64),
     ) -> Result<bool, Error> {
         let slot_ms = settings.store.timer_slot_ms();
-        let Self { files: Some(files), emptying, unsure, .. } = self else { return Ok(false) };
+        let Self { files: Some(files), emptying, unsure, ahead, unread, .. } = self else {
+            return Ok(false);
+        };
         if emptying.is_none() {
             let Some(first) = files.first().filter(|first| first + slot_ms <= now_ms) else {
                 let this_slot = files.slot_of(now_ms);
@@ -291,14 +311,29 @@ impl State {
         }
         let Some(slot) = emptying else { return Ok(false) };
         // Whoever takes a message back may stand behind it in the queue.
-        let is_behind = files.progress().queue_offset < slot.not_before;
-        if is_behind && put != Step::Stuck {
+        let queue_offset = files.progress().queue_offset;
+        let waits = queue_offset < slot.not_before
+            && match put {
+                Step::Stopped => false,
+                Step::Stuck => !ahead.look(broker, queue_offset, slot.not_before),
+                Step::Done | Step::More => true,
+            };
+        if waits {
             return Ok(true);
         }
         let (this_ms, over_ms) = (slot.slot_ms, slot.slot_ms + slot_ms);
-        match (Round { broker, files, unsure, now_ms }).run(slot)? {
+        let ran = Round { broker, files, unsure, ahead, now_ms }.run(slot)?;
+        if let deliver::Outcome::Unread(log_offset) = ran {
+            let (topic, log_offset) = (names::TIMER_TOPIC, Some(log_offset));
+            let at = Place { topic, queue_id: QUEUE, log_offset, ..Place::default() };
+            unread.1.fails("timed messages that are due wait", at, now_ms);
+            self.is_refused = true;
+            return Ok(false);
+        }
+        unread.1.reads("timed messages that are due wait");
+        match ran {
             deliver::Outcome::More => return Ok(true),
-            deliver::Outcome::Wait => {
+            deliver::Outcome::Wait | deliver::Outcome::Unread(_) => {
                 self.is_refused = true;
                 return Ok(false);
             }

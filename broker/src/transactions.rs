@@ -11,6 +11,7 @@ pub mod finished;
 
 use crate::broker::Broker;
 use crate::put::{self, again};
+use crate::unread::Unread;
 use check::Round;
 use finished::{Finished, OffsetSet};
 use message::{Draft, Entry, Properties, Record, Str, names, property, record, sys_flag};
@@ -46,6 +47,8 @@ pub(crate) struct State {
     round: Option<Round>,
     /// When the last round ended, ms since the epoch.
     rested_ms: i64,
+    /// The next half message, and the next op message, where they cannot be read.
+    unread: (Unread, Unread),
 }
 
 /// Where a half message stands, and where it stood first.

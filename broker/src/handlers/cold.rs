@@ -8,7 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use store::disk::{Allocation, File, Listed, Lock, Space};
 use store::{Disk, OsDisk};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -37,11 +37,15 @@ pub(crate) fn open(
 pub(crate) struct Cold {
     /// Whether it does not answer at the moment.
     pub(crate) fails: Arc<AtomicBool>,
+    /// A place of the commit log that it does not give at the moment, if not 0.
+    pub(crate) fails_at: Arc<AtomicU64>,
 }
 
 impl Disk for Cold {
     fn open(&self, path: &Path, size: u64, space: Allocation) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(ColdFile(OsDisk.open(path, size, space)?, Arc::clone(&self.fails))))
+        let is_log = path.parent().is_some_and(|dir| dir.ends_with("commitlog"));
+        let (disk, file) = (self.clone(), OsDisk.open(path, size, space)?);
+        Ok(Arc::new(ColdFile { file, disk, is_log }))
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<Listed>> {
         OsDisk.list(dir)
@@ -72,11 +76,17 @@ impl Disk for Cold {
     }
 }
 
-struct ColdFile(Arc<dyn File>, Arc<AtomicBool>);
+struct ColdFile {
+    file: Arc<dyn File>,
+    disk: Cold,
+    is_log: bool,
+}
 
 impl ColdFile {
-    fn answers(&self) -> io::Result<()> {
-        match self.1.load(Ordering::Relaxed) {
+    fn answers(&self, range: Range<u64>) -> io::Result<()> {
+        let bad = self.disk.fails_at.load(Ordering::Relaxed);
+        let is_bad = self.is_log && bad > 0 && range.contains(&bad);
+        match self.disk.fails.load(Ordering::Relaxed) || is_bad {
             true => Err(io::Error::other("it does not answer")),
             false => Ok(()),
         }
@@ -85,29 +95,29 @@ impl ColdFile {
 
 impl File for ColdFile {
     fn len(&self) -> u64 {
-        self.0.len()
+        self.file.len()
     }
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_at(offset, data)
+        self.file.write_at(offset, data)
     }
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.answers()?;
-        self.0.read_at(offset, out)
+        self.answers(offset..offset + out.len() as u64)?;
+        self.file.read_at(offset, out)
     }
     fn read_cached(&self, _: u64, _: &mut [u8]) -> io::Result<bool> {
         Ok(false)
     }
     fn slice(&self, range: Range<u64>) -> io::Result<Bytes> {
-        self.answers()?;
-        self.0.slice(range)
+        self.answers(range.clone())?;
+        self.file.slice(range)
     }
     fn is_zero(&self, range: Range<u64>) -> io::Result<bool> {
-        self.0.is_zero(range)
+        self.file.is_zero(range)
     }
     fn zero(&self, range: Range<u64>) -> io::Result<()> {
-        self.0.zero(range)
+        self.file.zero(range)
     }
     fn sync(&self, range: Range<u64>) -> io::Result<()> {
-        self.0.sync(range)
+        self.file.sync(range)
     }
 }

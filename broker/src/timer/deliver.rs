@@ -2,6 +2,7 @@
 //! or in the timer's where it is due later. Messages that were taken back are left out. What cannot
 //! be delivered is passed over and counted, and holds up nothing else.
 
+use super::ahead::Ahead;
 use super::enqueue::out_ms;
 use super::known::Unsure;
 use super::{QUEUE, waiting::one};
@@ -48,8 +49,10 @@ pub(super) enum Outcome {
     Done,
     /// There is more to do now.
     More,
-    /// The store takes nothing now, or does not give what is next.
+    /// The store takes nothing now.
     Wait,
+    /// It does not give what is next, at this place of the commit log.
+    Unread(i64),
     /// The entries are not what they must be.
     Damaged,
 }
@@ -60,8 +63,8 @@ enum Verdict {
     Pass,
     /// The commit log does not have what should be at that place.
     Unreadable(i64, &'static str),
-    /// Nobody can say now.
-    Later,
+    /// Nobody can say now what is at that place.
+    Later(i64),
     /// The entry is damaged: no message that waits in this slot is where it leads.
     Damaged,
 }
@@ -104,6 +107,7 @@ pub(super) struct Round<'a> {
     pub(super) broker: &'a Broker,
     pub(super) files: &'a mut store::Timer,
     pub(super) unsure: &'a mut Option<Unsure>,
+    pub(super) ahead: &'a Ahead,
     pub(super) now_ms: i64,
 }
 
@@ -132,7 +136,7 @@ impl Round<'_> {
                     }
                     Ok(Verdict::Pass) => {}
                     Ok(Verdict::Unreadable(log_offset, why)) => self.pass_over(log_offset, why),
-                    Ok(Verdict::Later) => ends = Some(Ok(Outcome::Wait)),
+                    Ok(Verdict::Later(at)) => ends = Some(Ok(Outcome::Unread(at))),
                     Ok(Verdict::Damaged) => ends = Some(Ok(Outcome::Damaged)),
                     Err(error) => ends = Some(Err(error)),
                 }
@@ -179,7 +183,7 @@ impl Round<'_> {
 
     /// What those entries of a slot name that take messages back; or why that is not known.
     fn recalled(&self, places: &[i64]) -> Result<Result<HashSet<String>, Outcome>, Error> {
-        let mut recalled = HashSet::new();
+        let mut recalled = self.ahead.recalled.clone();
         for place in places {
             let Some(unit) = self.files.unit(*place)? else { return Ok(Err(Outcome::Damaged)) };
             // One that is due later is stored again, as any other.
@@ -187,7 +191,7 @@ impl Round<'_> {
                 continue;
             }
             let stored = self.broker.store.message_now(unit.log_offset);
-            let Ok(stored) = stored else { return Ok(Err(Outcome::Wait)) };
+            let Ok(stored) = stored else { return Ok(Err(Outcome::Unread(unit.log_offset))) };
             let decoded = stored.as_ref().map(|stored| record::decode(stored, false));
             if let Some(Ok(Entry::Message(marker))) = decoded
                 && let Some(key) = marker.property(property::TIMER_DEL_UNIQKEY)
@@ -226,7 +230,8 @@ impl Round<'_> {
         if unit.log_offset < store.min_log_offset() {
             return unreadable("the commit log does not have it any more");
         }
-        let Ok(stored) = store.message_now(unit.log_offset) else { return Verdict::Later };
+        let stored = store.message_now(unit.log_offset);
+        let Ok(stored) = stored else { return Verdict::Later(unit.log_offset) };
         let decoded = stored.as_ref().map(|stored| (stored, record::decode(stored, false)));
         let Some((stored, Ok(Entry::Message(parked)))) = decoded else { return Verdict::Damaged };
         let out_ms = out_ms(&parked).filter(|_| parked.topic == names::TIMER_TOPIC);

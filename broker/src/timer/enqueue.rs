@@ -64,6 +64,8 @@ pub(super) enum Step {
     More,
     /// What is next cannot be read now.
     Stuck,
+    /// Nothing is taken, as operators said (`timerStopEnqueue`).
+    Stopped,
 }
 
 /// Takes what came into slots, none of them before `from_ms`.

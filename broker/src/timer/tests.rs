@@ -708,6 +708,26 @@ fn what_cannot_be_read_now_is_neither_passed_over_nor_delivered_though_taken_bac
 }
 
 #[test]
+fn what_is_taken_back_behind_a_place_that_cannot_be_read_is_not_delivered() {
+    let mut world = World::new();
+    let parked = "TIMER_DELAY_MS^5000~";
+    world.send("taken back", parked);
+    world.send("b", parked);
+    world.pass_to(BOOT_MS + 1_000);
+    let log_end = world.broker().store.max_log_offset().unsigned_abs();
+    world.disk.fails_at.store(log_end + 40, Ordering::Relaxed);
+    world.send("unread", parked);
+    world.send("marker", "TIMER_DEL_UNIQKEY^taken back~TIMER_DELIVER_MS^1700000005000~");
+    world.now_ms = BOOT_MS + 6_000;
+    assert!((0..100).any(|_| step(world.broker(), world.now_ms) > world.now_ms));
+    assert_eq!((world.delivered(), world.condition().behind), (vec!["b".to_owned()], 2));
+    world.disk.fails_at.store(0, Ordering::Relaxed);
+    world.pass_to(BOOT_MS + 8_000);
+    assert_eq!(world.delivered(), ["b", "unread"]);
+    assert_eq!((world.condition().passed_over, world.condition().pending), (0, 0));
+}
+
+#[test]
 fn a_damaged_unit_of_the_queue_costs_no_message() {
     let mut world = World::new();
     world.send("a", "TIMER_DELAY_MS^5000~");

@@ -13,6 +13,7 @@ use crate::broker::Broker;
 use crate::clients::Client;
 use crate::put::again;
 use crate::topics;
+use crate::unread::Place;
 use bytes::Bytes;
 use message::ids::MessageId;
 use message::{Draft, Entry, Placement, Properties, Record, Str, names, property, record};
@@ -58,9 +59,10 @@ pub(crate) struct Round {
 enum Verdict {
     /// Nothing any more.
     Pass,
-    /// It is too young, and so is all that follows; or the disk does not give it now. The round
-    /// ends before it.
+    /// It is too young, and so is all that follows: the round ends before it.
     Stop,
+    /// The disk does not give it now; the same.
+    Unread,
     /// Put it at the end of its queue.
     Back(Draft),
     /// The same, and ask a producer.
@@ -75,6 +77,15 @@ struct Move {
     ask: Option<Box<Client>>,
 }
 
+/// What a message that cannot be read holds up.
+const UNREAD: &str = "the check of half messages waits";
+
+fn place<'a>(broker: &Broker, topic: &'a str, offset: i64) -> Place<'a> {
+    let unit = broker.store.unit(topic, QUEUE, offset);
+    let log_offset = unit.map(|unit| unit.log_offset);
+    Place { topic, queue_id: QUEUE, offset: Some(offset), log_offset }
+}
+
 /// Does one step, and says when the next is due, ms since the epoch.
 pub fn step(broker: &Broker, now_ms: i64) -> i64 {
     let mut state = broker.transactions.state.lock();
@@ -83,9 +94,13 @@ pub fn step(broker: &Broker, now_ms: i64) -> i64 {
         state.owed.clear();
     }
     match read_ops(broker, state) {
-        Ok(true) => {}
+        Ok(true) => state.unread.1.reads(UNREAD),
         Ok(false) => return now_ms,
-        Err(NotNow) => return now_ms + IDLE_MS,
+        Err(NotNow) => {
+            let at = place(broker, names::TRANS_OP_HALF_TOPIC, state.op.unwrap_or_default());
+            state.unread.1.fails(UNREAD, at, now_ms);
+            return now_ms + IDLE_MS;
+        }
     }
     let settings = broker.settings();
     let rested_ms = if state.rested_ms == 0 { broker.identity.boot_ms } else { state.rested_ms };
@@ -160,7 +175,7 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
     let (begin, end) = (offset(broker, topic), broker.store.max_offset(topic, QUEUE));
     let (mut moves, mut appends) = (Vec::new(), Vec::new());
     let mut at = begin;
-    let mut has_stopped = false;
+    let (mut has_stopped, mut is_unread) = (false, false);
     while at < end && moves.len() < MOVES && at - begin < LOOKS as i64 {
         let look = Look { broker, settings, at, now_ms };
         let (draft, ask) = match look.verdict(state) {
@@ -168,7 +183,8 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
                 at += 1;
                 continue;
             }
-            Verdict::Stop => {
+            verdict @ (Verdict::Stop | Verdict::Unread) => {
+                is_unread = matches!(verdict, Verdict::Unread);
                 has_stopped = true;
                 break;
             }
@@ -178,6 +194,10 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
         appends.push(Append::one(draft));
         moves.push(Move { at, ask });
         at += 1;
+    }
+    match is_unread {
+        true => drop(state.unread.0.fails(UNREAD, place(broker, topic, at), now_ms)),
+        false => state.unread.0.reads(UNREAD),
     }
     for some in appends.chunks_mut(AT_ONCE) {
         broker.append(some, now_ms);
@@ -233,7 +253,7 @@ impl Look<'_> {
         }
         let (topic, queue_id) = (names::TRANS_HALF_TOPIC, QUEUE);
         let at = Position { topic, queue_id, offset: self.at };
-        let Ok(found) = self.broker.store.message_in(at) else { return Verdict::Stop };
+        let Ok(found) = self.broker.store.message_in(at) else { return Verdict::Unread };
         let decoded = found.as_ref().map(|(stored, _)| (stored, record::decode(stored, false)));
         let Some((stored, Ok(Entry::Message(half)))) = decoded else {
             tracing::error!(half_offset = self.at, "a half message is not there");
