@@ -152,32 +152,27 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
     let mut appends = Vec::new();
     let mut ends = Vec::new();
     let (mut next, mut unread_at) = (None, None);
-    for _ in 0..BATCH {
-        if offset >= end {
-            break;
-        }
-        // The unit says it most often, and what waits may be large.
-        let unit = broker.store.unit(topic, queue_id, offset).filter(|unit| !unit.is_blank());
-        let due = unit.map(|unit| due_ms(unit.tags_code, delay_ms, now_ms));
-        next = due.filter(|due| *due > now_ms);
-        if next.is_some() {
-            break;
-        }
-        let Ok(found) = broker.store.message_in(Position { topic, queue_id, offset }) else {
-            // It is there, and the disk does not give it now.
-            next = Some(now_ms + RETRY_MS);
-            let log_offset = unit.map(|unit| unit.log_offset);
-            let at = Place { topic, queue_id, offset: Some(offset), log_offset };
-            unread_at = Some(at);
-            break;
-        };
-        let due = found.as_ref().map_or(now_ms, |(_, tags)| due_ms(*tags, delay_ms, now_ms));
+    let units = broker.store.units(topic, queue_id, offset, BATCH);
+    if units.is_empty() && offset < end {
+        next = Some(now_ms + RETRY_MS);
+        unread_at = Some(Place { topic, queue_id, offset: Some(offset), log_offset: None });
+    }
+    for unit in &units {
+        // Nobody waits for a place that is empty.
+        let due = if unit.is_blank() { 0 } else { due_ms(unit.tags_code, delay_ms, now_ms) };
         if due > now_ms {
             next = Some(due);
             break;
         }
+        let Ok(found) = broker.store.message_of(Position { topic, queue_id, offset }, unit) else {
+            // It is there, and the disk does not give it now.
+            next = Some(now_ms + RETRY_MS);
+            let log_offset = Some(unit.log_offset);
+            unread_at = Some(Place { topic, queue_id, offset: Some(offset), log_offset });
+            break;
+        };
         offset += 1;
-        match found.and_then(|(stored, _)| restored(broker, &stored)) {
+        match found.and_then(|stored| restored(broker, &stored)) {
             Some(draft) => {
                 appends.push(Append::one(draft));
                 ends.push(offset);

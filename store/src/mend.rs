@@ -7,7 +7,7 @@ use crate::consume_queue::{Queue, Unit};
 use crate::log_reader::LogReader;
 use crate::losses::is_told;
 use crate::reach::{Reach, Wait};
-use crate::read::Position;
+use crate::read::{Everything, Limits, Position, ReadStatus};
 use crate::{Aside, Error, Store, UNIT_LEN};
 use bytes::Bytes;
 use message::record::{self, Entry};
@@ -62,14 +62,17 @@ impl From<Error> for NotNow {
 }
 
 impl Store {
-    /// The message at a place of a queue of single messages, and what its unit has for a tags code:
-    /// for whoever goes through a queue without reading it as a consumer does. None where the place
-    /// is empty, or its message damaged or no longer there.
+    /// The message at a place of a queue, and what its unit has for a tags code: for whoever goes
+    /// through a queue without reading it as a consumer does. None where the place is empty, or its
+    /// message damaged or no longer there. Of an inner batch it is the record that holds it.
     ///
     /// # Errors
     /// Nobody can say now.
     pub fn message_in(&self, at: Position<'_>) -> Result<Option<(Bytes, i64)>, NotNow> {
         let Some(queue) = self.queues.find(at.topic, at.queue_id) else { return Ok(None) };
+        if queue.is_batch() || self.compactions.contains(at.topic) {
+            return self.record_holding(at);
+        }
         let mut bytes = [0; UNIT_LEN];
         if queue.read(at.offset, &mut bytes, Wait::ForDisk)? != Some(1) {
             return Ok(None);
@@ -83,7 +86,23 @@ impl Store {
         }))
     }
 
-    /// As [`Self::message_in`], by the unit of the place.
+    /// The record that a consumer gets first from a place on, if it is the one of that place.
+    fn record_holding(&self, at: Position<'_>) -> Result<Option<(Bytes, i64)>, NotNow> {
+        let mut read = self.read(at, Limits::messages(1), &Everything);
+        if read.status == ReadStatus::MessageWasRemoving {
+            return Err(NotNow);
+        }
+        let record = read.messages.pop().filter(|record| match record::decode(record, false) {
+            Ok(Entry::Message(record)) => record.queue_offset <= at.offset,
+            _ => false,
+        });
+        Ok(record.map(|record| {
+            let tags_code = self.tags_code_of(&record);
+            (record, tags_code)
+        }))
+    }
+
+    /// As [`Self::message_in`], by the unit of the place of a queue of single messages.
     ///
     /// # Errors
     /// Nobody can say now.

@@ -4,8 +4,6 @@
 
 use super::*;
 use crate::handlers::cold::{self, Cold};
-use std::fs::OpenOptions;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use store::{Everything, Limits, UNIT_LEN};
@@ -63,12 +61,7 @@ fn delivered(broker: &Broker) -> Vec<String> {
 
 /// Changes a unit of the first level in its file.
 fn change_unit(dir: &Path, at: u64, change: impl FnOnce(&mut [u8; UNIT_LEN])) {
-    let file = dir.join("consumequeue").join(names::SCHEDULE_TOPIC).join("0").join("0".repeat(20));
-    let file = OpenOptions::new().read(true).write(true).open(file).unwrap();
-    let (mut unit, at) = ([0; UNIT_LEN], at * UNIT_LEN as u64);
-    file.read_exact_at(&mut unit, at).unwrap();
-    change(&mut unit);
-    file.write_all_at(&unit, at).unwrap();
+    cold::change_unit(&dir.join("consumequeue").join(names::SCHEDULE_TOPIC).join("0"), at, change);
 }
 
 #[test]
@@ -121,12 +114,7 @@ fn a_damaged_unit_costs_no_message_and_an_empty_place_delivers_none() {
     broker.store.flush(NOW + 60_000).unwrap();
     change_unit(&dir.0, 1, |unit| unit.fill(0));
     change_unit(&dir.0, 2, |unit| unit[2] ^= 0x40);
-    // A message that power loss took.
-    let blank = [0u64.to_be_bytes(), [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]].concat();
-    change_unit(&dir.0, 3, |unit| {
-        unit.fill(0);
-        unit[..blank.len()].copy_from_slice(&blank);
-    });
+    change_unit(&dir.0, 3, cold::blank);
     assert_eq!(deliver(&broker, NOW + LEVEL_MS), None);
     assert_eq!(delivered(&broker), ["a", "b", "c", "e"]);
 }

@@ -1,16 +1,19 @@
-//! For tests: a disk that has nothing in memory, and a small broker on whatever disk.
+//! For tests: a disk that has nothing in memory, a small broker on whatever disk, and queue units
+//! that are damaged on purpose.
 
 use crate::broker::{Broker, Outside};
 use crate::opening::Surroundings;
 use bytes::Bytes;
 use settings::BrokerSettings;
+use std::fs::OpenOptions;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use store::disk::{Allocation, File, Listed, Lock, Space};
-use store::{Disk, OsDisk};
+use store::{Disk, OsDisk, UNIT_LEN};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// A broker with small files and light queues, and what it asks of its shell.
@@ -120,4 +123,20 @@ impl File for ColdFile {
     fn sync(&self, range: Range<u64>) -> io::Result<()> {
         self.file.sync(range)
     }
+}
+
+/// Changes a unit in the first file of a queue's directory.
+pub(crate) fn change_unit(queue: &Path, at: u64, change: impl FnOnce(&mut [u8; UNIT_LEN])) {
+    let file = queue.join("0".repeat(20));
+    let file = OpenOptions::new().read(true).write(true).open(file).expect("the queue is there");
+    let (mut unit, at) = ([0; UNIT_LEN], at * UNIT_LEN as u64);
+    file.read_exact_at(&mut unit, at).expect("it has this unit");
+    change(&mut unit);
+    file.write_all_at(&unit, at).expect("it can be written");
+}
+
+/// Makes a unit that of a message which power loss took.
+pub(crate) fn blank(unit: &mut [u8; UNIT_LEN]) {
+    unit.fill(0);
+    unit[8..12].copy_from_slice(&i32::MAX.to_be_bytes());
 }

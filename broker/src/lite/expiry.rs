@@ -7,10 +7,10 @@ use crate::broker::Broker;
 use crate::handlers::admin::lite::{expiration, groups_by_topic};
 use crate::handlers::lite;
 use crate::pop::order_info::At;
-use message::Str;
+use message::{Str, record};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use store::light;
+use store::{Position, light};
 
 const MINUTE_MS: i64 = 60_000;
 
@@ -74,16 +74,13 @@ fn expired_end(broker: &Broker, queue: &str, (least_ms, now_ms): (i64, i64)) -> 
     (age_ms > least_ms.max(minutes * MINUTE_MS)).then_some(end)
 }
 
-/// When the last message before `end` was stored; 0 when its log file is gone.
+/// When the last message before `end` was stored.
 fn newest_ms(broker: &Broker, queue: &str, end: i64) -> Option<i64> {
-    let newest = broker.store.unit(queue, light::QUEUE_ID, end - 1);
+    let newest = Position { topic: queue, queue_id: light::QUEUE_ID, offset: end - 1 };
     // Where that message is lost, or cannot be read now, nobody knows how old the queue is: the
     // others of it may be young. It goes with its log files at the latest.
-    let newest = newest.filter(|unit| !unit.is_blank())?;
-    match newest.log_offset < broker.store.min_log_offset() {
-        true => Some(0),
-        false => broker.store.store_time(queue, light::QUEUE_ID, end - 1),
-    }
+    let (newest, _) = broker.store.message_in(newest).ok().flatten()?;
+    record::store_timestamp(&newest)
 }
 
 /// Removes light queues, unless messages came to them since they had these ends.

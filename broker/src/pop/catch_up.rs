@@ -6,6 +6,7 @@ use super::ordered;
 use super::records::{self, CHECK_POINT, CheckPoint};
 use crate::broker::Broker;
 use message::{Entry, names, properties, property, record};
+use store::Position;
 
 /// Records of one queue that are looked at: far more than a broker stores between two saves.
 const MOST: i64 = 1_000_000;
@@ -39,18 +40,18 @@ fn look(broker: &Broker, (topic, queue_id): (&str, i32), noted_to: i64) -> usize
     let store = &broker.store;
     let end = store.max_offset(topic, queue_id);
     let least = store.min_offset(topic, queue_id).max(end - MOST);
+    let stored = |offset| {
+        let found = store.message_in(Position { topic, queue_id, offset });
+        found.ok().flatten().map(|(stored, _)| stored)
+    };
     let mut from = end;
-    while from > least
-        && store.unit(topic, queue_id, from - 1).is_none_or(|unit| unit.log_offset >= noted_to)
-    {
+    // A place that gives no message does not say when it was taken.
+    while from > least && !stored(from - 1).is_some_and(|stored| is_before(&stored, noted_to)) {
         from -= 1;
     }
     let mut moved = 0;
     for offset in from..end {
-        let unit = store.unit(topic, queue_id, offset);
-        let Some(stored) = unit.and_then(|unit| store.message_at(unit.log_offset)) else {
-            continue;
-        };
+        let Some(stored) = stored(offset) else { continue };
         let Ok(Entry::Message(record)) = record::decode(&stored, false) else { continue };
         let property = |key| properties::find(record.properties, key);
         // What the timer delivered was popped long before.
@@ -74,3 +75,11 @@ fn look(broker: &Broker, (topic, queue_id): (&str, i32), noted_to: i64) -> usize
     }
     moved
 }
+
+/// Whether a record lies before a place of the commit log.
+fn is_before(stored: &[u8], log_offset: i64) -> bool {
+    record::claim(stored).is_some_and(|claim| claim.log_offset < log_offset)
+}
+
+#[cfg(test)]
+mod tests;

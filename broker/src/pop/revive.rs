@@ -245,21 +245,17 @@ enum Message {
     Found(Draft),
     /// It is there, and the disk does not give it.
     Unreadable,
-    /// It was deleted.
+    /// It was deleted, or its place is empty.
     Gone,
 }
 
 fn again(broker: &Broker, point: &CheckPoint, offset: i64) -> Message {
-    let (store, topic) = (&broker.store, &point.topic);
-    let (min, max) =
-        (store.min_offset(topic, point.queue_id), store.max_offset(topic, point.queue_id));
     // Whatever name the broker had then.
-    if !(min..max).contains(&offset) {
-        return Message::Gone;
-    }
-    let unit = store.unit(topic, point.queue_id, offset);
-    let Some(stored) = unit.and_then(|unit| store.message_at(unit.log_offset)) else {
-        return Message::Unreadable;
+    let at = Position { topic: &point.topic, queue_id: point.queue_id, offset };
+    let stored = match broker.store.message_in(at) {
+        Ok(Some((stored, _))) => stored,
+        Ok(None) => return Message::Gone,
+        Err(_) => return Message::Unreadable,
     };
     let Ok(Entry::Message(popped)) = record::decode(&stored, false) else {
         return Message::Unreadable;

@@ -3,11 +3,13 @@
 #![allow(clippy::disallowed_methods, reason = "the directory of a test is removed")]
 
 use super::*;
+use crate::handlers::cold::{self, Cold};
 use crate::opening::Surroundings;
 use crate::timer;
 use settings::BrokerSettings;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use store::OsDisk;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -146,6 +148,32 @@ fn what_came_back_before_a_kill_took_the_note_of_it_comes_back_once() {
     };
     let all: Vec<_> = (0..9).map_while(came).collect();
     assert_eq!(all, ["back already", "not yet"]);
+    drop(broker);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn what_comes_back_is_the_message_of_the_place_whatever_its_unit_says() {
+    let dir = std::env::temp_dir().join(format!("rockhopper-again-{}", std::process::id()));
+    let disk = Cold::default();
+    let (broker, _) = cold::open(disk.clone(), &dir, BOOT_MS);
+    for text in ["a", "b", "c", "d"] {
+        let mut appends = [Append::one(sent(&broker, text))];
+        broker.append(&mut appends, BOOT_MS);
+        appends[0].outcome.unwrap();
+    }
+    broker.store.flush(BOOT_MS + 60_000).unwrap();
+    let queue = dir.join("consumequeue/T/0");
+    cold::change_unit(&queue, 1, cold::blank);
+    cold::change_unit(&queue, 2, |unit| unit[..8].fill(0));
+    let came = |offset| match again(&broker, &point(), offset) {
+        Message::Found(draft) => String::from_utf8_lossy(&draft.body).into_owned(),
+        Message::Gone => "gone".into(),
+        Message::Unreadable => "unreadable".into(),
+    };
+    assert_eq!([0, 1, 2, 3, 4].map(came), ["a", "gone", "c", "d", "gone"]);
+    disk.fails.store(true, Ordering::Relaxed);
+    assert_eq!(came(3), "unreadable");
     drop(broker);
     std::fs::remove_dir_all(dir).unwrap();
 }
