@@ -115,7 +115,7 @@ impl Recovery<'_> {
             self.log.segments.truncate(end, self.cutting)?;
         }
         self.aside.remove(end, i64::MAX)?;
-        self.aside.forget_before(self.log.min());
+        self.aside.forget_before(self.log.min(), self.log.segments.dir())?;
         for gap in self.gaps.iter().filter(|gap| gap.from < end) {
             self.set_aside(gap.from, gap.to.min(end), "its file was shorter or is missing")?;
         }

@@ -199,7 +199,8 @@ impl Store {
     /// Removes what of queues and index leads before the log's first offset.
     fn follow_log_min(&self, removed: &mut Retained) -> Result<(), Error> {
         let log_min = self.log.min();
-        self.aside.forget_before(log_min);
+        let forgotten = self.aside.forget_before(log_min, self.log.segments.dir());
+        forgotten.inspect_err(|error| self.fence(error))?;
         self.stats.set_aside(&self.aside);
         for queue in self.queues.all() {
             removed.queue_files += queue.expire(log_min)?;

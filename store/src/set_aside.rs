@@ -136,11 +136,20 @@ impl SetAside {
         self.save(&ranges)
     }
 
-    /// Forgets what lies before the log's first byte: it has expired.
-    pub(crate) fn forget_before(&self, log_min: i64) {
+    /// Forgets what lies before the log's first byte: it has expired. The log is in `dir`, and what
+    /// is gone from there must not come back after power loss, with its damage and nobody told.
+    ///
+    /// # Errors
+    /// The sync that sees to this failed.
+    pub(crate) fn forget_before(&self, log_min: i64, dir: &Path) -> Result<(), Error> {
+        if !self.overlaps(0, log_min) {
+            return Ok(());
+        }
+        self.disk.sync_all(dir).map_err(Error::io("sync", dir))?;
         if let Err(error) = self.remove(0, log_min) {
             tracing::warn!(%error, "ranges that were set aside and have expired stay noted");
         }
+        Ok(())
     }
 
     fn save(&self, ranges: &[Aside]) -> Result<(), Error> {
