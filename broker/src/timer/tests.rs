@@ -2,6 +2,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "files are damaged on purpose")]
 
+mod seeds;
+
 use super::*;
 use crate::handlers::cold::Cold;
 use crate::opening::Surroundings;

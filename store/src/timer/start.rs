@@ -12,8 +12,12 @@ use crate::disk::{Allocation, Disk, File};
 use crate::in_the_way::move_aside;
 use crate::{Error, NotNow, Position, Store};
 use message::{Entry, names, record};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Entries at the log's end whose messages may all be lost.
+const ENDS: usize = 4_096;
 
 /// What the small file is worth.
 #[derive(Clone, Copy)]
@@ -70,8 +74,8 @@ impl Store {
         // back.
         let is_noted = mark.is_some() || timer.own.latest_ms <= delivered_to;
         timer.own.latest_ms = timer.own.latest_ms.max(delivered_to);
-        timer.read(mark, delivered_to, self.max_log_offset())?;
-        let agrees = timer.find_queue_offset(self, word);
+        let ends = timer.read(mark, delivered_to, self.max_log_offset())?;
+        let agrees = timer.find_queue_offset(self, word, &ends);
         let is_new = matches!(found, Found::Nothing) && !holds;
         let is_whole = word.is_ours && word.own.clean && delivered_to == word.progress.read_ms;
         let is_exact = is_whole && is_noted;
@@ -80,7 +84,12 @@ impl Store {
             timer.own.unsure_to_ms = timer.own.unsure_to_ms.max(newest_ms);
         }
         timer.is_rebuilt = !agrees;
-        timer.write_whole_wheel()?;
+        if !agrees && timer.progress.queue_offset == self.min_offset(names::TIMER_TOPIC, QUEUE) {
+            // All that is put again would be there twice.
+            timer.clear(self)?;
+        } else {
+            timer.write_whole_wheel()?;
+        }
         if word.own.clean || delivered_to > timer.progress.read_ms {
             timer.begin()?;
         }
@@ -114,8 +123,13 @@ impl Store {
 impl Timer {
     /// Takes what was noted, and reads the log from there on into the wheel, up to the first entry
     /// that is none, or whose message the commit log, which ends at `log_end`, does not have.
-    /// Slots before `delivered_to` are empty.
-    fn read(&mut self, mark: Option<Mark>, delivered_to: i64, log_end: i64) -> Result<(), Error> {
+    /// Slots before `delivered_to` are empty. Returns where the last entries stand.
+    fn read(
+        &mut self,
+        mark: Option<Mark>,
+        delivered_to: i64,
+        log_end: i64,
+    ) -> Result<VecDeque<i64>, Error> {
         let mark = mark.unwrap_or_default();
         let from = mark.log_to;
         (self.counts, self.last) = (mark.counts, mark.last);
@@ -127,11 +141,16 @@ impl Timer {
             self.pending += i64::from(slot.entries);
         }
         let Self { log, wheel, counts, last, pending, .. } = self;
+        let mut ends = VecDeque::from([last.0]);
         log.walk(from, |place, unit, prev| {
             if unit.log_offset >= log_end {
                 return None;
             }
             *last = (place, unit.log_offset);
+            if ends.len() == ENDS {
+                ends.pop_front();
+            }
+            ends.push_back(place);
             let slot_ms = wheel.slot_of(unit.slot_ms);
             if slot_ms < delivered_to {
                 return Some(prev);
@@ -147,18 +166,27 @@ impl Timer {
             slot.slot_ms = slot_ms;
             self.done(&slot);
         }
-        Ok(())
+        Ok(ends)
     }
 
-    /// Finds where in the queue to go on: behind the last entry's message. Says whether the queue
-    /// and the files agree.
-    fn find_queue_offset(&mut self, store: &Store, word: Word) -> bool {
+    /// Finds where in the queue to go on: behind the last entry's message, or where that is lost
+    /// behind the last one of `ends` whose message is there. Says whether the queue and the files
+    /// agree.
+    fn find_queue_offset(&mut self, store: &Store, word: Word, ends: &VecDeque<i64>) -> bool {
         let topic = names::TIMER_TOPIC;
         let (min, max) = (store.min_offset(topic, QUEUE), store.max_offset(topic, QUEUE));
         let is_whole = self.log.end() >= word.progress.log_to;
         let noted = word.progress.queue_offset;
-        let last = self.log.unit(self.last.0).ok().flatten();
-        let behind = last.map(|unit| behind(store, &unit).unwrap_or(None));
+        let behind_it = |place: &i64| {
+            let unit = self.log.unit(*place).ok().flatten();
+            unit.map(|unit| behind(store, &unit).unwrap_or(None))
+        };
+        let last = ends.back().and_then(behind_it);
+        let mut before = ends.iter().rev().skip(1);
+        let behind = match last {
+            Some(None) if !word.own.clean => Some(before.find_map(|it| behind_it(it).flatten())),
+            last => last,
+        };
         let (offset, agree) = match behind {
             // Messages that cannot be put have no entry.
             Some(Some(behind)) if is_whole && word.is_ours && (behind..=max).contains(&noted) => {
