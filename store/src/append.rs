@@ -386,6 +386,11 @@ impl Store {
         if writer.segment.is_none() {
             writer.segment = Some(self.segment_for(writer.at)?);
         }
+        // Behind the file that has holes there is none yet.
+        let end = writer.end() + needed.min(left(writer));
+        if end > self.reserved_to.load(Ordering::Acquire) {
+            return Err(self.lack_end());
+        }
         if left(writer) < needed {
             // The log never ends behind a file that has no next one: Java and a walk over the files
             // see its end before the blank record then.

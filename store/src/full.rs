@@ -2,11 +2,17 @@
 //! that took no more. What is removed to make room stands in `retain`.
 
 use crate::disk::Space;
-use crate::{Error, Lack, Store};
+use crate::segments::Segment;
+use crate::{AppendError, Error, Lack, Store};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The part of a log file, one in so many, that is left to all else where the disk has no room for
+/// the file's holes; and that there must be besides.
+const KEPT: u64 = 8;
+const LEAST: u64 = 64;
 
 /// Why no messages are taken though nothing failed, for the sender and the operator.
 #[derive(Clone, Debug, PartialEq)]
@@ -214,13 +220,16 @@ impl Store {
     }
 
     /// Gives the last log file the room that it will need: Java's have holes. What the disk has no
-    /// room for is no failure then, nor is it tried: appends are refused until there is.
+    /// room for is no failure then, nor is it tried: appends are taken as far as there is some, and
+    /// refused from there on until there is more.
     pub(crate) fn reserve_end(&self) {
         let Some(last) = self.log.segments.last() else { return };
         let path = self.log.segments.path(last.start);
-        let lacks = match self.reserve(&path, last.file.len()).map_err(Error::io("reserve", &path))
-        {
-            Ok(()) => false,
+        let lacks = match self.reserve(&last, &path).map_err(Error::io("reserve", &path)) {
+            Ok(to) => {
+                self.reserved_to.store(to, Ordering::Release);
+                false
+            }
             Err(Error::Full { path, lack }) => {
                 self.note_no_room(&path, lack);
                 true
@@ -239,15 +248,42 @@ impl Store {
         }
     }
 
-    /// What the disk has not is not asked for: the system would take all that is left.
-    fn reserve(&self, path: &Path, len: u64) -> io::Result<()> {
-        match self.disk.holes(path, len)? {
-            0 => Ok(()),
-            holes if self.disk.space(path)?.available < holes => {
-                Err(io::ErrorKind::StorageFull.into())
-            }
-            _ => self.disk.reserve(path, len),
+    /// What the disk has not is not asked for: the system would take all that is left. Returns up
+    /// to which log offset there is room.
+    fn reserve(&self, last: &Segment, path: &Path) -> io::Result<i64> {
+        let len = last.file.len();
+        let holes = self.disk.holes(path, len)?;
+        let available = if holes > 0 { self.disk.space(path)?.available } else { 0 };
+        if holes <= available {
+            self.disk.reserve(path, len)?;
+            return Ok(i64::MAX);
         }
+        // Queues and index need some too.
+        let part = available.saturating_sub(len / KEPT);
+        let written = (self.log.written_to() - last.start).unsigned_abs();
+        let to = (written + part).min(len);
+        if part < len / LEAST || self.disk.holes(path, to)? > available {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.disk.reserve(path, to)?;
+        tracing::warn!(
+            path = %path.display(), holes, available, part,
+            "the disk has no room for all that the last log file lacks: messages are taken as far \
+             as it goes; free or add some"
+        );
+        Ok(last.start + to as i64)
+    }
+
+    /// Refuses appends until a flush has found more room for the last log file.
+    pub(crate) fn lack_end(&self) -> AppendError {
+        if let Some(last) = self.log.segments.last()
+            && !self.lacks_end.swap(true, Ordering::AcqRel)
+        {
+            let path = self.log.segments.path(last.start);
+            self.note_no_room(&path, Lack::Room);
+            tracing::error!(path = %path.display(), "no messages are taken until there is room");
+        }
+        AppendError::DiskFull
     }
 
     /// Notes that the system gave no room for `path`, or let it not be opened.

@@ -55,6 +55,8 @@ pub struct Store {
     pub(crate) lacks_segment: AtomicBool,
     /// The last log file has holes for which the disk has no room; tried again with every flush.
     pub(crate) lacks_end: AtomicBool,
+    /// The log offset up to which that file has its room.
+    pub(crate) reserved_to: AtomicI64,
     /// Where the system had no room the last time.
     pub(crate) no_room: Mutex<Option<Full>>,
     /// The next log file could not be made ready.
@@ -114,8 +116,7 @@ impl Store {
         let stats = Stats::default();
         stats.set_aside(&aside);
         let dirty = Dirty::default();
-        let unsynced = queues.all().into_iter().filter(|queue| queue.unsynced_bytes() > 0);
-        unsynced.for_each(|queue| dirty.note(&queue));
+        queues.all().iter().filter(|it| it.unsynced_bytes() > 0).for_each(|it| dirty.note(it));
         let lacks_abort = lacks_abort.get();
         let store = Self {
             writer: Mutex::new(Writer::new(&log)),
@@ -140,6 +141,7 @@ impl Store {
             lacks_abort: AtomicBool::new(lacks_abort),
             lacks_segment: AtomicBool::new(false),
             lacks_end: AtomicBool::new(false),
+            reserved_to: AtomicI64::new(i64::MAX),
             no_room: Mutex::default(),
             lacks_spare: AtomicBool::new(false),
             manual_rounds: AtomicU32::new(0),

@@ -428,7 +428,10 @@ impl File for OsFile {
             Allocation::Sparse => FallocateFlags::PUNCH_HOLE,
         } | FallocateFlags::KEEP_SIZE;
         match fallocate(self.file.get()?, how, range.start, range.end - range.start) {
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => zero_written_parts(self, range),
+            // With holes in the range it takes room.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOSPC | Errno::DQUOT) => {
+                zero_written_parts(self, range)
+            }
             zeroed => Ok(zeroed?),
         }
     }
@@ -441,15 +444,21 @@ impl File for OsFile {
 /// Writes zeros where there are none yet, so that holes stay holes.
 fn zero_written_parts(file: &OsFile, range: Range<u64>) -> io::Result<()> {
     const CHUNK: usize = 64 << 10;
-    let (zeros, mut chunk) = (vec![0; CHUNK], vec![0; CHUNK]);
+    const BLOCK: usize = 4 << 10;
+    let (zeros, mut chunk) = ([0; BLOCK], vec![0; CHUNK]);
     let mut at = range.start;
     while at < range.end {
         let part = &mut chunk[..CHUNK.min((range.end - at) as usize)];
         file.read_at(at, part)?;
-        if part.iter().any(|byte| *byte != 0) {
-            file.write_at(at, &zeros[..part.len()])?;
+        // A block begins with the file, a chunk may not.
+        let first = (BLOCK - (at % BLOCK as u64) as usize).min(part.len());
+        let (first, rest) = part.split_at(first);
+        for block in std::iter::once(first).chain(rest.chunks(BLOCK)) {
+            if block.iter().any(|byte| *byte != 0) {
+                file.write_at(at, &zeros[..block.len()])?;
+            }
+            at += block.len() as u64;
         }
-        at += part.len() as u64;
     }
     Ok(())
 }

@@ -15,18 +15,24 @@ const FILE: u64 = 16 << 10;
 struct Measured {
     inner: SimDisk,
     space: Mutex<Space>,
+    /// The bytes of the last file that was given its room.
+    reserved: Mutex<u64>,
 }
 
 impl Measured {
     fn new() -> Arc<Self> {
         let space =
             Mutex::new(Space { total: 1_000 * FILE, free: 500 * FILE, available: 500 * FILE });
-        Arc::new(Self { inner: SimDisk::new(5), space })
+        Arc::new(Self { inner: SimDisk::new(5), space, reserved: Mutex::default() })
     }
 
     /// Leaves so many of 1,000 log files' bytes free.
     fn leave(&self, free: u64) {
-        let (total, free) = (1_000 * FILE, free * FILE);
+        self.leave_bytes(free * FILE);
+    }
+
+    fn leave_bytes(&self, free: u64) {
+        let total = 1_000 * FILE;
         *self.space.lock().unwrap() = Space { total, free, available: free };
     }
 }
@@ -50,11 +56,13 @@ impl Disk for Measured {
     fn replace(&self, path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
         self.inner.replace(path, content, backup)
     }
-    fn holes(&self, _: &Path, _: u64) -> io::Result<u64> {
-        Ok(FILE)
+    fn holes(&self, _: &Path, len: u64) -> io::Result<u64> {
+        Ok(len - *self.reserved.lock().unwrap())
     }
-    fn reserve(&self, _: &Path, _: u64) -> io::Result<()> {
-        assert!(self.space.lock().unwrap().available >= FILE, "takes what is left from everybody");
+    fn reserve(&self, path: &Path, len: u64) -> io::Result<()> {
+        let (holes, available) = (self.holes(path, len)?, self.space(path)?.available);
+        assert!(available >= holes, "takes what is left from everybody");
+        *self.reserved.lock().unwrap() = len;
         Ok(())
     }
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -404,6 +412,35 @@ fn a_last_file_without_room_refuses_until_there_is_some() {
     store.flush(NOW).unwrap();
     try_append(&store, "yes").unwrap();
     assert_eq!((store.full(), store.fence_reason()), (None, None));
+}
+
+#[test]
+fn a_last_file_with_room_for_a_part_takes_what_fits() {
+    let (disk, store) = open_measured(|_| {});
+    try_append(&store, "kept").unwrap();
+    let settings = store.settings().clone();
+    store.close().unwrap();
+    drop(store);
+    disk.leave_bytes(10_000);
+    let shared: Arc<dyn Disk> = disk.clone();
+    let store = open(&shared, &settings);
+    let body = "x".repeat(700);
+    let mut taken = 0;
+    while try_append(&store, &body).is_ok() {
+        taken += 1;
+        assert!(store.max_log_offset().unsigned_abs() <= *disk.reserved.lock().unwrap());
+    }
+    assert_eq!(taken, 3);
+    let why = store.full().unwrap().to_string();
+    assert!(why.contains("no room for /store/commitlog/00000000000000000000"), "{why}");
+    assert_eq!(try_append(&store, "no"), Err(AppendError::DiskFull));
+    disk.leave(500);
+    store.flush(NOW).unwrap();
+    for _ in 0..40 {
+        try_append(&store, &body).unwrap();
+    }
+    assert_eq!((store.full(), store.fence_reason()), (None, None));
+    assert_eq!(bodies(&store, "T", 0).len(), 41 + taken);
 }
 
 /// A file that was moved aside, in a directory that another user owns now.
