@@ -332,16 +332,20 @@ impl Popper<'_> {
     }
 
     /// Acknowledges what is out; what gets no answer stays.
+    ///
+    /// # Errors
+    /// Not all is acknowledged.
     fn acknowledge(&mut self, line: &mut Line) -> Result<()> {
         if self.out.is_empty() {
             return Ok(());
         }
         if self.random.below(4) != 0 {
             let answer = line.ask(BATCH_ACK, &[], &batch(&self.out))?;
-            match answer.code {
-                SUCCESS => self.done(self.out.len()),
-                _ => drop(self.shared.refused("a batch of acknowledgements", &answer)),
+            if answer.code != SUCCESS {
+                self.shared.refused("a batch of acknowledgements", &answer);
+                bail!("not acknowledged");
             }
+            self.done(self.out.len());
             return Ok(());
         }
         let asks: Vec<Ask> = self.out.iter().map(Out::ask).collect();
@@ -351,6 +355,7 @@ impl Popper<'_> {
         self.done(taken);
         if let Some(answer) = answers.get(taken) {
             self.shared.refused("an acknowledgement", answer);
+            bail!("not acknowledged");
         }
         asked
     }
