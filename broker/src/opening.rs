@@ -152,6 +152,7 @@ impl Broker {
         // What the log says must not outlive it.
         self.moves.note(self.store.max_log_offset());
         transactions::check::catch_up(self);
+        transactions::waiting::Waiting::load(self, now_ms);
         pop::catch_up::catch_up(self, self.identity.boot_ms);
         delay::catch_up(self, now_ms);
         Timer::open(self, now_ms);
@@ -241,6 +242,7 @@ impl Broker {
         self.save_changed(now_ms);
         self.save_filters(now_ms);
         self.save_due(i64::MAX);
+        self.transactions.waiting.lock().save(self, 0, now_ms);
         self.store.close().map_err(|error| error.to_string())
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod check;
 pub mod finished;
+pub mod waiting;
 
 use crate::broker::Broker;
 use crate::put::{self, again};
@@ -18,6 +19,7 @@ use message::{Draft, Entry, Properties, Record, Str, names, property, record, sy
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::Append;
+use waiting::Waiting;
 
 /// The group whose offsets say how far the rounds came.
 pub const GROUP: &str = "CID_RMQ_SYS_TRANS";
@@ -30,6 +32,8 @@ const OP_TAG: &str = "d";
 #[derive(Debug, Default)]
 pub struct Transactions {
     state: Mutex<State>,
+    /// How many wait, by topic.
+    pub waiting: Mutex<Waiting>,
     asked: AtomicU64,
     discarded: AtomicU64,
 }
@@ -106,6 +110,12 @@ impl Transactions {
     pub fn owe(&self, places: Places) {
         self.state.lock().owed.push(places);
     }
+}
+
+/// Counts half messages with these properties.
+pub fn count(broker: &Broker, properties: &[u8], count: i64, now_ms: i64) {
+    let topic = message::properties::find(properties, property::REAL_TOPIC).unwrap_or_default();
+    broker.transactions.waiting.lock().add(topic, count, now_ms);
 }
 
 /// The draft as a half message: in the system's queue, remembering its own topic and queue.

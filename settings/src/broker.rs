@@ -60,6 +60,8 @@ settings! {
         transaction_time_out: i64 = 6_000 => 0..=i64::MAX, live;
         /// How long the check of half messages rests between two rounds (ms).
         transaction_check_interval: i64 = 30_000 => 100..=i64::MAX, live;
+        /// How often the numbers of half messages are saved at most (ms).
+        transaction_metric_flush_interval: i64 = 10_000 => 1..=i64::MAX, live;
         /// Whether a message that waits for its time may be taken back.
         recall_message_enable: bool = false, live;
         /// Whether that goes on where `brokerPermission` forbids to write.

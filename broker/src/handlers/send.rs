@@ -166,9 +166,10 @@ fn prepare(
     put::park(&mut draft, wishes.delay_level, wishes.timer, &settings, call.now_ms)?;
     stays_a_batch(&draft, &header.topic)?;
     check_size(&settings, call, &draft)?;
+    let then = if is_half { answer_half } else { answer };
     let sender = Sender {
         unique_id: wishes.unique.and_then(|id| lent(header.properties.as_ref()?, id)),
-        ..Sender::new(Ticket::of(call.command), wishes.wait, answer_queue_id, answer)
+        ..Sender::new(Ticket::of(call.command), wishes.wait, answer_queue_id, then)
     };
     Ok(Pending { append: Append::one(draft), sender })
 }
@@ -536,6 +537,19 @@ fn answer(
     header.write(&mut answer.fields);
     stamp(broker, &mut answer);
     answer
+}
+
+/// The answer to a half message that is stored, which is counted.
+fn answer_half(
+    broker: &Broker,
+    room: &Room,
+    sender: &Sender,
+    drafts: &[Draft],
+    stored: &Appended,
+) -> Answer {
+    let [half] = drafts else { unreachable!("a half message comes alone") };
+    transactions::count(broker, &half.properties, 1, broker.store.newest_store_time());
+    answer(broker, room, sender, drafts, stored)
 }
 
 /// The unique id that the broker gave.

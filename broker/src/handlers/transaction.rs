@@ -46,7 +46,11 @@ pub fn end(
             return Err(refusal);
         }
     }
-    if transactions::write_op(broker, &[places], call.now_ms) {
+    let is_noted = transactions::write_op(broker, &[places], call.now_ms);
+    if is_commit || is_noted {
+        transactions::count(broker, half.properties, -1, call.now_ms);
+    }
+    if is_noted {
         return Ok(if is_commit { Answer::success().into() } else { done() });
     }
     if is_commit {
@@ -130,7 +134,10 @@ pub fn resume(
     let mut appends = [Append::one(Draft { topic, queue_id: QUEUE, ..draft })];
     broker.append(&mut appends, call.now_ms);
     match appends[0].outcome {
-        Ok(_) => Ok(Answer::success()),
+        Ok(_) => {
+            transactions::count(broker, record.properties, 1, call.now_ms);
+            Ok(Answer::success())
+        }
         Err(_) => Err(failed("Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed.")),
     }
 }

@@ -8,7 +8,7 @@
 //! goes to a topic of its own.
 
 use super::finished::OffsetSet;
-use super::{GROUP, OP_TAG, Places, QUEUE, State, is_committed, write_op};
+use super::{GROUP, OP_TAG, Places, QUEUE, State, count, is_committed, write_op};
 use crate::broker::Broker;
 use crate::clients::Client;
 use crate::put::again;
@@ -88,6 +88,8 @@ fn place<'a>(broker: &Broker, topic: &'a str, offset: i64) -> Place<'a> {
 
 /// Does one step, and says when the next is due, ms since the epoch.
 pub fn step(broker: &Broker, now_ms: i64) -> i64 {
+    let every_ms = broker.settings().broker.transaction_metric_flush_interval;
+    broker.transactions.waiting.lock().save(broker, every_ms, now_ms);
     let mut state = broker.transactions.state.lock();
     let state = &mut *state;
     if !state.owed.is_empty() && write_op(broker, &state.owed, now_ms) {
@@ -208,10 +210,11 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
                 ask(broker, client, &append.drafts.as_slice()[0], stored);
             }
             (Ok(_), None) => {
-                let topic = &append.drafts.as_slice()[0].topic;
-                let is_given_up = **topic == *names::TRANS_CHECK_MAX_TIME_TOPIC;
-                let discarded = &broker.transactions.discarded;
-                discarded.fetch_add(u64::from(is_given_up), Ordering::Relaxed);
+                let draft = &append.drafts.as_slice()[0];
+                if *draft.topic == *names::TRANS_CHECK_MAX_TIME_TOPIC {
+                    broker.transactions.discarded.fetch_add(1, Ordering::Relaxed);
+                    count(broker, &draft.properties, -1, now_ms);
+                }
             }
             (Err(error), _) if error.is_for_now() => {
                 // It stays where it is until there is room.

@@ -2,12 +2,14 @@
 
 use crate::support::{Caller, World, said};
 use message::batch::{BatchMessage, encode};
+use message::ids::MessageId;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
 use remoting::flat::Header;
 use remoting::headers::message::ConsumerSendMsgBackRequestHeader;
 use remoting::headers::send::{SendMessageRequestHeader, SendMessageResponseHeader};
 use remoting::headers::topic::CreateTopicRequestHeader;
+use remoting::headers::transaction::EndTransactionRequestHeader;
 use std::collections::BTreeSet;
 
 fn header(properties: &str) -> SendMessageRequestHeader {
@@ -44,6 +46,42 @@ async fn a_half_message_whose_time_cannot_be_had_is_refused() {
         let half = format!("TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}{time}\u{2}");
         assert_eq!(send(&client, &half).await.response_code(), code, "{time}");
     }
+}
+
+#[tokio::test]
+async fn half_messages_that_wait_are_counted_in_javas_file() {
+    let mut world = World::start().await;
+    let client = world.client();
+    let half = "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}";
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        all.push(stored(&send(&client, half).await));
+    }
+    for (sent, how) in all.iter().zip([8, 12]) {
+        let header = EndTransactionRequestHeader {
+            producer_group: "p".into(),
+            tran_state_table_offset: sent.queue_offset,
+            commit_log_offset: MessageId::decode(&sent.msg_id).unwrap().log_offset,
+            commit_or_rollback: how,
+            ..EndTransactionRequestHeader::default()
+        };
+        // The second time counts for nothing.
+        for _ in 0..2 {
+            let ended = client.call(RequestCode::END_TRANSACTION, &header).await;
+            assert_eq!(ended.response_code(), ResponseCode::SUCCESS);
+        }
+    }
+    world.restart().await;
+    let text = std::fs::read_to_string(world.config("transactionMetrics")).unwrap();
+    let begins = "{\"dataVersion\":{\"counter\":6,\"stateVersion\":0,\"timestamp\":";
+    assert!(text.starts_with(begins), "{text}");
+    let count = "},\"transactionCount\":{\"T\":{\"count\":2,\"timeStamp\":";
+    assert!(text.contains(count), "{text}");
+    // The next broker goes on from there.
+    send(&world.client(), half).await;
+    world.restart().await;
+    let text = std::fs::read_to_string(world.config("transactionMetrics")).unwrap();
+    assert!(text.contains("\"T\":{\"count\":3,"), "{text}");
 }
 
 #[tokio::test]

@@ -137,10 +137,8 @@ unread! {
             long: liteEventCheckInterval = 10000, liteSubscriptionCheckInterval = 120000,
                 liteEventFullDispatchDelayTimeForWildcardGroup = 10000;
         }
-        accepted "what a producer decides about a half message is written at once, and half \
-            messages are not counted" {
+        accepted "what a producer decides about a half message is written at once" {
             int: transactionOpMsgMaxSize = 4096, transactionOpBatchInterval = 3000;
-            long: transactionMetricFlushInterval = 10000;
         }
         accepted "half messages are not kept in RocksDB" {
             int: transactionCheckRocksdbCoreThreads = 2, transactionCheckRocksdbMaxThreads = 5,
