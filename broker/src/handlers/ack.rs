@@ -82,8 +82,9 @@ pub fn batch_ack(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effec
         let remark = format!("an acknowledgement in the batch is illegal: {why}");
         Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
     };
-    if asked.acks.iter().any(|one| base64(&one.bit_set).is_none()) {
-        return Err(illegal("b is not in base64"));
+    let names_some = |one: &BatchAck| base64(&one.bit_set).is_some_and(|bits| !bits.is_empty());
+    if !asked.acks.iter().all(names_some) {
+        return Err(illegal("b has no bits in base64"));
     }
     let mut answer = Answer::success();
     if asked.acks.iter().any(|one| Retry::from_mark(&one.retry).is_none()) {

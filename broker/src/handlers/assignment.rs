@@ -104,6 +104,12 @@ fn share(
         MessageModel::LiteSelective => return None,
     }
     let members = broker.clients.consumer_ids(&asked.consumer_group);
+    // Java's strategies want one; none is asked where each member pops all queues.
+    let others = i32::try_from(members.len()).unwrap_or(i32::MAX).saturating_sub(1);
+    let pops_all = more.is_some_and(|more| more <= 0 || more >= others);
+    if asked.client_id.trim().is_empty() && !pops_all {
+        return None;
+    }
     let index = members.iter().position(|id| *id == asked.client_id);
     let strategy = asked.strategy_name.as_deref().unwrap_or_default();
     match more {

@@ -85,15 +85,25 @@ fn change_one(
         return Ok(());
     };
     let (client, group, topic) = (copy(&client), copy(&group), copy(&topic));
+    let wrong = |what| Err(Refusal::new(ResponseCode::SYSTEM_ERROR, what));
+    let Some(action) = change.action else {
+        return wrong("a change of lite subscriptions does not say which (action)");
+    };
     let lite = change.lite_topic_set.iter().flatten();
-    let queues: BTreeSet<Str> = lite.filter_map(|lite| names::queue(&topic, lite)).collect();
+    let queues: Option<BTreeSet<Str>> = lite.map(|lite| names::queue(&topic, lite)).collect();
+    let queues = match (queues, action) {
+        (Some(queues), _) => queues,
+        // All that it has.
+        (None, LiteSubscriptionAction::CompleteRemove) => BTreeSet::new(),
+        (None, _) => return wrong("a lite topic without a name (liteTopicSet)"),
+    };
     let who = Who { client: &client, group: &group, topic: &topic, peer: Some(call.peer) };
-    match change.action {
-        Some(LiteSubscriptionAction::PartialAdd) => {
+    match action {
+        LiteSubscriptionAction::PartialAdd => {
             check_group(broker, &group, call.now_ms)?;
             add(broker, call, &who, (&queues, change.offset_option.as_ref()))
         }
-        Some(LiteSubscriptionAction::PartialRemove) => {
+        LiteSubscriptionAction::PartialRemove => {
             let resets = is_set(broker, &group, attributes::LITE_RESET_ON_LEAVE);
             for queue in broker.lite.remove(&who, &queues, call.now_ms) {
                 if resets {
@@ -104,7 +114,7 @@ fn change_one(
             }
             Ok(())
         }
-        Some(LiteSubscriptionAction::CompleteAdd) => {
+        LiteSubscriptionAction::CompleteAdd => {
             check_group(broker, &group, call.now_ms)?;
             let all = || BTreeSet::from([names::of_all(&topic, &group)]);
             let queues = if reads_all(broker, &group) { all() } else { queues };
@@ -112,11 +122,10 @@ fn change_one(
             offer_changed(broker, &group, &topic, changed, call.now_ms);
             Ok(())
         }
-        Some(LiteSubscriptionAction::CompleteRemove) => {
+        LiteSubscriptionAction::CompleteRemove => {
             leave(broker, &client, call.now_ms);
             Ok(())
         }
-        None => Ok(()),
     }
 }
 

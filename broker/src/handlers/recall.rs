@@ -1,6 +1,7 @@
 //! Taking back a message that waits for its time (370), and what replicas and tools ask about the
 //! timer (60, 61). Java: `RecallMessageProcessor`, `AdminBrokerProcessor`.
 
+use super::admin::UNSET_REMARK;
 use crate::broker::Broker;
 use crate::put::{self, Effect, Pending, Sender};
 use crate::timer::handle::Handle;
@@ -140,7 +141,7 @@ fn answer(
         properties::find(&draft.properties, property::UNIQ_KEY).map(message::Str::from)
     });
     let header = RecallMessageResponseHeader { msg_id: id.unwrap_or_default() };
-    with_region(broker, Answer::header(&header))
+    with_region(broker, Answer::header(&header).with_remark(UNSET_REMARK))
 }
 
 /// Code 60: how far the timer came, 56 bytes.
