@@ -5,10 +5,11 @@ use crate::broker::Broker;
 use crate::flush::Unanswered;
 use crate::put::{Effect, Pending, Sender};
 use crate::table::NOT_ON_FAST_PORT;
+use bytes::Buf;
 use parking_lot::Mutex;
 use remoting::codes::ResponseCode;
 use remoting::command::Command;
-use remoting::connection::{Arrived, Serve};
+use remoting::connection::{Arrived, HIGH_WATER, Serve};
 use remoting::outbox::Outbox;
 use remoting::peer::Peer;
 use remoting::reply::{Answer, Asker, Refusal, Reply, Ticket};
@@ -42,7 +43,12 @@ impl Serve for Port {
         let mut batch = self.idle.lock().pop().unwrap_or_default();
         batch.begin(now_ms);
         for (from, Arrived { peer, requests, out }) in arrived.iter_mut().enumerate() {
+            let mut served = 0;
             for command in &*requests {
+                if out.remaining() > HIGH_WATER {
+                    break;
+                }
+                served += 1;
                 let ticket = Ticket::of(command);
                 match self.run(&Call {
                     peer,
@@ -57,6 +63,7 @@ impl Serve for Port {
                     Reply::Later | Reply::Silent => {}
                 }
             }
+            requests.drain(..served);
         }
         batch.store(&self.broker, arrived, self.now_ms);
         self.idle.lock().push(batch);

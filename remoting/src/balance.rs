@@ -15,19 +15,26 @@ pub(crate) struct Share {
     pub(crate) theirs: f64,
 }
 
+impl Share {
+    /// Whether a move may help.
+    pub(crate) fn is_uneven(self) -> bool {
+        self.mine >= BUSY && self.mine - self.theirs >= APART
+    }
+}
+
 /// The connection whose move brings the two nearest to each other, if any does: one of `requests`,
 /// which counts what each connection asked in that time.
 pub(crate) fn to_move(share: Share, requests: &[(usize, u64)]) -> Option<usize> {
-    let gap = share.mine - share.theirs;
-    if share.mine < BUSY || gap < APART {
+    if !share.is_uneven() {
         return None;
     }
+    let gap = share.mine - share.theirs;
     let all: u64 = requests.iter().map(|(_, count)| count).sum();
-    let off = |count: u64| (gap / 2.0 - share.mine * count as f64 / all as f64).abs();
-    let moves = requests.iter().filter(|(_, count)| *count > 0);
-    let (best, count) = moves.min_by(|a, b| off(a.1).total_cmp(&off(b.1)))?;
-    // As far apart afterwards, or further: that one would go to and fro.
-    (off(*count) < gap / 4.0).then_some(*best)
+    let part = |count: u64| share.mine * count as f64 / all as f64;
+    let off = |count: u64| (gap / 2.0 - part(count)).abs();
+    // A larger one would leave them nearly as far apart the other way, and go to and fro.
+    let moves = requests.iter().filter(|(_, count)| *count > 0 && part(*count) < gap * 0.75);
+    moves.min_by(|a, b| off(a.1).total_cmp(&off(b.1))).map(|(best, _)| *best)
 }
 
 #[cfg(test)]
@@ -43,8 +50,17 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_is_the_whole_load_stays() {
-        assert_eq!(to_move(ALONE, &[(3, 1000), (5, 1)]), None);
+    fn many_alike_go_one_after_the_other() {
+        for count in [2, 4, 5, 8, 20, 1000] {
+            let alike: Vec<_> = (0..count).map(|token| (token, 7)).collect();
+            assert!(to_move(ALONE, &alike).is_some(), "{count}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_the_whole_load_stays_and_others_leave_it() {
+        assert_eq!(to_move(ALONE, &[(3, 1000), (5, 1)]), Some(5));
+        assert_eq!(to_move(ALONE, &[(3, 1000)]), None);
         assert_eq!(to_move(ALONE, &[]), None);
         assert_eq!(to_move(ALONE, &[(3, 0)]), None);
     }

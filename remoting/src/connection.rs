@@ -17,8 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// While more than this waits to be written, nothing more is read: the reader sets the pace.
-const HIGH_WATER: usize = 4 << 20;
+/// While more than this waits to be written, nothing more is read or served: the reader sets the
+/// pace.
+pub const HIGH_WATER: usize = 4 << 20;
 
 /// Requests of one connection that are served together at most.
 const BATCH: usize = 256;
@@ -40,8 +41,9 @@ pub struct Arrived {
 /// What stands behind a port: it takes requests in batches.
 pub trait Serve: Send + Sync + 'static {
     /// Serves all requests that arrived in one turn of an event loop, over one connection or many,
-    /// no connection twice. Runs on the event loop: it must not block. Requests that are left in
-    /// the lists are dropped.
+    /// no connection twice, emptying the lists. What is left of one, since more than
+    /// [`HIGH_WATER`] waits to be written already, comes again when it is. Runs on the event loop:
+    /// it must not block.
     fn serve(&self, arrived: &mut [Arrived]);
 
     /// The connection has ended.
@@ -137,6 +139,8 @@ pub(crate) struct Input {
     uncut: BytesMut,
     /// The beginning of a frame, in room of its own.
     begun: BytesMut,
+    /// Requests that were not served yet, as too many answers waited.
+    pub(crate) left: Vec<Command>,
 }
 
 impl Drop for Connection {
@@ -164,7 +168,8 @@ impl Connection {
     ) -> Result<bool, Ended> {
         // Asked before the write: what was sent before it was said is written then.
         let closing = self.peer.is_closing();
-        let waiting = self.peer.write(&mut arrived.out).map_err(|_| Ended::Io)?;
+        let unwritten = self.peer.write(&mut arrived.out).map_err(|_| Ended::Io)?;
+        let waiting = unwritten.bytes;
         if closing && waiting == 0 {
             return Err(self.peer.activity.verdict().unwrap_or(Ended::Local));
         }
@@ -175,9 +180,10 @@ impl Connection {
             return Err(ended);
         }
         if waiting > HIGH_WATER || self.peer.is_closing() {
-            return Ok(false);
+            return Ok(unwritten.more_at_once);
         }
-        if self.input.uncut.is_empty() && self.input.readable {
+        arrived.requests.append(&mut self.input.left);
+        if arrived.requests.is_empty() && self.input.uncut.is_empty() && self.input.readable {
             self.read(room)?;
         }
         let cut = self.cut(&mut arrived.requests);
@@ -185,7 +191,8 @@ impl Connection {
             self.refuse_all(arrived);
         }
         cut?;
-        Ok(self.input.readable || !self.input.uncut.is_empty())
+        let more = self.input.readable || !self.input.uncut.is_empty();
+        Ok(more || unwritten.more_at_once)
     }
 
     fn read(&mut self, room: &mut BytesMut) -> Result<(), Ended> {

@@ -145,6 +145,8 @@ struct EventLoop {
     /// Where reads go; what is cut out of it lives on its own.
     room: BytesMut,
     turn: Turn,
+    /// The time since the loops were last compared has this number.
+    period: u32,
     /// When the loops were last compared, and how long each had been busy then.
     compared: (Instant, Vec<u64>),
 }
@@ -153,8 +155,8 @@ struct Open {
     connection: Connection,
     /// Stands in the list of those that are due.
     is_due: bool,
-    /// Requests since the loops were last compared.
-    requests: u64,
+    /// The period in which it last asked something, and how many requests it had then.
+    asked: (u32, u64),
 }
 
 /// What is served together.
@@ -180,6 +182,7 @@ impl EventLoop {
             due: Vec::new(),
             room: BytesMut::new(),
             turn: Turn::default(),
+            period: 0,
         }
     }
 
@@ -192,18 +195,26 @@ impl EventLoop {
                 let interrupted = error.kind() == io::ErrorKind::Interrupted;
                 assert!(interrupted, "waiting for sockets of our own cannot fail: {error}");
             }
-            let begun = Instant::now();
-            events.iter().for_each(|event| self.told(event));
-            self.read_notes();
-            swap(&mut self.due, &mut due);
-            if catch_unwind(AssertUnwindSafe(|| self.take_turn(&due))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| self.step(&events, &mut due))).is_err() {
                 tracing::error!("serving what arrived failed; its connections are closed");
                 self.turn = Turn::default();
-                due.iter().for_each(|token| drop(self.open.try_remove(*token)));
+                for token in due.drain(..) {
+                    let end = AssertUnwindSafe(|| self.end(token, Ended::Local));
+                    // One that cannot end in order is gone all the same.
+                    let _ = catch_unwind(end);
+                }
             }
-            due.clear();
-            self.compare(begun, Instant::now());
         }
+    }
+
+    fn step(&mut self, events: &Events, due: &mut Vec<usize>) {
+        let begun = Instant::now();
+        events.iter().for_each(|event| self.told(event));
+        self.read_notes();
+        swap(&mut self.due, due);
+        self.take_turn(due);
+        due.clear();
+        self.compare(begun, Instant::now());
     }
 
     /// Counts the turn's time, and hands a connection to the loop that had the least to do where
@@ -223,9 +234,15 @@ impl EventLoop {
         self.compared.0 = now;
         let least = (0..shares.len()).min_by(|a, b| shares[*a].total_cmp(&shares[*b]));
         let least = least.unwrap_or(self.number);
+        let period = self.period;
+        self.period = period.wrapping_add(1);
         let share = Share { mine: shares[self.number], theirs: shares[least] };
-        let requests = |(token, open): (usize, &mut Open)| (token, take(&mut open.requests));
-        let requests: Vec<_> = self.open.iter_mut().map(requests).collect();
+        // One that has not read its notes yet is in a long turn, of which nothing is counted.
+        if !share.is_uneven() || !self.doors[least].notes.lock().is_empty() {
+            return;
+        }
+        let asked = self.open.iter().filter(|(_, open)| open.asked.0 == period);
+        let requests: Vec<_> = asked.map(|(token, open)| (token, open.asked.1)).collect();
         if let Some(token) = to_move(share, &requests) {
             let connection = self.open.remove(token).connection;
             let mut source = SourceFd(&connection.socket.as_raw_fd());
@@ -264,7 +281,7 @@ impl EventLoop {
 
     fn register(&mut self, connection: Connection) {
         let descriptor = connection.socket.as_raw_fd();
-        let token = self.open.insert(Open { connection, is_due: false, requests: 0 });
+        let token = self.open.insert(Open { connection, is_due: false, asked: (self.period, 0) });
         let interest = Interest::READABLE | Interest::WRITABLE;
         let mut source = SourceFd(&descriptor);
         if self.poll.registry().register(&mut source, Token(token), interest).is_err() {
@@ -287,7 +304,10 @@ impl EventLoop {
             let Some(open) = self.open.get_mut(*token) else {
                 continue;
             };
-            open.is_due = false;
+            // Its place may have become another's, which has had its turn.
+            if !replace(&mut open.is_due, false) {
+                continue;
+            }
             let serve = Arc::clone(&open.connection.serve);
             if self.turn.requests >= TURN || !self.turn.is_for(&serve) {
                 self.serve();
@@ -305,11 +325,12 @@ impl EventLoop {
             self.room.reserve(ROOM_BYTES);
             self.room.resize(ROOM_BYTES, 0);
         }
-        let Open { connection, requests: asked, .. } = &mut self.open[token];
+        let Open { connection, asked, .. } = &mut self.open[token];
         let (requests, out) = self.turn.spare.pop().unwrap_or_default();
         let mut arrived = Arrived { peer: Arc::clone(&connection.peer), requests, out };
         let looked = connection.look(&mut self.room, &mut arrived);
-        *asked += arrived.requests.len() as u64;
+        let before = if asked.0 == self.period { asked.1 } else { 0 };
+        *asked = (self.period, before + arrived.requests.len() as u64);
         if looked == Ok(true) {
             self.make_due(token);
         }
@@ -339,6 +360,14 @@ impl EventLoop {
             let written = arrived.peer.write(&mut arrived.out);
             if let Some(why) = ended.or_else(|| written.is_err().then_some(Ended::Io)) {
                 self.end(token, why);
+            } else if written.is_ok_and(|unwritten| unwritten.more_at_once) {
+                self.make_due(token);
+            }
+            if !arrived.requests.is_empty()
+                && let Some(open) = self.open.get_mut(token)
+            {
+                swap(&mut open.connection.input.left, &mut arrived.requests);
+                self.make_due(token);
             }
             self.turn.keep(arrived);
         }

@@ -60,20 +60,20 @@ impl Outbox {
         self.segments.push_back(part.clone());
     }
 
-    /// Adds all that waits in another one, which is left empty.
-    pub fn append(&mut self, other: &mut Self) {
+    /// Adds all that waits in another one, which is left empty. Says whether the two changed their
+    /// rooms for it, as nothing waited here.
+    pub fn append(&mut self, other: &mut Self) -> bool {
         if self.bytes == 0 {
-            // Its room goes the other way.
             std::mem::swap(self, other);
-            return;
+            return true;
         }
-        for part in other.drain() {
-            if !self.tail.is_empty() {
-                self.segments.push_back(self.tail.split().freeze());
-            }
-            self.bytes += part.len();
-            self.segments.push_back(part);
-        }
+        other.segments.drain(..).for_each(|part| self.push_bytes(&part));
+        // What is small is copied: it must not keep the whole room that it was made in.
+        self.tail.extend_from_slice(&other.tail);
+        self.bytes += other.tail.len();
+        other.tail.clear();
+        other.bytes = 0;
+        false
     }
 
     /// Takes everything out as one list of buffers.
@@ -138,14 +138,18 @@ mod tests {
         first.append(&mut second);
         second.push_bytes(&Bytes::from(vec![b'e'; LENT_BYTES]));
         second.push_bytes(&Bytes::from_static(b"f"));
-        first.append(&mut second);
+        let small = second.tail.as_ptr();
+        assert!(!first.append(&mut second));
+        second.push_bytes(&Bytes::from_static(b"g"));
+        assert_eq!(second.tail.as_ptr(), small, "what is small was copied");
+        assert!(!first.append(&mut second));
         first.append(&mut Outbox::default());
         assert!(!second.has_remaining());
         let mut empty = Outbox::default();
         empty.append(&mut first);
-        assert_eq!((first.remaining(), empty.remaining()), (0, 5 + LENT_BYTES));
+        assert_eq!((first.remaining(), empty.remaining()), (0, 6 + LENT_BYTES));
         let all = empty.drain().concat();
-        assert_eq!((&all[..5], all[all.len() - 1]), (&b"abcde"[..], b'f'));
+        assert_eq!((&all[..5], &all[all.len() - 2..]), (&b"abcde"[..], &b"fg"[..]));
     }
 
     #[test]

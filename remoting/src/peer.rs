@@ -11,6 +11,7 @@ use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use std::fmt;
 use std::io::{self, IoSlice, Write};
+use std::mem::swap;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -21,6 +22,8 @@ use tokio::sync::oneshot;
 const CALLS_LIMIT: usize = 65_536;
 /// Bytes that may wait for a slow reader before the connection is given up.
 pub const BUFFERED_LIMIT: usize = 64 << 20;
+/// Bytes of one connection that are written while others wait for their turn.
+const TURN_BYTES: usize = 1 << 20;
 /// Buffers that one system call writes at most.
 const SLICES: usize = 64;
 
@@ -48,6 +51,14 @@ struct Out {
     socket: Option<Arc<TcpStream>>,
     /// Where the connection is served, once it is.
     place: Option<Place>,
+}
+
+/// What was not written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unwritten {
+    pub(crate) bytes: usize,
+    /// The socket would have taken more; nobody tells when that is so.
+    pub(crate) more_at_once: bool,
 }
 
 /// What the sweeper looks at, and what it says.
@@ -180,15 +191,24 @@ impl Peer {
         }
     }
 
-    /// The event loop: writes what waits, and `more` behind it, as far as the socket takes it.
-    /// Gives how many bytes wait then. The way out is not held from one write to the next: others
-    /// may have to go through it.
-    pub(crate) fn write(&self, more: &mut Outbox) -> io::Result<usize> {
+    /// The event loop: writes what waits, and `more` behind it, as far as the socket takes it and
+    /// others need not wait for too long. The way out is not held from one write to the next:
+    /// others may have to go through it.
+    pub(crate) fn write(&self, more: &mut Outbox) -> io::Result<Unwritten> {
+        let (mut lent, mut left) = (false, TURN_BYTES);
         loop {
             let mut out = self.out.lock();
-            out.outbox.append(more);
-            if !out.outbox.has_remaining() || !self.write_once(&mut out)? {
-                return Ok(out.outbox.remaining());
+            lent |= out.outbox.append(more);
+            let before = out.outbox.remaining();
+            let taken = before > 0 && self.write_once(&mut out)?;
+            let bytes = out.outbox.remaining();
+            left = left.saturating_sub(before - bytes);
+            if bytes == 0 && lent {
+                // The room goes back to where it is used all the time.
+                swap(&mut out.outbox, more);
+            }
+            if bytes == 0 || !taken || left == 0 {
+                return Ok(Unwritten { bytes, more_at_once: taken && bytes > 0 });
             }
         }
     }
@@ -216,7 +236,9 @@ impl Peer {
     /// Sends the whole frames of another outbox.
     pub fn send_all(&self, frames: &mut Outbox) {
         if frames.has_remaining() {
-            self.send_with(|out| out.append(frames));
+            self.send_with(|out| {
+                out.append(frames);
+            });
         }
     }
 
@@ -346,6 +368,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_room_of_answers_that_were_written_stays_with_the_event_loop() {
+        let (peer, _other) = connected().await;
+        let mut answers = Outbox::default();
+        for _ in 0..3 {
+            answers.push_bytes(&Bytes::from(vec![1; 400]));
+            let room = answers.chunk().as_ptr();
+            assert_eq!(peer.write(&mut answers).unwrap().bytes, 0);
+            answers.push_bytes(&Bytes::from_static(b"next"));
+            assert_eq!(answers.chunk().as_ptr(), room);
+            answers.advance(4);
+        }
+    }
+
+    #[tokio::test]
     async fn what_the_socket_does_not_take_waits_for_the_event_loop() {
         let (peer, mut other) = connected().await;
         let frame = Bytes::from(vec![7; 1 << 20]);
@@ -357,7 +393,7 @@ mod tests {
         let mut more = Outbox::default();
         more.push_bytes(&Bytes::from_static(b"last"));
         let task = async {
-            while peer.write(&mut more).unwrap() > 0 {
+            while peer.write(&mut more).unwrap().bytes > 0 {
                 tokio::task::yield_now().await;
             }
         };

@@ -5,7 +5,8 @@ use bytes::{Buf, BufMut, BytesMut};
 use remoting::client::{Client, Deaf};
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
-use remoting::connection::{Arrived, Counters, Ended, Serve};
+use remoting::connection::{Arrived, Counters, Ended, HIGH_WATER, Serve};
+use remoting::frame::{self, Limits};
 use remoting::outbox::Outbox;
 use remoting::peer::{CallError, Peer};
 use remoting::reply::{Answer, Asker, Ticket};
@@ -21,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 const WAIT: Duration = Duration::from_secs(10);
 
-/// Code 1 echoes, 2 is held until the next 1, 3 is never answered, 4 asks the client something.
+/// Code 1 echoes, 2 is held until the next 1, 3 is never answered, 4 asks the client something, 5
+/// is answered with 4 MiB.
 struct Echo {
     runtime: Handle,
     held: Mutex<Vec<Asker>>,
@@ -37,8 +39,8 @@ impl Default for Echo {
 impl Serve for Echo {
     fn serve(&self, arrived: &mut [Arrived]) {
         for Arrived { peer, requests, out } in arrived {
-            for request in requests.drain(..) {
-                self.serve_one(peer, request, out);
+            while !requests.is_empty() && out.remaining() <= HIGH_WATER {
+                self.serve_one(peer, requests.remove(0), out);
             }
         }
     }
@@ -59,6 +61,7 @@ impl Echo {
                 }
             }
             2 => self.held.lock().unwrap().push(Asker::new(peer, ticket)),
+            5 => ticket.answer(Answer::body(vec![5; 4 << 20]), out),
             4 => {
                 let (peer, asker) = (Arc::clone(peer), Asker::new(peer, ticket));
                 self.runtime.spawn(async move {
@@ -213,6 +216,26 @@ async fn too_many_requests_in_flight_are_refused_and_the_connection_stays() {
     assert!(String::from_utf8_lossy(&seen).contains("\"code\":2,"));
 }
 
+/// More than may wait for a reader who takes nothing; this one does.
+#[tokio::test]
+async fn what_was_asked_at_once_is_answered_as_fast_as_it_is_read() {
+    let server = start(Options::default()).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let mut bytes = BytesMut::new();
+    for _ in 0..20 {
+        Command::request(RequestCode(5)).encode(&mut bytes);
+    }
+    stream.write_all(&bytes).await.unwrap();
+    let (mut input, mut answers) = (BytesMut::new(), 0);
+    while answers < 20 {
+        assert!(stream.read_buf(&mut input).await.unwrap() > 0, "closed after {answers}");
+        while let Some(frame) = frame::split(&mut input, &Limits::default()).unwrap() {
+            assert_eq!(frame.bytes.len() - frame.header_bytes, 4 << 20);
+            answers += 1;
+        }
+    }
+}
+
 #[tokio::test]
 async fn connections_over_the_limit_are_turned_away() {
     let server = start(Options { connections: 1, ..Options::default() }).await;
@@ -242,8 +265,7 @@ async fn many_frames_in_one_write_are_all_answered() {
     while frames < 1000 {
         input.reserve(4096);
         assert!(stream.read_buf(&mut input).await.unwrap() > 0);
-        let limits = remoting::frame::Limits::default();
-        while remoting::frame::split(&mut input, &limits).unwrap().is_some() {
+        while frame::split(&mut input, &Limits::default()).unwrap().is_some() {
             frames += 1;
         }
     }
