@@ -15,8 +15,9 @@ use remoting::body::mapping::LogicQueueMappingItem;
 use remoting::codes::ResponseCode;
 use remoting::reply::{Answer, Refusal, Ticket};
 use remoting::room::Room;
+use remoting::router::Lane;
 use settings::BrokerSettings;
-use store::{Append, AppendError, Appended, light};
+use store::{Append, AppendError, Appended, Wait, light};
 
 /// Work that a handler leaves to the shell.
 #[derive(Debug)]
@@ -27,6 +28,14 @@ pub enum Effect {
     /// Run the same request again on [`Lane::Blocking`](remoting::router::Lane::Blocking): it
     /// turned out to need the disk. Nothing of it is done yet.
     Block,
+}
+
+/// Whether a handler may wait for the disk.
+pub(crate) fn patience(lane: Lane) -> Wait {
+    match lane {
+        Lane::Inline => Wait::Never,
+        Lane::Blocking => Wait::ForDisk,
+    }
 }
 
 /// Messages that wait to be stored, and who waits for that.

@@ -38,8 +38,8 @@ fn of_clients(router: Router<Broker, Effect>) -> Router<Broker, Effect> {
         .on(Code::SEND_BATCH_MESSAGE,         Lane::Inline,   send::send_v2)
         .on(Code::SEND_REPLY_MESSAGE,         Lane::Inline,   reply::reply)
         .on(Code::SEND_REPLY_MESSAGE_V2,      Lane::Inline,   reply::reply_v2)
-        .on(Code::CONSUMER_SEND_MSG_BACK,     Lane::Blocking, send_back::send_back)
-        .on(Code::END_TRANSACTION,            Lane::Blocking, transaction::end)
+        .on(Code::CONSUMER_SEND_MSG_BACK,     Lane::Inline,   send_back::send_back)
+        .on(Code::END_TRANSACTION,            Lane::Inline,   transaction::end)
         .on(Code::PULL_MESSAGE,               Lane::Inline,   pull::pull)
         .on(Code::LITE_PULL_MESSAGE,          Lane::Inline,   pull::pull)
         .on(Code::POP_MESSAGE,                Lane::Inline,   pop::pop)
@@ -57,7 +57,7 @@ fn of_clients(router: Router<Broker, Effect>) -> Router<Broker, Effect> {
         .on(Code::CHECK_CLIENT_CONFIG,        Lane::Inline,   client::check_filter)
         .on(Code::QUERY_CONSUMER_OFFSET,      Lane::Inline,   offset::query)
         .on(Code::UPDATE_CONSUMER_OFFSET,     Lane::Inline,   offset::update)
-        .on(Code::SEARCH_OFFSET_BY_TIMESTAMP, Lane::Blocking, offset::by_time)
+        .on(Code::SEARCH_OFFSET_BY_TIMESTAMP, Lane::Inline,   offset::by_time)
         .on(Code::GET_MAX_OFFSET,             Lane::Inline,   offset::max)
         .on(Code::GET_MIN_OFFSET,             Lane::Inline,   offset::min)
         .on(Code::GET_EARLIEST_MSG_STORETIME, Lane::Blocking, offset::earliest_time)
@@ -66,7 +66,7 @@ fn of_clients(router: Router<Broker, Effect>) -> Router<Broker, Effect> {
         .on(Code::RECALL_MESSAGE,             Lane::Inline,   recall::recall)
         .on(Code::QUERY_ASSIGNMENT,           Lane::Inline,   assignment::query)
         .on(Code::QUERY_MESSAGE,              Lane::Blocking, query::by_key)
-        .on(Code::VIEW_MESSAGE_BY_ID,         Lane::Blocking, query::by_offset)
+        .on(Code::VIEW_MESSAGE_BY_ID,         Lane::Inline,   query::by_offset)
 }
 
 #[rustfmt::skip]

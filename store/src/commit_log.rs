@@ -192,8 +192,8 @@ impl CommitLog {
     }
 
     /// Lends the record that begins at `offset`; a read that may succeed the next time is an error.
-    pub(crate) fn record(&self, offset: i64) -> io::Result<Option<Bytes>> {
-        let lend = |len: usize| self.lend(offset, len, &mut Reach::new(Wait::ForDisk));
+    pub(crate) fn record(&self, offset: i64, wait: Wait) -> io::Result<Option<Bytes>> {
+        let lend = |len: usize| self.lend(offset, len, &mut Reach::new(wait));
         let Some(head) = lend(record::FIXED_LEN)? else { return Ok(None) };
         let size = i32_at(&head, record::at::TOTAL_SIZE);
         let magic = i32_at(&head, record::at::MAGIC);
@@ -276,8 +276,13 @@ impl CommitLog {
 
     /// The store time of the record at `offset`, ms since the epoch.
     pub(crate) fn store_time(&self, offset: i64) -> Option<i64> {
-        let head = self.slice(offset, record::FIXED_LEN)?;
-        record::store_timestamp(&head)
+        self.store_time_now(offset, &mut Reach::new(Wait::ForDisk)).unwrap_or(None)
+    }
+
+    /// As [`Self::store_time`]; a read that may succeed the next time is an error.
+    pub(crate) fn store_time_now(&self, offset: i64, reach: &mut Reach) -> io::Result<Option<i64>> {
+        let head = self.lend(offset, record::FIXED_LEN, reach)?;
+        Ok(head.and_then(|head| record::store_timestamp(&head)))
     }
 
     /// Makes everything written so far durable and returns how far that is.

@@ -14,12 +14,14 @@ pub(crate) use start::{Noted, Opening, Restored};
 use crate::Error;
 use crate::commit_log::is_lasting;
 use crate::disk::{Allocation, Disk};
+use crate::mend::NotNow;
 use crate::queue_tail::{Pushed, Tail};
 use crate::reach::Wait;
 use crate::segments::Segments;
 use parking_lot::Mutex;
 use start::Start;
 use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -286,37 +288,80 @@ impl Queue {
         to: i64,
         is_before: impl Fn(&Unit) -> Option<bool>,
     ) -> i64 {
-        let (mut low, mut high) = (from, to);
+        let known = |unit: &Unit| Ok(is_before(unit));
+        self.partition_now(from..to, Wait::ForDisk, known).unwrap_or(to)
+    }
+
+    /// As [`Self::partition`]; an error where that takes more patience. With patience a unit that
+    /// cannot be read is one of which nothing is known.
+    pub(crate) fn partition_now(
+        &self,
+        places: Range<i64>,
+        wait: Wait,
+        mut is_before: impl FnMut(&Unit) -> Result<Option<bool>, NotNow>,
+    ) -> Result<i64, NotNow> {
+        let (mut low, mut high) = (places.start, places.end);
+        let (mut page, mut page_at, mut paged) = ([0; PAGE_BYTES_MAX], low, 0);
         while low < high {
             let middle = low + (high - low) / 2;
-            let here = self.any_unit(middle).and_then(|unit| Some((middle, is_before(&unit)?)));
-            match here.or_else(|| self.next_known(middle + 1, high, &is_before)) {
+            if paged == 0 && high - low <= PAGE_UNITS as i64 {
+                // The rest of the way in one read.
+                let units = &mut page[..((high - low) * self.unit) as usize];
+                (page_at, paged) = (low, self.some_units(low, units, wait)?);
+            }
+            let unit = match usize::try_from(middle - page_at).ok().filter(|at| *at < paged) {
+                Some(at) => self.decode(&page[at * self.unit as usize..][..self.unit as usize]),
+                None => {
+                    let mut bytes = [0; BATCH_UNIT_LEN];
+                    let bytes = &mut bytes[..self.unit as usize];
+                    let count = self.some_units(middle, bytes, wait)?;
+                    (count == 1).then(|| self.decode(bytes)).flatten()
+                }
+            };
+            let here = unit.map_or(Ok(None), |unit| is_before(&unit))?;
+            let known = match here {
+                Some(is_before) => Some((middle, is_before)),
+                None => self.next_known(middle + 1..high, wait, &mut is_before)?,
+            };
+            match known {
                 Some((place, true)) => low = place + 1,
                 _ => high = middle,
             }
         }
-        low
+        Ok(low)
     }
 
-    /// The first place from `from` to `to` of which something is known, and what.
+    /// The first of these places of which something is known, and what.
     fn next_known(
         &self,
-        mut from: i64,
-        to: i64,
-        known: impl Fn(&Unit) -> Option<bool>,
-    ) -> Option<(i64, bool)> {
+        places: Range<i64>,
+        wait: Wait,
+        mut known: impl FnMut(&Unit) -> Result<Option<bool>, NotNow>,
+    ) -> Result<Option<(i64, bool)>, NotNow> {
         let mut units = [0; PAGE_BYTES_MAX];
         let units = &mut units[..PAGE_UNITS * self.unit as usize];
+        let (mut from, to) = (places.start, places.end);
         while from < to {
-            let count = self.read_any(from, units).ok().flatten().unwrap_or(0);
-            let mut some = self.decoded(units, count).zip(from..to);
-            let found = some.find_map(|(unit, place)| Some((place, known(&unit?)?)));
-            if found.is_some() {
-                return found;
+            let count = self.some_units(from, units, wait)?;
+            for (unit, place) in self.decoded(units, count).zip(from..to) {
+                let known = unit.map_or(Ok(None), |unit| known(&unit))?;
+                if let Some(known) = known {
+                    return Ok(Some((place, known)));
+                }
             }
             from = if count > 0 { from + count as i64 } else { self.next_file(from) };
         }
-        None
+        Ok(None)
+    }
+
+    /// Copies units from `offset` on, readable or not, and says how many: none where they cannot be
+    /// read. An error where that takes more patience.
+    fn some_units(&self, offset: i64, out: &mut [u8], wait: Wait) -> Result<usize, NotNow> {
+        match self.read_as(offset, out, wait) {
+            Ok(count) => Ok(count.unwrap_or(0)),
+            Err(_) if wait == Wait::Never => Err(NotNow),
+            Err(_) => Ok(0),
+        }
     }
 
     fn any_unit(&self, offset: i64) -> Option<Unit> {

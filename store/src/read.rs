@@ -361,45 +361,74 @@ impl Store {
     /// Upper: the last message stored at or before it, 0 when there is none (Java
     /// `ConsumeQueue.getOffsetInQueueByTime`).
     pub fn offset_by_time(&self, topic: &str, queue_id: i32, time: i64, end: Boundary) -> i64 {
-        let Some(queue) = self.queues.find(topic, queue_id) else { return 0 };
-        if queue.is_batch() {
-            return queue.offset_by_time(time, end);
-        }
-        let (min, max) = (queue.min(), queue.max());
-        let stored = |unit: &Unit| self.stored_at(unit);
-        match end {
-            Boundary::Lower => queue.partition(min, max, |unit| Some(stored(unit)? < time)),
-            Boundary::Upper => {
-                let after = queue.partition(min, max, |unit| Some(stored(unit)? <= time));
-                if after > min { after - 1 } else { 0 }
-            }
-        }
+        let found = self.offset_by_time_now((topic, queue_id), time, end, Wait::ForDisk);
+        found.unwrap_or_else(|NotNow| self.max_offset(topic, queue_id))
     }
 
-    /// When the message of a unit was stored; `None` where it cannot be read.
-    fn stored_at(&self, unit: &Unit) -> Option<i64> {
+    /// As [`Self::offset_by_time`], by one who may be in a hurry.
+    ///
+    /// # Errors
+    /// It takes more patience.
+    pub fn offset_by_time_now(
+        &self,
+        (topic, queue_id): QueueName<'_>,
+        time: i64,
+        end: Boundary,
+        wait: Wait,
+    ) -> Result<i64, NotNow> {
+        let Some(queue) = self.queues.find(topic, queue_id) else { return Ok(0) };
+        if queue.is_batch() {
+            let patient = (wait == Wait::ForDisk).then(|| queue.offset_by_time(time, end));
+            return patient.ok_or(NotNow);
+        }
+        let (places, mut reach) = (queue.min()..queue.max(), Reach::new(wait));
+        let after = queue.partition_now(places.clone(), wait, |unit| {
+            let stored = self.stored_at(unit, &mut reach);
+            // With patience, what cannot be read is what nothing is known of.
+            let stored = stored.or_else(|not_now| match wait {
+                Wait::Never => Err(not_now),
+                Wait::ForDisk => Ok(None),
+            })?;
+            Ok(stored.map(|stored| match end {
+                Boundary::Lower => stored < time,
+                Boundary::Upper => stored <= time,
+            }))
+        })?;
+        Ok(match end {
+            Boundary::Lower => after,
+            Boundary::Upper if after > places.start => after - 1,
+            Boundary::Upper => 0,
+        })
+    }
+
+    /// When the message of a unit was stored; `None` where there is none.
+    fn stored_at(&self, unit: &Unit, reach: &mut Reach) -> Result<Option<i64>, NotNow> {
         if unit.is_blank() {
-            return None;
+            return Ok(None);
         }
         if self.aside.overlaps(unit.log_offset, unit.log_end()) {
-            return record::store_timestamp(&self.message_at(unit.log_offset)?);
+            let record = self.message_now(unit.log_offset, reach.wait)?;
+            return Ok(record.and_then(|record| record::store_timestamp(&record)));
         }
-        // What expired is older than what did not.
-        let expired = (unit.log_offset < self.log.min()).then_some(0);
-        expired.or_else(|| self.log.store_time(unit.log_offset))
+        if unit.log_offset < self.log.min() {
+            // What expired is older than what did not.
+            return Ok(Some(0));
+        }
+        Ok(self.log.store_time_now(unit.log_offset, reach)?)
     }
 
     /// The record that begins at a log offset; none that is damaged where the log was set aside.
     pub fn message_at(&self, log_offset: i64) -> Option<Bytes> {
-        self.message_now(log_offset).unwrap_or(None)
+        self.message_now(log_offset, Wait::ForDisk).unwrap_or(None)
     }
 
-    /// As [`Self::message_at`]; a read that may succeed the next time is an error.
+    /// As [`Self::message_at`]; a read that may succeed the next time, or with more patience, is an
+    /// error.
     ///
     /// # Errors
     /// Nobody can say now.
-    pub fn message_now(&self, log_offset: i64) -> Result<Option<Bytes>, NotNow> {
-        let Some(record) = self.log.record(log_offset)? else { return Ok(None) };
+    pub fn message_now(&self, log_offset: i64, wait: Wait) -> Result<Option<Bytes>, NotNow> {
+        let Some(record) = self.log.record(log_offset, wait)? else { return Ok(None) };
         let is_aside = self.aside.overlaps(log_offset, log_offset + record.len() as i64);
         Ok((!is_aside || is_whole(&record)).then_some(record))
     }

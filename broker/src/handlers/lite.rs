@@ -8,7 +8,7 @@ use crate::broker::{Broker, Outside};
 use crate::lite::{Full, Offer, Who, names};
 use crate::pop::handle::Handle;
 use crate::pop::order_info::{Acked, At, Pop};
-use crate::put::Effect;
+use crate::put::{self, Effect};
 use crate::topics::PERM_READ;
 use crate::{attributes, pop};
 use bytes::Bytes;
@@ -328,10 +328,7 @@ pub fn pop(
         let answer = Answer::from(refusal);
         return Ok(answer.with_header(&PopLiteMessageResponseHeader::default()).into());
     }
-    let wait = match call.lane {
-        Lane::Inline => Wait::Never,
-        Lane::Blocking => Wait::ForDisk,
-    };
+    let wait = put::patience(call.lane);
     let found = take(broker, &header, wait, call.now_ms);
     if !found.messages.is_empty() {
         return Ok(Reply::Answer(answer(&header, found, call.now_ms)));

@@ -8,6 +8,7 @@ mod logical;
 use crate::broker::Broker;
 use crate::lite;
 use crate::put::Effect;
+use message::Str;
 use remoting::codes::ResponseCode;
 use remoting::flat::Boundary;
 use remoting::headers::offset::{
@@ -18,7 +19,8 @@ use remoting::headers::offset::{
     UpdateConsumerOffsetRequestHeader,
 };
 use remoting::reply::{Answer, Refusal, Reply};
-use remoting::router::Call;
+use remoting::router::{Call, Lane};
+use store::{NotNow, Wait};
 
 /// The first offset of a queue of inner batches that never had a message, as Java tells it.
 const NO_BATCH_YET: i64 = -1;
@@ -126,28 +128,41 @@ fn commit(broker: &Broker, header: &UpdateConsumerOffsetRequestHeader) -> Result
 /// Code 29: the offset of the first message at or after a time, or of the last at or before it.
 pub fn by_time(
     broker: &Broker,
-    _: &Call<'_>,
+    call: &Call<'_>,
     header: SearchOffsetRequestHeader,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply<Effect>, Refusal> {
     let asked = header.base.logical;
-    if let Some(queue) = broker.mappings.queue(&header.topic, header.queue_id, asked)? {
-        let offset = logical::by_time(broker, &queue, &header)?;
-        return Ok(Answer::header(&SearchOffsetResponseHeader { offset }));
-    }
-    let offset = search(broker, &header);
-    Ok(Answer::header(&SearchOffsetResponseHeader { offset }))
+    let offset = match broker.mappings.queue(&header.topic, header.queue_id, asked)? {
+        Some(_) if call.lane == Lane::Inline => return Ok(Reply::Effect(Effect::Block)),
+        Some(queue) => logical::by_time(broker, &queue, &header)?,
+        None if call.lane == Lane::Inline => {
+            let (topic, end) = sought(&header);
+            let (queue, time) = ((&*topic, header.queue_id), header.timestamp);
+            match broker.store.offset_by_time_now(queue, time, end, Wait::Never) {
+                Ok(offset) => offset,
+                Err(NotNow) => return Ok(Reply::Effect(Effect::Block)),
+            }
+        }
+        None => search(broker, &header),
+    };
+    Ok(Answer::header(&SearchOffsetResponseHeader { offset }).into())
 }
 
 /// The same in a queue of this broker, or in that of a lite topic.
 fn search(broker: &Broker, header: &SearchOffsetRequestHeader) -> i64 {
+    let (topic, end) = sought(header);
+    broker.store.offset_by_time(&topic, header.queue_id, header.timestamp, end)
+}
+
+/// Where a search looks, and for which end.
+fn sought(header: &SearchOffsetRequestHeader) -> (Str, store::Boundary) {
     let end = match header.boundary_type {
         Some(Boundary::Upper) => store::Boundary::Upper,
         _ => store::Boundary::Lower,
     };
     let lite_topic = header.lite_topic.as_ref().filter(|topic| !topic.trim().is_empty());
     let light = lite_topic.and_then(|lite_topic| lite::names::queue(&header.topic, lite_topic));
-    let topic = light.as_ref().unwrap_or(&header.topic);
-    broker.store.offset_by_time(topic, header.queue_id, header.timestamp, end)
+    (light.unwrap_or_else(|| header.topic.clone()), end)
 }
 
 /// Code 30: the offset that the next message of a queue gets.

@@ -21,7 +21,7 @@ use remoting::codes::ResponseCode;
 use remoting::headers::base::TopicFields;
 use remoting::headers::pop::{PopMessageRequestHeader, PopMessageResponseHeader};
 use remoting::reply::{Answer, Asker, Refusal, Reply};
-use remoting::router::{Call, Lane};
+use remoting::router::Call;
 use settings::BrokerSettings;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -66,10 +66,7 @@ pub fn pop(
         Ok(checked) => checked,
         Err(refusal) => return Ok(Reply::Answer(refused(refusal))),
     };
-    let wait = match call.lane {
-        Lane::Inline => Wait::Never,
-        Lane::Blocking => Wait::ForDisk,
-    };
+    let wait = put::patience(call.lane);
     let popped = match checked.ask(broker, &header, wait, call.now_ms).pop() {
         Ok(popped) => popped,
         Err(NotInMemory { missed }) => {

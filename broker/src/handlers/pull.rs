@@ -12,7 +12,7 @@ use super::poll;
 use crate::broker::Broker;
 use crate::hold::Waiting;
 use crate::lite;
-use crate::put::Effect;
+use crate::put::{self, Effect};
 use crate::selection::Selection;
 use crate::stats::Pulled;
 use crate::subscription;
@@ -26,7 +26,7 @@ use remoting::headers::base::TopicFields;
 use remoting::headers::pull::{PullMessageRequestHeader, PullMessageResponseHeader};
 use remoting::peer::Peer;
 use remoting::reply::{Answer, Asker, Refusal, Reply};
-use remoting::router::{Call, Lane};
+use remoting::router::Call;
 use std::sync::Arc;
 use store::{Limits, Position, ReadStatus, Wait};
 
@@ -104,10 +104,7 @@ pub fn pull(
         Ok(checked) => checked,
         Err(answer) => return Ok(Reply::Answer(*answer)),
     };
-    let wait = match call.lane {
-        Lane::Inline => Wait::Never,
-        Lane::Blocking => Wait::ForDisk,
-    };
+    let wait = put::patience(call.lane);
     let Some(answer) = attempt(broker, &header, &checked, (true, wait), call.now_ms) else {
         return Ok(Reply::Effect(Effect::Block));
     };

@@ -1,12 +1,15 @@
 //! Finding messages by key and by place (Java: `QueryMessageProcessor`).
 
 use crate::broker::Broker;
+use crate::put::{self, Effect};
+use bytes::Bytes;
 use remoting::codes::ResponseCode;
 use remoting::headers::message::{
     QueryMessageRequestHeader, QueryMessageResponseHeader, ViewMessageRequestHeader,
 };
-use remoting::reply::{Answer, Refusal};
-use remoting::router::Call;
+use remoting::reply::{Answer, Refusal, Reply};
+use remoting::router::{Call, Lane};
+use store::NotNow;
 
 /// Set when the key is the id that the client gave the message.
 const UNIQUE_KEY_QUERY: &str = "_UNIQUE_KEY_QUERY";
@@ -45,12 +48,31 @@ pub fn by_key(
 /// Code 33: the message that begins at a log offset.
 pub fn by_offset(
     broker: &Broker,
-    _: &Call<'_>,
+    call: &Call<'_>,
     header: ViewMessageRequestHeader,
-) -> Result<Answer, Refusal> {
-    let record = broker.store.message_at(header.offset).ok_or_else(|| {
+) -> Result<Reply<Effect>, Refusal> {
+    let Ok(record) = stored(broker, call, header.offset) else {
+        return Ok(Reply::Effect(Effect::Block));
+    };
+    let record = record.ok_or_else(|| {
         let remark = format!("can not find message by the offset, {}", header.offset);
         Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
     })?;
-    Ok(Answer::body(record))
+    Ok(Answer::body(record).into())
 }
+
+/// The message that begins at a log offset; an error where the handler's lane has not the patience.
+pub(super) fn stored(
+    broker: &Broker,
+    call: &Call<'_>,
+    log_offset: i64,
+) -> Result<Option<Bytes>, NotNow> {
+    match broker.store.message_now(log_offset, put::patience(call.lane)) {
+        Err(NotNow) if call.lane == Lane::Blocking => Ok(None),
+        stored => stored,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a directory for the test")]
+mod tests;

@@ -1,6 +1,7 @@
 //! A consumer gives a message back: it comes again after a while, or is given up
 //! (Java: `AbstractSendMessageProcessor.consumerSendMsgBack`).
 
+use super::query;
 use crate::broker::Broker;
 use crate::put::{self, Effect, Pending, Sender};
 use crate::topics::{self, PERM_WRITE};
@@ -39,18 +40,17 @@ pub fn send_back(
     if config.retry_queue_nums <= 0 {
         return Ok(Reply::Answer(Answer::success()));
     }
+    let Ok(stored) = query::stored(broker, call, header.offset) else {
+        return Ok(Reply::Effect(Effect::Block));
+    };
     let unit = if header.unit_mode { topics::UNIT_SUB } else { 0 };
     let retry_topic = names::retry_topic(group);
     let retry = target(broker, call, &retry_topic, config.retry_queue_nums, unit)?;
     check_writable(&retry)?;
 
-    let unreadable = || {
-        let remark = format!("look message by offset failed, {}", header.offset);
-        Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
-    };
-    let stored = broker.store.message_at(header.offset).ok_or_else(unreadable)?;
+    let stored = stored.ok_or_else(|| unreadable(header.offset))?;
     let Ok(Entry::Message(origin)) = record::decode(&stored, false) else {
-        return Err(unreadable());
+        return Err(unreadable(header.offset));
     };
 
     refuse_batch(&origin)?;
@@ -87,6 +87,11 @@ pub fn send_back(
         Answer::success()
     });
     Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))
+}
+
+fn unreadable(log_offset: i64) -> Refusal {
+    let remark = format!("look message by offset failed, {log_offset}");
+    Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
 }
 
 /// The record of an inner batch holds others too: clients send the one message that they could not

@@ -2,7 +2,7 @@
 //! (323).
 //! Java: `EndTransactionProcessor`, `AdminBrokerProcessor.resumeCheckHalfMessage`.
 
-use super::admin::UNSET_REMARK;
+use super::{admin::UNSET_REMARK, query};
 use crate::broker::Broker;
 use crate::put::{self, Effect, Wishes};
 use crate::transactions::{self, Places, QUEUE};
@@ -13,7 +13,7 @@ use remoting::headers::transaction::{
     EndTransactionRequestHeader, ResumeCheckHalfMessageRequestHeader,
 };
 use remoting::reply::{Answer, Refusal, Reply};
-use remoting::router::Call;
+use remoting::router::{Call, Lane};
 use store::Append;
 
 /// Code 37: the producer has decided. What it leaves open is answered by nothing, as in Java; most
@@ -29,13 +29,21 @@ pub fn end(
         _ => return Ok(Reply::Silent),
     };
     let missing = || failed("Find prepared transaction message failed");
-    let stored = broker.store.message_at(header.commit_log_offset).ok_or_else(missing)?;
+    let Ok(stored) = query::stored(broker, call, header.commit_log_offset) else {
+        return Ok(Reply::Effect(Effect::Block));
+    };
+    let stored = stored.ok_or_else(missing)?;
     let Ok(Entry::Message(half)) = record::decode(&stored, false) else { return Err(missing()) };
     let all = Properties::parse(half.properties);
     check(broker, call, &header, (&half, &all))?;
     let done = || Reply::Answer(Answer::success().with_remark(UNSET_REMARK));
     let places = Places::of(&half, &all);
-    if !broker.transactions.begin_end(places) || is_late(broker, call, &half, &all) {
+    let may_be_late = may_be_late(broker, &half, &all);
+    if may_be_late && call.lane == Lane::Inline {
+        return Ok(Reply::Effect(Effect::Block));
+    }
+    let is_late = || may_be_late && transactions::is_committed(broker, &half, &all, call.now_ms);
+    if !broker.transactions.begin_end(places) || is_late() {
         // Twice is once: a second commit would be a second message.
         return Ok(if is_commit { Answer::success().into() } else { done() });
     }
@@ -61,15 +69,14 @@ pub fn end(
     Err(failed("the end of the transaction was not stored"))
 }
 
-/// Whether it was committed before: what the check has passed is remembered for a while only, and
-/// a stock broker that is killed may leave two copies that do not know of each other.
-fn is_late(broker: &Broker, call: &Call<'_>, half: &Record<'_>, all: &Properties) -> bool {
+/// Whether it may have been committed before: what the check has passed is remembered for a while
+/// only, and a stock broker that is killed may leave two copies that do not know of each other.
+fn may_be_late(broker: &Broker, half: &Record<'_>, all: &Properties) -> bool {
     let topic = names::TRANS_HALF_TOPIC;
     let checked = broker.offsets.query(transactions::GROUP, topic, QUEUE).unwrap_or(0);
     let is_copy = all.contains(property::TRANSACTION_CHECK_TIMES)
         || all.contains(property::TRANSACTION_PREPARED_QUEUE_OFFSET);
-    (is_copy || half.queue_offset < checked)
-        && transactions::is_committed(broker, half, all, call.now_ms)
+    is_copy || half.queue_offset < checked
 }
 
 fn commit(broker: &Broker, call: &Call<'_>, draft: Option<Draft>) -> Result<(), Refusal> {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use message::{Draft, Entry, Properties, Record, Str, names, properties, property, record};
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use store::{Append, Error, TimerSlot, TimerUnit};
+use store::{Append, Error, TimerSlot, TimerUnit, Wait};
 
 /// Messages that one step looks at.
 const STEP: usize = 4_096;
@@ -190,7 +190,7 @@ impl Round<'_> {
             if !unit.deletes || unit.rolls {
                 continue;
             }
-            let stored = self.broker.store.message_now(unit.log_offset);
+            let stored = self.broker.store.message_now(unit.log_offset, Wait::ForDisk);
             let Ok(stored) = stored else { return Ok(Err(Outcome::Unread(unit.log_offset))) };
             let decoded = stored.as_ref().map(|stored| record::decode(stored, false));
             if let Some(Ok(Entry::Message(marker))) = decoded
@@ -230,7 +230,7 @@ impl Round<'_> {
         if unit.log_offset < store.min_log_offset() {
             return unreadable("the commit log does not have it any more");
         }
-        let stored = store.message_now(unit.log_offset);
+        let stored = store.message_now(unit.log_offset, Wait::ForDisk);
         let Ok(stored) = stored else { return Verdict::Later(unit.log_offset) };
         let decoded = stored.as_ref().map(|stored| (stored, record::decode(stored, false)));
         let Some((stored, Ok(Entry::Message(parked)))) = decoded else { return Verdict::Damaged };

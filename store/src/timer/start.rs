@@ -10,7 +10,7 @@ use super::{
 };
 use crate::disk::{Allocation, Disk, File};
 use crate::in_the_way::move_aside;
-use crate::{Error, NotNow, Position, Store};
+use crate::{Error, NotNow, Position, Store, Wait};
 use message::{Entry, names, record};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -246,7 +246,7 @@ pub(super) fn make_way(disk: &dyn Disk, path: &Path, is_file: bool) -> Result<()
 /// The place in the queue behind an entry's message.
 pub(super) fn behind(store: &Store, unit: &TimerUnit) -> Result<Option<i64>, NotNow> {
     let topic = names::TIMER_TOPIC;
-    let Some(stored) = store.message_now(unit.log_offset)? else { return Ok(None) };
+    let Some(stored) = store.message_now(unit.log_offset, Wait::ForDisk)? else { return Ok(None) };
     let Ok(Entry::Message(record)) = record::decode(&stored, false) else { return Ok(None) };
     let at = Position { topic, queue_id: QUEUE, offset: record.queue_offset };
     let is_there = store.message_in(at)?.is_some_and(|(found, _)| found == stored);

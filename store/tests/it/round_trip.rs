@@ -3,7 +3,8 @@
 use crate::support::*;
 use message::{names, property, sys_flag};
 use store::{
-    Append, AppendError, Boundary, Error, Filter, FlushMode, Limits, Position, ReadStatus, Settings,
+    Append, AppendError, Boundary, Error, Filter, FlushMode, Limits, Position, ReadStatus,
+    Settings, Wait,
 };
 
 #[test]
@@ -130,19 +131,26 @@ impl Filter for OnlyBody {
 fn offsets_by_time() {
     on_both_disks(|disk, settings| {
         let store = open(&disk, &settings);
-        for number in 0..60 {
+        // More than are read at once.
+        for number in 0..600 {
             append(&store, NOW + number / 3 * 10, draft("T", 0, &number.to_string()));
         }
         let check = |time: i64, lower: i64, upper: i64| {
-            assert_eq!(store.offset_by_time("T", 0, NOW + time, Boundary::Lower), lower);
-            assert_eq!(store.offset_by_time("T", 0, NOW + time, Boundary::Upper), upper);
+            for (end, expected) in [(Boundary::Lower, lower), (Boundary::Upper, upper)] {
+                assert_eq!(store.offset_by_time("T", 0, NOW + time, end), expected);
+                let now = store.offset_by_time_now(("T", 0), NOW + time, end, Wait::Never);
+                assert_eq!(now, Ok(expected), "all of it is in memory");
+            }
         };
         check(-1, 0, 0);
         check(0, 0, 2);
         check(10, 3, 5);
         check(15, 6, 5);
         check(190, 57, 59);
-        check(1_000, 60, 59);
+        check(1_995, 600, 599);
+        for third in 0..200 {
+            check(third * 10, third * 3, third * 3 + 2);
+        }
         assert_eq!(store.store_time("T", 0, 4), Some(NOW + 10));
         assert_eq!(store.earliest_store_time("T", 0), Some(NOW));
         assert_eq!(store.earliest_log_time(), Some(NOW));

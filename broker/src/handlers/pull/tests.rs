@@ -6,6 +6,7 @@ use bytes::Bytes;
 use message::{Draft, names};
 use remoting::command::Command;
 use remoting::room::Room;
+use remoting::router::Lane;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::Ordering;
