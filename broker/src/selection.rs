@@ -3,8 +3,7 @@
 //! their properties is true of. Not here: where expressions are kept ([`crate::filters`]).
 
 use filter::Expression;
-use message::record::{self, Entry};
-use message::{Str, properties, property};
+use message::{Str, properties, property, record};
 use remoting::body::heartbeat::{SUB_ALL, SubscriptionData};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -65,14 +64,15 @@ impl Filter for Selection {
         }
     }
 
+    fn judges_records(&self) -> bool {
+        self.needs_properties()
+    }
+
     fn wants_record(&self, bytes: &[u8]) -> bool {
         if !self.needs_properties() {
             return true;
         }
-        match record::decode(bytes, false) {
-            Ok(Entry::Message(record)) => self.wants_properties(record.properties),
-            _ => false,
-        }
+        record::claim(bytes).is_some_and(|claim| self.wants_properties(claim.properties))
     }
 }
 

@@ -15,7 +15,7 @@ pub const MAX_DEPTH: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Expression {
     pub(crate) root: Node,
-    /// The properties that it looks at, in order.
+    /// The properties that it looks at, the shorter ones first.
     pub(crate) names: Vec<Box<str>>,
 }
 
@@ -121,7 +121,9 @@ impl Expression {
     ) -> Result<Option<bool>, Illegal> {
         let mut values: Vec<Option<Cow<'p, str>>> = vec![None; self.names.len()];
         for (name, value) in properties {
-            let place = self.names.binary_search_by(|known| known.as_bytes().cmp(name));
+            let place = self
+                .names
+                .binary_search_by(|known| (known.len(), known.as_bytes()).cmp(&(name.len(), name)));
             if let Ok(place) = place {
                 values[place] = Some(String::from_utf8_lossy(value));
             }

@@ -43,7 +43,7 @@ struct Parser<'a> {
     /// Signs, `NOT`s and brackets that are open.
     open: usize,
     /// Where each property stands among those met so far.
-    names: BTreeMap<&'a str, usize>,
+    names: BTreeMap<(usize, &'a str), usize>,
 }
 
 type Parsed<T = Tree> = Result<T, ParseError>;
@@ -58,13 +58,14 @@ pub(crate) fn parse(source: &str) -> Parsed<Expression> {
     parser.next()?;
     let tree = parser.any()?;
     let mut root = parser.as_boolean(tree)?.node;
-    // The names are sorted, so that a message's properties are found among them.
+    // The names are sorted, so that a message's properties are found among them; by their lengths
+    // first, which tells most of them apart.
     let mut places = vec![0; parser.names.len()];
     for (sorted, place) in parser.names.values().enumerate() {
         places[*place] = sorted;
     }
     root.renumber(&places);
-    Ok(Expression { root, names: parser.names.into_keys().map(Into::into).collect() })
+    Ok(Expression { root, names: parser.names.into_keys().map(|(_, name)| name.into()).collect() })
 }
 
 impl Node {
@@ -334,7 +335,7 @@ impl<'a> Parser<'a> {
         let node = match self.token {
             Token::Name(name) => {
                 let next = self.names.len();
-                Node::Property(*self.names.entry(name).or_insert(next))
+                Node::Property(*self.names.entry((name.len(), name)).or_insert(next))
             }
             Token::Text(text) => Node::Constant(Constant::Text(text.replace("''", "'").into())),
             Token::Whole(text) => Node::Constant(self.whole(text)?),

@@ -54,6 +54,10 @@ pub trait Filter {
     fn wants_tags_code(&self, _tags_code: i64) -> bool {
         true
     }
+    /// Whether that decides little, so that many more records are looked at than are wanted.
+    fn judges_records(&self) -> bool {
+        false
+    }
     /// Decides by the whole record; asked only when the first answer was yes.
     fn wants_record(&self, _record: &[u8]) -> bool {
         true
@@ -254,14 +258,15 @@ impl Store {
         read.suggest_replica = read.log_behind > hot_bytes;
     }
 
-    /// Has the records loaded that are likely to be wanted.
+    /// Has the records loaded that are likely to be looked at.
     fn load(
         &self,
         units: &[[u8; UNIT_LEN]],
         (limits, filter): (Limits, &dyn Filter),
         reach: &mut Reach,
     ) {
-        let first = units.iter().map_while(Unit::decode).take(limits.max_messages);
+        let looked_at = if filter.judges_records() { units.len() } else { limits.max_messages };
+        let first = units.iter().map_while(Unit::decode).take(looked_at);
         self.log.load(first.filter(|unit| filter.wants_tags_code(unit.tags_code)), reach);
     }
 
