@@ -139,8 +139,8 @@ pub struct Wishes<'a> {
     /// Whether a priority stands in a message of another kind: delayed, half, or of a message
     /// group. It is removed then (Java: `TopicMessageType.parseFromMessageProperty`).
     void_priority: bool,
-    /// Whether a key that the broker sets is there already, one that must go, a name that may
-    /// stand there twice, or something that is no pair.
+    /// Whether a key that the broker sets is there already, one that must go, a name that stands
+    /// or may stand there twice, or something that is no pair.
     rewrite: bool,
 }
 
@@ -149,10 +149,14 @@ impl<'a> Wishes<'a> {
     pub fn of(encoded: &'a [u8]) -> Self {
         let mut wishes = Self { wait: true, ..Self::default() };
         let (mut pair_bytes, mut seen, mut other_kind) = (0, 0_u64, false);
+        let mut looks = LOOKS_FOR_TWINS;
         for (key, value) in properties::pairs(encoded) {
             pair_bytes += key.len() + value.len() + 2;
             let name = mark(key);
-            wishes.rewrite |= seen & name != 0;
+            if seen & name != 0 && !wishes.rewrite {
+                wishes.rewrite = looks == 0 || is_twice(encoded, key);
+                looks -= u32::from(looks > 0);
+            }
             seen |= name;
             match key {
                 name::UNIQ_KEY => wishes.unique = Some(value),
@@ -193,11 +197,20 @@ fn number(value: &[u8]) -> Option<i32> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
+/// How often names that may be the same are compared; a message has so many names by then that to
+/// write it anew costs less.
+const LOOKS_FOR_TWINS: u32 = 8;
+
 /// One bit of 64 for a name, the same for equal ones.
 fn mark(name: &[u8]) -> u64 {
     let last = name.last().copied().unwrap_or_default();
     let first = name.first().copied().unwrap_or_default();
-    1 << ((name.len() ^ usize::from(first) ^ (usize::from(last) << 3)) % 64)
+    let told = u64::from(first) << 16 | u64::from(last) << 8 | name.len() as u64 & 0xFF;
+    1 << (told.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58)
+}
+
+fn is_twice(encoded: &[u8], name: &[u8]) -> bool {
+    properties::pairs(encoded).filter(|(key, _)| *key == name).count() > 1
 }
 
 /// The properties as they are stored: those of the sender, a unique id, and the broker's stamp.
@@ -383,6 +396,19 @@ mod tests {
         for odd in ["A\x01\x02", "A\x01b\x02\x02", "A\x01b\x02rest", "A\x01b\x02A\x01c"] {
             assert!(Wishes::of(odd.as_bytes()).rewrite, "{odd:?}");
         }
+    }
+
+    #[test]
+    fn many_names_are_no_twins() {
+        let named = |count: usize| -> String {
+            (0..count).map(|number| format!("property{number}\x01v\x02")).collect()
+        };
+        assert!(!Wishes::of(named(12).as_bytes()).rewrite);
+        for twin in 0..12 {
+            let twins = format!("{}property{twin}\x01w\x02", named(12));
+            assert!(Wishes::of(twins.as_bytes()).rewrite, "{twin}");
+        }
+        assert!(Wishes::of(named(200).as_bytes()).rewrite, "nobody looks through so many");
     }
 
     #[test]
