@@ -169,7 +169,8 @@ impl Broker {
     /// ([`moves::make_durable`]) is enough for all of it.
     pub fn unsaved(&self, now_ms: i64) -> Unsaved {
         let changes = self.offsets.changes();
-        let offsets = (self.saved_offsets.load(Ordering::Relaxed) != changes).then(|| {
+        let is_changed = self.saved_offsets.load(Ordering::Relaxed) != changes;
+        let offsets = (is_changed || pop::catch_up::is_far_behind(self)).then(|| {
             pop::catch_up::note(self);
             (changes, self.offsets.to_json(now_ms))
         });

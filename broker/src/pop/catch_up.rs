@@ -10,11 +10,19 @@ use store::Position;
 
 /// Records of one queue that are looked at: far more than a broker stores between two saves.
 const MOST: i64 = 1_000_000;
+/// The file of offsets is written once more when so much of the log lies behind what it has.
+const FAR_BYTES: i64 = 4 << 20;
 
 /// Notes in the file of offsets that is about to be written up to where it has all pops.
 pub fn note(broker: &Broker) {
     let _still = broker.pops.moving.write();
     broker.offsets.set_noted_to(broker.store.max_log_offset());
+}
+
+/// Whether a start would have to look at much of the log, because nobody committed for long.
+pub fn is_far_behind(broker: &Broker) -> bool {
+    let noted_to = broker.offsets.noted_to();
+    noted_to.is_some_and(|noted_to| broker.store.max_log_offset() - noted_to > FAR_BYTES)
 }
 
 /// Takes over the pops that the file of offsets lacks. A file that does not say what it has is

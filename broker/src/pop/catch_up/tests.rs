@@ -44,3 +44,25 @@ fn a_place_that_leads_nowhere_hides_no_pop_before_it() {
     drop(broker);
     std::fs::remove_dir_all(dir).unwrap();
 }
+
+#[test]
+fn a_start_has_little_to_look_at_where_nobody_commits() {
+    let dir = std::env::temp_dir().join(format!("rockhopper-far-{}", std::process::id()));
+    let (broker, _) = cold::open(Cold::default(), &dir, NOW);
+    broker.topic_for_retry("T", 1, 0, NOW).unwrap();
+    broker.save_changed(NOW);
+    let behind = || broker.store.max_log_offset() - broker.offsets.noted_to().unwrap();
+    assert!(!is_far_behind(&broker));
+    let body = bytes::Bytes::from(vec![b'x'; 500_000]);
+    for _ in 0..9 {
+        let plain = message::Draft::plain("T", NOW, broker.identity.store_host);
+        let mut appends = [Append::one(message::Draft { body: body.clone(), ..plain })];
+        broker.append(&mut appends, NOW);
+        appends[0].outcome.unwrap();
+    }
+    let far = behind();
+    broker.save_changed(NOW);
+    assert_eq!((far > FAR_BYTES, behind()), (true, 0));
+    drop(broker);
+    std::fs::remove_dir_all(dir).unwrap();
+}
