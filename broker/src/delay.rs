@@ -185,7 +185,7 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
     let failed = first_that_waits(level, &appends);
     let reached = failed.map_or(offset, |at| ends[at] - 1);
     if reached != stored {
-        broker.moves.note(broker.store.max_log_offset());
+        broker.moves.note_level(broker.store.max_log_offset());
         broker.delays.lock().advance(level, reached, now_ms);
     }
     if let Some(at) = unread_at {

@@ -264,6 +264,21 @@ impl Offsets {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Takes over what some groups have committed elsewhere, and nothing else of theirs.
+    pub fn take_groups(&self, from: &Self, which: impl Fn(&str) -> bool) {
+        let theirs = from.groups.read();
+        let mut groups = self.groups.write();
+        groups.retain(|group, _| !which(group));
+        for (group, topics) in theirs.iter().filter(|(group, _)| which(group)) {
+            let rows =
+                |queues| committed_rows(queues).into_iter().map(|(id, at)| (id, Row::at(at)));
+            let topics =
+                topics.iter().map(|(topic, queues)| (topic.clone(), rows(queues).collect()));
+            groups.insert(group.clone(), topics.collect());
+        }
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Forgets a group.
     pub fn remove_group(&self, group: &str) {
         if self.groups.write().remove(group).is_some() {

@@ -34,10 +34,11 @@ use std::sync::{Arc, OnceLock};
 use store::{ConfigFiles, ConfigOrigin, Disk, FlushMode, Progress, Store};
 use tokio::sync::mpsc::UnboundedSender;
 
+const GROUPS: &str = "subscriptionGroup.json";
 /// The files under `config` that a start reads.
 const CONFIG: [&str; 10] = [
     "topics.json",
-    "subscriptionGroup.json",
+    GROUPS,
     offsets::FILE,
     offsets::LIGHT_FILE,
     "delayOffset.json",
@@ -86,12 +87,11 @@ impl Broker {
         let files = store.config();
         let load = |text: &str| has_mark("topics.json", text) && topics.load(text).is_ok();
         let (saved_topics, from) =
-            saved(files, "topics.json", load, |change| topics.replay(change));
+            saved(files, "topics.json", load, (&|it| topics.replay(it), &|| topics.version()));
         mending::make_topics(&topics, &store, from, now).map_err(|error| error.to_string())?;
-        let load =
-            |text: &str| has_mark("subscriptionGroup.json", text) && groups.load(text).is_ok();
+        let load = |text: &str| has_mark(GROUPS, text) && groups.load(text).is_ok();
         let (saved_groups, groups_from) =
-            saved(files, "subscriptionGroup.json", load, |change| groups.replay(change));
+            saved(files, GROUPS, load, (&|it| groups.replay(it), &|| groups.version()));
         let from = load_offsets(files, &offsets);
         let offsets_saved = offsets.changes();
         mending::make_groups(&groups, &offsets, &store, groups_from, now);
@@ -150,7 +150,7 @@ impl Broker {
     /// What the store of another life holds and must be known before the first request.
     fn look_back(&self, now_ms: i64) {
         // What the log says must not outlive it.
-        self.moves.note(self.store.max_log_offset());
+        self.moves.note_all(self.store.max_log_offset());
         transactions::check::catch_up(self);
         transactions::waiting::Waiting::load(self, now_ms);
         pop::catch_up::catch_up(self, self.identity.boot_ms);
@@ -234,6 +234,18 @@ impl Broker {
         }
     }
 
+    /// Saves the offsets of the groups that none was moved of for what is not durable, where a
+    /// store that failed let none be saved: what the others committed stays as it was saved last.
+    fn save_durable_offsets(&self, now_ms: i64) {
+        let saved = Offsets::with_light_queues(self.settings().store.enable_lmq);
+        if load_offsets(self.store.config(), &saved) != ConfigOrigin::File {
+            return;
+        }
+        let durable_to = self.store.flushed_to();
+        saved.take_groups(&self.offsets, |group| !self.moves.has_moved(group, durable_to));
+        self.save(saved.file(), &saved.to_json(now_ms));
+    }
+
     /// Ends: everything saved and durable, `abort` removed.
     ///
     /// # Errors
@@ -241,6 +253,9 @@ impl Broker {
     pub fn close(&self, now_ms: i64) -> Result<(), String> {
         timer::close(self, now_ms);
         self.save_changed(now_ms);
+        if self.saved_offsets.load(Ordering::Relaxed) != self.offsets.changes() {
+            self.save_durable_offsets(now_ms);
+        }
         self.save_filters(now_ms);
         self.save_due(i64::MAX);
         self.transactions.waiting.lock().save(self, 0, now_ms);
@@ -274,7 +289,7 @@ fn saved(
     files: &ConfigFiles,
     name: &'static str,
     load: impl Fn(&str) -> bool,
-    replay: impl Fn(&str) -> Result<(), BodyError>,
+    (replay, version): (&Replay<'_>, &dyn Fn() -> DataVersion),
 ) -> (Saved, ConfigOrigin) {
     let (text, origin) = files.load_from(name, |text| load(text).then(|| text.to_owned()));
     let (journal, changes) = files.journal(name, text.as_deref().unwrap_or_default());
@@ -283,7 +298,45 @@ fn saved(
             tracing::error!(file = name, %error, "a change in the journal is not understood");
         }
     }
+    if origin == ConfigOrigin::Backup && changes.is_empty() {
+        replay_newer(name, &files.loose_changes(name), (replay, version));
+    }
     (Saved::new(name, journal), origin)
+}
+
+/// Takes up the changes of a journal whose file is lost, where the file's backup is older than they
+/// are. What the lost file had and the backup has not is missing all the same.
+fn replay_newer(
+    name: &str,
+    changes: &[String],
+    (replay, version): (&Replay<'_>, &dyn Fn() -> DataVersion),
+) {
+    let (mut taken, mut passed_over) = (0, 0);
+    for change in changes {
+        let next = remoting::json::from_body::<Versioned>(change.as_bytes());
+        let is_newer = next.is_ok_and(|next| next.data_version > version());
+        if is_newer && replay(change).is_ok() { taken += 1 } else { passed_over += 1 }
+    }
+    if taken + passed_over > 0 {
+        tracing::error!(
+            file = name,
+            taken,
+            passed_over,
+            "the .bak stands for its file, and this journal was beside that: changes that are newer \
+             than the .bak are taken over, older ones are not. Changes between the two are lost: \
+             look whether the newest topics and groups are there"
+        );
+    }
+}
+
+/// Takes up a change of a journal.
+type Replay<'a> = dyn Fn(&str) -> Result<(), BodyError> + 'a;
+
+/// Of a change the version alone.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Versioned {
+    data_version: DataVersion,
 }
 
 /// Where groups are. The first start with light queues finds the file of one without.

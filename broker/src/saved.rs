@@ -172,6 +172,8 @@ impl Saved {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handlers::cold::{self, Cold};
+    use crate::topics::simple;
 
     #[test]
     fn names_gather_until_they_are_taken() {
@@ -184,5 +186,30 @@ mod tests {
         changed = Changed::All;
         changed.note(&"a".into());
         assert_eq!(changed.take(), Changed::All);
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a file is damaged on purpose")]
+    fn a_journal_without_its_file_counts_where_it_is_newer_than_the_bak() {
+        const NOW: i64 = 1_700_000_000_000;
+        let dir = std::env::temp_dir().join(format!("rockhopper-saved-{}", std::process::id()));
+        let (broker, _) = cold::open(Cold::default(), &dir, NOW);
+        let make = |name: &str, now_ms| {
+            broker.topics.update(simple(name, 4), now_ms).unwrap();
+            let (part, whole) = (broker.topics.take_unsaved(), || broker.topics.to_json());
+            broker.saved_topics.lock().save(broker.store.config(), part, whole, now_ms).unwrap();
+        };
+        make("in-the-bak", NOW + 10_000);
+        make("in-the-file", NOW + 20_000);
+        make("in-the-journal", NOW + 20_001);
+        drop(broker);
+        let file = dir.join("config/topics.json");
+        assert!(!std::fs::read_to_string(&file).unwrap().contains("in-the-journal"));
+        std::fs::write(&file, "{").unwrap();
+        let (broker, _) = cold::open(Cold::default(), &dir, NOW + 30_000);
+        let names = ["in-the-bak", "in-the-file", "in-the-journal"];
+        assert_eq!(names.map(|name| broker.topics.contains(name)), [true, false, true]);
+        drop(broker);
+        std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -51,7 +51,7 @@ impl ConfigFiles {
     pub fn check_readable(&self, names: &[&str]) -> Result<(), String> {
         for name in names {
             let read = |path: PathBuf| {
-                let error = self.disk.read(&path).err()?;
+                let error = self.disk.peek(&path, 0, &mut [0]).err()?;
                 Some((path, error)).filter(|(_, error)| !is_lasting(error))
             };
             let mut failed = read(self.dir.join(name));
@@ -145,6 +145,13 @@ impl ConfigFiles {
     /// The changes of `name` since it was written as a whole, where that reads `text`.
     pub fn journal(&self, name: &str, text: &str) -> (ConfigJournal, Vec<String>) {
         ConfigJournal::open(self.disk.clone(), self.changes(name), text)
+    }
+
+    /// What the journal of `name` holds whatever text it is of, oldest first: that text may be lost,
+    /// and no checksum of a change can be told without it.
+    pub fn loose_changes(&self, name: &str) -> Vec<String> {
+        let bytes = self.disk.read(&self.changes(name)).unwrap_or_default();
+        crate::config_journal::loose(&bytes)
     }
 
     fn changes(&self, name: &str) -> PathBuf {

@@ -139,6 +139,20 @@ fn change_at(base: u32, at: u64, bytes: &[u8]) -> Option<&[u8]> {
     (is_ours && !change.is_empty()).then_some(change)
 }
 
+/// The texts of the changes in a journal's bytes, up to the first that is none.
+pub(crate) fn loose(mut bytes: &[u8]) -> Vec<String> {
+    let mut changes = Vec::new();
+    while let Some((len, rest)) = bytes.split_first_chunk()
+        && let Some(rest) = rest.get(HEAD - size_of::<u32>()..)
+        && let Some(change) = rest.get(..u32::from_be_bytes(*len) as usize)
+        && let Ok(change @ [_, ..]) = std::str::from_utf8(change).map(str::as_bytes)
+    {
+        changes.push(String::from_utf8_lossy(change).into_owned());
+        bytes = &rest[change.len()..];
+    }
+    changes
+}
+
 /// How many changes of a file that reads `text` are in a journal's bytes.
 pub(crate) fn waiting(text: &str, bytes: &[u8]) -> usize {
     let base = crc32fast::hash(text.as_bytes());

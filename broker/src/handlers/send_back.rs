@@ -6,7 +6,7 @@ use crate::broker::Broker;
 use crate::put::{self, Effect, Pending, Sender};
 use crate::topics::{self, PERM_WRITE};
 use message::{
-    Draft, Entry, Properties, Record, ids::MessageId, names, property, record, sys_flag,
+    Draft, Entry, Properties, Record, ids::MessageId, names, properties, property, record, sys_flag,
 };
 use remoting::body::topic::TopicConfig;
 use remoting::codes::ResponseCode;
@@ -81,9 +81,8 @@ pub fn send_back(
     })?;
     broker.stats.sent_back(header.origin_topic.as_deref().unwrap_or(origin.topic), group);
     let ticket = Ticket::of(call.command);
-    let sender = Sender::new(ticket, false, draft.queue_id, |broker, _, _, _, stored| {
-        // The group goes on behind the message that it gave back.
-        broker.moves.note(stored.log_end());
+    let sender = Sender::new(ticket, false, draft.queue_id, |broker, _, _, drafts, stored| {
+        note(broker, drafts.first(), stored.log_end());
         Answer::success()
     });
     Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))
@@ -92,6 +91,20 @@ pub fn send_back(
 fn unreadable(log_offset: i64) -> Refusal {
     let remark = format!("look message by offset failed, {log_offset}");
     Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
+}
+
+/// The group goes on behind the message that it gave back.
+fn note(broker: &Broker, back: Option<&Draft>, log_end: i64) {
+    match back.and_then(group_of) {
+        Some(group) => broker.moves.note(group, log_end),
+        None => broker.moves.note_all(log_end),
+    }
+}
+
+/// The group that a message was given back by, as its topic says, which waits in a property.
+fn group_of(back: &Draft) -> Option<&str> {
+    let parked = properties::find(&back.properties, property::REAL_TOPIC);
+    names::group_of(parked.unwrap_or(&back.topic))
 }
 
 /// The record of an inner batch holds others too: clients send the one message that they could not

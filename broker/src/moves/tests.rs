@@ -22,7 +22,7 @@ use remoting::reply::{Refusal, Reply};
 use remoting::room::Room;
 use remoting::router::{Call, Lane};
 use settings::BrokerSettings;
-use simulator::{Loss, SimDisk};
+use simulator::{Loss, Op, SimDisk};
 use std::sync::Arc;
 use store::Append;
 use tokio::sync::mpsc::unbounded_channel;
@@ -243,6 +243,25 @@ fn offsets_that_consumers_commit_wait_for_no_sync() {
     assert!(world.lacks_sync(), "the flusher has its own times");
     let world = world.lose();
     assert_eq!(world.stands("g", "T"), (1, 1));
+}
+
+/// After a failed sync nothing more becomes durable; what consumers said does.
+#[test]
+fn a_stop_after_a_failed_sync_saves_what_other_groups_committed() {
+    let world = World::new(0, |_| {});
+    world.broker.offsets.commit("other", "T", 0, 0);
+    world.broker.save_changed(world.now_ms);
+    world.pop();
+    world.broker.offsets.commit("other", "T", 0, 1);
+    world.disk.fail(Op::Sync, 0, false);
+    assert!(world.broker.store.sync().is_err());
+    assert!(world.broker.close(world.now_ms).is_err(), "the store failed");
+    let World { broker, disk, now_ms } = world;
+    disk.lose(Loss::All);
+    drop(broker);
+    let world = World { broker: open(&disk, now_ms), disk, now_ms };
+    assert_eq!(world.stands("other", "T"), (1, 1));
+    assert_eq!(world.stands("g", "T"), (0, 1), "its checkpoint is lost");
 }
 
 #[test]

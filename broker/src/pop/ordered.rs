@@ -30,7 +30,7 @@ pub fn noted(broker: &Broker, at: At<'_>, now_ms: i64, change: impl FnOnce() -> 
     let mut appends = [Append::one(pen.order(&order, queues))];
     broker.append(&mut appends, now_ms);
     let log_end = appends[0].outcome.map_or(0, |stored| stored.log_end());
-    broker.moves.note(log_end);
+    broker.moves.note(group, log_end);
     log_end
 }
 

@@ -397,7 +397,7 @@ impl Queue {
         let done = done.map(|done| first.map_or(done, |first| done.min(first - 1)));
         let known = broker.offsets.query(records::GROUP, topic, queue_id).unwrap_or(-1);
         if let Some(done) = done.filter(|done| *done > known) {
-            broker.moves.note(broker.store.max_log_offset());
+            broker.moves.note(records::GROUP, broker.store.max_log_offset());
             broker.offsets.commit(records::GROUP, topic, queue_id, done);
         }
         read >= READS || passed == POINTS

@@ -451,7 +451,7 @@ impl Ask<'_> {
                 return false;
             }
         };
-        broker.moves.note(stored.log_end());
+        broker.moves.note(&point.group, stored.log_end());
         broker.offsets.commit(&point.group, &point.topic, point.queue_id, next);
         drop(moving);
         popped.log_end = popped.log_end.max(stored.log_end());

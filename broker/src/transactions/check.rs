@@ -229,7 +229,7 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
     let op = state.finished.come_to(at);
     if at != begin || op.is_some() {
         // What was put back, and what says that others are finished.
-        broker.moves.note(broker.store.max_log_offset());
+        broker.moves.note(GROUP, broker.store.max_log_offset());
     }
     if at != begin {
         broker.offsets.commit(GROUP, topic, QUEUE, at);
