@@ -322,9 +322,9 @@ fn replay_newer(
             file = name,
             taken,
             passed_over,
-            "the .bak stands for its file, and this journal was beside that: changes that are newer \
-             than the .bak are taken over, older ones are not. Changes between the two are lost: \
-             look whether the newest topics and groups are there"
+            "the .bak stands for its file, and this journal was beside that: changes that are \
+             newer than the .bak are taken over, older ones are not. Changes between the two are \
+             lost: look whether the newest topics and groups are there"
         );
     }
 }

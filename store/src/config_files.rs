@@ -147,8 +147,8 @@ impl ConfigFiles {
         ConfigJournal::open(self.disk.clone(), self.changes(name), text)
     }
 
-    /// What the journal of `name` holds whatever text it is of, oldest first: that text may be lost,
-    /// and no checksum of a change can be told without it.
+    /// What the journal of `name` holds whatever text it is of, oldest first: that text may be
+    /// lost, and without it no checksum of a change can be told.
     pub fn loose_changes(&self, name: &str) -> Vec<String> {
         let bytes = self.disk.read(&self.changes(name)).unwrap_or_default();
         crate::config_journal::loose(&bytes)
