@@ -194,7 +194,8 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
     }
     match failed {
         Some(at) => {
-            tracing::warn!(level, outcome = ?appends[at].outcome, "a delayed message must wait");
+            let why = appends[at].outcome.as_ref().err().map(ToString::to_string);
+            tracing::warn!(level, why, "a delayed message must wait; it is tried again");
             Some(now_ms + RETRY_MS)
         }
         None if more => Some(now_ms),

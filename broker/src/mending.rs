@@ -55,7 +55,13 @@ fn make_lost_topics(topics: &Topics, store: &Store, origin: ConfigOrigin, now: i
         let Some(queues) = last.map(|last| last + 1) else { continue };
         match topics.find(&topic) {
             None => {
-                tracing::error!(%topic, queues, "made anew from its queues: topics.json lacks it");
+                tracing::error!(
+                    %topic,
+                    queues,
+                    "made anew from its queues, as config/topics.json lacks it: its permissions \
+                     are read and write, and other attributes that it had are lost; where it had \
+                     any, set them with mqadmin updateTopic"
+                );
                 let wanted =
                     TopicConfig { attributes: proven(store, &topic), ..simple(&topic, queues) };
                 topics.create_on_send_back(wanted, now);

@@ -92,7 +92,20 @@ fn lacks_files(op: &str, error: &io::Error) -> bool {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { op, path, source } => write!(f, "{op} {}: {source}", path.display()),
+            Self::Io { op, path, source } => {
+                write!(f, "{op} {}: {source}", path.display())?;
+                f.write_str(match source.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "; let the user that the broker runs as read and write it and its \
+                         directory (chown -R, chmod)"
+                    }
+                    io::ErrorKind::ReadOnlyFilesystem => {
+                        "; its file system is mounted read-only: see why (dmesg), and mount it \
+                         for writing"
+                    }
+                    _ => "",
+                })
+            }
             Self::Full { path, lack: Lack::Files } => {
                 write!(
                     f,
@@ -137,6 +150,15 @@ impl std::error::Error for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_operator_can_mend_is_told_with_the_way_out() {
+        let said = |errno: Errno| Error::io("lock", Path::new("/s/lock"))(errno.into()).to_string();
+        assert!(said(Errno::ACCESS).starts_with("lock /s/lock: Permission denied"));
+        assert!(said(Errno::ACCESS).contains("chown -R"));
+        assert!(said(Errno::ROFS).contains("mount"));
+        assert!(said(Errno::IO).ends_with("(os error 5)"));
+    }
 
     #[test]
     fn too_many_open_files_are_no_failure_of_the_disk() {
