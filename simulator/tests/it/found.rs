@@ -65,6 +65,7 @@ const FOUND: &[(u64, &str)] = &[
     (5005518, "a bit of an inner batch's size let its unit lead into what was set aside"),
     (5005661, "a bit of the first unit of an inner batch made its queue begin behind its end"),
     (6009407, "what was set aside in a log file was forgotten with it, and the file came back"),
+    (6015350, "no unit of a file of inner batches led on, and a reader stayed before it for good"),
 ];
 
 #[test]

@@ -73,9 +73,12 @@ impl Store {
         };
         let walked = self.batch_place(queue, name, walk.from, limits.wait).and_then(|first| {
             let (mut place, last) = (first, queue.max().min(queue.next_file(first)));
-            while place < last {
+            // Where no unit of a file leads on, those behind it have to: the reader comes again.
+            let (asked, mut is_led) = (read.next_offset, false);
+            while place < last || (read.next_offset == asked && place < queue.max()) {
                 let unit = queue.batch_unit_now(place, limits.wait)?;
-                if let Some(unit) = unit.filter(|_| place == first) {
+                if let Some(unit) = unit.filter(|_| !is_led) {
+                    is_led = true;
                     walk.from = walk.from.max(unit.base);
                 }
                 match unit {
