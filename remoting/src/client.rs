@@ -2,11 +2,11 @@
 //! broke. The other end may ask things over them too; such requests go to a [`Serve`].
 
 use crate::command::Command;
-use crate::connection::{Arrived, Serve};
+use crate::connection::{Arrived, Serve, Terms};
 use crate::event_loop::EventLoops;
 use crate::frame::Limits;
 use crate::peer::{CallError, Peer};
-use crate::server::Opening;
+use crate::server::open_connection;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -86,13 +86,13 @@ impl Client {
         let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {CONNECT:?}"));
         let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address));
         let stream = stream.await.unwrap_or_else(|_| Err(late())).map_err(CallError::Connect)?;
-        let opening = Opening {
+        let terms = Terms {
             serve: Arc::clone(&self.serve),
             limits: Limits::default(),
             counters: Arc::default(),
             heir: None,
         };
-        let opened = EventLoops::get().and_then(|all| opening.open(&all, stream));
+        let opened = EventLoops::get().and_then(|all| open_connection(&all, stream, terms));
         let peer = opened.map_err(CallError::Connect)?;
         *slot = Some(Arc::clone(&peer));
         Ok(peer)

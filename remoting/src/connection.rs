@@ -114,15 +114,20 @@ impl Counters {
     }
 }
 
-/// A connection as its event loop holds it.
-pub(crate) struct Connection {
-    pub(crate) socket: Arc<TcpStream>,
-    pub(crate) peer: Arc<Peer>,
+/// What a connection is opened with.
+pub(crate) struct Terms {
     pub(crate) serve: Arc<dyn Serve>,
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
     /// Who wants to know that it has ended, by its id.
     pub(crate) heir: Option<UnboundedSender<u64>>,
+}
+
+/// A connection as its event loop holds it.
+pub(crate) struct Connection {
+    pub(crate) socket: Arc<TcpStream>,
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) terms: Terms,
     pub(crate) input: Input,
     /// Why it has ended, when it has.
     pub(crate) ended: Ended,
@@ -146,10 +151,11 @@ pub(crate) struct Input {
 impl Drop for Connection {
     /// Tells the other parts that it has ended, even if serving it panicked.
     fn drop(&mut self) {
+        let Terms { serve, counters, heir, .. } = &self.terms;
         self.peer.gone();
-        self.serve.closed(&self.peer);
-        self.counters.end(self.ended);
-        if let Some(heir) = &self.heir {
+        serve.closed(&self.peer);
+        counters.end(self.ended);
+        if let Some(heir) = heir {
             let _ = heir.send(self.peer.id);
         }
     }
@@ -218,7 +224,7 @@ impl Connection {
 
     /// Too many requests of this connection wait for their answers already.
     fn refuse_all(&self, arrived: &mut Arrived) {
-        self.counters.busy.fetch_add(arrived.requests.len() as u64, Ordering::Relaxed);
+        self.terms.counters.busy.fetch_add(arrived.requests.len() as u64, Ordering::Relaxed);
         for request in arrived.requests.drain(..) {
             let remark = format!(
                 "[OVERLOAD]{IN_FLIGHT_LIMIT} requests of this connection are in flight already; \
@@ -230,7 +236,7 @@ impl Connection {
     }
 
     fn tell_bad(&self, error: &dyn std::fmt::Display) {
-        if let Some(times) = self.counters.bad.tell() {
+        if let Some(times) = self.terms.counters.bad.tell() {
             let peer = self.peer.remote;
             tracing::warn!(%peer, %error, times, "what came is no request: connection closed");
         }
@@ -239,7 +245,7 @@ impl Connection {
     /// Cuts what was read into commands; answers go to their callers at once.
     fn cut(&mut self, requests: &mut Vec<Command>) -> Result<(), Ended> {
         while requests.len() < BATCH {
-            let frame = match self.input.next_frame(&self.limits) {
+            let frame = match self.input.next_frame(&self.terms.limits) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Ok(()),
                 Err(error) => {
@@ -250,7 +256,7 @@ impl Connection {
                     });
                 }
             };
-            match Command::decode(frame, &self.limits) {
+            match Command::decode(frame, &self.terms.limits) {
                 Ok(command) if command.is_response() => self.peer.answered(command),
                 Ok(command) => requests.push(command),
                 Err(error) => {

@@ -308,7 +308,7 @@ impl EventLoop {
             if !replace(&mut open.is_due, false) {
                 continue;
             }
-            let serve = Arc::clone(&open.connection.serve);
+            let serve = Arc::clone(&open.connection.terms.serve);
             if self.turn.requests >= TURN || !self.turn.is_for(&serve) {
                 self.serve();
             }

@@ -1,6 +1,6 @@
 //! A listening port: accepts connections within a bound, and sweeps out the silent ones.
 
-use crate::connection::{Connection, Counters, Ended, Input, Serve};
+use crate::connection::{Connection, Counters, Ended, Input, Serve, Terms};
 use crate::event_loop::EventLoops;
 use crate::frame::Limits;
 use crate::peer::Peer;
@@ -139,13 +139,13 @@ impl Server {
             }
             return;
         }
-        let opened = Opening {
+        let terms = Terms {
             serve: Arc::clone(&open.serve),
             limits: self.options.limits,
             counters: Arc::clone(&self.counters),
             heir: Some(open.heir.clone()),
         };
-        let Ok(peer) = opened.open(&self.event_loops, stream) else {
+        let Ok(peer) = open_connection(&self.event_loops, stream, terms) else {
             return;
         };
         self.counters.opened.fetch_add(1, Ordering::Relaxed);
@@ -180,35 +180,19 @@ fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// What a new connection is opened with.
-pub(crate) struct Opening {
-    pub(crate) serve: Arc<dyn Serve>,
-    pub(crate) limits: Limits,
-    pub(crate) counters: Arc<Counters>,
-    /// Who wants to know that it has ended, by its id.
-    pub(crate) heir: Option<mpsc::UnboundedSender<u64>>,
-}
-
-impl Opening {
-    /// Hands a connected socket to an event loop.
-    pub(crate) fn open(self, event_loops: &EventLoops, stream: TcpStream) -> io::Result<Arc<Peer>> {
-        stream.set_nodelay(true)?;
-        let (remote, local) = (plain(stream.peer_addr()?), plain(stream.local_addr()?));
-        let socket = Arc::new(stream.into_std()?);
-        let peer = Arc::new(Peer::connected(remote, local, Arc::clone(&socket)));
-        let Self { serve, limits, counters, heir } = self;
-        event_loops.open(Connection {
-            socket,
-            peer: Arc::clone(&peer),
-            serve,
-            limits,
-            counters,
-            heir,
-            input: Input::default(),
-            ended: Ended::Local,
-        });
-        Ok(peer)
-    }
+/// Hands a connected socket to an event loop.
+pub(crate) fn open_connection(
+    event_loops: &EventLoops,
+    stream: TcpStream,
+    terms: Terms,
+) -> io::Result<Arc<Peer>> {
+    stream.set_nodelay(true)?;
+    let (remote, local) = (plain(stream.peer_addr()?), plain(stream.local_addr()?));
+    let socket = Arc::new(stream.into_std()?);
+    let peer = Arc::new(Peer::connected(remote, local, Arc::clone(&socket)));
+    let (served, input) = (Arc::clone(&peer), Input::default());
+    event_loops.open(Connection { socket, peer: served, terms, input, ended: Ended::Local });
+    Ok(peer)
 }
 
 struct Open {
