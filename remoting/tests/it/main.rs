@@ -1,7 +1,7 @@
 //! Client and server over real sockets on the loopback.
 #![allow(clippy::unwrap_used, reason = "a test that fails here has found something")]
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BytesMut};
 use remoting::client::{Client, Deaf};
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
@@ -226,14 +226,22 @@ async fn what_was_asked_at_once_is_answered_as_fast_as_it_is_read() {
         Command::request(RequestCode(5)).encode(&mut bytes);
     }
     stream.write_all(&bytes).await.unwrap();
-    let (mut input, mut answers) = (BytesMut::new(), 0);
-    while answers < 20 {
-        assert!(stream.read_buf(&mut input).await.unwrap() > 0, "closed after {answers}");
+    assert_eq!(bodies(&mut stream, 20).await, [4 << 20; 20]);
+}
+
+/// How long the bodies of so many frames are, behind which nothing comes.
+async fn bodies(stream: &mut TcpStream, count: usize) -> Vec<usize> {
+    let (mut input, mut bodies) = (BytesMut::new(), Vec::new());
+    while bodies.len() < count {
+        input.reserve(4096);
+        let bytes = stream.read_buf(&mut input).await.unwrap();
+        assert!(bytes > 0, "closed after {}", bodies.len());
         while let Some(frame) = frame::split(&mut input, &Limits::default()).unwrap() {
-            assert_eq!(frame.bytes.len() - frame.header_bytes, 4 << 20);
-            answers += 1;
+            bodies.push(frame.bytes.len() - frame.header_bytes);
         }
     }
+    assert!(input.is_empty());
+    bodies
 }
 
 #[tokio::test]
@@ -260,17 +268,7 @@ async fn many_frames_in_one_write_are_all_answered() {
     stream.write_all(&bytes).await.unwrap();
     stream.flush().await.unwrap();
     stream.write_all(&torn).await.unwrap();
-    let mut input = BytesMut::new();
-    let mut frames = 0;
-    while frames < 1000 {
-        input.reserve(4096);
-        assert!(stream.read_buf(&mut input).await.unwrap() > 0);
-        while frame::split(&mut input, &Limits::default()).unwrap().is_some() {
-            frames += 1;
-        }
-    }
-    input.put_u8(0);
-    assert_eq!(input.len(), 1);
+    assert_eq!(bodies(&mut stream, 1000).await, [1; 1000]);
 }
 
 /// Works a while for each request, and notes which thread does, by connection.
