@@ -290,6 +290,32 @@ impl Input {
                 return Ok(Some(frame));
             }
         }
+        // Empty as it is, it would keep the room that others read into.
+        self.uncut = BytesMut::new();
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unfinished_frame_keeps_no_room_that_others_read_into() {
+        let frame = [0, 0, 0, 8, 0, 0, 0, 2, b'{', b'}', b'o', b'k'];
+        let mut room = BytesMut::zeroed(64);
+        let start = room.as_ptr();
+        let mut input = Input::default();
+        for (piece, is_whole) in [(&frame[..3], false), (&frame[3..9], false), (&frame[9..], true)]
+        {
+            room[..piece.len()].copy_from_slice(piece);
+            input.uncut = room.split_to(piece.len());
+            assert_eq!(input.next_frame(&Limits::default()).unwrap().is_some(), is_whole);
+            assert!(input.next_frame(&Limits::default()).unwrap().is_none());
+            room.clear();
+            room.reserve(64);
+            room.resize(64, 0);
+            assert_eq!(room.as_ptr(), start, "it is used again");
+        }
     }
 }
