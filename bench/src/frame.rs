@@ -325,12 +325,25 @@ pub(crate) fn message_bodies(mut records: &[u8]) -> impl Iterator<Item = Result<
     })
 }
 
+/// Appends a record that has a body and nothing else, as [`message_bodies`] reads it.
+pub(crate) fn record(out: &mut Vec<u8>, body: &[u8]) {
+    let total = (BODY_AT + 4 + body.len() + 1 + 2) as u32;
+    out.extend_from_slice(&total.to_be_bytes());
+    out.extend_from_slice(&[0; BODY_AT - 4]);
+    out.extend_from_slice(&(body.len() as u32).to_be_bytes());
+    out.extend_from_slice(body);
+    out.extend_from_slice(&[0; 3]); // no topic, no properties
+}
+
+/// Where the length of a body stands, with hosts of eight bytes.
+const BODY_AT: usize = 40 + 8 + 8 + 8 + 8 + 4 + 8;
+
 fn first_body(records: &[u8]) -> Option<(&[u8], &[u8])> {
     let total = u32_at(records, 0)? as usize;
     let record = records.get(..total)?;
     let flags = u32_at(record, 36)?;
-    let host = |bit: u32| if flags & bit == 0 { 8 } else { 20 };
-    let body_at = 40 + 8 + host(0x10) + 8 + host(0x20) + 4 + 8;
+    let longer = |bit: u32| if flags & bit == 0 { 0 } else { 12 };
+    let body_at = BODY_AT + longer(0x10) + longer(0x20);
     let body_bytes = u32_at(record, body_at)? as usize;
     Some((record.get(body_at + 4..body_at + 4 + body_bytes)?, &records[total..]))
 }

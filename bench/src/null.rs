@@ -1,6 +1,9 @@
 //! The null server: it parses every field of a frame and answers it with success, and nothing
-//! else. What it reaches is the limit of sockets, scheduler and generator on this machine; the
-//! distance of a broker from it is the broker's own work.
+//! else; a message that somebody waits for goes straight to him. What it reaches is the limit of
+//! sockets, scheduler and generator on this machine; the distance of a broker from it is the
+//! broker's own work.
+
+mod forward;
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -9,10 +12,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::frame::{self, FRAME_BYTES, Form, Head, OPAQUE_BASE};
+use crate::null::forward::{Delivery, Forward};
 use crate::socket::{Input, Output, Poller};
 
 const LISTENER: usize = usize::MAX;
 const CONNECTIONS: usize = 4096;
+
+/// SEND_MESSAGE and SEND_MESSAGE_V2.
+const SEND: [u64; 2] = [10, 310];
+const PULL_MESSAGE: u64 = 11;
 
 /// Says where it listens and serves until it is killed. Port 0 lets the system choose.
 pub(crate) fn serve(port: u16) -> Result<()> {
@@ -24,6 +32,7 @@ pub(crate) fn serve(port: u16) -> Result<()> {
     poller.add(&listener, LISTENER)?;
     let (json, binary) = (Prepared::new(Form::Json), Prepared::new(Form::Rocketmq));
     let mut peers: Vec<Option<Peer>> = Vec::new();
+    let mut forward = Forward::default();
     loop {
         let ready: Vec<usize> = poller.wait(Duration::from_secs(60))?.collect();
         for token in ready {
@@ -32,8 +41,19 @@ pub(crate) fn serve(port: u16) -> Result<()> {
                 continue;
             }
             let Some(peer) = &mut peers[token] else { continue };
-            if peer.serve(&poller, token, [&json, &binary]).is_err() {
+            let served = peer.serve([&json, &binary], token, &mut forward);
+            if served.and_then(|()| peer.flush(&poller, token)).is_err() {
                 peers[token] = None;
+                forward.leave(token);
+            }
+            for Delivery { token, pull, records } in std::mem::take(&mut forward.due) {
+                let Some(peer) = &mut peers[token] else { continue };
+                let prepared = [&json, &binary][pull.form as usize];
+                prepared.answer(&mut peer.output.bytes, pull, 0, &records);
+                if peer.flush(&poller, token).is_err() {
+                    peers[token] = None;
+                    forward.leave(token);
+                }
             }
         }
     }
@@ -67,12 +87,30 @@ struct Peer {
 }
 
 impl Peer {
-    fn serve(&mut self, poller: &Poller, token: usize, prepared: [&Prepared; 2]) -> Result<()> {
+    fn serve(
+        &mut self,
+        prepared: [&Prepared; 2],
+        token: usize,
+        forward: &mut Forward,
+    ) -> Result<()> {
         ensure!(self.input.fill(&mut self.stream)?, "closed");
         while let Some(request) = parse(self.input.unread())? {
-            prepared[request.form as usize].answer(&mut self.output.bytes, &request);
-            self.input.advance(request.length);
+            let Request { code, what, length, queue, .. } = request;
+            if code == PULL_MESSAGE {
+                forward.pull(token, &request);
+            } else {
+                if SEND.contains(&code) {
+                    forward.send(&request)?;
+                }
+                prepared[what.form as usize].answer(&mut self.output.bytes, what, queue, b"");
+            }
+            self.input.advance(length);
         }
+        Ok(())
+    }
+
+    /// Sends what waits, as far as the socket takes it.
+    fn flush(&mut self, poller: &Poller, token: usize) -> Result<()> {
         let full = !self.output.drain(&mut self.stream)?;
         if full != self.full {
             self.full = full;
@@ -82,14 +120,23 @@ impl Peer {
     }
 }
 
-struct Request {
+/// What an answer repeats of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct What {
     form: Form,
-    length: usize,
     opaque: u32,
-    queue: u64,
 }
 
-fn parse(bytes: &[u8]) -> Result<Option<Request>> {
+struct Request<'a> {
+    code: u64,
+    what: What,
+    length: usize,
+    queue: u64,
+    topic: &'a [u8],
+    body: &'a [u8],
+}
+
+fn parse(bytes: &[u8]) -> Result<Option<Request<'_>>> {
     let Some(prefix) = bytes.first_chunk::<8>() else { return Ok(None) };
     let word = |at: usize| {
         u32::from_be_bytes([prefix[at], prefix[at + 1], prefix[at + 2], prefix[at + 3]])
@@ -101,26 +148,34 @@ fn parse(bytes: &[u8]) -> Result<Option<Request>> {
     }
     let header = (word(4) & 0x00ff_ffff) as usize;
     ensure!(8 + header <= length, "a header longer than its frame");
-    let header = &bytes[8..8 + header];
+    let (header, body) = bytes[8..length].split_at(header);
     let form = if word(4) >> 24 == 0 { Form::Json } else { Form::Rocketmq };
-    let mut request = Request { form, length, opaque: 0, queue: 0 };
+    let what = What { form, opaque: 0 };
+    let mut request = Request { code: 0, what, length, queue: 0, topic: b"", body };
     match form {
         Form::Json => walk_json(header, |key, value| match key {
-            b"opaque" => request.opaque = number(value) as u32,
-            b"e" | b"queueId" => request.queue = number(value),
-            _ => {}
+            b"code" => request.code = number(value),
+            b"opaque" => request.what.opaque = number(value) as u32,
+            _ => request.see(key, value),
         }),
         Form::Rocketmq => {
-            let opaque = header.get(5..9).context("a short header")?;
-            request.opaque = number_be(opaque);
-            walk_binary(header, |key, value| {
-                if matches!(key, b"e" | b"queueId") {
-                    request.queue = number(value);
-                }
-            });
+            request.code = number_be(header.get(..2).context("a short header")?).into();
+            request.what.opaque = number_be(header.get(5..9).context("a short header")?);
+            walk_binary(header, |key, value| request.see(key, value));
         }
     }
     Ok(Some(request))
+}
+
+impl<'a> Request<'a> {
+    /// Takes an extField, of the long or the short form.
+    fn see(&mut self, key: &'a [u8], value: &'a [u8]) {
+        match key {
+            b"e" | b"queueId" => self.queue = number(value),
+            b"b" | b"topic" => self.topic = value,
+            _ => {}
+        }
+    }
 }
 
 fn number(digits: &[u8]) -> u64 {
@@ -215,15 +270,18 @@ impl Prepared {
         Self { frame, form, opaque_at, queue_at }
     }
 
-    fn answer(&self, out: &mut Vec<u8>, request: &Request) {
+    fn answer(&self, out: &mut Vec<u8>, what: What, queue: u64, body: &[u8]) {
         let start = out.len();
         out.extend_from_slice(&self.frame);
+        out.extend_from_slice(body);
         let frame = &mut out[start..];
-        frame::digits(&mut frame[self.queue_at..self.queue_at + 10], request.queue);
+        let rest = frame.len() as u32 - 4;
+        frame[..4].copy_from_slice(&rest.to_be_bytes());
+        frame::digits(&mut frame[self.queue_at..self.queue_at + 10], queue);
         let opaque = &mut frame[self.opaque_at..];
         match self.form {
-            Form::Json => frame::digits(&mut opaque[..10], request.opaque.into()),
-            Form::Rocketmq => opaque[..4].copy_from_slice(&request.opaque.to_be_bytes()),
+            Form::Json => frame::digits(&mut opaque[..10], what.opaque.into()),
+            Form::Rocketmq => opaque[..4].copy_from_slice(&what.opaque.to_be_bytes()),
         }
     }
 }
@@ -246,11 +304,16 @@ mod tests {
             assert!(parse(&bytes[..bytes.len() - 1]).unwrap().is_none());
             let request = parse(&bytes).unwrap().unwrap();
             assert_eq!((request.length, request.queue), (bytes.len(), 5), "{form:?}");
+            assert_eq!((request.code, request.topic), (310, &b"t"[..]), "{form:?}");
             let mut out = Vec::new();
-            Prepared::new(form).answer(&mut out, &request);
+            let mut records = Vec::new();
+            frame::record(&mut records, request.body);
+            Prepared::new(form).answer(&mut out, request.what, request.queue, &records);
             let (answer, length) = frame::decode(&out).unwrap().unwrap();
             assert_eq!((answer.code, answer.opaque, length), (0, OPAQUE_BASE + 42, out.len()));
             assert_eq!(answer.number("queueId").unwrap(), 5);
+            let bodies: Vec<_> = frame::message_bodies(answer.body).map(Result::unwrap).collect();
+            assert_eq!(bodies, [&bytes[bytes.len() - 9..]]);
         }
     }
 
