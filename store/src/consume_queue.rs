@@ -37,7 +37,7 @@ const PAGE_BYTES_MAX: usize = PAGE_UNITS * BATCH_UNIT_LEN;
 /// Units before the first one that is kept that are looked at.
 const NEAR_UNITS: usize = 16;
 /// Bytes of units that may wait; the append that makes it more writes them itself.
-const WAITING_BYTES_MAX: usize = 1 << 20;
+const WAITING_BYTES_MAX: usize = 64 << 10;
 
 /// One entry of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

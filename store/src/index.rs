@@ -7,7 +7,7 @@ use crate::commit_log::CommitLog;
 use crate::disk::{Allocation, Disk, Listed};
 use crate::in_the_way::{SUFFIX, move_aside};
 use crate::index_entries::IndexEntries;
-use crate::index_file::{Header, IndexFile, Shape};
+use crate::index_file::{Header, IndexFile, Shape, Staged, empty};
 use crate::index_gaps::{Span, first_gap};
 use crate::marks::index_hash;
 use crate::{Error, Settings};
@@ -19,8 +19,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) use crate::index_file::IndexKey;
 
-/// Keys that may wait; an append that makes it more puts them itself.
-const PENDING_MAX: usize = 1 << 20;
+/// Keys that may wait; an append that makes it more puts them itself. A list that has grown to 2^20
+/// has room for these and what one append adds.
+const PENDING_MAX: usize = 1_000_000;
+/// Keys that are put together at most: each takes 28 bytes meanwhile.
+const AT_ONCE: usize = 1 << 18;
 
 /// Called before a file goes: a start that is killed then leaves one that may come back.
 pub(crate) type Before<'a> = &'a dyn Fn() -> Result<(), Error>;
@@ -53,6 +56,8 @@ struct Files {
     all: Vec<IndexFile>,
     /// Keys being put; kept to reuse its space.
     taken: Vec<IndexKey>,
+    /// The same for what they become.
+    staged: Staged,
 }
 
 /// What a query by key found.
@@ -330,7 +335,7 @@ impl Index {
     pub(crate) fn apply(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let mut files = self.files.lock();
         let files = &mut *files;
-        files.all.iter_mut().try_for_each(IndexFile::write_staged)?;
+        files.all.iter_mut().try_for_each(|file| file.write_staged().map(drop))?;
         let mut taken = std::mem::take(&mut files.taken);
         std::mem::swap(&mut taken, &mut *self.pending.lock());
         let mut done = 0;
@@ -338,8 +343,9 @@ impl Index {
         if put.is_err() {
             self.pending.lock().splice(..0, taken.drain(done..));
         }
-        taken.clear();
-        taken.shrink_to(PENDING_MAX / 8);
+        let used = taken.len();
+        files.staged.empty(used.min(AT_ONCE));
+        empty(&mut taken, used);
         files.taken = taken;
         put
     }
@@ -353,11 +359,12 @@ impl Index {
         checkpoint: &Checkpoint,
     ) -> Result<(), Error> {
         while let Some(first) = keys.get(*done) {
+            let staged = std::mem::take(&mut files.staged);
             let file = self.last_with_room(files, first.store_timestamp, checkpoint)?;
-            let count = file.room().min(keys.len() - *done);
-            file.stage(&keys[*done..*done + count])?;
+            let count = file.room().min(keys.len() - *done).min(AT_ONCE);
+            file.stage(&keys[*done..*done + count], staged)?;
             *done += count;
-            file.write_staged()?;
+            files.staged = file.write_staged()?;
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub(crate) const HEADER: usize = 40;
 pub(crate) const SLOT: usize = 4;
 pub(crate) const ENTRY: usize = 20;
+/// Where in an entry the number of the previous one lies.
+const PREVIOUS: usize = 16;
 /// Slots that are read and written together when keys fall close to each other.
 const BLOCK_SLOTS: usize = 1024;
 /// Entries that repair reads at once.
@@ -115,7 +117,7 @@ impl IndexEntry {
         out[..4].copy_from_slice(&self.hash.to_be_bytes());
         out[4..12].copy_from_slice(&self.log_offset.to_be_bytes());
         out[12..16].copy_from_slice(&self.seconds.to_be_bytes());
-        out[16..].copy_from_slice(&self.previous.to_be_bytes());
+        out[PREVIOUS..].copy_from_slice(&self.previous.to_be_bytes());
         out
     }
 
@@ -123,6 +125,72 @@ impl IndexEntry {
         let int = |at: usize| i32::from_be_bytes(*bytes[at..].first_chunk().expect("in bounds"));
         let log_offset = i64::from_be_bytes(*bytes[4..].first_chunk().expect("in bounds"));
         Self { hash: int(0), log_offset, seconds: int(12), previous: int(16) }
+    }
+}
+
+/// Which slot leads to which of the keys that are put together: the slot in the high half, the
+/// key's place in the low one, as one number is sorted with half the steps of two.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Link(u64);
+
+impl Link {
+    fn slot(self) -> usize {
+        (self.0 >> 32) as usize
+    }
+
+    fn place(self) -> usize {
+        (self.0 & u64::from(u32::MAX)) as usize
+    }
+
+    fn shares_block(&self, other: &Self) -> bool {
+        self.slot() / BLOCK_SLOTS == other.slot() / BLOCK_SLOTS
+    }
+}
+
+/// Writes numbers into the slots of these links, `slots` being those from the first link's on, and
+/// tells of each place in turn which entry its slot led to before.
+fn link(links: &[Link], first: i32, slots: &mut [u8], mut led: impl FnMut(usize, Option<i32>)) {
+    let low = links[0].slot();
+    for link in links {
+        let bytes = &mut slots[(link.slot() - low) * SLOT..][..SLOT];
+        let number = first + link.place() as i32;
+        let newest = i32::from_be_bytes(*bytes.first_chunk().expect("a slot has 4 bytes"));
+        led(link.place(), (newest > 0 && newest < number).then_some(newest));
+        bytes.copy_from_slice(&number.to_be_bytes());
+    }
+}
+
+/// Keys for which a list keeps its room, however few there are.
+const KEPT: usize = 1 << 12;
+
+/// Empties a list that had `used` entries, and keeps room for twice as many: the next ones are
+/// about as many, and what a burst took goes when it is over. It is made smaller and not given back
+/// whole: glibc takes what is large and freed for a reason to keep as much in each thread's heap.
+pub(crate) fn empty<T>(list: &mut Vec<T>, used: usize) {
+    list.clear();
+    list.shrink_to(2 * used.max(KEPT));
+}
+
+/// What is to be written: 28 bytes for each key.
+#[derive(Default)]
+pub(crate) struct Staged {
+    /// The number of the first entry.
+    first: i32,
+    /// The entries as they lie in the file.
+    entries: Vec<u8>,
+    /// In the order of the slots and then of arrival.
+    links: Vec<Link>,
+}
+
+impl Staged {
+    fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// See [`empty`].
+    pub(crate) fn empty(&mut self, used: usize) {
+        empty(&mut self.entries, used * ENTRY);
+        empty(&mut self.links, used);
     }
 }
 
@@ -134,8 +202,7 @@ pub(crate) struct IndexFile {
     pub(crate) header: Header,
     /// Written since the last sync.
     dirty: bool,
-    /// Places and bytes that are to be written, in this order; the last one first.
-    staged: Vec<(u64, Vec<u8>)>,
+    staged: Staged,
 }
 
 impl IndexFile {
@@ -149,7 +216,7 @@ impl IndexFile {
             shape,
             header: Header::decode(&bytes),
             dirty: false,
-            staged: Vec::new(),
+            staged: Staged::default(),
         })
     }
 
@@ -174,40 +241,88 @@ impl IndexFile {
         usize::try_from(i64::from(self.shape.entries) - i64::from(self.header.count)).unwrap_or(0)
     }
 
-    /// Takes keys in their order, at most [`Self::room`], for [`Self::write_staged`] to write.
+    /// Takes keys in their order, at most [`Self::room`], for [`Self::write_staged`] to write; into
+    /// `staged`, which is empty.
+    pub(crate) fn stage(&mut self, keys: &[IndexKey], mut staged: Staged) -> Result<(), Error> {
+        assert!(keys.len() <= self.room(), "the caller splits what does not fit");
+        assert!(self.staged.is_empty(), "the slots are linked one time after the other");
+        staged.first = self.header.count;
+        let Staged { first, entries, links } = &mut staged;
+        self.fill(links, keys);
+        entries.reserve_exact(keys.len() * ENTRY);
+        for (number, key) in (*first..).zip(keys) {
+            entries.extend_from_slice(&self.entry(number, key).encode());
+        }
+        let mut block = [0; BLOCK_SLOTS * SLOT];
+        for group in links.chunk_by(Link::shares_block) {
+            let (_, slots) = self.read_slots(group, &mut block)?;
+            link(group, *first, slots, |place, newest| match newest {
+                Some(newest) => {
+                    let entry = &mut entries[place * ENTRY..][..ENTRY];
+                    entry[PREVIOUS..].copy_from_slice(&newest.to_be_bytes());
+                }
+                None => self.header.used_slots += 1,
+            });
+        }
+        self.header.count += keys.len() as i32;
+        self.staged = staged;
+        Ok(())
+    }
+
+    /// Writes what was staged, and gives its room back. What a full disk refuses stays staged, and
+    /// the next call writes it as it is: to link the same keys again would find some slots changed
+    /// already.
     ///
     /// Entries are written first, then the slots that lead to them, then the header: whoever reads
     /// the file after a crash in between finds no slot that leads nowhere within the header's
     /// count.
-    pub(crate) fn stage(&mut self, keys: &[IndexKey]) -> Result<(), Error> {
-        assert!(keys.len() <= self.room(), "the caller splits what does not fit");
-        assert!(self.staged.is_empty(), "the slots are linked one time after the other");
-        let first = self.header.count;
-        let mut entries: Vec<IndexEntry> =
-            (first..).zip(keys).map(|(number, key)| self.entry(number, key)).collect();
-        let order = self.by_slot(keys);
-        let mut blocks = Vec::new();
-        for group in order.chunk_by(|a, b| a.0 / BLOCK_SLOTS == b.0 / BLOCK_SLOTS) {
-            blocks.push(self.link(group, first, &mut entries)?);
+    pub(crate) fn write_staged(&mut self) -> Result<Staged, Error> {
+        let mut staged = std::mem::take(&mut self.staged);
+        if staged.is_empty() {
+            return Ok(staged);
         }
-        let bytes: Vec<u8> = entries.iter().flat_map(IndexEntry::encode).collect();
-        self.header.count += keys.len() as i32;
-        self.staged.push((0, self.header.encode().into()));
-        self.staged.extend(blocks);
-        self.staged.push((self.shape.entry_at(first as usize), bytes));
-        Ok(())
+        if let Err(error) = self.write_all(&staged) {
+            self.staged = staged;
+            return Err(error);
+        }
+        staged.entries.clear();
+        staged.links.clear();
+        Ok(staged)
     }
 
-    /// Writes what was staged. What a full disk refuses stays staged, and the next call goes on
-    /// there: to link the same keys again would find some slots changed already.
-    pub(crate) fn write_staged(&mut self) -> Result<(), Error> {
-        while let Some((at, bytes)) = self.staged.pop() {
-            if let Err(error) = self.write(at, &bytes) {
-                self.staged.push((at, bytes));
-                return Err(error);
-            }
+    fn write_all(&mut self, staged: &Staged) -> Result<(), Error> {
+        let Staged { first, entries, links } = staged;
+        self.write(self.shape.entry_at(*first as usize), entries)?;
+        let mut block = [0; BLOCK_SLOTS * SLOT];
+        for group in links.chunk_by(Link::shares_block) {
+            // Once more: the blocks that many keys fall into take 20 MB.
+            let (at, slots) = self.read_slots(group, &mut block)?;
+            link(group, *first, slots, |_, _| {});
+            self.write(at, slots)?;
         }
-        Ok(())
+        self.write_header()
+    }
+
+    /// Makes the links of keys, in the order of the slots and then of arrival.
+    fn fill(&self, links: &mut Vec<Link>, keys: &[IndexKey]) {
+        let slots = u64::from(self.shape.slots);
+        let slot = |key: &IndexKey| u64::from(key.hash.cast_unsigned()) % slots;
+        links.reserve_exact(keys.len());
+        links.extend((0..).zip(keys).map(|(place, key)| Link(slot(key) << 32 | place)));
+        links.sort_unstable();
+    }
+
+    /// Reads the slots from the first of these links to the last, which share a block, and says
+    /// where they are.
+    fn read_slots<'a>(
+        &self,
+        links: &[Link],
+        block: &'a mut [u8],
+    ) -> Result<(u64, &'a mut [u8]), Error> {
+        let (low, high) = (links[0].slot(), links[links.len() - 1].slot());
+        let (at, slots) = (self.shape.slot_at(low), &mut block[..(high - low + 1) * SLOT]);
+        self.file.read_at(at, slots).map_err(Error::io("read", &self.path))?;
+        Ok((at, slots))
     }
 
     /// The entry of a key; the first key of a file sets where the file begins.
@@ -226,43 +341,6 @@ impl IndexFile {
         header.end_time = header.end_time.max(key.store_timestamp);
         header.end_offset = key.log_offset;
         IndexEntry { hash: key.hash, log_offset: key.log_offset, seconds, previous: 0 }
-    }
-
-    /// The slots of keys and the keys' places, in the order of the slots and then of arrival.
-    fn by_slot(&self, keys: &[IndexKey]) -> Vec<(usize, usize)> {
-        // As one number each: these are sorted with half the steps.
-        let slots = u64::from(self.shape.slots);
-        let slot = |key: &IndexKey| u64::from(key.hash.cast_unsigned()) % slots;
-        let mut order: Vec<u64> = (0..).zip(keys).map(|(at, key)| slot(key) << 32 | at).collect();
-        order.sort_unstable();
-        let low = |both: u64| (both & u64::from(u32::MAX)) as usize;
-        order.into_iter().map(|both| ((both >> 32) as usize, low(both))).collect()
-    }
-
-    /// Chains the keys of one block of slots, sorted by slot and then by order of arrival, into it.
-    /// Returns the slots' new bytes and their place.
-    fn link(
-        &mut self,
-        group: &[(usize, usize)],
-        first: i32,
-        entries: &mut [IndexEntry],
-    ) -> Result<(u64, Vec<u8>), Error> {
-        let (low, high) = (group[0].0, group[group.len() - 1].0);
-        let mut block = vec![0; (high - low + 1) * SLOT];
-        let at = self.shape.slot_at(low);
-        self.file.read_at(at, &mut block).map_err(Error::io("read", &self.path))?;
-        for (slot, index) in group {
-            let bytes = &mut block[(slot - low) * SLOT..][..SLOT];
-            let number = first + *index as i32;
-            let newest = i32::from_be_bytes(*bytes.first_chunk().expect("a slot has 4 bytes"));
-            if newest > 0 && newest < number {
-                entries[*index].previous = newest;
-            } else {
-                self.header.used_slots += 1;
-            }
-            bytes.copy_from_slice(&number.to_be_bytes());
-        }
-        Ok((at, block))
     }
 
     /// What a query needs, to be used without holding up those who put keys.

@@ -1,6 +1,7 @@
-//! What sends and pulls allocate once everything has its size: nothing for a message; and how often
-//! they call the system: a few times for many. A binary of its own, because it has an allocator of
-//! its own, which counts, and because nobody else may call the system meanwhile.
+//! What sends and pulls allocate once everything has its size: nothing for a message; how often
+//! they call the system: a few times for many; and what a burst leaves. A binary of its own,
+//! because it has an allocator of its own, which counts, and because nobody else may call the
+//! system meanwhile.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails here has found something")]
 #![allow(clippy::disallowed_methods, reason = "tests own their directories")]
@@ -12,6 +13,8 @@ mod support;
 mod counted;
 
 use bytes::{Bytes, BytesMut};
+use message::Draft;
+use parking_lot::Mutex;
 use remoting::codes::RequestCode;
 use remoting::command::Command;
 use remoting::flat::Header;
@@ -20,6 +23,8 @@ use remoting::headers::pull::PullMessageRequestHeader;
 use remoting::headers::send::SendMessageRequestHeaderV2;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use store::{Append, OsDisk, Settings, Store};
 use support::World;
 
 /// Requests that leave together.
@@ -27,6 +32,8 @@ const WINDOW: usize = 64;
 /// How often sends leave, until everything has its size and then while it is counted; and pulls.
 const SENDS: usize = 400;
 const PULLS: usize = 30;
+/// One test at a time: what is counted is the process's.
+static ALONE: Mutex<()> = Mutex::new(());
 
 fn requests(form: Form, code: RequestCode, header: &impl Header, body: &'static [u8]) -> Vec<u8> {
     let mut command = Command::request(code).with_header(header).with_body(Bytes::from(body));
@@ -123,8 +130,9 @@ fn calls() -> u64 {
 
 #[test]
 fn a_message_costs_no_allocation_and_few_system_calls() {
-    let mut threads = tokio::runtime::Builder::new_multi_thread();
-    let world = World::start_on(threads.on_thread_start(counted::count_here), |settings| {
+    let _alone = ALONE.lock();
+    counted::leave_out_this_thread();
+    let world = World::start_with(|settings| {
         settings.store.mapped_file_size_commit_log = 64 << 20;
         settings.store.max_hash_slot_num = 100_000;
         settings.store.max_index_num = 4_000_000;
@@ -153,4 +161,50 @@ fn a_message_costs_no_allocation_and_few_system_calls() {
     let more = for_many.saturating_sub(for_one);
     assert!(more * 100 < pulls * 31, "{more} allocations more for 31 more messages a pull");
     drop(world);
+}
+
+const MIB: usize = 1 << 20;
+
+/// Sends of a burst, in batches, and the keys of each.
+const BURST: usize = 100;
+const BATCH: usize = 1_000;
+const KEYS: usize = 2;
+
+/// What a store that nobody flushes meanwhile takes for a burst of sends, and what it has of that
+/// after some flushes.
+#[test]
+fn a_burst_of_keys_takes_little_and_leaves_nothing() {
+    let _alone = ALONE.lock();
+    let root = std::env::temp_dir().join(format!("rockhopper-burst-{}", std::process::id()));
+    let settings = Settings { root: root.clone(), ..Settings::default() };
+    let store = Store::open(Arc::new(OsDisk), settings).unwrap();
+    let before = counted::bytes();
+    let ((), burst) = counted::most_bytes(|| {
+        (0..BURST).for_each(|number| append(&store, number));
+        store.flush(NOW).unwrap();
+    });
+    let (burst_mib, keys_mib) = (burst / MIB, BURST * BATCH * KEYS * 24 / MIB);
+    store.flush(NOW + 1_000).unwrap();
+    append(&store, BURST);
+    store.flush(NOW + 2_000).unwrap();
+    let left = counted::bytes().saturating_sub(before);
+    println!("{keys_mib} MiB of keys take {burst_mib} MiB and leave {left} bytes");
+    assert!(burst_mib < 4 * keys_mib, "{keys_mib} MiB of keys take {burst_mib} MiB");
+    assert!(left < MIB, "a burst leaves {left} bytes");
+    drop(store);
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+const NOW: i64 = 1_700_000_000_000;
+
+fn append(store: &Store, number: usize) {
+    let host = "127.0.0.1:1".parse().unwrap();
+    let draft = |of_batch: usize| Draft {
+        properties: format!("KEYS\u{1}{number}-{of_batch}\u{2}UNIQ_KEY\u{1}u{number}-{of_batch}")
+            .into(),
+        ..Draft::plain("T", NOW, host)
+    };
+    let mut batch: Vec<_> = (0..BATCH).map(|of_batch| Append::one(draft(of_batch))).collect();
+    store.append(NOW, &mut batch);
+    assert!(batch.iter().all(|append| append.outcome.is_ok()));
 }
