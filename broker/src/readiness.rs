@@ -48,10 +48,8 @@ impl Serve for Gate {
             return port.serve(arrived);
         }
         let refusal = Refusal::new(ResponseCode::SERVICE_NOT_AVAILABLE, self.opening.words());
-        for Arrived { requests, out, .. } in arrived {
-            for command in requests {
-                Ticket::of(command).answer(refusal.clone().into(), out);
-            }
+        for one in arrived {
+            one.each(|_, request, out| Ticket::of(request).answer(refusal.clone().into(), out));
         }
     }
 
@@ -79,6 +77,21 @@ impl Broker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Buf;
+    use remoting::codes::RequestCode;
+    use remoting::command::Command;
+    use remoting::outbox::Outbox;
+
+    #[test]
+    fn what_is_refused_while_the_store_opens_does_not_come_again() {
+        let gate = Gate { opening: Arc::default(), port: OnceLock::new() };
+        let address = "127.0.0.1:7".parse().unwrap();
+        let peer = Arc::new(Peer::new(address, address));
+        let requests = vec![Command::request(RequestCode::SEND_MESSAGE_V2)];
+        let mut arrived = [Arrived { peer, requests, out: Outbox::default() }];
+        gate.serve(&mut arrived);
+        assert!(arrived[0].requests.is_empty() && arrived[0].out.has_remaining());
+    }
 
     #[test]
     fn an_opening_says_how_far_it_is() {

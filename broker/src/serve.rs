@@ -5,11 +5,10 @@ use crate::broker::Broker;
 use crate::flush::Unanswered;
 use crate::put::{Effect, Pending, Sender};
 use crate::table::NOT_ON_FAST_PORT;
-use bytes::Buf;
 use parking_lot::Mutex;
 use remoting::codes::ResponseCode;
 use remoting::command::Command;
-use remoting::connection::{Arrived, HIGH_WATER, Serve};
+use remoting::connection::{Arrived, Serve};
 use remoting::outbox::Outbox;
 use remoting::peer::Peer;
 use remoting::reply::{Answer, Asker, Refusal, Reply, Ticket};
@@ -42,28 +41,16 @@ impl Serve for Port {
         let now_ms = (self.now_ms)();
         let mut batch = self.idle.lock().pop().unwrap_or_default();
         batch.begin(now_ms);
-        for (from, Arrived { peer, requests, out }) in arrived.iter_mut().enumerate() {
-            let mut served = 0;
-            for command in &*requests {
-                if out.remaining() > HIGH_WATER {
-                    break;
-                }
-                served += 1;
-                let ticket = Ticket::of(command);
-                match self.run(&Call {
-                    peer,
-                    command,
-                    now_ms,
-                    lane: Lane::Inline,
-                    room: &batch.room,
-                }) {
+        for (from, one) in arrived.iter_mut().enumerate() {
+            one.each(|peer, command, out| {
+                let (lane, ticket) = (Lane::Inline, Ticket::of(command));
+                match self.run(&Call { peer, command, now_ms, lane, room: &batch.room }) {
                     Reply::Answer(answer) => self.broker.answer_saved(peer, &ticket, answer, out),
                     Reply::Effect(Effect::Append(pending)) => batch.push(from, pending),
                     Reply::Effect(Effect::Block) => self.block(peer, command.clone(), out),
                     Reply::Later | Reply::Silent => {}
                 }
-            }
-            requests.drain(..served);
+            });
         }
         batch.store(&self.broker, arrived, self.now_ms);
         self.idle.lock().push(batch);

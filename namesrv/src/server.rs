@@ -141,13 +141,12 @@ struct Shell {
 
 impl Serve for Shell {
     fn serve(&self, arrived: &mut [Arrived]) {
-        for Arrived { peer, requests, out } in arrived {
-            for request in requests.drain(..) {
-                let ticket = Ticket::of(&request);
+        for one in arrived {
+            one.each(|peer, request, out| {
                 if let Some(answer) = self.run(peer, request) {
-                    ticket.answer(answer, out);
+                    Ticket::of(request).answer(answer, out);
                 }
-            }
+            });
         }
     }
 
@@ -158,10 +157,10 @@ impl Serve for Shell {
 
 impl Shell {
     /// Gives the answer to a request, if there is one now.
-    fn run(&self, peer: &Arc<Peer>, request: Command) -> Option<Answer> {
+    fn run(&self, peer: &Arc<Peer>, request: &Command) -> Option<Answer> {
         match self.core.router.lane(request.code()) {
-            Lane::Blocking => self.write(peer, request).err().map(Answer::from),
-            Lane::Inline => self.finish(self.core.run(peer, &request)),
+            Lane::Blocking => self.write(peer, request.clone()).err().map(Answer::from),
+            Lane::Inline => self.finish(self.core.run(peer, request)),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::outbox::Outbox;
 use crate::peer::{BUFFERED_LIMIT, Peer};
 use crate::reply::{Refusal, Ticket};
 use crate::seldom::Seldom;
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use std::io::{self, Read};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -38,12 +38,28 @@ pub struct Arrived {
     pub out: Outbox,
 }
 
+impl Arrived {
+    /// Has each request served, and takes it out. Those are left that come when more than
+    /// [`HIGH_WATER`] waits to be written already.
+    pub fn each(&mut self, mut serve: impl FnMut(&Arc<Peer>, &Command, &mut Outbox)) {
+        let Self { peer, requests, out } = self;
+        let mut served = 0;
+        for request in &*requests {
+            if out.remaining() > HIGH_WATER {
+                break;
+            }
+            served += 1;
+            serve(peer, request, out);
+        }
+        requests.drain(..served);
+    }
+}
+
 /// What stands behind a port: it takes requests in batches.
 pub trait Serve: Send + Sync + 'static {
-    /// Serves all requests that arrived in one turn of an event loop, over one connection or many,
-    /// no connection twice, emptying the lists. What is left of one, since more than
-    /// [`HIGH_WATER`] waits to be written already, comes again when it is. Runs on the event loop:
-    /// it must not block.
+    /// Serves what arrived in one turn of an event loop, over one connection or many, no connection
+    /// twice: all that [`Arrived::each`] gives. What that leaves comes again when the answers
+    /// before it are written. Runs on the event loop: it must not block.
     fn serve(&self, arrived: &mut [Arrived]);
 
     /// The connection has ended.

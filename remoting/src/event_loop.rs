@@ -8,7 +8,7 @@
 
 use crate::balance::{Share, to_move};
 use crate::command::Command;
-use crate::connection::{Arrived, Connection, Ended, Serve};
+use crate::connection::{Arrived, Connection, Ended, HIGH_WATER, Serve};
 use crate::outbox::Outbox;
 use bytes::{Buf, BytesMut};
 use mio::event::Event;
@@ -357,6 +357,8 @@ impl EventLoop {
         }
         let mut lists = (take(&mut self.turn.arrived), take(&mut self.turn.from));
         for (mut arrived, (token, ended)) in lists.0.drain(..).zip(lists.1.drain(..)) {
+            let is_served = arrived.requests.is_empty() || arrived.out.remaining() > HIGH_WATER;
+            assert!(is_served, "a request that is left without need would come again for ever");
             let written = arrived.peer.write(&mut arrived.out);
             if let Some(why) = ended.or_else(|| written.is_err().then_some(Ended::Io)) {
                 self.end(token, why);

@@ -156,13 +156,13 @@ struct Ear {
 
 impl Serve for Ear {
     fn serve(&self, arrived: &mut [Arrived]) {
-        for Arrived { requests, out, .. } in arrived {
-            for request in requests.drain(..) {
-                if let Some(answer) = (self.answers)(&request) {
-                    Ticket::of(&request).answer(answer, out);
+        for one in arrived {
+            one.each(|_, request, out| {
+                if let Some(answer) = (self.answers)(request) {
+                    Ticket::of(request).answer(answer, out);
                 }
-                let _ = self.tell.send(request);
-            }
+                let _ = self.tell.send(request.clone());
+            });
         }
     }
 

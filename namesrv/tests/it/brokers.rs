@@ -181,10 +181,12 @@ struct Ear(mpsc::UnboundedSender<Fields>);
 
 impl Serve for Ear {
     fn serve(&self, arrived: &mut [Arrived]) {
-        for request in arrived.iter_mut().flat_map(|arrived| arrived.requests.drain(..)) {
-            assert_eq!(request.code(), RequestCode::NOTIFY_MIN_BROKER_ID_CHANGE);
-            assert!(request.is_oneway());
-            self.0.send(request.fields).unwrap();
+        for one in arrived {
+            one.each(|_, request, _| {
+                assert_eq!(request.code(), RequestCode::NOTIFY_MIN_BROKER_ID_CHANGE);
+                assert!(request.is_oneway());
+                self.0.send(request.fields.clone()).unwrap();
+            });
         }
     }
 

@@ -5,7 +5,7 @@ use bytes::{Buf, BytesMut};
 use remoting::client::{Client, Deaf};
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
-use remoting::connection::{Arrived, Counters, Ended, HIGH_WATER, Serve};
+use remoting::connection::{Arrived, Counters, Ended, Serve};
 use remoting::frame::{self, Limits};
 use remoting::outbox::Outbox;
 use remoting::peer::{CallError, Peer};
@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 const WAIT: Duration = Duration::from_secs(10);
 
 /// Code 1 echoes, 2 is held until the next 1, 3 is never answered, 4 asks the client something, 5
-/// is answered with 4 MiB.
+/// is answered with 4 MiB, 6 after the client was told something.
 struct Echo {
     runtime: Handle,
     held: Mutex<Vec<Asker>>,
@@ -38,10 +38,8 @@ impl Default for Echo {
 
 impl Serve for Echo {
     fn serve(&self, arrived: &mut [Arrived]) {
-        for Arrived { peer, requests, out } in arrived {
-            while !requests.is_empty() && out.remaining() <= HIGH_WATER {
-                self.serve_one(peer, requests.remove(0), out);
-            }
+        for one in arrived {
+            one.each(|peer, request, out| self.serve_one(peer, request, out));
         }
     }
 
@@ -51,17 +49,21 @@ impl Serve for Echo {
 }
 
 impl Echo {
-    fn serve_one(&self, peer: &Arc<Peer>, request: Command, out: &mut Outbox) {
-        let ticket = Ticket::of(&request);
+    fn serve_one(&self, peer: &Arc<Peer>, request: &Command, out: &mut Outbox) {
+        let ticket = Ticket::of(request);
         match request.head.code {
             1 => {
-                ticket.answer(Answer::body(request.body), out);
+                ticket.answer(Answer::body(request.body.clone()), out);
                 for asker in self.held.lock().unwrap().drain(..) {
                     asker.answer(Answer::success().with_remark("held"));
                 }
             }
             2 => self.held.lock().unwrap().push(Asker::new(peer, ticket)),
             5 => ticket.answer(Answer::body(vec![5; 4 << 20]), out),
+            6 => {
+                peer.send(&Command::request(RequestCode(1)).oneway());
+                ticket.answer(Answer::success(), out);
+            }
             4 => {
                 let (peer, asker) = (Arc::clone(peer), Asker::new(peer, ticket));
                 self.runtime.spawn(async move {
@@ -127,6 +129,16 @@ async fn calls_are_answered_out_of_order_and_in_both_directions() {
     assert_eq!(echoed.unwrap().body, big);
     assert_eq!(held.unwrap().head.remark.unwrap(), "held");
     assert_eq!(call(4, vec![]).await.unwrap().head.code, 0);
+}
+
+#[tokio::test]
+async fn what_nobody_listens_to_holds_up_no_answer() {
+    let server = start(Options::default()).await;
+    let (client, address) = (Client::new(Arc::new(Deaf)), server.address.to_string());
+    for code in [6, 1] {
+        let answer = client.call(&address, Command::request(RequestCode(code)), WAIT).await;
+        assert_eq!(answer.unwrap().head.code, 0, "{code}");
+    }
 }
 
 #[tokio::test]
@@ -277,14 +289,14 @@ struct Busy(Mutex<HashMap<u64, String>>);
 
 impl Serve for Busy {
     fn serve(&self, arrived: &mut [Arrived]) {
-        for Arrived { peer, requests, out } in arrived {
-            for request in requests.drain(..) {
+        for one in arrived {
+            one.each(|_, request, out| {
                 let until = Instant::now() + Duration::from_millis(1);
                 while Instant::now() < until {}
-                Ticket::of(&request).answer(Answer::success(), out);
-            }
+                Ticket::of(request).answer(Answer::success(), out);
+            });
             let thread = std::thread::current().name().unwrap_or_default().to_owned();
-            self.0.lock().unwrap().insert(peer.id, thread);
+            self.0.lock().unwrap().insert(one.peer.id, thread);
         }
     }
 
