@@ -16,12 +16,12 @@ use remoting::room::Room;
 use remoting::router::{Call, Lane, Router};
 use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use store::Append;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 /// Requests that may wait for, or run on, the blocking lane; further ones are refused.
-const BLOCKING_LIMIT: usize = 10_000;
+pub(crate) const BLOCKING_LIMIT: usize = 10_000;
 
 /// A port of the broker.
 pub(crate) struct Port {
@@ -30,7 +30,8 @@ pub(crate) struct Port {
     /// Whether this is the second port, which takes no pulls.
     pub(crate) fast: bool,
     pub(crate) runtime: Handle,
-    pub(crate) blocking: Arc<AtomicUsize>,
+    /// Room on the blocking lane.
+    pub(crate) blocking: Arc<Semaphore>,
     pub(crate) now_ms: fn() -> i64,
     /// What batches that are done left, as many as were served at the same time.
     pub(crate) idle: Mutex<Vec<Batch>>,
@@ -79,15 +80,15 @@ impl Port {
     /// Runs a request that may take long beside the connection.
     fn block(&self, peer: &Arc<Peer>, command: Command, out: &mut Outbox) {
         let ticket = Ticket::of(&command);
-        if self.blocking.fetch_add(1, Ordering::Relaxed) >= BLOCKING_LIMIT {
-            self.blocking.fetch_sub(1, Ordering::Relaxed);
+        let Ok(permit) = Arc::clone(&self.blocking).try_acquire_owned() else {
             let remark = "[OVERLOAD]system busy, start flow control for a while";
             ticket.answer(Refusal::new(ResponseCode::SYSTEM_BUSY, remark).into(), out);
             return;
-        }
+        };
         let (broker, router) = (Arc::clone(&self.broker), Arc::clone(&self.router));
-        let (peer, blocking, now_ms) = (Arc::clone(peer), Arc::clone(&self.blocking), self.now_ms);
+        let (peer, now_ms) = (Arc::clone(peer), self.now_ms);
         self.runtime.spawn_blocking(move || {
+            let _permit = permit;
             let begun_ms = now_ms();
             let mut batch = Batch::default();
             batch.begin(begun_ms);
@@ -105,7 +106,6 @@ impl Port {
                 Reply::Later | Reply::Silent => {}
             }
             arrived.peer.send_all(&mut arrived.out);
-            blocking.fetch_sub(1, Ordering::Relaxed);
         });
     }
 }

@@ -9,7 +9,7 @@ use crate::handlers::{lite, pop};
 use crate::housekeeping::{self, Bell};
 pub use crate::opening::Surroundings;
 use crate::readiness::{Gate, Opening};
-use crate::serve::Port;
+use crate::serve::{BLOCKING_LIMIT, Port};
 use crate::table;
 use parking_lot::Mutex;
 use remoting::client::{Client, Deaf};
@@ -25,13 +25,13 @@ use std::io;
 use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use store::{OsDisk, Progress};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -238,7 +238,8 @@ impl Ports {
 
     /// From now on requests reach the broker.
     fn open_to(&self, broker: &Arc<Broker>) {
-        let (router, blocking) = (Arc::new(table::table()), Arc::<AtomicUsize>::default());
+        let (router, blocking) =
+            (Arc::new(table::table()), Arc::new(Semaphore::new(BLOCKING_LIMIT)));
         for (gate, fast) in self.gates.iter().zip([false, true]) {
             gate.port.get_or_init(|| Port {
                 broker: Arc::clone(broker),
