@@ -155,7 +155,9 @@ impl Broker {
         let mut unflushed = self.unflushed.0.lock();
         if log_end <= self.store.flushed_to() {
             drop(unflushed);
-            self.saving.answer(unanswered.asker, unanswered.answer);
+            if let Some((asker, answer)) = self.saving.keep(unanswered.asker, unanswered.answer) {
+                asker.answer(answer);
+            }
             return;
         }
         if unflushed.failed {
@@ -244,9 +246,8 @@ impl Broker {
         let mut answers = Answers::default();
         for Unanswered { asker, answer, begun_ms, .. } in all {
             self.stats.append_took(1, now_ms - begun_ms);
-            match self.saving.is_behind() {
-                true => self.saving.answer(asker, answer),
-                false => answers.push(&asker, answer),
+            if let Some((asker, answer)) = self.saving.keep(asker, answer) {
+                answers.push(&asker, answer);
             }
         }
     }

@@ -110,18 +110,21 @@ impl Saving {
         self.changes.load(Ordering::Acquire) != self.saved.load(Ordering::Acquire)
     }
 
-    /// Gives the answer when everything that changed before is saved, and the topic told that its
-    /// request made, which may be now.
-    pub fn answer(&self, asker: Asker, answer: Answer) {
+    /// Keeps the answer until everything that changed before is saved, and the topic told that its
+    /// request made; gives it back where it need not wait.
+    pub fn keep(&self, asker: Asker, answer: Answer) -> Option<Told> {
+        if !self.is_behind() {
+            return Some((asker, answer));
+        }
         let mut state = self.state.lock();
         if let Some(change) = state.makers.remove(&asker.request()) {
             state.untold.push((change, (asker, answer)));
         } else if self.is_unsaved() {
             state.waiting.push((asker, answer));
         } else {
-            drop(state);
-            asker.answer(answer);
+            return Some((asker, answer));
         }
+        None
     }
 
     /// Waits for something to save, not longer than `patience`.
@@ -178,6 +181,11 @@ fn answer_all(ready: Vec<Told>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use remoting::codes::RequestCode;
+    use remoting::command::Command;
+    use remoting::peer::Peer;
+    use remoting::reply::Ticket;
+    use std::sync::Arc;
 
     fn round(saving: &Saving) -> Round {
         match saving.wait(None) {
@@ -203,6 +211,30 @@ mod tests {
         assert!(matches!(saving.wait(Some(Duration::ZERO)), Wake::Due));
         saving.stop();
         assert!(matches!(saving.wait(None), Wake::Stop));
+    }
+
+    #[test]
+    fn only_who_made_a_topic_waits_for_the_name_servers() {
+        let address = "127.0.0.1:7".parse().unwrap();
+        let peer = Arc::new(Peer::new(address, address));
+        let asker = |opaque| {
+            let mut request = Command::request(RequestCode::SEND_MESSAGE_V2);
+            request.head.opaque = opaque;
+            Asker::new(&peer, Ticket::of(&request))
+        };
+        let saving = Saving::default();
+        let is_kept = |opaque| saving.keep(asker(opaque), Answer::success()).is_none();
+        assert!(!is_kept(1), "nothing changed");
+        saving.topic_made(asker(1).request());
+        assert!(is_kept(2), "it is not saved");
+        let round = round(&saving);
+        let change = round.change;
+        saving.done(round);
+        let written = peer.take_unwritten().concat().len();
+        assert!(written > 0 && !is_kept(3) && is_kept(1) && saving.is_behind());
+        saving.told(change);
+        assert_eq!(peer.take_unwritten().concat().len(), written);
+        assert!(!saving.is_behind());
     }
 
     #[test]

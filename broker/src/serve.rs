@@ -113,9 +113,9 @@ impl Port {
 impl Broker {
     /// Answers now, or when the tables that the answer may rest on are saved.
     fn answer_saved(&self, peer: &Arc<Peer>, ticket: &Ticket, answer: Answer, out: &mut Outbox) {
-        if self.saving.is_behind() {
-            self.saving.answer(Asker::new(peer, *ticket), answer);
-        } else {
+        if !self.saving.is_behind() {
+            ticket.answer(answer, out);
+        } else if let Some((_, answer)) = self.saving.keep(Asker::new(peer, *ticket), answer) {
             ticket.answer(answer, out);
         }
     }
