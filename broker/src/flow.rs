@@ -33,16 +33,15 @@ impl Broker {
                 self.arrive(append, stored, now_ms);
             }
         }
+        if self.flushes_first() {
+            self.wake_flusher_for_enough(&self.unflushed.0.lock());
+        }
     }
 
     /// Answers whoever waits at compacted queues that took messages over.
     pub fn tell_followed(&self, now_ms: i64) {
         for (topic, queue_id) in self.store.take_followed() {
-            self.wake(&topic, queue_id, now_ms);
-            pop::resume_all(self, self.pops.waiting.arrived(&topic, queue_id, None), now_ms);
-            for held in self.notices.arrived(&topic, queue_id, None) {
-                notification::resume(self, held, now_ms);
-            }
+            self.tell((&topic, queue_id), i64::MAX, None, now_ms);
         }
     }
 
@@ -92,7 +91,6 @@ impl Broker {
             }
             self.arrive_one(stored.log_end(), arrival, now_ms);
         }
-        self.wake_flusher_for_enough(&self.unflushed.0.lock());
     }
 
     fn arrive_one(&self, log_end: i64, arrival: Arrival, now_ms: i64) {
@@ -104,7 +102,7 @@ impl Broker {
     }
 
     fn wake_flusher_for_enough(&self, unflushed: &Unflushed) {
-        if self.flushes_first() && unflushed.is_enough() {
+        if unflushed.is_enough() {
             self.unflushed.1.notify_one();
         }
     }
@@ -112,15 +110,27 @@ impl Broker {
     fn arrived(&self, arrival: &Arrival, now_ms: i64) {
         let Arrival { topic, queue_id, queue_offset, tags_code, properties } = arrival;
         let message = Seen { tags_code: *tags_code, properties: properties.as_deref() };
-        for held in self.holds.arrived(topic, *queue_id, *queue_offset, Some(message)) {
-            pull::resume(self, held, now_ms);
-        }
-        let popping = self.pops.waiting.arrived(topic, *queue_id, Some(message));
-        pop::resume_all(self, popping, now_ms);
+        self.tell((topic, *queue_id), *queue_offset, Some(message), now_ms);
         if names::is_lmq(topic) && !self.lite.is_empty() {
             lite::offer(self, None, topic, now_ms);
         }
-        for held in self.notices.arrived(topic, *queue_id, Some(message)) {
+    }
+
+    /// Lets those go on who wait at a queue for the message at an offset; without a message, for
+    /// any up to there.
+    fn tell(
+        &self,
+        (topic, queue_id): (&str, i32),
+        queue_offset: i64,
+        message: Option<Seen<'_>>,
+        now_ms: i64,
+    ) {
+        for held in self.holds.arrived(topic, queue_id, queue_offset, message) {
+            pull::resume(self, held, now_ms);
+        }
+        let popping = self.pops.waiting.arrived(topic, queue_id, message);
+        pop::resume_all(self, popping, now_ms);
+        for held in self.notices.arrived(topic, queue_id, message) {
             notification::resume(self, held, now_ms);
         }
     }
