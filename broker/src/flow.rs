@@ -4,10 +4,10 @@ use crate::broker::Broker;
 use crate::flush::{Arrival, Durable, Unanswered, Unflushed};
 use crate::handlers::{lite, notification, pop, pull};
 use crate::hold::Seen;
-use crate::put::{self, Sender};
+use crate::put::{self, Effect, Sender};
 use bytes::Bytes;
 use message::{Str, hash, names, properties, property};
-use remoting::reply::{Answer, Answers, Asker};
+use remoting::reply::{Answer, Answers, Asker, Reply};
 use std::time::Duration;
 use store::{Append, AppendError, Appended, light};
 
@@ -145,8 +145,23 @@ impl Broker {
         self.when_flushed(log_end, unanswered, Unflushed::wait);
     }
 
-    /// Gives the answer to a request of another kind, which had stored what ends at `log_end`,
-    /// when that is durable; at once without `SYNC_FLUSH`.
+    /// The answer to a request of another kind, which had stored what ends at `log_end` (0 for
+    /// nothing): now, or later by way of `asker` where answers wait for the flush.
+    pub fn reply_when_flushed(
+        &self,
+        log_end: i64,
+        answer: Answer,
+        now_ms: i64,
+        asker: impl FnOnce() -> Asker,
+    ) -> Reply<Effect> {
+        if log_end == 0 || !self.flushes_first() {
+            return Reply::Answer(answer);
+        }
+        self.give_when_flushed(log_end, asker(), answer, now_ms);
+        Reply::Later
+    }
+
+    /// Gives such an answer when what ends at `log_end` is durable; at once without `SYNC_FLUSH`.
     pub fn give_when_flushed(&self, log_end: i64, asker: Asker, answer: Answer, now_ms: i64) {
         if !self.flushes_first() {
             return asker.answer(answer);

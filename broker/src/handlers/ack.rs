@@ -409,11 +409,7 @@ fn store(broker: &Broker, call: &Call<'_>, drafts: Vec<Draft>) -> Result<i64, Re
 
 /// Answers now, or when what was stored is durable.
 fn give(broker: &Broker, call: &Call<'_>, log_end: i64, answer: Answer) -> Reply<Effect> {
-    if log_end == 0 || !broker.flushes_first() {
-        return Reply::Answer(answer);
-    }
-    broker.give_when_flushed(log_end, call.later(), answer, call.now_ms);
-    Reply::Later
+    broker.reply_when_flushed(log_end, answer, call.now_ms, || call.later())
 }
 
 /// Whether there is such a queue.

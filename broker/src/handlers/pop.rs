@@ -77,8 +77,8 @@ pub fn pop(
     };
     if !popped.messages.is_empty() {
         let next = wakes(broker, &header, &popped);
-        let reply =
-            give(broker, call.now_ms, || call.later(), answer(&header, popped, call.now_ms));
+        let (answer, log_end) = answer(&header, popped, call.now_ms);
+        let reply = broker.reply_when_flushed(log_end, answer, call.now_ms, || call.later());
         beside(broker, next);
         return Ok(reply);
     }
@@ -217,30 +217,9 @@ fn resume(broker: &Broker, held: HeldPop, wait: Wait, now_ms: i64) -> Vec<HeldPo
         return Vec::new();
     }
     let next = wakes(broker, header, &popped);
-    let found = answer(header, popped, now_ms);
-    let HeldPop { asker, .. } = held;
-    let mut asker = Some(asker);
-    let later = || asker.take().expect("it is asked for once");
-    if let Reply::Answer(answer) = give(broker, now_ms, later, found)
-        && let Some(asker) = asker
-    {
-        asker.answer(answer);
-    }
+    let (answer, log_end) = answer(header, popped, now_ms);
+    broker.give_when_flushed(log_end, held.asker, answer, now_ms);
     next
-}
-
-/// Gives messages now, or when their checkpoints are durable where answers wait for that.
-fn give(
-    broker: &Broker,
-    now_ms: i64,
-    asker: impl FnOnce() -> Asker,
-    (answer, log_end): (Answer, i64),
-) -> Reply<Effect> {
-    if !broker.flushes_first() || log_end == 0 {
-        return Reply::Answer(answer);
-    }
-    broker.give_when_flushed(log_end, asker(), answer, now_ms);
-    Reply::Later
 }
 
 fn response(

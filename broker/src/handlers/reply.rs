@@ -44,13 +44,7 @@ pub fn reply(
     // As Java reads it: whatever is not `true` is no wish to wait.
     let waits = all.get(property::WAIT).is_none_or(|wait| wait.eq_ignore_ascii_case("true"));
     let wait_for = stored.filter(|_| waits).map_or(0, |stored| stored.log_end());
-    let now = |answer| match broker.flushes_first() && wait_for > 0 {
-        true => {
-            broker.give_when_flushed(wait_for, call.later(), answer, call.now_ms);
-            Reply::Later
-        }
-        false => Reply::Answer(answer),
-    };
+    let now = |answer| broker.reply_when_flushed(wait_for, answer, call.now_ms, || call.later());
     let Some(id) = all.get(property::REPLY_TO_CLIENT) else {
         let key = property::REPLY_TO_CLIENT;
         let why = format!("reply message properties[{key}] is null");
