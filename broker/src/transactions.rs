@@ -18,7 +18,7 @@ use finished::{Finished, OffsetSet};
 use message::{Draft, Entry, Properties, Record, Str, names, property, record, sys_flag};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use store::Append;
+use store::{Append, NotNow, Wait};
 use waiting::Waiting;
 
 /// The group whose offsets say how far the rounds came.
@@ -84,15 +84,21 @@ impl State {
 
 impl Transactions {
     /// Notes that a half message is about to be finished; false if it is already.
-    pub fn begin_end(&self, places: Places) -> bool {
-        let mut state = self.state.lock();
+    ///
+    /// # Errors
+    /// A round of the check has the table, which may be reading from the disk.
+    pub fn begin_end(&self, places: Places, wait: Wait) -> Result<bool, NotNow> {
+        let mut state = match wait {
+            Wait::Never => self.state.try_lock().ok_or(NotNow)?,
+            Wait::ForDisk => self.state.lock(),
+        };
         if places.each().any(|offset| state.knows(offset)) {
-            return false;
+            return Ok(false);
         }
         places.each().for_each(|offset| {
             state.ended.insert(offset);
         });
-        true
+        Ok(true)
     }
 
     /// How often a producer was asked, and how many half messages were given up.

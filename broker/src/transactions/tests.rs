@@ -437,3 +437,12 @@ fn a_damaged_unit_hides_no_half_message_and_an_empty_place_is_none() {
     assert_eq!(world.end_of(names::TRANS_HALF_TOPIC, 0), 7);
     assert_eq!(world.end_of(names::TRANS_CHECK_MAX_TIME_TOPIC, 0), 0);
 }
+
+#[test]
+fn who_finishes_one_in_a_hurry_does_not_wait_for_a_round() {
+    let (transactions, places) = (Transactions::default(), Places { own: 0, first: 0 });
+    let round = transactions.state.lock();
+    assert!(transactions.begin_end(places, Wait::Never).is_err());
+    drop(round);
+    assert!(transactions.begin_end(places, Wait::Never).is_ok_and(|is_first| is_first));
+}
