@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clients::Client;
-use crate::handlers::cold::Cold;
+use crate::handlers::cold::{self, Cold};
 use crate::handlers::transaction;
 use crate::opening::Surroundings;
 use bytes::Bytes;
@@ -415,7 +415,6 @@ fn what_cannot_be_read_now_is_asked_for_later() {
 }
 
 #[test]
-#[allow(clippy::disallowed_methods, reason = "a file is damaged on purpose")]
 fn a_damaged_unit_hides_no_half_message_and_an_empty_place_is_none() {
     let mut world = World::new();
     for id in ["a", "b", "c", "d"] {
@@ -423,14 +422,9 @@ fn a_damaged_unit_hides_no_half_message_and_an_empty_place_is_none() {
     }
     world.broker().store.flush(world.now_ms + 60_000).unwrap();
     let queue = world.dir.join("consumequeue").join(names::TRANS_HALF_TOPIC).join("0");
-    let file = queue.join("0".repeat(20));
-    let file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
-    use std::os::unix::fs::FileExt;
-    file.write_all_at(&[0; 20], 20).unwrap();
-    file.write_all_at(&[0x40], 2 * 20 + 2).unwrap();
-    // A message that power loss took.
-    let blank = [0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0];
-    file.write_all_at(&blank, 3 * 20).unwrap();
+    cold::change_unit(&queue, 1, |unit| unit.fill(0));
+    cold::change_unit(&queue, 2, |unit| unit[2] ^= 0x40);
+    cold::change_unit(&queue, 3, cold::blank);
     let producer = world.producer("g");
     world.round();
     assert_eq!(producer.asked(), 3);
