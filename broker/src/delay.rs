@@ -7,6 +7,7 @@
 
 use crate::broker::Broker;
 use crate::copies::Copies;
+use crate::files;
 use crate::put;
 use crate::unread::{Place, Unread};
 use bytes::Bytes;
@@ -64,7 +65,7 @@ impl Delays {
     /// The text of `delayOffset.json`.
     pub fn to_json(&self) -> String {
         let file = File { data_version: self.version, offset_table: self.offsets.clone() };
-        String::from_utf8_lossy(&remoting::json::to_body(&file)).into_owned()
+        files::compact(&file)
     }
 
     /// Whether there is something to save; asking makes it saved.

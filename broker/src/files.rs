@@ -6,8 +6,12 @@ use serde::Serialize;
 
 /// The text of a file: tabs before, no blank behind the colon, integer keys without quotes.
 pub fn text<T: Serialize>(file: &T) -> String {
-    let compact = remoting::json::to_body(file);
-    lay_out(&String::from_utf8_lossy(&compact))
+    lay_out(&compact(file))
+}
+
+/// The same on one line.
+pub fn compact<T: Serialize>(file: &T) -> String {
+    String::from_utf8_lossy(&remoting::json::to_body(file)).into_owned()
 }
 
 fn lay_out(compact: &str) -> String {

@@ -258,7 +258,7 @@ impl Broker {
         }
         self.save_filters(now_ms);
         self.save_due(i64::MAX);
-        self.transactions.waiting.lock().save(self, 0, now_ms);
+        transactions::waiting::Waiting::save(self, 0, now_ms);
         self.store.close().map_err(|error| error.to_string())
     }
 }

@@ -2,9 +2,10 @@
 //! written as a whole whenever that is cheap: not more often than its size allows; what changes
 //! meanwhile is appended to the journal. Not here: the tables, and when there is something to save.
 
+use crate::files;
 use message::{Lookup, Str};
 use remoting::body::data_version::DataVersion;
-use remoting::json::{BodyError, from_body, to_body};
+use remoting::json::{BodyError, from_body};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -71,7 +72,7 @@ impl<T: Clone + Serialize + DeserializeOwned> Part<T> {
             names.into_iter().partition(|name| table.contains_key(name));
         let changed = there.iter().map(|name| (*table[name]).clone()).collect();
         let part = Self { data_version, changed, deleted };
-        Some(String::from_utf8_lossy(&to_body(&part)).into_owned())
+        Some(files::compact(&part))
     }
 
     /// Makes the change in a table, and gives the table's version after it.

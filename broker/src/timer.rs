@@ -191,7 +191,7 @@ pub fn close(broker: &Broker, now_ms: i64) {
         tracing::warn!(%error, "the timer did not stop cleanly: the next start looks back");
     }
     state.files = None;
-    broker.timer.waiting.lock().save(broker);
+    Waiting::save(broker);
 }
 
 impl State {
@@ -453,7 +453,7 @@ impl State {
         if is_due(self.slow_ms, SLOW_MS) {
             self.slow_ms = now_ms;
             files.expire(broker.store.min_log_offset())?;
-            broker.timer.waiting.lock().save(broker);
+            Waiting::save(broker);
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 pub(super) const UNSET_REMARK: &str = "not set any response code";
 
 /// SUCCESS with a JSON body.
-fn json<T: Serialize>(body: &T) -> Answer {
+pub(super) fn json<T: Serialize>(body: &T) -> Answer {
     Answer::body(remoting::json::to_body(body))
 }
 

@@ -1,7 +1,7 @@
 //! Taking back a message that waits for its time (370), and what replicas and tools ask about the
 //! timer (60, 61). Java: `RecallMessageProcessor`, `AdminBrokerProcessor`.
 
-use super::admin::UNSET_REMARK;
+use super::admin::{UNSET_REMARK, json};
 use crate::broker::Broker;
 use crate::put::{self, Effect, Pending, Sender};
 use crate::timer::handle::Handle;
@@ -157,5 +157,6 @@ pub fn metrics(broker: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refusal>
     if !broker.settings().store.timer_wheel_enable {
         return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, "The timerMessageStore is null"));
     }
-    Ok(Answer::body(broker.timer.waiting.lock().to_body()))
+    let body = broker.timer.waiting.lock().to_body();
+    Ok(json(&body))
 }

@@ -548,7 +548,7 @@ fn answer_half(
     stored: &Appended,
 ) -> Answer {
     let [half] = drafts else { unreachable!("a half message comes alone") };
-    transactions::count(broker, &half.properties, 1, broker.store.newest_store_time());
+    transactions::count(broker, &half.properties, 1, stored.store_timestamp);
     answer(broker, room, sender, drafts, stored)
 }
 

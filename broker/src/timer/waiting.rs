@@ -2,11 +2,12 @@
 //! The numbers are counted anew at each start, so that nothing depends on the file.
 
 use crate::broker::Broker;
-use bytes::Bytes;
+use crate::files;
 use message::{Str, hash};
 use remoting::body::data_version::DataVersion;
 use remoting::body::stats::{Metric, TimerMetricsSerializeWrapper};
 use std::collections::{BTreeMap, HashMap};
+use std::mem::take;
 use store::{TimerCounts, TimerUnit};
 
 /// The file's name.
@@ -76,20 +77,26 @@ impl Waiting {
     }
 
     /// The numbers as Java keeps and sends them.
-    pub fn to_body(&self) -> Bytes {
-        let body = TimerMetricsSerializeWrapper {
+    pub fn to_body(&self) -> TimerMetricsSerializeWrapper {
+        TimerMetricsSerializeWrapper {
             data_version: self.version,
             timing_count: self.topics.clone(),
-        };
-        remoting::json::to_body(&body)
+        }
     }
 
-    /// Saves them when they changed.
-    pub(super) fn save(&mut self, broker: &Broker) {
-        let text = String::from_utf8_lossy(&self.to_body()).into_owned();
-        if self.is_changed && broker.save(FILE, &text) {
-            self.is_changed = false;
-            self.topics.retain(|_, metric| metric.count != 0);
+    /// Saves them when they changed. Whoever asks for them meanwhile does not wait for the disk.
+    pub(super) fn save(broker: &Broker) {
+        let waiting = &broker.timer.waiting;
+        let Some(body) = waiting.lock().take_changed() else { return };
+        let is_saved = broker.save(FILE, &files::compact(&body));
+        let mut waiting = waiting.lock();
+        match is_saved {
+            true => waiting.topics.retain(|_, metric| metric.count != 0),
+            false => waiting.is_changed = true,
         }
+    }
+
+    fn take_changed(&mut self) -> Option<TimerMetricsSerializeWrapper> {
+        take(&mut self.is_changed).then(|| self.to_body())
     }
 }

@@ -8,6 +8,7 @@
 //! goes to a topic of its own.
 
 use super::finished::OffsetSet;
+use super::waiting::Waiting;
 use super::{GROUP, OP_TAG, Places, QUEUE, State, count, is_committed, write_op};
 use crate::broker::Broker;
 use crate::clients::Client;
@@ -89,7 +90,7 @@ fn place<'a>(broker: &Broker, topic: &'a str, offset: i64) -> Place<'a> {
 /// Does one step, and says when the next is due, ms since the epoch.
 pub fn step(broker: &Broker, now_ms: i64) -> i64 {
     let every_ms = broker.settings().broker.transaction_metric_flush_interval;
-    broker.transactions.waiting.lock().save(broker, every_ms, now_ms);
+    Waiting::save(broker, every_ms, now_ms);
     let mut state = broker.transactions.state.lock();
     let state = &mut *state;
     if !state.owed.is_empty() && write_op(broker, &state.owed, now_ms) {

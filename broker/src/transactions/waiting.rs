@@ -6,6 +6,7 @@
 //! off by what happened since it was written, and nothing depends on them.
 
 use crate::broker::Broker;
+use crate::files;
 use message::Str;
 use remoting::body::data_version::DataVersion;
 use remoting::body::stats::Metric;
@@ -55,14 +56,22 @@ impl Waiting {
         self.is_changed = true;
     }
 
-    /// Saves them when they changed and `every_ms` has passed since they were saved.
-    pub fn save(&mut self, broker: &Broker, every_ms: i64, now_ms: i64) {
+    /// Saves them when they changed and `every_ms` has passed since they were saved. Whoever counts
+    /// meanwhile does not wait for the disk.
+    pub fn save(broker: &Broker, every_ms: i64, now_ms: i64) {
+        let waiting = &broker.transactions.waiting;
+        let Some(text) = waiting.lock().take_due(every_ms, now_ms) else { return };
+        if !broker.save(FILE, &text) {
+            waiting.lock().is_changed = true;
+        }
+    }
+
+    fn take_due(&mut self, every_ms: i64, now_ms: i64) -> Option<String> {
         let is_early = (0..every_ms).contains(&now_ms.saturating_sub(self.saved_ms));
         if !self.is_changed || is_early {
-            return;
+            return None;
         }
-        self.saved_ms = now_ms;
-        let text = json::to_body(&self.file);
-        self.is_changed = !broker.save(FILE, &String::from_utf8_lossy(&text));
+        (self.saved_ms, self.is_changed) = (now_ms, false);
+        Some(files::compact(&self.file))
     }
 }

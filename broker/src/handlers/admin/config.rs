@@ -2,6 +2,7 @@
 
 use super::{failed, invalid};
 use crate::broker::{Broker, Outside};
+use crate::files;
 use crate::opening::store_settings;
 use remoting::body::properties;
 use remoting::codes::ResponseCode;
@@ -18,7 +19,7 @@ const PERMISSION: &str = "brokerPermission";
 /// Code 26: all settings, and the version of the changes.
 pub fn all(broker: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
     let version = *broker.settings_version.lock();
-    let version = String::from_utf8_lossy(&remoting::json::to_body(&version)).into_owned();
+    let version = files::compact(&version);
     let header = GetBrokerConfigResponseHeader { version: version.into() };
     Ok(Answer::body(broker.settings().to_properties_text()).with_header(&header))
 }
