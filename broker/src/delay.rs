@@ -90,9 +90,6 @@ impl Delays {
 
     fn advance(&mut self, level: i32, offset: i64, now_ms: i64) {
         self.offsets.insert(level, offset);
-        if let Some(mut unread) = self.unread.remove(&level) {
-            unread.reads(UNREAD);
-        }
         self.version.advance(0, now_ms);
         self.changed = true;
     }
@@ -152,12 +149,9 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
     let mut offset = stored.max(broker.store.min_offset(topic, queue_id)).min(end);
     let mut appends = Vec::new();
     let mut ends = Vec::new();
-    let (mut next, mut unread_at) = (None, None);
+    let mut next = None;
     let units = broker.store.units(topic, queue_id, offset, BATCH);
-    if units.is_empty() && offset < end {
-        next = Some(now_ms + RETRY_MS);
-        unread_at = Some(Place { topic, queue_id, offset: Some(offset), log_offset: None });
-    }
+    let mut is_unread = units.is_empty() && offset < end;
     for unit in &units {
         // Nobody waits for a place that is empty.
         let due = if unit.is_blank() { 0 } else { due_ms(unit.tags_code, delay_ms, now_ms) };
@@ -167,9 +161,7 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
         }
         let Ok(found) = broker.store.message_of(Position { topic, queue_id, offset }, unit) else {
             // It is there, and the disk does not give it now.
-            next = Some(now_ms + RETRY_MS);
-            let log_offset = Some(unit.log_offset);
-            unread_at = Some(Place { topic, queue_id, offset: Some(offset), log_offset });
+            is_unread = true;
             break;
         };
         offset += 1;
@@ -181,6 +173,10 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
             None => tracing::warn!(level, offset = offset - 1, "a delayed message is not there"),
         }
     }
+    let fails_at = is_unread.then(|| Place::of(&broker.store, topic, queue_id, offset));
+    if is_unread {
+        next = Some(now_ms + RETRY_MS);
+    }
     let more = next.is_none() && offset < end;
     broker.append(&mut appends, now_ms);
     let failed = first_that_waits(level, &appends);
@@ -189,9 +185,9 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
         broker.moves.note_level(broker.store.max_log_offset());
         broker.delays.lock().advance(level, reached, now_ms);
     }
-    if let Some(at) = unread_at {
+    if reached != stored || is_unread {
         let mut delays = broker.delays.lock();
-        delays.unread.entry(level).or_default().fails(UNREAD, at, now_ms);
+        delays.unread.entry(level).or_default().note(UNREAD, fails_at, now_ms);
     }
     match failed {
         Some(at) => {

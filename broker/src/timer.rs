@@ -248,15 +248,11 @@ impl State {
             true => Step::Stopped,
             false => enqueue::step(broker, settings, (files, &mut self.unsure), (now_ms, from_ms))?,
         };
-        if put == Step::Stuck {
-            let (offset, queue_id) = (files.progress().queue_offset, QUEUE);
-            let log_offset = broker.store.unit(names::TIMER_TOPIC, QUEUE, offset);
-            let log_offset = log_offset.map(|unit| unit.log_offset);
-            let (topic, offset) = (names::TIMER_TOPIC, Some(offset));
-            let at = Place { topic, queue_id, offset, log_offset };
-            self.unread.0.fails("timed messages are not put into their slots", at, now_ms);
-        } else {
-            self.unread.0.reads("timed messages are not put into their slots");
+        let (is_stuck, offset) = (put == Step::Stuck, files.progress().queue_offset);
+        let fails_at =
+            is_stuck.then(|| Place::of(&broker.store, names::TIMER_TOPIC, QUEUE, offset));
+        self.unread.0.note("timed messages are not put into their slots", fails_at, now_ms);
+        if !is_stuck {
             self.ahead = Ahead::default();
         }
         let mut is_busy = put == Step::More;
@@ -323,14 +319,14 @@ impl State {
         }
         let (this_ms, over_ms) = (slot.slot_ms, slot.slot_ms + slot_ms);
         let ran = Round { broker, files, unsure, ahead, now_ms }.run(slot)?;
-        if let deliver::Outcome::Unread(log_offset) = ran {
-            let (topic, log_offset) = (names::TIMER_TOPIC, Some(log_offset));
-            let at = Place { topic, queue_id: QUEUE, log_offset, ..Place::default() };
-            unread.1.fails("timed messages that are due wait", at, now_ms);
-            self.is_refused = true;
-            return Ok(false);
-        }
-        unread.1.reads("timed messages that are due wait");
+        let fails_at = match ran {
+            deliver::Outcome::Unread(log_offset) => {
+                let (topic, log_offset) = (names::TIMER_TOPIC, Some(log_offset));
+                Some(Place { topic, queue_id: QUEUE, log_offset, ..Place::default() })
+            }
+            _ => None,
+        };
+        unread.1.note("timed messages that are due wait", fails_at, now_ms);
         match ran {
             deliver::Outcome::More => return Ok(true),
             deliver::Outcome::Wait | deliver::Outcome::Unread(_) => {

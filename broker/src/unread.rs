@@ -1,6 +1,8 @@
 //! What the disk does not give for the moment: it is tried again and nothing is passed over, so
 //! whatever stands behind it waits. An operator reads here what waits, and where.
 
+use store::Store;
+
 /// How long it lasts before it is told, ms.
 const LASTS_MS: i64 = 1_000;
 /// How often it is told while it lasts, ms.
@@ -19,6 +21,14 @@ pub struct Place<'a> {
     pub log_offset: Option<i64>,
 }
 
+impl<'a> Place<'a> {
+    /// A place of a queue.
+    pub fn of(store: &Store, topic: &'a str, queue_id: i32, offset: i64) -> Self {
+        let log_offset = store.unit(topic, queue_id, offset).map(|unit| unit.log_offset);
+        Self { topic, queue_id, offset: Some(offset), log_offset }
+    }
+}
+
 /// Something that is read in order, and what of it cannot be read.
 #[derive(Debug, Default)]
 pub struct Unread {
@@ -27,8 +37,15 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// A read failed that may succeed the next time. Says whether that is told.
-    pub fn fails(&mut self, what: &str, at: Place<'_>, now_ms: i64) -> bool {
+    /// It was read, up to this place, if there is one where the read failed and may succeed the
+    /// next time. Says whether that is told.
+    pub fn note(&mut self, what: &str, fails_at: Option<Place<'_>>, now_ms: i64) -> bool {
+        let Some(at) = fails_at else {
+            if let Some((place, _, Some(_))) = self.now.take() {
+                tracing::warn!(place, "{what}: the message can be read again, they go on");
+            }
+            return false;
+        };
         let place = at.offset.or(at.log_offset).unwrap_or(-1);
         let told = self.now.and_then(|(_, _, told)| told);
         let same = self.now.filter(|(before, _, _)| *before == place);
@@ -53,13 +70,6 @@ impl Unread {
         }
         is_told
     }
-
-    /// It was read.
-    pub fn reads(&mut self, what: &str) {
-        if let Some((place, _, Some(_))) = self.now.take() {
-            tracing::warn!(place, "{what}: the message can be read again, they go on");
-        }
-    }
 }
 
 #[cfg(test)]
@@ -71,12 +81,12 @@ mod tests {
         let mut unread = Unread::default();
         let mut fails = |offset, now_ms| {
             let at = Place { topic: "T", offset: Some(offset), ..Place::default() };
-            unread.fails("they", at, now_ms)
+            unread.note("they", Some(at), now_ms)
         };
         assert!(!fails(7, 0) && !fails(7, LASTS_MS - 1) && fails(7, LASTS_MS));
         assert!(!fails(7, LASTS_MS + AGAIN_MS - 1) && fails(7, LASTS_MS + AGAIN_MS));
         assert!(!fails(8, LASTS_MS + 2 * AGAIN_MS), "that is another one");
-        unread.reads("they");
+        assert!(!unread.note("they", None, 0));
         assert!(unread.now.is_none());
     }
 }

@@ -81,12 +81,6 @@ struct Move {
 /// What a message that cannot be read holds up.
 const UNREAD: &str = "the check of half messages waits";
 
-fn place<'a>(broker: &Broker, topic: &'a str, offset: i64) -> Place<'a> {
-    let unit = broker.store.unit(topic, QUEUE, offset);
-    let log_offset = unit.map(|unit| unit.log_offset);
-    Place { topic, queue_id: QUEUE, offset: Some(offset), log_offset }
-}
-
 /// Does one step, and says when the next is due, ms since the epoch.
 pub fn step(broker: &Broker, now_ms: i64) -> i64 {
     let every_ms = broker.settings().broker.transaction_metric_flush_interval;
@@ -97,11 +91,12 @@ pub fn step(broker: &Broker, now_ms: i64) -> i64 {
         state.owed.clear();
     }
     match read_ops(broker, state) {
-        Ok(true) => state.unread.1.reads(UNREAD),
+        Ok(true) => drop(state.unread.1.note(UNREAD, None, now_ms)),
         Ok(false) => return now_ms,
         Err(NotNow) => {
-            let at = place(broker, names::TRANS_OP_HALF_TOPIC, state.op.unwrap_or_default());
-            state.unread.1.fails(UNREAD, at, now_ms);
+            let (topic, op) = (names::TRANS_OP_HALF_TOPIC, state.op.unwrap_or_default());
+            let at = Place::of(&broker.store, topic, QUEUE, op);
+            state.unread.1.note(UNREAD, Some(at), now_ms);
             return now_ms + IDLE_MS;
         }
     }
@@ -198,10 +193,8 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
         moves.push(Move { at, ask });
         at += 1;
     }
-    match is_unread {
-        true => drop(state.unread.0.fails(UNREAD, place(broker, topic, at), now_ms)),
-        false => state.unread.0.reads(UNREAD),
-    }
+    let fails_at = is_unread.then(|| Place::of(&broker.store, topic, QUEUE, at));
+    state.unread.0.note(UNREAD, fails_at, now_ms);
     for some in appends.chunks_mut(AT_ONCE) {
         broker.append(some, now_ms);
     }
