@@ -25,8 +25,8 @@ use store::{Append, AppendError, Appended, Wait, light};
 pub enum Effect {
     /// Store these messages together with those of the other requests of one read, then answer.
     Append(Pending),
-    /// Run the same request again on [`Lane::Blocking`]: it
-    /// turned out to need the disk. Nothing of it is done yet.
+    /// Run the same request again on [`Lane::Blocking`]: it turned out to need the disk. Nothing of
+    /// it is done yet.
     Block,
 }
 

@@ -377,7 +377,7 @@ fn wake(broker: &Broker, at: At<'_>, now_ms: i64) {
 }
 
 /// Claims a queue, and waits for it where that is allowed.
-fn claim<'a>(
+pub(super) fn claim<'a>(
     broker: &'a Broker,
     call: &Call<'_>,
     (topic, group, queue_id): (&Str, &Str, i32),
@@ -454,7 +454,7 @@ fn check_revive_queue(broker: &Broker, queue_id: i32) -> Result<(), Refusal> {
     Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark))
 }
 
-fn parse(extra_info: &str) -> Result<Handle, Refusal> {
+pub(super) fn parse(extra_info: &str) -> Result<Handle, Refusal> {
     Handle::parse(extra_info).map_err(|why| Refusal::new(ResponseCode::SYSTEM_ERROR, why))
 }
 

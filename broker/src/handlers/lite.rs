@@ -2,15 +2,16 @@
 //! with popped messages (51 and 53 of 200000; Java: `LiteSubscriptionCtlProcessor`,
 //! `PopLiteMessageProcessor`).
 
+use super::ack::{claim, parse};
 use super::client::body;
 use super::poll::{self, Poll};
+use crate::attributes;
 use crate::broker::{Broker, Outside};
 use crate::lite::{Full, Offer, Who, names};
-use crate::pop::handle::Handle;
+use crate::pop::handle::ORDERED;
 use crate::pop::order_info::{Acked, At, Pop};
 use crate::put::{self, Effect};
 use crate::topics::PERM_READ;
-use crate::{attributes, pop};
 use bytes::Bytes;
 use message::Str;
 use remoting::body::lite::{
@@ -28,12 +29,10 @@ use remoting::headers::pop::{
     AckMessageRequestHeader, ChangeInvisibleTimeRequestHeader, ChangeInvisibleTimeResponseHeader,
 };
 use remoting::reply::{Answer, Asker, Refusal, Reply};
-use remoting::router::{Call, Lane};
+use remoting::router::Call;
 use std::collections::BTreeSet;
 use store::{Everything, Limits, Position, ReadStatus, Wait, light};
 
-/// The revive queue in the handles of lite topics (Java: `KeyBuilder.POP_ORDER_REVIVE_QUEUE`).
-const ORDERED: i32 = 999;
 /// When a queue is offered again that somebody else has at the moment, ms.
 const BUSY_MS: i64 = 50;
 /// When a queue is offered again that has messages and gave none, ms.
@@ -527,7 +526,8 @@ fn start(broker: &Broker, at: At<'_>) -> i64 {
 }
 
 /// Adds how often messages were taken before, as Java tells clients of lite topics: in the form of
-/// [`pop::order_info::Counts::append_to`] without its last part, or a number for each message.
+/// [`crate::pop::order_info::Counts::append_to`] without its last part, or a number for each
+/// message.
 fn add_counts(all: &mut String, counts: &str, messages: usize) {
     let of_queue = match counts.rsplit_once(';') {
         Some((by_offset, _)) => by_offset.to_owned(),
@@ -617,7 +617,7 @@ pub(super) fn ack(
     if header.offset < committed() {
         return Ok(Reply::Answer(Answer::success()));
     }
-    let Some(claim) = claim(broker, call, (&queue, group)) else {
+    let Some(claim) = claim(broker, call, (&queue, group, id)) else {
         return Ok(Reply::Effect(Effect::Block));
     };
     let at = At { topic: &queue, group, queue_id: id };
@@ -674,22 +674,6 @@ pub(super) fn change(
         invisible_time: visible_ms.saturating_sub(handle.pop_ms),
         revive_qid: handle.revive_queue,
     }))
-}
-
-fn parse(extra_info: &str) -> Result<Handle, Refusal> {
-    Handle::parse(extra_info).map_err(|why| Refusal::new(ResponseCode::SYSTEM_ERROR, why))
-}
-
-/// Claims a queue, and waits for it where that is allowed.
-fn claim<'a>(
-    broker: &'a Broker,
-    call: &Call<'_>,
-    (queue, group): (&Str, &Str),
-) -> Option<pop::claims::Claim<'a>> {
-    match call.lane {
-        Lane::Inline => broker.pops.claims.claim(queue, group, light::QUEUE_ID),
-        Lane::Blocking => Some(broker.pops.claims.wait(queue, group, light::QUEUE_ID)),
-    }
 }
 
 #[cfg(test)]

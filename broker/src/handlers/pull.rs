@@ -183,9 +183,7 @@ pub fn resume(broker: &Broker, held: HeldPull, now_ms: i64) {
 /// Runs the pulls that wait at a static topic: its queues may be elsewhere now.
 pub(crate) fn mapping_changed(broker: &Broker, topic: &TopicConfig, now_ms: i64) {
     for queue_id in 0..topic.read_queue_nums {
-        for held in broker.holds.arrived(&topic.topic_name, queue_id, i64::MAX, None) {
-            resume(broker, held, now_ms);
-        }
+        broker.wake(&topic.topic_name, queue_id, now_ms);
     }
 }
 

@@ -8,6 +8,7 @@ use remoting::body::group::SubscriptionGroupConfig;
 use remoting::body::topic::TopicConfig;
 use remoting::peer::Peer;
 use remoting::room::Room;
+use remoting::router::Lane;
 use settings::BrokerSettings;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use super::{COMMIT, HeldPull, SUSPEND, attempt, check, hold, readable};
 use crate::broker::Broker;
 use crate::mappings::{LogicalQueue, stays};
 use crate::others;
-use crate::put::Effect;
+use crate::put::{self, Effect};
 use remoting::body::mapping::LogicQueueMappingItem as Stay;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::fields::Fields;
@@ -31,8 +31,7 @@ pub(super) fn pull(
     let stay = queue.at(header.queue_offset)?;
     let asked = in_stay(stay, &header);
     let is_here = queue.is_here(stay);
-    let inline = call.lane == Lane::Inline;
-    if inline && !is_here {
+    if call.lane == Lane::Inline && !is_here {
         return Ok(Reply::Effect(Effect::Block));
     }
     // A pull that waits does so here, for the queue that messages come to.
@@ -42,7 +41,7 @@ pub(super) fn pull(
         Err(answer) => return Ok(Reply::Answer(*answer)),
     };
     let answer = if is_here {
-        let wait = if inline { Wait::Never } else { Wait::ForDisk };
+        let wait = put::patience(call.lane);
         let read = attempt(broker, &asked, &checked, (true, wait), call.now_ms);
         let Some(answer) = read else { return Ok(Reply::Effect(Effect::Block)) };
         answer
