@@ -178,6 +178,13 @@ pub struct RequestId {
     opaque: i32,
 }
 
+impl RequestId {
+    /// The request with this ticket that came over `peer`.
+    pub(crate) fn of(peer: &Peer, ticket: &Ticket) -> Self {
+        Self { connection: peer.id, opaque: ticket.opaque }
+    }
+}
+
 /// Whoever waits for an answer that comes later. While it lives, its request counts as in flight.
 #[derive(Debug)]
 pub struct Asker {
@@ -199,7 +206,7 @@ impl Asker {
 
     /// Which request it is of all those that wait.
     pub fn request(&self) -> RequestId {
-        RequestId { connection: self.peer.id, opaque: self.ticket.opaque }
+        RequestId::of(&self.peer, &self.ticket)
     }
 
     /// Sends the answer; nothing happens when the connection is gone.

@@ -7,7 +7,7 @@ use crate::codes::{RequestCode, ResponseCode};
 use crate::command::Command;
 use crate::flat::Header;
 use crate::peer::Peer;
-use crate::reply::{Asker, Refusal, Reply, Ticket};
+use crate::reply::{Asker, Refusal, Reply, RequestId, Ticket};
 use crate::room::Room;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,6 +38,11 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Which request it is of all that come.
+    pub fn request(&self) -> RequestId {
+        RequestId::of(self.peer, &Ticket::of(self.command))
+    }
+
     /// Whoever waits for the answer, to give it later; the handler then returns [`Reply::Later`].
     pub fn later(&self) -> Asker {
         Asker::new(self.peer, Ticket::of(self.command))

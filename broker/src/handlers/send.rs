@@ -452,7 +452,7 @@ fn create(
         queues: header.default_topic_queue_nums,
         sys_flag: unit,
     };
-    match broker.topic_for_send(wanted, call.later().request(), call.now_ms) {
+    match broker.topic_for_send(wanted, call.request(), call.now_ms) {
         None if retry => broker.topic_for_retry(&header.topic, 1, unit, call.now_ms),
         made => made,
     }
