@@ -1,5 +1,5 @@
-//! The broker's own threads: one flushes, one saves tables, one looks after what has a time. What
-//! they do is in the state's own functions; here is only when.
+//! The broker's own threads, one for each thing that has to be done now and then and may wait for
+//! the disk. What they do is in the state's own functions; here is only when.
 
 use crate::broker::Broker;
 use crate::delay;
@@ -62,7 +62,7 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    /// Wakes both threads for good: the broker stops.
+    /// Wakes all threads for good: the broker stops.
     pub(crate) fn ring_for_the_last_time(&self) {
         *self.last.lock() = true;
         self.rung.notify_all();

@@ -43,8 +43,8 @@ unread! {
         refused "traffic is not limited in this version" {
             boolean: enableNetWorkFlowControl = false;
         }
-        accepted "a request runs to its end on the task of its connection: there are no pools of \
-            threads and no queues before them" {
+        accepted "a request runs to its end on the event loop of its connection: there are no \
+            pools of threads and no queues before them" {
             boolean: brokerFastFailureEnable = true, asyncSendEnable = true,
                 highSpeedMode = false, enableFastChannelEventProcess = false;
             int: sendMessageThreadPoolNums = 2, putMessageFutureThreadPoolNums = 2,

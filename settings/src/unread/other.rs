@@ -8,7 +8,7 @@ use crate::unread::unread;
 unread! {
     /// Threads and buffers of the listening side.
     pub(crate) NET = "NettyServerConfig" {
-        accepted "sockets are served by one runtime with a thread for each processor" {
+        accepted "sockets are served by event loops, a thread for each processor" {
             boolean: serverNettyWorkerGroupEnable = true, useEpollNativeSelector = false;
             int: serverWorkerThreads = 8, serverCallbackExecutorThreads = 0,
                 serverSelectorThreads = 3;
@@ -38,7 +38,8 @@ unread! {
         refused "connections through a SOCKS proxy are not in this version" {
             text: socksProxyConfig = "{}";
         }
-        accepted "the broker's own connections run on the same runtime, with bounds of their own" {
+        accepted "the broker's own connections are served by the same event loops, with bounds of \
+            their own" {
             boolean: isScanAvailableNameSrv = true, clientPooledByteBufAllocatorEnable = false,
                 clientCloseSocketIfTimeout = true, disableCallbackExecutor = false,
                 disableNettyWorkerGroup = false, enableReconnectForGoAway = true;
@@ -67,8 +68,8 @@ unread! {
         accepted "nothing is read from the installation directory" {
             text: rocketmqHome;
         }
-        accepted "a request runs to its end on the task of its connection: there are no pools of \
-            threads" {
+        accepted "a request runs to its end on the event loop of its connection: there are no \
+            pools of threads" {
             int: clientRequestThreadPoolNums = 8, defaultThreadPoolNums = 16,
                 clientRequestThreadPoolQueueCapacity = 50000,
                 defaultThreadPoolQueueCapacity = 10000, unRegisterBrokerQueueCapacity = 3000;
