@@ -17,17 +17,18 @@ pub(crate) struct Share {
 
 impl Share {
     /// Whether a move may help.
-    pub(crate) fn is_uneven(self) -> bool {
+    fn is_uneven(self) -> bool {
         self.mine >= BUSY && self.mine - self.theirs >= APART
     }
 }
 
 /// The connection whose move brings the two nearest to each other, if any does: one of `requests`,
 /// which counts what each connection asked in that time.
-pub(crate) fn to_move(share: Share, requests: &[(usize, u64)]) -> Option<usize> {
+pub(crate) fn to_move(share: Share, requests: impl Iterator<Item = (usize, u64)>) -> Option<usize> {
     if !share.is_uneven() {
         return None;
     }
+    let requests: Vec<(usize, u64)> = requests.collect();
     let gap = share.mine - share.theirs;
     let all: u64 = requests.iter().map(|(_, count)| count).sum();
     let part = |count: u64| share.mine * count as f64 / all as f64;
@@ -43,33 +44,37 @@ mod tests {
 
     const ALONE: Share = Share { mine: 1.0, theirs: 0.0 };
 
+    fn moved(share: Share, requests: &[(usize, u64)]) -> Option<usize> {
+        to_move(share, requests.iter().copied())
+    }
+
     #[test]
     fn one_of_two_busy_connections_goes() {
-        assert_eq!(to_move(ALONE, &[(3, 0), (5, 1000), (7, 1000)]), Some(5));
-        assert_eq!(to_move(ALONE, &[(3, 100), (5, 900), (7, 500), (8, 500)]), Some(5));
+        assert_eq!(moved(ALONE, &[(3, 0), (5, 1000), (7, 1000)]), Some(5));
+        assert_eq!(moved(ALONE, &[(3, 100), (5, 900), (7, 500), (8, 500)]), Some(5));
     }
 
     #[test]
     fn many_alike_go_one_after_the_other() {
         for count in [2, 4, 5, 8, 20, 1000] {
             let alike: Vec<_> = (0..count).map(|token| (token, 7)).collect();
-            assert!(to_move(ALONE, &alike).is_some(), "{count}");
+            assert!(moved(ALONE, &alike).is_some(), "{count}");
         }
     }
 
     #[test]
     fn a_connection_that_is_the_whole_load_stays_and_others_leave_it() {
-        assert_eq!(to_move(ALONE, &[(3, 1000), (5, 1)]), Some(5));
-        assert_eq!(to_move(ALONE, &[(3, 1000)]), None);
-        assert_eq!(to_move(ALONE, &[]), None);
-        assert_eq!(to_move(ALONE, &[(3, 0)]), None);
+        assert_eq!(moved(ALONE, &[(3, 1000), (5, 1)]), Some(5));
+        assert_eq!(moved(ALONE, &[(3, 1000)]), None);
+        assert_eq!(moved(ALONE, &[]), None);
+        assert_eq!(moved(ALONE, &[(3, 0)]), None);
     }
 
     #[test]
     fn loops_that_are_idle_or_alike_keep_what_they_have() {
         let two = [(3, 1000), (5, 1000)];
-        assert_eq!(to_move(Share { mine: 0.4, theirs: 0.0 }, &two), None);
-        assert_eq!(to_move(Share { mine: 1.0, theirs: 0.8 }, &two), None);
-        assert_eq!(to_move(Share { mine: 1.0, theirs: 0.4 }, &two), None, "0.5 would go back");
+        assert_eq!(moved(Share { mine: 0.4, theirs: 0.0 }, &two), None);
+        assert_eq!(moved(Share { mine: 1.0, theirs: 0.8 }, &two), None);
+        assert_eq!(moved(Share { mine: 1.0, theirs: 0.4 }, &two), None, "0.5 would go back");
     }
 }

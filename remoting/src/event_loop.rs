@@ -226,30 +226,38 @@ impl EventLoop {
         if time < BALANCE {
             return;
         }
-        let share = |(door, before): (&Door, &mut u64)| {
-            let busy = door.busy.load(Ordering::Relaxed);
-            (busy - replace(before, busy)) as f64 / time.as_nanos() as f64
-        };
-        let shares: Vec<f64> = self.doors.iter().zip(&mut self.compared.1).map(share).collect();
         self.compared.0 = now;
+        let shares = self.shares(time);
         let least = (0..shares.len()).min_by(|a, b| shares[*a].total_cmp(&shares[*b]));
         let least = least.unwrap_or(self.number);
         let period = self.period;
         self.period = period.wrapping_add(1);
-        let share = Share { mine: shares[self.number], theirs: shares[least] };
         // One that has not read its notes yet is in a long turn, of which nothing is counted.
-        if !share.is_uneven() || !self.doors[least].notes.lock().is_empty() {
+        if !self.doors[least].notes.lock().is_empty() {
             return;
         }
+        let share = Share { mine: shares[self.number], theirs: shares[least] };
         let asked = self.open.iter().filter(|(_, open)| open.asked.0 == period);
-        let requests: Vec<_> = asked.map(|(token, open)| (token, open.asked.1)).collect();
-        if let Some(token) = to_move(share, &requests) {
-            let connection = self.open.remove(token).connection;
-            let mut source = SourceFd(&connection.socket.as_raw_fd());
-            // One that this fails for is closed by the system, and told so.
-            let _ = self.poll.registry().deregister(&mut source);
-            self.doors[least].note(Note::Open(Box::new(connection)));
+        if let Some(token) = to_move(share, asked.map(|(token, open)| (token, open.asked.1))) {
+            self.hand_over(token, least);
         }
+    }
+
+    /// How busy each loop was for this time, up to now, of its own time.
+    fn shares(&mut self, time: Duration) -> Vec<f64> {
+        let share = |(door, before): (&Door, &mut u64)| {
+            let busy = door.busy.load(Ordering::Relaxed);
+            (busy - replace(before, busy)) as f64 / time.as_nanos() as f64
+        };
+        self.doors.iter().zip(&mut self.compared.1).map(share).collect()
+    }
+
+    fn hand_over(&mut self, token: usize, to: usize) {
+        let connection = self.open.remove(token).connection;
+        let mut source = SourceFd(&connection.socket.as_raw_fd());
+        // One that this fails for is closed by the system, and told so.
+        let _ = self.poll.registry().deregister(&mut source);
+        self.doors[to].note(Note::Open(Box::new(connection)));
     }
 
     fn told(&mut self, event: &Event) {
