@@ -2,8 +2,8 @@
 //!
 //! Read by hand and not through a JSON library, and in place: a text never gets longer when its
 //! escapes are resolved, so that it stays where it arrived, and blanks fill what is left over. The
-//! numbers that C++ clients put into `extFields` are texts like the others. Bodies are
-//! [`crate::json`]'s.
+//! numbers that C++ clients put into `extFields` are texts like the others, and so are objects and
+//! lists there. Bodies are [`crate::json`]'s.
 
 use super::{CommandError, Head, TOO_MANY_FIELDS};
 use crate::codes::LanguageCode;
@@ -89,7 +89,8 @@ pub(crate) fn decode(
         }
         more = reader.goes_on(b'}')?;
     }
-    if reader.peek().is_some() {
+    // A zero behind it ends the text of some C programs.
+    if reader.peek().is_some_and(|byte| byte != 0) {
         return Err(reader.error("something follows the object"));
     }
     Ok(head)
@@ -158,6 +159,14 @@ fn text(text: &str, out: &mut BytesMut) {
     }
     out.put_slice(rest);
     out.put_u8(b'"');
+}
+
+/// The whole part of a number that is written with a fraction or an exponent, as languages do that
+/// have one kind of number.
+#[cold]
+fn whole(written: &[u8]) -> Option<i64> {
+    let number: f64 = std::str::from_utf8(written).ok()?.parse().ok()?;
+    number.is_finite().then_some(number as i64)
 }
 
 struct Reader<'a> {
@@ -336,18 +345,16 @@ impl Reader<'_> {
         if self.peek() == Some(b'"') { self.quoted() } else { Ok(self.bare()) }
     }
 
-    /// A text, number or boolean as text; nothing for null.
+    /// A text, or the text of any other value as it stands; nothing for null.
     #[inline(always)]
     fn value(&mut self) -> Result<Option<Range<usize>>, CommandError> {
         if self.peek() == Some(b'"') {
             return self.text().map(Some);
         }
-        let bare = self.bare();
-        match &self.header[bare.clone()] {
-            b"" => Err(self.error("a text, number or boolean was expected")),
-            b"null" => Ok(None),
-            _ => Ok(Some(bare)),
-        }
+        let start = self.at;
+        self.skip(DEPTH)?;
+        let written = start..self.at;
+        Ok((&self.header[written.clone()] != b"null").then_some(written))
     }
 
     fn integer(&mut self) -> Result<i32, CommandError> {
@@ -365,9 +372,16 @@ impl Reader<'_> {
             self.at = at;
             return Ok(number);
         }
+        let is_text = self.peek() == Some(b'"');
         let written = self.short()?;
-        let number = Decimal::parse(&self.header[written]).map(i32::try_from);
-        number.and_then(Result::ok).ok_or_else(|| self.error("a 32-bit number was expected"))
+        let number = match &self.header[written] {
+            b"null" | b"false" => Some(0),
+            b"" if is_text => Some(0),
+            b"true" => Some(1),
+            other => Decimal::parse(other).or_else(|| whole(other)),
+        };
+        let number = number.map(i32::try_from).and_then(Result::ok);
+        number.ok_or_else(|| self.error("a 32-bit number was expected"))
     }
 
     fn language(&mut self) -> Result<LanguageCode, CommandError> {

@@ -134,6 +134,20 @@ fn a_mark_is_seen_at_every_place() {
     }
 }
 
+/// As the stock broker takes them.
+#[test]
+fn loose_headers_are_understood() {
+    let (head, fields) = json(
+        "{\"code\":11.0,\"flag\":false,\"version\":null,\"opaque\":7e0,\"extFields\":{\"a\":
+        {\"b\":[1,\"}\"]},\"l\":[ ],\"n\":null,\"c\":1}} \0",
+    )
+    .unwrap();
+    assert_eq!((head.code, head.flag, head.version, head.opaque), (11, 0, 0, 7));
+    assert_eq!(fields.get("a").unwrap(), "{\"b\":[1,\"}\"]}");
+    assert_eq!((fields.get("l"), fields.get("n"), fields.get("c")), (Some("[ ]"), None, Some("1")));
+    assert_eq!(json("{\"version\":\"\",\"flag\":true}").unwrap().0.flag, 1);
+}
+
 #[test]
 fn broken_json_headers_are_errors() {
     let deep = format!("{{\"x\":{}", "[".repeat(100_000));
@@ -150,6 +164,8 @@ fn broken_json_headers_are_errors() {
         "{\"a\" 1}",
         "{a:1}",
         "{\"code\":99999999999}",
+        "{\"code\":1e99}",
+        "{\"extFields\":{\"a\":{}}",
         &deep,
     ] {
         assert!(json(broken).is_err(), "{broken:.40}");

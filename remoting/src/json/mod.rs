@@ -4,8 +4,8 @@
 //! What differs from standard JSON: numbers as map keys stand without quotes, an object may be a
 //! map key (`{{"topic":"t"}:1}`), members that are null are left out. The reader takes more than
 //! that: keys in single quotes or none, numbers and booleans as strings and the other way round,
-//! comments, commas at the end, null for anything. The one writer of standard JSON is
-//! [`to_standard_body`], which routes need.
+//! comments, commas at the end, null for anything, `{}` for an empty list. The one writer of
+//! standard JSON is [`to_standard_body`], which routes need.
 //!
 //! Not here: the JSON of command headers, which is flat and has its own decoder, and the files that
 //! a broker keeps.

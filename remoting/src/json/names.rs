@@ -1,6 +1,6 @@
-//! Java enums in bodies: written by name; read by name in any case or by ordinal, since C++ clients
-//! send ordinals. A value that Java does not know is null to it, so such fields are `Option`s read
-//! with [`known`].
+//! Java enums in bodies: written by name; read by name in any case and without its underscores, as
+//! fastjson does, or by ordinal, since C++ clients send ordinals. A value that Java does not know
+//! is null to it, so such fields are `Option`s read with [`known`].
 
 use serde::{Deserialize, Deserializer};
 
@@ -13,10 +13,16 @@ pub trait Named: Copy + 'static {
 
     /// The constant of a name or of an ordinal in digits.
     fn from_text(text: &str) -> Option<Self> {
-        let by_name = Self::NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+        let by_name = Self::NAMES.iter().find(|(name, _)| letters(name).eq(letters(text)));
         let found = by_name.or_else(|| Self::NAMES.get(text.parse::<usize>().ok()?));
         found.map(|(_, constant)| *constant)
     }
+}
+
+/// What of a name counts: `ConsumePassively` is `CONSUME_PASSIVELY`.
+fn letters(name: &str) -> impl Iterator<Item = u8> + '_ {
+    let is_letter = |byte: &u8| !matches!(byte, b'_' | b'-');
+    name.bytes().filter(is_letter).map(|byte| byte.to_ascii_lowercase())
 }
 
 /// For `#[serde(deserialize_with)]` on an `Option` of an enum: unknown names count as absent.

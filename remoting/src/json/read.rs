@@ -45,11 +45,14 @@ impl<'de> Reader<'de> {
     }
 
     fn elements(&mut self) -> Result<Elements<'_, 'de>, BodyError> {
-        if self.peek() != Some(b'[') {
-            return Err(self.wanted("a list"));
-        }
+        let closing = match self.peek() {
+            Some(b'[') => b']',
+            // An empty table of Lua's: it may be a list or an object.
+            Some(b'{') => b'}',
+            _ => return Err(self.wanted("a list")),
+        };
         self.enter()?;
-        Ok(Elements { reader: self, index: 0 })
+        Ok(Elements { reader: self, closing, index: 0 })
     }
 
     /// Any value as text: containers as they stand.
@@ -226,6 +229,8 @@ impl<'de> MapAccess<'de> for Members<'_, 'de> {
 /// The elements of a list; those that are null are left out.
 struct Elements<'a, 'de> {
     reader: &'a mut Reader<'de>,
+    /// The bracket behind the last.
+    closing: u8,
     index: usize,
 }
 
@@ -234,7 +239,7 @@ impl Elements<'_, '_> {
     fn next_value(&mut self) -> Result<bool, BodyError> {
         loop {
             while self.reader.passed(b',') {}
-            if self.reader.passed(b']') {
+            if self.reader.passed(self.closing) {
                 self.reader.depth -= 1;
                 return Ok(false);
             }
@@ -247,7 +252,7 @@ impl Elements<'_, '_> {
 
     fn separator(&mut self) -> Result<(), BodyError> {
         match self.reader.peek() {
-            Some(b',' | b']') => Ok(()),
+            Some(found) if found == b',' || found == self.closing => Ok(()),
             _ => Err(self.reader.wanted("a comma")),
         }
     }

@@ -109,6 +109,9 @@ fn missing_members_and_nulls_take_javas_defaults() {
     let offsets = read::<ConsumerOffsetSerializeWrapper>(r#"{"offsetTable":{"t@g":{0:1,1:5}}}"#);
     assert_eq!(offsets.offset_table["t@g"], [(0, 1), (1, 5)].into());
     assert_eq!(read::<Vec<i32>>("[1,null,2]"), [1, 2]);
+    // As Lua writes an empty list.
+    assert!(read::<Vec<i32>>("{ }").is_empty());
+    assert!(refused::<Vec<i32>>(r#"{"a":1}"#).contains("an integer"));
 }
 
 #[test]
@@ -120,6 +123,7 @@ fn enums_by_name_in_any_case_and_by_ordinal() {
     let expected = (Some(ConsumeType::Passively), Some(MessageModel::Clustering));
     assert_eq!(read(r#"{"consumeType":"consume_passively","messageModel":1}"#), expected);
     assert_eq!(read(r#"{"consumeType":"1","messageModel":"CLUSTERING"}"#), expected);
+    assert_eq!(read(r#"{"consumeType":"ConsumePassively","messageModel":"Clustering"}"#), expected);
     assert_eq!(read(r#"{"consumeType":"new","messageModel":99}"#), (None, None));
 }
 
