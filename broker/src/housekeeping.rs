@@ -51,6 +51,10 @@ const REVIVE_WAIT_MS: i64 = 50;
 /// How often it is looked whether the time has come to look for expired lite topics.
 const LITE_WAIT: Duration = Duration::from_secs(10);
 
+/// How often it is looked for what appends to compacted topics left: how much later than a file can
+/// be made durable its readers see what follows it.
+const FOLLOW_WAIT: Duration = Duration::from_millis(50);
+
 /// How long the timer rests at most.
 const TIMER_WAIT_MS: i64 = 1_000;
 
@@ -104,6 +108,7 @@ pub(crate) fn start(broker: &Arc<Broker>, bell: &Arc<Bell>, stop: &CancellationT
         spawn("revive", revive),
         spawn("timer", timers),
         spawn("mappings", mappings),
+        spawn("follow", follow),
         spawn("compact", compact),
     ]
 }
@@ -297,6 +302,19 @@ fn timers(broker: &Broker, bell: &Bell) -> Option<String> {
 fn mappings(broker: &Broker, bell: &Bell) -> Option<String> {
     while bell.wait(MAPPINGS_WAIT) {
         clean::round(broker, now_ms());
+    }
+    None
+}
+
+/// Takes over what appends to compacted topics left where a file of these was full. That waits for
+/// the disk, and nobody for this.
+fn follow(broker: &Broker, bell: &Bell) -> Option<String> {
+    while bell.wait(FOLLOW_WAIT) {
+        // The flusher tells why a store failed.
+        if broker.store.follow_compacted().is_err() {
+            return None;
+        }
+        broker.tell_followed(now_ms());
     }
     None
 }

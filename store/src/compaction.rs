@@ -3,10 +3,12 @@
 //! a log for each queue, which outlives it and is what readers get. From time to time its complete
 //! files are written anew without the messages that a newer one replaces.
 //!
-//! What a queue lacks is taken over along its consume queue: with the append that stored it, or by
-//! the next start. An inner batch counts as one message, as in Java: with the key of the batch, and
-//! without one it is not taken over. Not here: no log from a replica.
+//! What a queue lacks is taken over along its consume queue: with the append that stored it, where
+//! that fills a file by [`Store::follow_compacted`], or by the next start. An inner batch counts as
+//! one message, as in Java: with the key of the batch, and without one it is not taken over. Not
+//! here: no log from a replica.
 
+mod follow;
 mod pass;
 mod patched;
 mod piece;
@@ -16,17 +18,16 @@ mod settle;
 mod shape;
 
 use crate::append::Append;
-use crate::consume_queue::{Queue, Unit};
 use crate::disk::Disk;
-use crate::reach::{Reach, Wait};
+use crate::reach::Wait;
 use crate::{Error, Settings, Store};
 use message::Str;
-use message::record::{self, Entry, FIXED_LEN};
+use message::record::FIXED_LEN;
 use parking_lot::{Mutex, RwLock};
 use pass::Newest;
 use piece::{Known, Piece};
 use positions::Positions;
-use run::{New, Run};
+use run::Run;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,8 +42,6 @@ pub(crate) use shape::{Dirs, Shape};
 pub(crate) const DIR: &str = "compaction";
 pub(crate) const LOG_DIR: &str = "compactionLog";
 pub(crate) const UNITS_DIR: &str = "compactionCq";
-/// Messages that are taken over at once.
-const AT_ONCE: usize = 64;
 
 /// What one round of [`Store::compact`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,6 +89,9 @@ pub(crate) struct Compacted {
     is_extended: AtomicBool,
     /// Messages before this queue offset are in `run`, or need not be.
     followed: AtomicI64,
+    /// The next message begins a file, and before that the last one is made durable. Appends leave
+    /// the queue to those who may wait.
+    is_full: AtomicBool,
     is_removed: AtomicBool,
     /// Held while messages are taken over. Lock before `run`.
     following: Mutex<()>,
@@ -172,6 +174,7 @@ impl Compactions {
             files: RwLock::default(),
             run: RwLock::new(run),
             is_extended: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
             is_removed: AtomicBool::new(false),
             following: Mutex::default(),
             pass: Mutex::default(),
@@ -281,19 +284,6 @@ impl Compacted {
         (run.first().unwrap_or(end), end)
     }
 
-    /// Takes a record behind all that are there. Where it begins the next file the last one is made
-    /// durable before, and nobody has to wait for that but who calls.
-    fn push(&self, new: &New<'_>) -> Result<(), Error> {
-        let mut run = self.run.write();
-        if run.begins_file(new) {
-            run.end_last()?;
-            drop(run);
-            self.sync()?;
-            run = self.run.write();
-        }
-        run.push(new)
-    }
-
     /// Makes everything durable that was written before.
     fn sync(&self) -> Result<(), Error> {
         let _files = self.files.read();
@@ -382,7 +372,8 @@ impl Store {
         self.wait_for_room(opened)?;
         let ids = self.queues.ids(topic).into_iter().map(|id| (name.clone(), id));
         self.compactions.behind.lock().extend(ids);
-        let followed = self.follow_appends().and_then(|()| self.compactions.sync());
+        let followed = self.wait_for_room(self.follow_all(Wait::ForDisk));
+        let followed = followed.and_then(|()| self.compactions.sync());
         followed.inspect_err(|error| self.fence(error))
     }
 
@@ -438,114 +429,6 @@ impl Store {
     /// Whether a topic has files of compacted queues, whatever is known of it.
     pub fn has_compacted(&self, topic: &str) -> bool {
         self.compactions.ids_on_disk(topic).is_ok_and(|ids| !ids.is_empty())
-    }
-
-    /// Takes over what was appended; where the disk is full that is done later.
-    pub(crate) fn follow_appends(&self) -> Result<(), Error> {
-        if !self.compactions.is_on.load(Ordering::Acquire) || self.is_fenced() {
-            return Ok(());
-        }
-        self.wait_for_room(self.follow_all())
-    }
-
-    /// The compacted queues that took messages over since this was asked. It may be done for one
-    /// sender by another's append, or by the flush: whoever calls either asks after it.
-    pub fn take_followed(&self) -> BTreeSet<(Str, i32)> {
-        match self.compactions.has_followed.swap(false, Ordering::AcqRel) {
-            true => std::mem::take(&mut *self.compactions.followed.lock()),
-            false => BTreeSet::new(),
-        }
-    }
-
-    /// Takes over what was appended and readers may see.
-    pub(crate) fn follow_all(&self) -> Result<(), Error> {
-        if !self.compactions.is_on.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let behind = std::mem::take(&mut *self.compactions.behind.lock());
-        let mut failed = Ok(());
-        for (topic, id) in behind {
-            let is_done = match (&failed, self.open_compacted(&topic, id)) {
-                (Ok(()), Ok(Some(queue))) => {
-                    let before = queue.followed.load(Ordering::Acquire);
-                    let is_done = self.catch_up(&queue, (&topic, id));
-                    if queue.followed.load(Ordering::Acquire) > before {
-                        self.compactions.followed.lock().insert((topic.clone(), id));
-                        self.compactions.has_followed.store(true, Ordering::Release);
-                    }
-                    is_done
-                }
-                (Ok(()), Ok(None)) => Ok(true),
-                (Ok(()), Err(error)) => Err(error),
-                (Err(_), _) => Ok(false),
-            };
-            if !matches!(is_done, Ok(true)) {
-                self.compactions.behind.lock().insert((topic, id));
-            }
-            if let Err(error) = is_done {
-                failed = Err(error);
-            }
-        }
-        failed
-    }
-
-    /// Takes over what the consume queue has and the compacted one has not. Says whether that is
-    /// all: some of it may not be readable yet.
-    fn catch_up(&self, compacted: &Compacted, (topic, id): (&str, i32)) -> Result<bool, Error> {
-        let _alone = compacted.following.lock();
-        let Some(queue) = self.queues.find(topic, id) else { return Ok(true) };
-        while !compacted.is_removed.load(Ordering::Acquire) {
-            let from = compacted.followed.load(Ordering::Acquire).max(queue.first_offset());
-            let units = self.units_to_follow(&queue, (topic, id), from);
-            if units.is_empty() {
-                let is_all = queue.has_none_from(from);
-                if is_all {
-                    // Places of lost batches have no units.
-                    compacted.followed.fetch_max(queue.end_offset(), Ordering::AcqRel);
-                }
-                return Ok(is_all);
-            }
-            let taken = self.take_over(compacted, &units, topic)?;
-            if let Some((_, end)) = taken.checked_sub(1).and_then(|last| units.get(last)) {
-                compacted.followed.store(*end, Ordering::Release);
-            }
-            if taken < units.len() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Some units of a consume queue, each with the queue offset behind it.
-    fn units_to_follow(&self, queue: &Queue, name: (&str, i32), from: i64) -> Vec<(Unit, i64)> {
-        if queue.is_batch() {
-            let batches = self.batch_units(queue, name, (from, AT_ONCE));
-            return batches.iter().map(|batch| (batch.unit, batch.end())).collect();
-        }
-        self.units(name.0, name.1, from, AT_ONCE).into_iter().zip(from + 1..).collect()
-    }
-
-    /// Takes over the messages of some units, up to the first one that cannot be read for the
-    /// moment, and says how many those are.
-    fn take_over(
-        &self,
-        to: &Compacted,
-        units: &[(Unit, i64)],
-        topic: &str,
-    ) -> Result<usize, Error> {
-        let mut taken = 0;
-        for (unit, _) in units {
-            if !unit.is_blank() {
-                let size = usize::try_from(unit.size).unwrap_or(0);
-                let lent = self.log.lend(unit.log_offset, size, &mut Reach::new(Wait::ForDisk));
-                let Ok(bytes) = lent else { break };
-                if let Some(new) = new_of(topic, unit, bytes.as_deref()) {
-                    to.push(&new)?;
-                }
-            }
-            taken += 1;
-        }
-        to.run.write().write().map(|()| taken)
     }
 
     /// Writes the complete files of all queues anew that got new ones since the last time, without
@@ -655,24 +538,4 @@ impl Store {
         tracing::info!(topic, id, dropped, up_to = newest.last, "a queue was compacted");
         Ok(Some(dropped))
     }
-}
-
-/// What a queue takes over of the message of a unit.
-fn new_of<'a>(topic: &str, unit: &Unit, bytes: Option<&'a [u8]>) -> Option<New<'a>> {
-    let entry = bytes.map(|bytes| record::decode(bytes, false));
-    let Some(Ok(Entry::Message(record))) = entry.filter(|_| unit.log_offset >= 0) else {
-        tracing::error!(
-            topic,
-            log_offset = unit.log_offset,
-            "a message cannot be read, and is not taken over by the compacted queue"
-        );
-        return None;
-    };
-    let is_kept = record.topic == topic && pass::key_of(&record).is_some();
-    is_kept.then_some(New {
-        record: record.raw,
-        queue_offset: record.queue_offset,
-        tags_code: unit.tags_code,
-        store_timestamp: record.store_timestamp,
-    })
 }

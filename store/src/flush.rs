@@ -6,7 +6,7 @@ use crate::consume_queue::Queue;
 use crate::parts::IN_USE;
 use crate::queue_ends::QueueEnds;
 use crate::segments::Segment;
-use crate::{Error, Store};
+use crate::{Error, Store, Wait};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -103,7 +103,9 @@ impl Store {
         self.mark_in_use()?;
         self.put_index_keys()?;
         self.dirty.all().iter().try_for_each(|queue| queue.write())?;
-        self.follow_all()?;
+        // What waits for room is done when this succeeds.
+        let is_full = self.waits_for_room.load(Ordering::Acquire);
+        self.follow_all(if is_full { Wait::ForDisk } else { Wait::Never })?;
         let settings = self.live();
         let unsafe_bytes = self.log.written_to() - times.checkpoint_at;
         let thorough =
@@ -149,7 +151,7 @@ impl Store {
         let (end, time) = self.whole_to();
         self.sync()?;
         self.sync_queues(1)?;
-        self.follow_all()?;
+        self.follow_all(Wait::ForDisk)?;
         self.compactions.sync()?;
         self.put_index_keys()?;
         if let Some(index) = &self.index {

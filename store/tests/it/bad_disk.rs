@@ -22,7 +22,7 @@ pub(crate) struct BadDisk {
     state: Arc<State>,
 }
 
-type Hook = Box<dyn Fn(&Path) + Send + Sync>;
+type Hook = Arc<dyn Fn(&Path) + Send + Sync>;
 type Once = Box<dyn FnOnce() + Send>;
 
 struct State {
@@ -108,7 +108,7 @@ impl BadDisk {
 
     /// Calls `hook` whenever a file is about to be made durable.
     pub(crate) fn before_sync(&self, hook: impl Fn(&Path) + Send + Sync + 'static) {
-        *self.state.before_sync.lock().unwrap() = Some(Box::new(hook));
+        *self.state.before_sync.lock().unwrap() = Some(Arc::new(hook));
     }
 
     /// Calls `hook` when a file under `dir` is read the next time.
@@ -157,10 +157,14 @@ impl Disk for BadDisk {
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.state.change()?;
-        self.inner.rename(from, to)
+        self.inner.rename(from, to)?;
+        let mut bad = self.state.unreadable.lock().unwrap();
+        bad.iter_mut().filter(|(path, _)| path == from).for_each(|(path, _)| *path = to.into());
+        Ok(())
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.state.change()?;
+        self.state.unreadable.lock().unwrap().retain(|(bad, _)| bad != path);
         self.inner.remove(path)
     }
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
@@ -228,7 +232,8 @@ impl File for BadFile {
     }
     fn sync(&self, range: Range<u64>) -> io::Result<()> {
         self.state.change()?;
-        if let Some(hook) = &*self.state.before_sync.lock().unwrap() {
+        let hook = self.state.before_sync.lock().unwrap().clone();
+        if let Some(hook) = hook {
             hook(&self.path);
         }
         self.inner.sync(range)

@@ -20,6 +20,7 @@ fn fill_unique(store: &Store, from: i64, to: i64) {
         let draft = with_key(&format!("u{at}"), &at.to_string());
         assert_eq!(append(store, NOW + at, draft).queue_offset, at);
     }
+    store.follow_compacted().unwrap();
 }
 
 fn numbers(from: i64, to: i64) -> BTreeMap<i64, String> {
