@@ -19,19 +19,20 @@ mod shape;
 
 use crate::append::Append;
 use crate::disk::Disk;
-use crate::reach::Wait;
+use crate::reach::{Reach, Wait};
 use crate::{Error, Settings, Store};
+use bytes::Bytes;
 use message::Str;
-use message::record::FIXED_LEN;
+use message::record::{self, Entry, FIXED_LEN};
 use parking_lot::{Mutex, RwLock};
-use pass::Newest;
+use pass::{Newest, Pass};
 use piece::{Known, Piece};
 use positions::Positions;
 use run::Run;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 pub(crate) use piece::{Found, unit_of};
 pub(crate) use positions::{NAME as POSITIONS, offset_in};
@@ -74,6 +75,8 @@ pub(crate) struct Compactions {
     positions: Positions,
     /// Files were removed, which a power loss may give back.
     has_removed: AtomicBool,
+    /// Records that a compaction could not read.
+    passed_over: AtomicU64,
 }
 
 /// One queue.
@@ -117,6 +120,7 @@ impl Compactions {
             followed: Mutex::default(),
             has_followed: AtomicBool::new(false),
             has_removed: AtomicBool::new(false),
+            passed_over: AtomicU64::new(0),
         }
     }
 
@@ -227,6 +231,7 @@ impl Compactions {
             settle::clear(&*self.disk, &dirs.compacting())?;
             settle::clear(&*self.disk, &dirs)?;
         }
+        settle::clear_aside(&*self.disk, &self.root.join(shape::ASIDE).join(topic))?;
         for name in [LOG_DIR, UNITS_DIR] {
             // There may be none, or another broker's files in it.
             let _ = self.disk.remove_dir(&self.root.join(name).join(topic));
@@ -426,6 +431,12 @@ impl Store {
         self.compactions.lost_bytes()
     }
 
+    /// Records that a compaction could not read since the start; the files that hold them were
+    /// moved aside.
+    pub fn compacted_passed_over(&self) -> u64 {
+        self.compactions.passed_over.load(Ordering::Relaxed)
+    }
+
     /// Whether a topic has files of compacted queues, whatever is known of it.
     pub fn has_compacted(&self, topic: &str) -> bool {
         self.compactions.ids_on_disk(topic).is_ok_and(|ids| !ids.is_empty())
@@ -511,7 +522,9 @@ impl Store {
         if new.is_empty() || self.room_for((topic, id), &complete)? == 0 {
             return Ok(None);
         }
-        let Some(newest) = Newest::of(queue, &new, (seen, room), goes_on)? else {
+        let stored = |offset| self.stored((topic, id), offset);
+        let pass = Pass { compacted: queue, goes_on, stored: &stored };
+        let Some(newest) = Newest::of(pass, &new, (seen, room))? else {
             return Ok(None);
         };
         // As long as somebody has them open, files that are replaced take their room.
@@ -524,18 +537,46 @@ impl Store {
                 return Ok(None);
             }
             let part: Vec<_> = complete.drain(..count).collect();
-            let Some((kept, left_out)) = pass::rewrite(queue, &part, &newest, goes_on)? else {
+            let Some(kept) = pass::rewrite(pass, &part, &newest)? else {
                 return Ok(None);
             };
-            dropped += left_out;
+            dropped += kept.dropped;
+            let (places, between) = (kept.lost.places, kept.lost.between);
             self.keep_removed()?;
             let replaced = pass::replace(queue, &part, kept);
             self.compactions.has_removed.store(true, Ordering::Release);
             // Some files may have their places and some not: the next start tells.
-            replaced.inspect_err(|error| self.fence(error))?;
+            let aside = replaced.inspect_err(|error| self.fence(error))?;
+            if let Some((after, before)) = between {
+                self.compactions.passed_over.fetch_add(places, Ordering::Relaxed);
+                tracing::error!(
+                    topic,
+                    id,
+                    places,
+                    after,
+                    before,
+                    ?aside,
+                    "a compaction could not read records between these queue offsets, and the \
+                     commit log does not have them any more: all others are compacted, and the \
+                     files that hold them were not removed but moved aside. Check the disk (dmesg, \
+                     SMART); when nothing can be got from these files, remove them"
+                );
+            }
         }
         self.compactions.positions.set(topic, id, newest.last)?;
         tracing::info!(topic, id, dropped, up_to = newest.last, "a queue was compacted");
         Ok(Some(dropped))
+    }
+
+    /// The record that a queue offset has in the commit log, as long as that has it.
+    fn stored(&self, (topic, id): (&str, i32), offset: i64) -> Option<Bytes> {
+        let queue = self.queues.find(topic, id).filter(|queue| queue.first_offset() <= offset)?;
+        let units = self.units_to_follow(&queue, (topic, id), offset);
+        let (unit, _) = units.first().filter(|(unit, _)| !unit.is_blank())?;
+        let size = usize::try_from(unit.size).ok()?;
+        let lent = self.log.lend(unit.log_offset, size, &mut Reach::new(Wait::ForDisk));
+        let bytes = lent.ok().flatten()?;
+        let Ok(Entry::Message(record)) = record::decode(&bytes, true) else { return None };
+        (record.topic == topic && record.queue_offset == offset).then(|| bytes.clone())
     }
 }

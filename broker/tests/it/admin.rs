@@ -393,8 +393,9 @@ async fn settings_change_all_or_none_and_say_why_not() {
 const RUNTIME_KEYS: &str = "EndTransactionQueueSize EndTransactionThreadPoolQueueCapacity \
     ackThreadPoolQueueCapacity ackThreadPoolQueueHeadWaitTimeMills ackThreadPoolQueueSize \
     bootTimestamp brokerActive brokerVersionDesc commitLogDirCapacity commitLogDiskRatio \
-    commitLogMaxOffset commitLogMinOffset compactedLostBytes consumeQueueDiskRatio \
-    dispatchBehindBytes dispatchMaxBuffer earliestMessageTimeStamp getFoundTps \
+    commitLogMaxOffset commitLogMinOffset compactedLostBytes compactedPassedOver \
+    consumeQueueDiskRatio dispatchBehindBytes dispatchMaxBuffer \
+    earliestMessageTimeStamp getFoundTps \
     getMessageEntireTimeMax getMissTps \
     getTotalTps getTransferedTps getTransferredTps halfMessageChecksSent halfMessagesDiscarded \
     halfMessagesNotPassed litePullThreadPoolQueueCapacity \

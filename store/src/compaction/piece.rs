@@ -335,6 +335,18 @@ impl Piece {
         Ok((0..count as usize).map(unit))
     }
 
+    /// The lowest queue offset that a record at a place or behind it can have.
+    pub(super) fn first_from(&self, at: u64) -> io::Result<i64> {
+        let unit = if at < self.count { self.unit(at)? } else { None };
+        Ok(unit.map_or(self.last + 1, |unit| unit.base))
+    }
+
+    /// Whether there is anything between two places of the log but zeros.
+    pub(super) fn has_bytes(&self, from: i64, to: i64) -> io::Result<bool> {
+        let range = (from - self.start).unsigned_abs()..(to - self.start).unsigned_abs();
+        if from >= to { Ok(false) } else { self.patched_log.is_zero(range).map(|zero| !zero) }
+    }
+
     /// What was read of a place, or what the log says where that leads to nothing of its own.
     fn or_anew(&self, at: u64, unit: Option<BatchUnit>) -> io::Result<Option<BatchUnit>> {
         match unit {

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 /// Where files wait that will take the places of others.
 pub(crate) const COMPACTING: &str = "compacting";
+/// Where log files lie that hold what a compaction could not read; beside the other directories, in
+/// which Java would meet them.
+pub(crate) const ASIDE: &str = "damaged";
 
 /// The bytes of each file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,23 +52,27 @@ impl Shape {
     }
 }
 
-/// The two directories of a queue.
+/// The directories of a queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Dirs {
     pub(crate) log: PathBuf,
     pub(crate) units: PathBuf,
+    /// Log files that were moved aside.
+    pub(super) aside: PathBuf,
 }
 
 impl Dirs {
     /// Those of a queue below `root`, the directory `compaction`.
     pub(crate) fn of(root: &Path, topic: &str, id: i32) -> Self {
         let below = |name: &str| root.join(name).join(topic).join(id.to_string());
-        Self { log: below(super::LOG_DIR), units: below(super::UNITS_DIR) }
+        let (log, units) = (below(super::LOG_DIR), below(super::UNITS_DIR));
+        Self { log, units, aside: below(ASIDE) }
     }
 
     /// Those where new files wait.
     pub(crate) fn compacting(&self) -> Self {
-        Self { log: self.log.join(COMPACTING), units: self.units.join(COMPACTING) }
+        let (log, units) = (self.log.join(COMPACTING), self.units.join(COMPACTING));
+        Self { log, units, aside: self.aside.clone() }
     }
 
     pub(crate) fn log_file(&self, start: i64) -> PathBuf {

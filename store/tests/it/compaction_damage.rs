@@ -87,15 +87,7 @@ fn what_the_log_kept_comes_back_into_holes_of_the_last_file() {
 #[test]
 fn what_the_log_has_lost_outlives_a_hole_in_the_last_file() {
     let (sim, disk, settings) = closed(1);
-    // No clean end, and no log any more.
-    disk.remove(Path::new("/store/checkpoint")).unwrap();
-    put_abort(&disk);
-    for path in sim.paths() {
-        let name = path.to_string_lossy();
-        if name.contains("/commitlog/") || name.contains("/consumequeue/") {
-            disk.remove(&path).unwrap();
-        }
-    }
+    lose_log(&sim, &disk);
     let place = record_at(&sim, 3, 1);
     change(&sim, &files(&sim, LOG)[3], place, |bytes| bytes.fill(0));
     let store = begin(&disk, &settings);
@@ -103,6 +95,18 @@ fn what_the_log_has_lost_outlives_a_hole_in_the_last_file() {
     left.remove(&28);
     assert_eq!(all(&store), left);
     assert_eq!(store.max_offset(TOPIC, 0), 31);
+}
+
+/// No clean end, and no log any more.
+fn lose_log(sim: &SimDisk, disk: &Arc<dyn Disk>) {
+    disk.remove(Path::new("/store/checkpoint")).unwrap();
+    put_abort(disk);
+    for path in sim.paths() {
+        let name = path.to_string_lossy();
+        if name.contains("/commitlog/") || name.contains("/consumequeue/") {
+            disk.remove(&path).unwrap();
+        }
+    }
 }
 
 fn put_abort(disk: &Arc<dyn Disk>) {
@@ -264,6 +268,93 @@ fn a_bad_sector_under_a_compacted_queue_costs_a_message_and_no_process() {
     let left = all(&store);
     assert_eq!(left.len(), 30);
     assert!(left.iter().all(|(at, body)| at.to_string() == *body));
+}
+
+/// Where a compaction puts files that it could not read.
+const ASIDE: &str = "/store/compaction/damaged";
+
+#[test]
+fn a_compaction_takes_what_it_cannot_read_from_the_commit_log() {
+    let (sim, disk, settings) = closed(1);
+    let (log, at) = (files(&sim, LOG)[1].clone(), record_at(&sim, 1, 2));
+    let bad = Arc::new(BadDisk::new(disk));
+    let shared: Arc<dyn Disk> = bad.clone();
+    let store = begin(&shared, &settings);
+    bad.make_unreadable(&log, at..at + 1);
+    assert_eq!(all(&store).len(), 30);
+    let (done, lines) = lines_of(|| store.compact(&|| true).unwrap());
+    assert_eq!((done.queues, store.compacted_passed_over()), (1, 0), "{lines:?}");
+    assert_eq!(all(&store), numbers(0, 31));
+    assert!(files(&sim, ASIDE).is_empty());
+}
+
+/// Nothing else is lost with it, and its file is not removed: it may be the only one that has it.
+#[test]
+fn a_record_that_cannot_be_read_keeps_no_queue_from_being_compacted() {
+    for (file, place) in [(0, 0), (1, 2), (2, 8)] {
+        let (sim, disk, settings) = closed(1);
+        lose_log(&sim, &disk);
+        let (log, at) = (files(&sim, LOG)[file].clone(), record_at(&sim, file, place));
+        let whole = sim.content(&log).unwrap();
+        let bad = Arc::new(BadDisk::new(disk));
+        let shared: Arc<dyn Disk> = bad.clone();
+        let store = begin(&shared, &settings);
+        bad.make_unreadable(&log, at..at + 1);
+        let mut left = numbers(0, 31);
+        left.remove(&(file as i64 * FILE + place as i64));
+        let (done, lines) = lines_of(|| store.compact(&|| true).unwrap());
+        assert_eq!((done.queues, store.compacted_passed_over()), (1, 1), "{lines:?}");
+        let told = ["ERROR", "moved aside", ASIDE];
+        let told = |line: &String| told.iter().all(|part| line.contains(part));
+        assert!(lines.iter().any(told), "{lines:?}");
+        assert_eq!(all(&store), left);
+        let aside = files(&sim, ASIDE);
+        assert_eq!((aside.len(), sim.content(&aside[0])), (1, Some(whole)));
+        // The bad place went with it, and there are newer messages.
+        fill_unique(&store, 31, 60);
+        assert_eq!(store.compact(&|| true).unwrap().queues, 1);
+        left.extend(numbers(31, 60));
+        assert_eq!((all(&store), store.compacted_passed_over()), (left.clone(), 1));
+        store.close().unwrap();
+        drop(store);
+        let store = begin(&shared, &settings);
+        assert_eq!((all(&store), files(&sim, ASIDE)), (left, aside));
+        store.delete_topics([TOPIC]).unwrap();
+        assert!(files(&sim, ASIDE).is_empty());
+    }
+}
+
+/// Whatever step of it is the last, the others are there, and so is the file with the damage.
+#[test]
+fn a_compaction_around_damage_may_end_anywhere() {
+    for seed in 0..6 {
+        for after in 0.. {
+            let (sim, disk, settings) = closed(seed);
+            lose_log(&sim, &disk);
+            let (log, at) = (files(&sim, LOG)[1].clone(), record_at(&sim, 1, 2));
+            change(&sim, &log, at, |bytes| bytes.fill(0));
+            let damaged = sim.content(&log).unwrap();
+            let mut left = numbers(0, 31);
+            left.remove(&(FILE + 2));
+            let store = begin(&disk, &settings);
+            assert_eq!(all(&store), left);
+            store.flush(NOW + 100_000).unwrap();
+            sim.die_after(after);
+            let _ = store.compact(&|| true);
+            let is_over = !sim.is_dead();
+            sim.lose(Loss::ALL[(after % 6) as usize]);
+            drop(store);
+            let store = begin(&disk, &settings);
+            assert_eq!(all(&store), left, "{seed} {after}");
+            let all = sim.paths();
+            let is_there = all.iter().any(|path| sim.content(path).as_ref() == Some(&damaged));
+            assert!(is_there, "{seed} {after}: {all:?}");
+            assert!(files(&sim, ASIDE).len() <= 1, "{seed} {after}: {all:?}");
+            if is_over {
+                break;
+            }
+        }
+    }
 }
 
 /// Files of some pages each.

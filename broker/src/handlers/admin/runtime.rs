@@ -112,6 +112,7 @@ fn add_store(broker: &Broker, table: &mut Table) {
     table.put("setAsideRanges", stats.set_aside_ranges());
     table.put("setAsideBytes", stats.set_aside_bytes());
     table.put("compactedLostBytes", store.compacted_lost_bytes());
+    table.put("compactedPassedOver", store.compacted_passed_over());
     table.put("queueUnitsMended", stats.units_mended());
     table.put("scrubbedBytes", stats.scrubbed_bytes());
     table.put("scrubbedRecords", stats.scrubbed_records());
