@@ -23,7 +23,7 @@ use crate::others::{Nobody, Others};
 use crate::pop::Pops;
 use crate::pop::order_info::Orders;
 use crate::pop::waiting::Waiting;
-use crate::saved::Saved;
+use crate::saved::{Failures, Saved};
 use crate::saving::{Round, Saving};
 use crate::stats::Stats;
 use crate::timer::Timer;
@@ -170,6 +170,8 @@ pub struct Broker {
     pub saving: Saving,
     pub(crate) saved_topics: Mutex<Saved>,
     pub(crate) saved_groups: Mutex<Saved>,
+    /// Files under `config` that could not be saved.
+    pub(crate) unsaved_files: Failures,
     /// The messages.
     pub store: Arc<Store>,
     /// What waits for a flush, and the flusher who waits for that.
@@ -346,18 +348,15 @@ impl Broker {
         now_ms: i64,
     ) {
         let mut saved = saved.lock();
-        if let Err(error) = saved.save(self.store.config(), part, whole, now_ms) {
-            tracing::error!(file = saved.name(), %error, "a configuration file was not saved");
-        }
+        let result = saved.save(self.store.config(), part, whole, now_ms);
+        self.unsaved_files.tell(saved.name(), &result);
     }
 
     /// Saves one of the files under `config`, and gives whether it is saved. A failure is logged;
     /// the state in memory stands.
     pub fn save(&self, name: &str, content: &str) -> bool {
         let saved = self.store.config().save(name, content);
-        if let Err(error) = &saved {
-            tracing::error!(file = name, %error, "a configuration file was not saved");
-        }
+        self.unsaved_files.tell(name, &saved);
         saved.is_ok()
     }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use message::{Draft, Entry, Properties, names, property, record};
 use remoting::body::data_version::DataVersion;
 use std::collections::BTreeMap;
-use store::{Append, Position};
+use store::{Append, Position, Progress, Step};
 
 /// Messages that one look delivers of one level, so that no level keeps the others waiting.
 const BATCH: usize = 256;
@@ -97,7 +97,7 @@ impl Delays {
 
 /// Takes over what was delivered before a crash and the file lacks: as levels are delivered in
 /// order, the first messages of each that have a copy in their own topic.
-pub fn catch_up(broker: &Broker, now_ms: i64) {
+pub fn catch_up(broker: &Broker, now_ms: i64, watch: &dyn Fn(Progress)) {
     if broker.store.was_clean() {
         return;
     }
@@ -107,9 +107,13 @@ pub fn catch_up(broker: &Broker, now_ms: i64) {
         let stored = broker.delays.lock().offset(level);
         let first = stored.max(broker.store.min_offset(topic, queue_id));
         let end = broker.store.max_offset(topic, queue_id).min(first.saturating_add(MOST));
+        let total = (end - first).max(0).unsigned_abs();
+        let step = Step::count(watch, "looking for delayed messages that were delivered", total);
         let mut copies = Copies::default();
-        let mut was_delivered =
-            |offset: &i64| was_delivered(broker, queue_id, *offset, &mut copies);
+        let mut was_delivered = |offset: &i64| {
+            step.advance(1);
+            was_delivered(broker, queue_id, *offset, &mut copies)
+        };
         let Some(last) = (first..end).take_while(|offset| was_delivered(offset)).last() else {
             continue;
         };

@@ -9,7 +9,7 @@ use crate::topics::{Topics, simple};
 use message::names;
 use remoting::body::topic::TopicConfig;
 use std::collections::BTreeMap;
-use store::{ConfigOrigin, Store};
+use store::{ConfigOrigin, Progress, Step, Store};
 
 /// The most queues that a directory is believed to stand for.
 const QUEUES_MAX: i32 = 65_536;
@@ -21,26 +21,28 @@ fn is_whole(origin: ConfigOrigin) -> bool {
     origin == ConfigOrigin::File
 }
 
-/// Makes the topics that have queues on the disk and are not known any more, and tells the store
-/// what topics are like.
+/// Tells the store of which topics the newest messages are kept, and `watch` how far it has come.
 ///
 /// # Errors
-/// When the files of one of which the newest messages are kept have other sizes than set.
-pub(crate) fn make_topics(
+/// When the files of one have other sizes than set.
+pub(crate) fn keep_newest(
     topics: &Topics,
     store: &Store,
-    origin: ConfigOrigin,
-    now: i64,
+    watch: &dyn Fn(Progress),
 ) -> Result<(), store::Error> {
-    make_lost_topics(topics, store, origin, now);
-    let all = topics.names();
-    let mut kept =
-        all.iter().filter(|topic| topics.find(topic).is_some_and(|it| keeps_newest(&it)));
-    kept.try_for_each(|topic| store.keep_newest(topic, false))
+    let mut kept = topics.names();
+    kept.retain(|topic| topics.find(topic).is_some_and(|it| keeps_newest(&it)));
+    let step = Step::count(watch, "opening compacted topics", kept.len() as u64);
+    kept.iter().try_for_each(|topic| {
+        store.keep_newest(topic, false)?;
+        step.advance(1);
+        Ok(())
+    })
 }
 
-/// With as many queues as there are.
-fn make_lost_topics(topics: &Topics, store: &Store, origin: ConfigOrigin, now: i64) {
+/// Makes the topics that have queues on the disk and are not known any more, with as many queues as
+/// there are, and tells the store of what kind queues are.
+pub(crate) fn make_lost_topics(topics: &Topics, store: &Store, origin: ConfigOrigin, now: i64) {
     for topic in topics.names().iter().filter_map(|topic| topics.find(topic)) {
         agree_on_kind(topics, store, &topic, now);
     }

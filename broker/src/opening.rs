@@ -88,7 +88,9 @@ impl Broker {
         let load = |text: &str| has_mark("topics.json", text) && topics.load(text).is_ok();
         let (saved_topics, from) =
             saved(files, "topics.json", load, (&|it| topics.replay(it), &|| topics.version()));
-        mending::make_topics(&topics, &store, from, now).map_err(|error| error.to_string())?;
+        mending::make_lost_topics(&topics, &store, from, now);
+        let kept = mending::keep_newest(&topics, &store, watch);
+        kept.map_err(|error| error.to_string())?;
         let load = |text: &str| has_mark(GROUPS, text) && groups.load(text).is_ok();
         let (saved_groups, groups_from) =
             saved(files, GROUPS, load, (&|it| groups.replay(it), &|| groups.version()));
@@ -121,6 +123,7 @@ impl Broker {
             saving: Default::default(),
             saved_topics: Mutex::new(saved_topics),
             saved_groups: Mutex::new(saved_groups),
+            unsaved_files: Default::default(),
             store: Arc::new(store),
             unflushed: Default::default(),
             counter: AtomicU16::new(0),
@@ -133,7 +136,7 @@ impl Broker {
             saved_offsets: AtomicU64::new(offsets_saved),
         };
         broker.save_first(from, now);
-        broker.look_back(now);
+        broker.look_back(now, watch);
         Ok(broker)
     }
 
@@ -148,14 +151,14 @@ impl Broker {
     }
 
     /// What the store of another life holds and must be known before the first request.
-    fn look_back(&self, now_ms: i64) {
+    fn look_back(&self, now_ms: i64, watch: &dyn Fn(Progress)) {
         // What the log says must not outlive it.
         self.moves.note_all(self.store.max_log_offset());
-        transactions::check::catch_up(self);
+        transactions::check::catch_up(self, watch);
         transactions::waiting::Waiting::load(self, now_ms);
-        pop::catch_up::catch_up(self, self.identity.boot_ms);
-        delay::catch_up(self, now_ms);
-        Timer::open(self, now_ms);
+        pop::catch_up::catch_up(self, self.identity.boot_ms, watch);
+        delay::catch_up(self, now_ms, watch);
+        Timer::open(self, now_ms, watch);
     }
 
     /// Saves what changed and can wait: what [`Self::unsaved`] gives.
@@ -559,5 +562,57 @@ pub(crate) fn store_settings(
         store_bytes_max: u64::try_from(java.store_bytes_max).unwrap_or(0),
         disk_free_bytes_min: u64::try_from(java.disk_free_bytes_min).unwrap_or(0),
         utc_offset_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use store::Append;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    #[test]
+    fn after_a_kill_a_start_tells_each_thing_that_it_looks_at() {
+        let disk = simulator::SimDisk::new(1);
+        let told = RefCell::new(Vec::new());
+        let open = |now_ms| {
+            let mut settings = BrokerSettings::default();
+            settings.broker.broker_ip1 = "127.0.0.1".into();
+            settings.store.store_path_root_dir = "/store".into();
+            settings.store.mapped_file_size_commit_log = 1 << 20;
+            settings.store.mapped_file_size_timer_log = 1 << 20;
+            (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
+            let surroundings =
+                Surroundings { now_ms, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
+            let watch = |progress: Progress| {
+                let mut told: std::cell::RefMut<'_, Vec<Progress>> = told.borrow_mut();
+                told.push(progress);
+            };
+            let (outside, _) = unbounded_channel();
+            Broker::open(Arc::new(disk.clone()), settings, outside, &surroundings, &watch).unwrap()
+        };
+        let broker = open(1_700_000_000_000);
+        let host = broker.identity.store_host;
+        let mut appends = [Append::one(message::Draft::plain("T", 0, host))];
+        broker.append(&mut appends, 1_700_000_000_000);
+        assert!(appends[0].outcome.is_ok());
+        drop(broker);
+        disk.kill();
+        told.borrow_mut().clear();
+        drop(open(1_700_000_001_000));
+        let told = told.into_inner();
+        for what in [
+            "reading the commit log",
+            "opening compacted topics",
+            "reading what became of half messages",
+            "looking for pops that are not saved",
+            "taking over pops",
+            "looking for delayed messages that were delivered",
+            "reading the timer's log",
+        ] {
+            let first = told.iter().find(|progress| progress.what == what);
+            assert_eq!(first.map(Progress::percent), Some(0), "{what}: {told:?}");
+        }
     }
 }

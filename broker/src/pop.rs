@@ -18,8 +18,10 @@ pub mod waiting;
 
 use crate::broker::Broker;
 use claims::Claims;
-use parking_lot::RwLock;
+use message::Str;
+use parking_lot::{Mutex, RwLock};
 use records::Pen;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use taken::Taken;
 use waiting::Waiting;
@@ -36,6 +38,8 @@ pub struct Pops<W> {
     /// Read while a checkpoint is stored and the group moves on: whoever holds the other end sees
     /// both done or neither.
     pub moving: RwLock<()>,
+    /// Messages that do not come back, by topic and group of which one is gone, until that is told.
+    gone: Mutex<BTreeMap<(Str, Str), u64>>,
     turn: AtomicU32,
     revive_turn: AtomicU32,
 }
@@ -47,6 +51,7 @@ impl<W> Default for Pops<W> {
             waiting: Waiting::default(),
             taken: Taken::default(),
             moving: RwLock::new(()),
+            gone: Mutex::default(),
             turn: AtomicU32::new(0),
             revive_turn: AtomicU32::new(0),
         }
@@ -57,6 +62,29 @@ impl<W> Pops<W> {
     /// Counts the pops, for choosing: one after the other.
     pub fn turn(&self) -> u32 {
         self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notes messages that do not come back, as their topic or group is gone.
+    fn note_gone(&self, topic: &Str, group: &Str, messages: usize) {
+        if messages > 0 {
+            *self.gone.lock().entry((topic.clone(), group.clone())).or_default() += messages as u64;
+        }
+    }
+
+    /// Tells how many those were since the last time, and gives that.
+    fn tell_gone(&self) -> u64 {
+        let mut all = 0;
+        for ((topic, group), messages) in std::mem::take(&mut *self.gone.lock()) {
+            tracing::warn!(
+                %topic, %group, messages,
+                "popped messages do not come back: their topic or group is gone, deleted or lost \
+                 with its file under config. Where the topic still has them, the group gets them \
+                 once it is made again (mqadmin updateSubGroup) and set to a time before the pop \
+                 (mqadmin resetOffsetByTime)"
+            );
+            all += messages;
+        }
+        all
     }
 
     /// Counts those that have checkpoints, for choosing a queue of the revive log.

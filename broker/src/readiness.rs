@@ -98,7 +98,7 @@ mod tests {
         let opening = Opening::default();
         assert_eq!(opening.words(), "recovering, 0 %");
         let what = "reading the commit log";
-        opening.note(Progress { what, done_bytes: 2, total_bytes: 5 });
+        opening.note(Progress { what, done: 2, total: 5 });
         assert_eq!(opening.words(), "recovering, 40 % (reading the commit log)");
     }
 }

@@ -4,11 +4,12 @@
 
 use crate::files;
 use message::{Lookup, Str};
+use parking_lot::Mutex;
 use remoting::body::data_version::DataVersion;
 use remoting::json::{BodyError, from_body};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::{ConfigFiles, ConfigJournal, Error};
 
@@ -170,11 +171,42 @@ impl Saved {
     }
 }
 
+/// Files that could not be saved, and why. It is tried again several times a second: each is told
+/// once, and when it is saved again.
+#[derive(Debug, Default)]
+pub struct Failures(Mutex<BTreeMap<String, String>>);
+
+impl Failures {
+    /// Tells what became of a file, where that is news; says whether it was.
+    pub fn tell(&self, name: &str, saved: &Result<(), Error>) -> bool {
+        let mut known = self.0.lock();
+        let Err(error) = saved else {
+            let is_news = known.remove(name).is_some();
+            if is_news {
+                tracing::warn!(file = name, "the configuration file is saved again");
+            }
+            return is_news;
+        };
+        let why = error.to_string();
+        let is_news = known.get(name) != Some(&why);
+        if is_news {
+            tracing::error!(
+                file = name, %error,
+                "a configuration file was not saved: what changed stands in memory alone until it \
+                 is. It is tried again, which is told when it succeeds"
+            );
+            known.insert(name.to_owned(), why);
+        }
+        is_news
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::handlers::cold::{self, Cold};
     use crate::topics::simple;
+    use store::Lack;
 
     #[test]
     fn names_gather_until_they_are_taken() {
@@ -187,6 +219,19 @@ mod tests {
         changed = Changed::All;
         changed.note(&"a".into());
         assert_eq!(changed.take(), Changed::All);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_saved_is_told_once() {
+        let failures = Failures::default();
+        let full = || Err(Error::Full { path: "f".into(), lack: Lack::Room });
+        assert!(!failures.tell("a", &Ok(())));
+        assert!(failures.tell("a", &full()) && failures.tell("b", &full()));
+        assert!(!failures.tell("a", &full()) && !failures.tell("b", &full()));
+        let other = Error::Full { path: "f".into(), lack: Lack::Files };
+        assert!(failures.tell("a", &Err(other)), "that is another reason");
+        assert!(failures.tell("a", &Ok(())) && !failures.tell("a", &Ok(())));
+        assert!(failures.tell("a", &full()) && !failures.tell("b", &full()));
     }
 
     #[test]

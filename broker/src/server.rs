@@ -185,9 +185,9 @@ fn log_progress() -> impl Fn(Progress) {
     move |progress| {
         if said.get().elapsed() >= PROGRESS {
             said.set(Instant::now());
-            let Progress { what, done_bytes, total_bytes } = progress;
+            let Progress { what, done, total } = progress;
             let percent = progress.percent();
-            tracing::info!(what, percent, done_bytes, total_bytes, "the store is being opened");
+            tracing::info!(what, percent, done, total, "the store is being opened");
         }
     }
 }

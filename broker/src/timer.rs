@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use settings::BrokerSettings;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use store::{Error, Store, TimerFiles, TimerProgress};
+use store::{Error, Progress, Store, TimerFiles, TimerProgress};
 pub use waiting::{FILE, Waiting};
 
 /// The one queue of the timer's topic.
@@ -114,10 +114,10 @@ struct State {
 
 impl Timer {
     /// Opens the files before the first request; a failure is tried again later.
-    pub fn open(broker: &Broker, now_ms: i64) {
+    pub fn open(broker: &Broker, now_ms: i64, watch: &dyn Fn(Progress)) {
         let settings = broker.settings();
         if settings.store.timer_wheel_enable {
-            broker.timer.state.lock().open(broker, &settings, now_ms);
+            broker.timer.state.lock().open(broker, &settings, now_ms, watch);
             return;
         }
         let timers = names::TIMER_TOPIC;
@@ -195,12 +195,18 @@ pub fn close(broker: &Broker, now_ms: i64) {
 }
 
 impl State {
-    fn open(&mut self, broker: &Broker, settings: &BrokerSettings, now_ms: i64) {
+    fn open(
+        &mut self,
+        broker: &Broker,
+        settings: &BrokerSettings,
+        now_ms: i64,
+        watch: &dyn Fn(Progress),
+    ) {
         let shape = TimerFiles {
             precision_ms: settings.store.timer_slot_ms(),
             log_file_bytes: u64::try_from(settings.store.mapped_file_size_timer_log).unwrap_or(0),
         };
-        let files = match broker.store.timer(shape, now_ms) {
+        let files = match broker.store.timer(shape, now_ms, watch) {
             Ok(files) => files,
             Err(error) => {
                 tracing::error!(%error, "the timer's files cannot be opened: messages wait");
@@ -231,7 +237,7 @@ impl State {
             if now_ms < self.reopen_ms {
                 return Ok(self.reopen_ms);
             }
-            self.open(broker, settings, now_ms);
+            self.open(broker, settings, now_ms, &|_| {});
         }
         let Some(files) = self.files.as_mut() else { return Ok(self.reopen_ms) };
         let (slot_ms, this_slot) = (settings.store.timer_slot_ms(), files.slot_of(now_ms));

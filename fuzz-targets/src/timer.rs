@@ -52,7 +52,7 @@ fn killed() -> (SimDisk, Arc<dyn Disk>) {
         store.append(NOW, &mut list);
         list[0].outcome.expect("it has room");
     }
-    let mut timer = store.timer(FILES, NOW).expect("no files open");
+    let mut timer = store.timer(FILES, NOW, &|_| {}).expect("no files open");
     fill(&store, &mut timer);
     timer.flush(NOW, NOW).expect("a healthy disk");
     store.flush(NOW).expect("a healthy disk");
@@ -114,7 +114,7 @@ fn replaced(path: &Path, data: &[u8]) {
     disk.replace(path, data, None).expect("a healthy disk");
     for clean in [false, true, true] {
         let store = Store::open(disk.clone(), settings()).expect("the store is sound");
-        let mut timer = store.timer(FILES, NOW + 60_000).expect("a healthy disk");
+        let mut timer = store.timer(FILES, NOW + 60_000, &|_| {}).expect("a healthy disk");
         let (from, end) = (timer.progress().queue_offset, store.max_offset(TOPIC, 0));
         assert!((0..=end).contains(&from), "it goes on at {from} of {end}");
         assert!(timer.progress().read_ms <= NOW + 60_000);

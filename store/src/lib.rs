@@ -60,7 +60,7 @@ pub use disk::{Disk, OsDisk};
 pub use error::{Error, Lack};
 pub use full::{Bound, Full};
 pub use mend::NotNow;
-pub use progress::Progress;
+pub use progress::{Progress, Step};
 pub use reach::Wait;
 pub use read::{Boundary, Everything, Filter, Limits, Position, Query, Read, ReadStatus};
 pub use retain::Retained;

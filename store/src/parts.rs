@@ -173,7 +173,21 @@ impl<'a> Parts<'a> {
         let noted_bytes = own_mark.then(|| self.checkpoint.get(Mark::OwnFileBytes));
         let gaps = self.log.segments.load_log(noted_bytes, &|| self.touched.set(true))?;
         self.log.moved.load();
+        self.tell_lost_mark(own_mark);
         Ok(gaps)
+    }
+
+    /// Says after an unclean stop of ours that the checkpoint says nothing any more.
+    fn tell_lost_mark(&self, own_mark: bool) {
+        if own_mark || self.clean || self.is_foreign.get() || self.log.segments.last().is_none() {
+            return;
+        }
+        tracing::error!(
+            path = %self.settings.root.join("checkpoint").display(),
+            "the checkpoint is gone, zeros or damaged: it does not say up to where everything was \
+             durable, so the commit log is read from as far back as it takes, which takes time and \
+             loses nothing. A new one is made. Check the disk (dmesg, SMART)"
+        );
     }
 
     /// What is known when queues are opened.

@@ -6,7 +6,7 @@ use super::ordered;
 use super::records::{self, CHECK_POINT, CheckPoint};
 use crate::broker::Broker;
 use message::{Entry, names, properties, property, record};
-use store::Position;
+use store::{Position, Progress, Step};
 
 /// Records of one queue that are looked at: far more than a broker stores between two saves.
 const MOST: i64 = 1_000_000;
@@ -27,16 +27,16 @@ pub fn is_far_behind(broker: &Broker) -> bool {
 
 /// Takes over the pops that the file of offsets lacks. A file that does not say what it has is
 /// another broker's: it is written once more before the first pop.
-pub fn catch_up(broker: &Broker, now_ms: i64) {
+pub fn catch_up(broker: &Broker, now_ms: i64, watch: &dyn Fn(Progress)) {
     let Some(noted_to) = broker.offsets.noted_to() else {
         note(broker);
         broker.save(broker.offsets.file(), &broker.offsets.to_json(now_ms));
         return;
     };
     let revive = records::revive_topic(&broker.settings().broker.broker_cluster_name);
-    let mut moved = look(broker, (names::TIMER_TOPIC, 0), noted_to);
+    let mut moved = look(broker, (names::TIMER_TOPIC, 0), noted_to, watch);
     for queue_id in broker.store.queue_ids(&revive) {
-        moved += look(broker, (&revive, queue_id), noted_to);
+        moved += look(broker, (&revive, queue_id), noted_to, watch);
     }
     if moved > 0 {
         tracing::info!(pops = moved, "groups go on behind what they popped before the crash");
@@ -44,7 +44,12 @@ pub fn catch_up(broker: &Broker, now_ms: i64) {
 }
 
 /// Takes over the checkpoints of one queue; gives how many said something new.
-fn look(broker: &Broker, (topic, queue_id): (&str, i32), noted_to: i64) -> usize {
+fn look(
+    broker: &Broker,
+    (topic, queue_id): (&str, i32),
+    noted_to: i64,
+    watch: &dyn Fn(Progress),
+) -> usize {
     let store = &broker.store;
     let end = store.max_offset(topic, queue_id);
     let least = store.min_offset(topic, queue_id).max(end - MOST);
@@ -53,12 +58,22 @@ fn look(broker: &Broker, (topic, queue_id): (&str, i32), noted_to: i64) -> usize
         found.ok().flatten().map(|(stored, _)| stored)
     };
     let mut from = end;
-    // A place that gives no message does not say when it was taken.
-    while from > least && !stored(from - 1).is_some_and(|stored| is_before(&stored, noted_to)) {
+    let bytes = |back_to: i64| (store.max_log_offset() - back_to).max(0).unsigned_abs();
+    let step = Step::begin(watch, "looking for pops that are not saved", bytes(noted_to));
+    while from > least {
+        // A place that gives no message does not say when it was taken.
+        let place = stored(from - 1).and_then(|stored| Some(record::claim(&stored)?.log_offset));
+        if place.is_some_and(|place| place < noted_to) {
+            break;
+        }
+        step.reach(place.map_or(0, bytes));
         from -= 1;
     }
+    drop(step);
     let mut moved = 0;
+    let step = Step::count(watch, "taking over pops", (end - from).unsigned_abs());
     for offset in from..end {
+        step.advance(1);
         let Some(stored) = stored(offset) else { continue };
         let Ok(Entry::Message(record)) = record::decode(&stored, false) else { continue };
         let property = |key| properties::find(record.properties, key);
@@ -82,11 +97,6 @@ fn look(broker: &Broker, (topic, queue_id): (&str, i32), noted_to: i64) -> usize
         }
     }
     moved
-}
-
-/// Whether a record lies before a place of the commit log.
-fn is_before(stored: &[u8], log_offset: i64) -> bool {
-    record::claim(stored).is_some_and(|claim| claim.log_offset < log_offset)
 }
 
 #[cfg(test)]

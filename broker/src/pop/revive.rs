@@ -114,6 +114,7 @@ pub fn step(broker: &Broker, log: &mut Log, now_ms: i64) -> i64 {
     if more {
         return now_ms;
     }
+    broker.pops.tell_gone();
     let next_ms = broker.pops.taken.next_due_ms().unwrap_or(i64::MAX);
     let look_ms = if broker.pops.taken.is_empty() { IDLE_MS } else { LOOK_MS };
     next_ms.min(now_ms + look_ms)
@@ -126,10 +127,7 @@ fn revive(broker: &Broker, due: &Due, now_ms: i64) -> Vec<i64> {
     let normal = normal_topic(&point.topic, &point.group);
     let is_there = broker.topics.contains(normal) && broker.groups.find(&point.group).is_some();
     if !is_there {
-        tracing::warn!(
-            topic = %point.topic, group = %point.group,
-            "popped messages do not come back: their topic or group is gone"
-        );
+        broker.pops.note_gone(&point.topic, &point.group, offsets.len());
         return Vec::new();
     }
     if offsets.is_empty() {

@@ -25,7 +25,7 @@ use remoting::headers::transaction::CheckTransactionStateRequestHeader;
 use remoting::peer::Peer;
 use settings::BrokerSettings;
 use std::sync::atomic::Ordering;
-use store::{Append, Appended, NotNow, Position};
+use store::{Append, Appended, NotNow, Position, Progress, Step};
 
 /// Half messages that one step puts back, asks for or gives up: what bounds its writes.
 const MOVES: usize = 128;
@@ -119,9 +119,16 @@ pub fn step(broker: &Broker, now_ms: i64) -> i64 {
 
 /// Reads all op messages, before the first request: a commit that is sent once more right after a
 /// restart must find that it was done.
-pub(crate) fn catch_up(broker: &Broker) {
+pub(crate) fn catch_up(broker: &Broker, watch: &dyn Fn(Progress)) {
     let mut state = broker.transactions.state.lock();
-    while read_ops(broker, &mut state) == Ok(false) {}
+    let topic = names::TRANS_OP_HALF_TOPIC;
+    let begin = state.op.unwrap_or_else(|| offset(broker, topic));
+    let messages = |to: i64| (to - begin).max(0).unsigned_abs();
+    let total = messages(broker.store.max_offset(topic, QUEUE));
+    let step = Step::count(watch, "reading what became of half messages", total);
+    while read_ops(broker, &mut state) == Ok(false) {
+        step.reach(state.op.map_or(0, messages));
+    }
 }
 
 /// Where the group goes on in a queue of the system.

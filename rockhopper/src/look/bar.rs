@@ -29,8 +29,8 @@ impl Bar {
             self.bar.reset();
             self.bar.set_message(progress.what);
         }
-        self.bar.set_length(progress.total_bytes);
-        self.bar.set_position(progress.done_bytes);
+        self.bar.set_length(progress.total);
+        self.bar.set_position(progress.done);
     }
 
     pub(super) fn end(&self) {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::disk::{Allocation, Disk, File};
 use crate::in_the_way::move_aside;
-use crate::{Error, NotNow, Position, Store, Wait};
+use crate::{Error, NotNow, Position, Progress, Step, Store, Wait};
 use message::{Entry, names, record};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -30,11 +30,16 @@ struct Word {
 
 impl Store {
     /// Opens the timer's files and brings them into line with the queue; what cannot be used of
-    /// them is made anew, with a line.
+    /// them is made anew, with a line. `watch` is told how far it has come.
     ///
     /// # Errors
     /// The disk does not answer.
-    pub fn timer(&self, files: TimerFiles, now_ms: i64) -> Result<Timer, Error> {
+    pub fn timer(
+        &self,
+        files: TimerFiles,
+        now_ms: i64,
+        watch: &dyn Fn(Progress),
+    ) -> Result<Timer, Error> {
         let root = &self.settings.root;
         let (check, found) = CheckFile::open(&*self.disk, root)?;
         let mut log = Log::new(self.disk.clone(), root, files.log_file_bytes);
@@ -74,7 +79,7 @@ impl Store {
         // back.
         let is_noted = mark.is_some() || timer.own.latest_ms <= delivered_to;
         timer.own.latest_ms = timer.own.latest_ms.max(delivered_to);
-        let ends = timer.read(mark, delivered_to, self.max_log_offset())?;
+        let ends = timer.read(mark, delivered_to, self.max_log_offset(), watch)?;
         let agrees = timer.find_queue_offset(self, word, &ends);
         let is_new = matches!(found, Found::Nothing) && !holds;
         let is_whole = word.is_ours && word.own.clean && delivered_to == word.progress.read_ms;
@@ -129,9 +134,12 @@ impl Timer {
         mark: Option<Mark>,
         delivered_to: i64,
         log_end: i64,
+        watch: &dyn Fn(Progress),
     ) -> Result<VecDeque<i64>, Error> {
         let mark = mark.unwrap_or_default();
         let from = mark.log_to;
+        let bytes = |to: i64| (to - from).max(0).unsigned_abs();
+        let step = Step::begin(watch, "reading the timer's log", bytes(self.progress.log_to));
         (self.counts, self.last) = (mark.counts, mark.last);
         if from == 0 {
             self.last = (unit::NONE, 0);
@@ -147,6 +155,7 @@ impl Timer {
                 return None;
             }
             *last = (place, unit.log_offset);
+            step.reach(bytes(place));
             if ends.len() == ENDS {
                 ends.pop_front();
             }

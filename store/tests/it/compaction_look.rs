@@ -135,7 +135,7 @@ fn how_far_the_timer_came_is_shown_and_damage_to_it_told() {
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let store = open(&disk, &settings);
     let files = TimerFiles { precision_ms: 1_000, log_file_bytes: 52 * 10 };
-    store.timer(files, NOW).unwrap().close(true, NOW).unwrap();
+    store.timer(files, NOW, &|_| {}).unwrap().close(true, NOW).unwrap();
     store.close().unwrap();
     assert!(look(&settings).survey().unwrap().timer.is_some());
     assert!(check(&settings).sound);

@@ -1,5 +1,6 @@
 //! Consume queues, index and checkpoint: whatever happens to their files, the log makes it good.
 
+use crate::lines::lines_of;
 use crate::recovery::*;
 use crate::support::*;
 use std::path::{Path, PathBuf};
@@ -151,6 +152,34 @@ fn a_checkpoint_that_lies_costs_time_and_nothing_else() {
             check(&disk, &format!("clean {clean}: both times are {value}"));
         }
     }
+}
+
+#[test]
+fn what_is_gone_after_a_kill_is_told() {
+    let checkpoint = Path::new("/store/checkpoint");
+    let told = |disk: &Arc<dyn Disk>, what: &str| {
+        let (store, lines) = lines_of(|| open(disk, &settings()));
+        drop(store);
+        lines.iter().any(|line| line.starts_with("ERROR") && line.contains(what))
+    };
+    let (gone, index) = ("the checkpoint is gone", "index files lack");
+    let whole = filled(false);
+    assert!(!told(&whole, gone) && !told(&whole, index));
+    let zeros = filled(false);
+    edit(&zeros, checkpoint, |bytes| bytes.fill(0));
+    assert!(told(&zeros, gone));
+    assert!(!told(&zeros, gone), "there is a new one");
+    let removed = filled(false);
+    removed.remove(checkpoint).unwrap();
+    assert!(told(&removed, gone));
+    let without = filled(false);
+    files(&without, "/store/index").iter().for_each(|path| without.remove(path).unwrap());
+    assert!(told(&without, index));
+    // Neither says that the other was there.
+    let both = filled(false);
+    files(&both, "/store/index").iter().for_each(|path| both.remove(path).unwrap());
+    edit(&both, checkpoint, |bytes| bytes.fill(0));
+    assert!(told(&both, gone));
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn a_place_that_leads_nowhere_hides_no_pop_before_it() {
     // The first message of the log is older than any of them.
     cold::change_unit(&queue, 2, |unit| unit[..8].fill(0));
     cold::change_unit(&queue, 3, cold::blank);
-    catch_up(&broker, NOW);
+    catch_up(&broker, NOW, &|_| {});
     assert_eq!(broker.offsets.query("G", "T", 0), Some(7));
     drop(broker);
     std::fs::remove_dir_all(dir).unwrap();

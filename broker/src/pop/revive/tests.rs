@@ -77,6 +77,20 @@ fn what_cannot_be_read_is_tried_less_and_less_and_then_given_up() {
 
 const BOOT_MS: i64 = 1_700_000_000_000;
 
+#[test]
+fn messages_of_a_group_that_is_gone_are_told_with_their_number() {
+    let dir = std::env::temp_dir().join(format!("rockhopper-gone-{}", std::process::id()));
+    let (broker, _) = cold::open(Cold::default(), &dir, BOOT_MS);
+    broker.topic_for_retry("T", 1, 0, BOOT_MS).unwrap();
+    for offsets in [vec![5, 6, 7], vec![], vec![6]] {
+        let due = Due { point: point(), queue_id: 0, offsets };
+        assert!(revive(&broker, &due, BOOT_MS).is_empty());
+    }
+    assert_eq!((broker.pops.tell_gone(), broker.pops.tell_gone()), (4, 0));
+    drop(broker);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
 fn open(dir: &Path, now_ms: i64) -> Broker {
     let mut settings = BrokerSettings::default();
     settings.broker.broker_ip1 = "127.0.0.1".into();
