@@ -279,9 +279,14 @@ fn keep(path: &Path, backup: &Path) -> io::Result<()> {
 /// Takes all blocks at once, where the file system can; else the file is sparse.
 fn reserve(file: &fs::File, size: u64) -> io::Result<()> {
     match fallocate(file, FallocateFlags::empty(), 0, size) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(size),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => lengthen(file, size),
         reserved => Ok(reserved?),
     }
+}
+
+/// What is reserved may be a part of the file.
+fn lengthen(file: &fs::File, size: u64) -> io::Result<()> {
+    if file.metadata()?.len() < size { file.set_len(size) } else { Ok(()) }
 }
 
 struct OsFile {
@@ -489,4 +494,20 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_for_a_part_leaves_a_file_its_length_where_none_can_be_reserved() {
+        let path = std::env::temp_dir().join(format!("rockhopper-part-{}", std::process::id()));
+        let file = fs::File::create(&path).unwrap();
+        for (asked, len) in [(100, 100), (10, 100), (200, 200)] {
+            lengthen(&file, asked).unwrap();
+            assert_eq!(file.metadata().unwrap().len(), len);
+        }
+        fs::remove_file(path).unwrap();
+    }
 }
