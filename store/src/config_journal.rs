@@ -129,26 +129,28 @@ fn checksum(base: u32, at: u64, change: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// The change at a place of a journal's bytes.
-fn change_at(base: u32, at: u64, bytes: &[u8]) -> Option<&[u8]> {
-    let rest = bytes.get(usize::try_from(at).ok()?..)?;
-    let (len, rest) = rest.split_first_chunk()?;
+/// The checksum and the text of the record that bytes begin with.
+fn first_record(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (len, rest) = bytes.split_first_chunk()?;
     let (sum, rest) = rest.split_first_chunk()?;
     let change = rest.get(..u32::from_be_bytes(*len) as usize)?;
-    let is_ours = checksum(base, at, change) == u32::from_be_bytes(*sum);
-    (is_ours && !change.is_empty()).then_some(change)
+    (!change.is_empty()).then_some((u32::from_be_bytes(*sum), change))
+}
+
+/// The change at a place of a journal's bytes.
+fn change_at(base: u32, at: u64, bytes: &[u8]) -> Option<&[u8]> {
+    let (sum, change) = first_record(bytes.get(usize::try_from(at).ok()?..)?)?;
+    (checksum(base, at, change) == sum).then_some(change)
 }
 
 /// The texts of the changes in a journal's bytes, up to the first that is none.
 pub(crate) fn loose(mut bytes: &[u8]) -> Vec<String> {
     let mut changes = Vec::new();
-    while let Some((len, rest)) = bytes.split_first_chunk()
-        && let Some(rest) = rest.get(HEAD - size_of::<u32>()..)
-        && let Some(change) = rest.get(..u32::from_be_bytes(*len) as usize)
-        && let Ok(change @ [_, ..]) = std::str::from_utf8(change).map(str::as_bytes)
+    while let Some((_, change)) = first_record(bytes)
+        && let Ok(text) = std::str::from_utf8(change)
     {
-        changes.push(String::from_utf8_lossy(change).into_owned());
-        bytes = &rest[change.len()..];
+        changes.push(text.to_owned());
+        bytes = &bytes[HEAD + change.len()..];
     }
     changes
 }
