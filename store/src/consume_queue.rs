@@ -302,6 +302,7 @@ impl Queue {
     ) -> Result<i64, NotNow> {
         let (mut low, mut high) = (places.start, places.end);
         let (mut page, mut page_at, mut paged) = ([0; PAGE_BYTES_MAX], low, 0);
+        let mut is_before = |unit: &Unit| wait.or_unknown(is_before(unit), None);
         while low < high {
             let middle = low + (high - low) / 2;
             if paged == 0 && high - low <= PAGE_UNITS as i64 {
@@ -357,11 +358,7 @@ impl Queue {
     /// Copies units from `offset` on, readable or not, and says how many: none where they cannot be
     /// read. An error where that takes more patience.
     fn some_units(&self, offset: i64, out: &mut [u8], wait: Wait) -> Result<usize, NotNow> {
-        match self.read_as(offset, out, wait) {
-            Ok(count) => Ok(count.unwrap_or(0)),
-            Err(_) if wait == Wait::Never => Err(NotNow),
-            Err(_) => Ok(0),
-        }
+        Ok(wait.or_unknown(self.read_as(offset, out, wait), None)?.unwrap_or(0))
     }
 
     fn any_unit(&self, offset: i64) -> Option<Unit> {

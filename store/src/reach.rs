@@ -1,6 +1,7 @@
 //! How one read gets from record to record: whether it waits for the disk, and what it has copied
 //! already. What was written a short while ago is lent where it lies and none of this is needed.
 
+use crate::NotNow;
 use crate::consume_queue::{UNIT_LEN, Unit};
 use crate::disk::File;
 use crate::segments::{Segment, Segments};
@@ -34,6 +35,18 @@ impl Wait {
             Self::ForDisk => file.read_at(at, out),
             Self::Never if file.read_cached(at, out)? => Ok(()),
             Self::Never => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// What a look gave, or `unknown` where the disk does not answer who waits for it.
+    ///
+    /// # Errors
+    /// Who does not wait has to come again.
+    pub fn or_unknown<T, E>(self, look: Result<T, E>, unknown: T) -> Result<T, NotNow> {
+        match (look, self) {
+            (Ok(found), _) => Ok(found),
+            (Err(_), Self::ForDisk) => Ok(unknown),
+            (Err(_), Self::Never) => Err(NotNow),
         }
     }
 }

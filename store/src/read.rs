@@ -388,13 +388,7 @@ impl Store {
         }
         let (places, mut reach) = (queue.min()..queue.max(), Reach::new(wait));
         let after = queue.partition_now(places.clone(), wait, |unit| {
-            let stored = self.stored_at(unit, &mut reach);
-            // With patience, what cannot be read is what nothing is known of.
-            let stored = stored.or_else(|not_now| match wait {
-                Wait::Never => Err(not_now),
-                Wait::ForDisk => Ok(None),
-            })?;
-            Ok(stored.map(|stored| match end {
+            Ok(self.stored_at(unit, &mut reach)?.map(|stored| match end {
                 Boundary::Lower => stored < time,
                 Boundary::Upper => stored <= time,
             }))

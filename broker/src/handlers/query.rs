@@ -8,7 +8,7 @@ use remoting::headers::message::{
     QueryMessageRequestHeader, QueryMessageResponseHeader, ViewMessageRequestHeader,
 };
 use remoting::reply::{Answer, Refusal, Reply};
-use remoting::router::{Call, Lane};
+use remoting::router::Call;
 use store::NotNow;
 
 /// Set when the key is the id that the client gave the message.
@@ -67,10 +67,8 @@ pub(super) fn stored(
     call: &Call<'_>,
     log_offset: i64,
 ) -> Result<Option<Bytes>, NotNow> {
-    match broker.store.message_now(log_offset, put::patience(call.lane)) {
-        Err(NotNow) if call.lane == Lane::Blocking => Ok(None),
-        stored => stored,
-    }
+    let wait = put::patience(call.lane);
+    wait.or_unknown(broker.store.message_now(log_offset, wait), None)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use remoting::headers::offset::SearchOffsetRequestHeader;
 use remoting::headers::transaction::EndTransactionRequestHeader;
 use remoting::peer::Peer;
 use remoting::room::Room;
+use remoting::router::Lane;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use store::{Append, Appended};
