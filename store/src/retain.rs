@@ -115,20 +115,17 @@ impl Store {
         let settings = self.live();
         let reserved_ms = settings.reserved_hours.saturating_mul(MS_PER_HOUR);
         let modified = self.log.segments.modified()?;
-        let is_old = |start: i64| {
-            let time = modified.iter().find(|(at, _)| *at == start);
-            // One that somebody removed by hand is gone already.
-            time.is_none_or(|(_, time)| time.saturating_add(reserved_ms) <= now)
-        };
-        let most = if urgent { settings.delete_files_at_once } else { 1 };
         let may_go = |time: i64| time.saturating_add(reserved_ms) <= now || forced;
+        let most = if urgent { settings.delete_files_at_once } else { 1 };
         self.log.moved.look_again();
         while removed.log_files < most && self.log.moved.remove_one(may_go) {
             removed.log_files += 1;
         }
         while removed.log_files < most {
             let Some(first) = self.first_removable() else { break };
-            let is_due = is_old(first.start) || forced;
+            let time = modified.iter().find(|(at, _)| *at == first.start);
+            // One that somebody removed by hand is gone already.
+            let is_due = time.is_none_or(|(_, time)| may_go(*time));
             if !is_due || !urgent && !self.is_covered(&first) || !self.is_safe_without(&first)? {
                 break;
             }
