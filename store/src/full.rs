@@ -9,9 +9,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The part of a log file, one in so many, that is left to all else where the disk has no room for
-/// the file's holes; and that there must be besides.
+/// Where the disk has no room for all holes of the last log file, one part in so many of it is left
+/// to queues, index and all else.
 const KEPT: u64 = 8;
+/// One part in so many of the file is the least that is taken for it then.
 const LEAST: u64 = 64;
 
 /// Why no messages are taken though nothing failed, for the sender and the operator.
@@ -258,7 +259,6 @@ impl Store {
             self.disk.reserve(path, len)?;
             return Ok(i64::MAX);
         }
-        // Queues and index need some too.
         let part = available.saturating_sub(len / KEPT);
         let written = (self.log.written_to() - last.start).unsigned_abs();
         let to = (written + part).min(len);

@@ -2,7 +2,7 @@
 //! (docs/disk.md). Synchronous and deterministic: no thread, no clock, no network; the disk is
 //! reached through [`disk::Disk`] alone.
 //!
-//! The shell calls [`Store::append`] and [`Store::read`] from its tasks, [`Store::sync`] where an
+//! The shell calls [`Store::append`] and [`Store::read`] where it serves, [`Store::sync`] where an
 //! answer has to wait for the disk, and [`Store::flush`] and [`Store::retain`] at the times that
 //! they ask for.
 

@@ -1,5 +1,5 @@
 //! The files of one compacted queue in order, and what is put at their end. Between two files there
-//! may be a gap: compacted ones are fewer than those they stand for, and begin at 0 again.
+//! may be a gap: compacted ones are fewer than those they stand for, and begin where these did.
 
 use super::piece::{Known, Piece};
 use super::shape::{Dirs, Shape, start_of};
