@@ -25,23 +25,24 @@ pub(crate) fn command(name: &str) -> Command {
 /// The longest that a process of a test may live: what still waits for it then sees its end.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Kills a process that outlives [`PATIENCE`]; dropped when the process has ended.
+/// Dropped when a process has ended: one that outlives [`PATIENCE`] is killed.
 struct Bound {
     _ended: Sender<()>,
 }
 
-impl Bound {
-    fn of(child: &Child) -> Self {
-        let (_ended, ended) = channel::<()>();
-        let pid = child.id().to_string();
-        std::thread::spawn(move || {
-            if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                eprintln!("process {pid} of this test still runs after {PATIENCE:?}: killed");
-                let _ = Command::new("kill").args(["-KILL", &pid]).status();
-            }
-        });
-        Self { _ended }
-    }
+/// Starts a command, to be read by the test.
+fn spawn(command: &mut Command) -> (Child, Bound) {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the binary starts");
+    let (end, ended) = channel();
+    let pid = child.id().to_string();
+    std::thread::spawn(move || {
+        if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("process {pid} of this test still runs after {PATIENCE:?}: killed");
+            let _ = Command::new("kill").args(["-KILL", &pid]).status();
+        }
+    });
+    (child, Bound { _ended: end })
 }
 
 /// Runs it to its end.
@@ -51,9 +52,7 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
 
 /// Runs a command to its end.
 pub(crate) fn output(command: &mut Command) -> Output {
-    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().expect("the binary starts");
-    let _bound = Bound::of(&child);
+    let (child, _bound) = spawn(command);
     child.wait_with_output().expect("it ends")
 }
 
@@ -92,10 +91,9 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it and waits for a line that contains `ready`.
     pub(crate) fn start(command: &mut Command, ready: &str) -> Self {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the binary starts");
+        let (mut child, _bound) = spawn(command);
         let out = BufReader::new(child.stdout.take().expect("it is piped"));
-        let mut server = Self { _bound: Bound::of(&child), child, out, said: String::new() };
+        let mut server = Self { child, _bound, out, said: String::new() };
         while !server.said.contains(ready) {
             let read = server.out.read_line(&mut server.said).expect("it says UTF-8");
             if read == 0 {
