@@ -27,6 +27,12 @@ pub(crate) fn fields(list: &[(&str, &str)]) -> Vec<(String, String)> {
     list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
+/// An answer that nobody should get, in words.
+pub(crate) fn unexpected(what: &str, answer: &Answer) -> String {
+    let Answer { code, remark, .. } = answer;
+    format!("{what} is answered with {code}: {}", remark.as_deref().unwrap_or_default())
+}
+
 /// A field of an answer.
 ///
 /// # Errors

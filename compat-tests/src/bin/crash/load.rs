@@ -137,9 +137,8 @@ impl<'a> Producer<'a> {
                     ledger.refuse(*id);
                     self.again.push(*id);
                 }
-                code => {
-                    let remark = answer.remark.clone().unwrap_or_default();
-                    ledger.problem(format!("a send is answered with {code}: {remark}"));
+                _ => {
+                    ledger.problem(asks::unexpected("a send", answer));
                     self.again.push(*id);
                 }
             }
@@ -205,11 +204,7 @@ fn pull(shared: &Shared, line: &mut Line, positions: &[usize]) -> Result<usize> 
             SUCCESS => got += take_records(&mut ledger, queue, &answer.body)?,
             NOT_AVAILABLE => ledger.recovering += 1,
             code if NOTHING.contains(&code) => {}
-            code => {
-                let remark = answer.remark.clone().unwrap_or_default();
-                let why = format!("a pull of queue {queue} is answered with {code}: {remark}");
-                ledger.problem(why);
-            }
+            _ => ledger.problem(asks::unexpected(&format!("a pull of queue {queue}"), answer)),
         }
     }
     asked.map(|()| got)

@@ -169,19 +169,18 @@ impl Shared {
         line.ask_all([&ask].into_iter(), &mut answers)?;
         let answer = answers.pop().context("one answer")?;
         if answer.code != SUCCESS {
-            return Ok(self.refused("a send", &answer));
+            self.refused("a send", &answer);
+            return Ok(0);
         }
         self.ledger().sent(first, AT_ONCE);
         Ok(AT_ONCE)
     }
 
-    /// Only a broker that recovers may refuse anything; gives how much was done.
-    fn refused(&self, what: &str, answer: &Answer) -> usize {
+    /// Only a broker that recovers may refuse anything.
+    fn refused(&self, what: &str, answer: &Answer) {
         if answer.code != NOT_AVAILABLE {
-            let Answer { code, remark, .. } = answer;
-            self.ledger().problem(format!("{what} is answered with {code}: {remark:?}"));
+            self.ledger().problem(asks::unexpected(what, answer));
         }
-        0
     }
 
     /// Waits until nothing more has to come, and then as long as anything else would take.
@@ -293,10 +292,11 @@ impl Popper<'_> {
             ("order", "false"),
         ];
         let answer = line.ask(POP, &fields, &[])?;
-        match answer.code {
-            SUCCESS => {}
-            code if NOTHING.contains(&code) => return Ok(0),
-            _ => return Ok(self.shared.refused("a pop", &answer)),
+        if answer.code != SUCCESS {
+            if !NOTHING.contains(&answer.code) {
+                self.shared.refused("a pop", &answer);
+            }
+            return Ok(0);
         }
         let (pop_time, revive) = (text(&answer, "popTime")?, text(&answer, "reviveQid")?);
         let starts = text(&answer, "startOffsetInfo")?;

@@ -294,8 +294,7 @@ impl Shared {
     /// Only a broker that recovers may refuse anything.
     fn refused(&self, what: &str, answer: &Answer) {
         if answer.code != NOT_AVAILABLE {
-            let Answer { code, remark, .. } = answer;
-            self.ledger().problem(format!("{what} is answered with {code}: {remark:?}"));
+            self.ledger().problem(asks::unexpected(what, answer));
         }
     }
 
