@@ -46,8 +46,7 @@ impl Store {
         let is_sound = log.load()?;
         let (wheel_path, wheel_file) = open_wheel(&self.disk, root.join("timerwheel"))?;
         let marks = MarkFile::new(self.disk.clone(), root);
-        let ends = (files.precision_ms, self.max_log_offset());
-        let mark = marks.load(&log, ends)?;
+        let mark = marks.load(&log, (files.precision_ms, self.max_log_offset()))?;
         let holds = self.max_offset(names::TIMER_TOPIC, QUEUE) > 0;
         if !is_sound && holds {
             tracing::error!(
