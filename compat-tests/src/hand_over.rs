@@ -86,7 +86,7 @@ pub fn run(places: &Places, make: Make, (only, whole): (&str, bool), report: &mu
 /// How many of these go on at a time.
 const ABREAST: usize = 3;
 
-fn column(crash: bool) -> &'static str {
+pub(crate) fn column(crash: bool) -> &'static str {
     if crash { KILLED } else { STOPPED }
 }
 

@@ -15,6 +15,7 @@ pub mod jars;
 pub mod ledger;
 pub mod loose_json;
 pub mod mixed;
+pub mod parts;
 pub mod places;
 pub mod plan;
 pub mod preflights;

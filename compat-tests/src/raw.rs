@@ -175,28 +175,9 @@ impl Raw {
     /// They cannot be pulled, are no records, or their queue offsets do not follow each other.
     pub fn pull(&mut self, topic: &str, queue_id: i32, from: i64) -> Result<Vec<Record>> {
         let (_, end) = self.range(topic, queue_id)?;
-        let (queue, mut next) = (queue_id.to_string(), from);
-        let mut all = Vec::new();
+        let (mut next, mut all) = (from, Vec::new());
         while next < end {
-            let at = next.to_string();
-            let fields = [
-                ("consumerGroup", "raw-consumer"),
-                ("topic", topic),
-                ("queueId", &queue),
-                ("queueOffset", &at),
-                ("maxMsgNums", "32"),
-                ("sysFlag", "4"),
-                ("commitOffset", "0"),
-                ("suspendTimeoutMillis", "0"),
-                ("subscription", "*"),
-                ("subVersion", "0"),
-                ("expressionType", "TAG"),
-            ];
-            let answer = self.ask(11, &fields, &[])?;
-            let why = answer.remark.as_deref().unwrap_or_default();
-            let code = answer.code;
-            ensure!(code == PULL_FOUND, "pull of {topic}/{queue_id} at {next}: {code} {why}");
-            for record in records::side_by_side(&answer.body)? {
+            for record in self.pull_once((topic, queue_id), next)?.0 {
                 let place = record.queue_offset;
                 ensure!(place == next, "{topic}/{queue_id} at {next} has offset {place}");
                 next += 1;
@@ -204,6 +185,37 @@ impl Raw {
             }
         }
         Ok(all)
+    }
+
+    /// Messages of a queue from a queue offset on, and where a consumer goes on.
+    ///
+    /// # Errors
+    /// There are none, or they are no records.
+    pub fn pull_once(
+        &mut self,
+        (topic, queue_id): (&str, i32),
+        at: i64,
+    ) -> Result<(Vec<Record>, i64)> {
+        let (queue, at) = (queue_id.to_string(), at.to_string());
+        let fields = [
+            ("consumerGroup", "raw-consumer"),
+            ("topic", topic),
+            ("queueId", &queue),
+            ("queueOffset", &at),
+            ("maxMsgNums", "32"),
+            ("sysFlag", "4"),
+            ("commitOffset", "0"),
+            ("suspendTimeoutMillis", "0"),
+            ("subscription", "*"),
+            ("subVersion", "0"),
+            ("expressionType", "TAG"),
+        ];
+        let answer = self.ask(11, &fields, &[])?;
+        let (code, why) = (answer.code, answer.remark.as_deref().unwrap_or_default());
+        ensure!(code == PULL_FOUND, "pull of {topic}/{queue_id} at {at}: {code} {why}");
+        let next = answer.fields.get("nextBeginOffset").and_then(Value::as_str);
+        let next = next.context("no next offset")?.parse()?;
+        Ok((records::side_by_side(&answer.body)?, next))
     }
 
     /// The messages under a key, whole.

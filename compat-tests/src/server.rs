@@ -212,6 +212,14 @@ impl Server {
         Ok(())
     }
 
+    /// What it wrote to its log since it was started.
+    ///
+    /// # Errors
+    /// It was not started yet.
+    pub fn said(&self) -> Result<String> {
+        fs::read_to_string(self.log()).context("the log")
+    }
+
     fn log(&self) -> PathBuf {
         self.directory.join(format!("{}.out", role_word(self.role)))
     }
