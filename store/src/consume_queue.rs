@@ -36,8 +36,11 @@ const PAGE_UNITS: usize = 4096 / UNIT_LEN;
 const PAGE_BYTES_MAX: usize = PAGE_UNITS * BATCH_UNIT_LEN;
 /// Units before the first one that is kept that are looked at.
 const NEAR_UNITS: usize = 16;
-/// Bytes of units that may wait; the append that makes it more writes them itself.
-const WAITING_BYTES_MAX: usize = 64 << 10;
+/// Bytes of units that wait; the append that makes it more writes them itself, unless somebody
+/// else does so at that moment.
+const WAITING_BYTES: usize = 64 << 10;
+/// Bytes of units that may wait whoever writes.
+const WAITING_BYTES_MAX: usize = 1 << 20;
 
 /// One entry of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,16 +185,29 @@ impl Queue {
         self.tail.lock().commit()
     }
 
-    /// Writes the units when many wait; else [`Self::write`] does so later.
+    /// Writes the units when many wait; else [`Self::write`] does so later. Whoever writes some at
+    /// this moment may wait for the disk, and is not waited for.
     pub(crate) fn write_many(&self) -> Result<(), Error> {
         let waiting = self.tail.lock().waiting_bytes();
-        if waiting >= WAITING_BYTES_MAX { self.write() } else { Ok(()) }
+        if waiting < WAITING_BYTES {
+            return Ok(());
+        }
+        match self.removed.try_lock() {
+            Some(removed) => self.write_as(*removed),
+            None if waiting < WAITING_BYTES_MAX => Ok(()),
+            None => self.write(),
+        }
     }
 
     /// Writes the units that wait; after an error they wait on.
     pub(crate) fn write(&self) -> Result<(), Error> {
         let removed = self.removed.lock();
-        if *removed {
+        self.write_as(*removed)
+    }
+
+    /// The same for who holds [`Self::removed`], and what it says.
+    fn write_as(&self, removed: bool) -> Result<(), Error> {
+        if removed {
             return Ok(());
         }
         let Some((first, units)) = self.tail.lock().take() else { return Ok(()) };
@@ -496,5 +512,31 @@ impl Queue {
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "a directory for the test")]
+
+    use super::*;
+    use crate::OsDisk;
+
+    #[test]
+    fn an_append_does_not_wait_for_who_writes_units_and_the_disk() {
+        let root = std::env::temp_dir().join(format!("rockhopper-queue-{}", std::process::id()));
+        let shape = Shape::single(1 << 20);
+        let queue = Queue::new(Arc::new(OsDisk), root.join("0"), 0, shape);
+        for number in 0..=(WAITING_BYTES / UNIT_LEN) as i64 {
+            queue.push(Unit { log_offset: number * 100, size: 100, tags_code: 0 });
+        }
+        queue.commit();
+        let writing = queue.removed.lock();
+        queue.write_many().unwrap();
+        assert!(queue.tail.lock().waiting_bytes() >= WAITING_BYTES, "they wait on");
+        drop(writing);
+        queue.write_many().unwrap();
+        assert_eq!(queue.tail.lock().waiting_bytes(), 0);
+        std::fs::remove_dir_all(root).unwrap();
     }
 }
