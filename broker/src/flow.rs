@@ -4,7 +4,7 @@ use crate::broker::Broker;
 use crate::flush::{Arrival, Durable, Unanswered, Unflushed};
 use crate::handlers::{lite, notification, pop, pull};
 use crate::hold::Seen;
-use crate::put::{self, Effect, Sender};
+use crate::put::{self, Effect, Sender, Waits};
 use bytes::Bytes;
 use message::{Str, hash, names, properties, property};
 use remoting::reply::{Answer, Answers, Asker, Reply};
@@ -137,12 +137,30 @@ impl Broker {
 
     /// Whether this sender's answer must wait until its messages are durable.
     pub fn waits_for_flush(&self, sender: &Sender) -> bool {
-        sender.wait && !sender.ticket.is_oneway() && self.flushes_first()
+        sender.waits != Waits::ForNothing && !sender.ticket.is_oneway() && self.flushes_first()
     }
 
     /// Gives a sender's answer when the log is durable up to `log_end`, which may be now.
-    pub fn answer_when_flushed(&self, log_end: i64, unanswered: Unanswered) {
-        self.when_flushed(log_end, unanswered, Unflushed::wait);
+    pub fn answer_when_flushed(&self, waits: Waits, log_end: i64, unanswered: Unanswered) {
+        let mut unflushed = self.unflushed.0.lock();
+        if log_end <= self.store.flushed_to() {
+            drop(unflushed);
+            if let Some((asker, answer)) = self.saving.keep(unanswered.asker, unanswered.answer) {
+                asker.answer(answer);
+            }
+            return;
+        }
+        if unflushed.failed {
+            drop(unflushed);
+            let refusal = put::refusal(self, AppendError::Fenced);
+            unanswered.asker.answer(refusal.into());
+            return;
+        }
+        match waits {
+            Waits::ToBeSure => unflushed.wait_for_other(log_end, unanswered),
+            Waits::ToTell | Waits::ForNothing => unflushed.wait(log_end, unanswered),
+        }
+        self.wake_flusher_for_enough(&unflushed);
     }
 
     /// The answer to a request of another kind, which had stored what ends at `log_end` (0 for
@@ -168,31 +186,7 @@ impl Broker {
         }
         let deadline_ms = now_ms + i64::from(self.settings().store.sync_flush_timeout);
         let unanswered = Unanswered { asker, answer, begun_ms: now_ms, deadline_ms };
-        self.when_flushed(log_end, unanswered, Unflushed::wait_for_other);
-    }
-
-    fn when_flushed(
-        &self,
-        log_end: i64,
-        unanswered: Unanswered,
-        wait: fn(&mut Unflushed, i64, Unanswered),
-    ) {
-        let mut unflushed = self.unflushed.0.lock();
-        if log_end <= self.store.flushed_to() {
-            drop(unflushed);
-            if let Some((asker, answer)) = self.saving.keep(unanswered.asker, unanswered.answer) {
-                asker.answer(answer);
-            }
-            return;
-        }
-        if unflushed.failed {
-            drop(unflushed);
-            let refusal = put::refusal(self, AppendError::Fenced);
-            unanswered.asker.answer(refusal.into());
-            return;
-        }
-        wait(&mut unflushed, log_end, unanswered);
-        self.wake_flusher_for_enough(&unflushed);
+        self.answer_when_flushed(Waits::ToBeSure, log_end, unanswered);
     }
 
     /// The store failed: whoever waits for a flush is refused, and so is everybody who comes now.

@@ -47,13 +47,32 @@ pub struct Pending {
     pub sender: Sender,
 }
 
+/// What the answer to a sender waits for under `SYNC_FLUSH`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// Nothing.
+    ForNothing,
+    /// The flush; a late one is told.
+    ToTell,
+    /// The flush; what is stored counts, however late that is. So it is everywhere in Java but in
+    /// sends.
+    ToBeSure,
+}
+
+impl Waits {
+    /// Those of a client's message, which says whether it waits.
+    pub fn of_send(wait: bool) -> Self {
+        if wait { Self::ToTell } else { Self::ForNothing }
+    }
+}
+
 /// Who sent messages.
 #[derive(Debug)]
 pub struct Sender {
     /// The request to answer.
     pub ticket: Ticket,
-    /// Whether the answer waits for the flush of `SYNC_FLUSH`.
-    pub wait: bool,
+    /// What the answer waits for under `SYNC_FLUSH`.
+    pub waits: Waits,
     /// The queue that the answer names; the messages may be parked elsewhere.
     pub queue_id: i32,
     /// The unique id of a message that came with one, which the answer repeats.
@@ -68,11 +87,11 @@ impl Sender {
     /// Who sent messages to no static topic, and named no unique id.
     pub fn new(
         ticket: Ticket,
-        wait: bool,
+        waits: Waits,
         queue_id: i32,
         then: fn(&Broker, &Room, &Self, &[Draft], &Appended) -> Answer,
     ) -> Self {
-        Self { ticket, wait, queue_id, unique_id: None, stay: None, then }
+        Self { ticket, waits, queue_id, unique_id: None, stay: None, then }
     }
 }
 

@@ -169,7 +169,7 @@ impl Batch {
                 let asker = Asker::new(peer, sender.ticket);
                 let deadline_ms = begun_ms + timeout_ms;
                 let unanswered = Unanswered { asker, answer, begun_ms, deadline_ms };
-                broker.answer_when_flushed(stored.log_end(), unanswered);
+                broker.answer_when_flushed(sender.waits, stored.log_end(), unanswered);
             } else {
                 answered += 1;
                 broker.answer_saved(peer, &sender.ticket, answer, out);
@@ -178,5 +178,94 @@ impl Batch {
         broker.stats.append_took(answered, took_ms);
         self.appends.clear();
         self.senders.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handlers::{ack, cold, recall, send};
+    use crate::timer::handle::Handle;
+    use crate::topics;
+    use bytes::{Buf, Bytes};
+    use message::{Draft, Properties, property};
+    use remoting::codes::RequestCode;
+    use remoting::headers::message::RecallMessageRequestHeader;
+    use remoting::headers::pop::AckMessageRequestHeader;
+    use remoting::headers::send::SendMessageRequestHeader;
+    use simulator::SimDisk;
+    use std::path::Path;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    /// A broker that answers when messages are durable, with a message in its one topic.
+    fn broker() -> Broker {
+        let (broker, _) = cold::open_with(SimDisk::new(7), Path::new("/store"), NOW, |settings| {
+            settings.broker.broker_name = "b".into();
+            settings.broker.recall_message_enable = true;
+            settings.store.flush_disk_type = settings::FlushDiskType::SyncFlush;
+        });
+        broker.topics.update(topics::simple("T", 1), NOW).unwrap();
+        let host = broker.identity.store_host;
+        let body = Bytes::from_static(b"popped");
+        broker.append(&mut [Append::one(Draft { body, ..Draft::plain("T", NOW, host) })], NOW);
+        broker.store.sync().unwrap();
+        broker
+    }
+
+    /// What is said of something that is stored, when its flush is late.
+    fn said_late(
+        broker: &Broker,
+        run: impl FnOnce(&Call<'_>) -> Result<Reply<Effect>, Refusal>,
+    ) -> String {
+        let address = "127.0.0.1:7".parse().unwrap();
+        let (peer, room) = (Arc::new(Peer::new(address, address)), Room::default());
+        let command = Command::request(RequestCode::SEND_MESSAGE).with_body("hello");
+        let call =
+            Call { peer: &peer, command: &command, now_ms: NOW, lane: Lane::Inline, room: &room };
+        let reply = run(&call).unwrap();
+        let Reply::Effect(Effect::Append(pending)) = reply else { panic!("{reply:?}") };
+        let mut batch = Batch::default();
+        batch.begin(NOW);
+        batch.push(0, pending);
+        let (requests, out) = (Vec::new(), Outbox::default());
+        let mut arrived = Arrived { peer: Arc::clone(&peer), requests, out };
+        batch.store(broker, slice::from_mut(&mut arrived), || NOW);
+        broker.expire(NOW + 4_999);
+        assert_eq!((arrived.out.remaining(), peer.buffered()), (0, 0), "it waits for the flush");
+        broker.expire(NOW + 5_000);
+        String::from_utf8_lossy(&peer.take_unwritten().concat()).into_owned()
+    }
+
+    #[test]
+    fn a_late_flush_is_told_to_senders_and_is_nothing_to_acknowledgements_and_recalls() {
+        let broker = broker();
+        let header = SendMessageRequestHeader {
+            producer_group: "p".into(),
+            topic: "T".into(),
+            default_topic: "TBW102".into(),
+            ..SendMessageRequestHeader::default()
+        };
+        let sent = said_late(&broker, |call| send::send(&broker, call, header));
+        assert!(sent.contains("\"code\":10,"), "{sent}");
+        let header = AckMessageRequestHeader {
+            consumer_group: "g".into(),
+            topic: "T".into(),
+            extra_info: format!("0 {NOW} 60000 0 0 b 0 0").into(),
+            ..AckMessageRequestHeader::default()
+        };
+        let acked = said_late(&broker, |call| ack::ack(&broker, call, header));
+        assert!(acked.contains("\"code\":0,"), "{acked}");
+        let mut parked = Properties::default();
+        parked.set(property::REAL_TOPIC, "T");
+        parked.set(property::TIMER_OUT_MS, (NOW + 60_000).to_string());
+        parked.set(property::UNIQ_KEY, "ID");
+        let header = RecallMessageRequestHeader {
+            topic: "T".into(),
+            recall_handle: Handle::of(&parked, "b").unwrap(),
+            ..RecallMessageRequestHeader::default()
+        };
+        let recalled = said_late(&broker, |call| recall::recall(&broker, call, header));
+        assert!(recalled.contains("\"code\":0,") && recalled.contains("ID"), "{recalled}");
     }
 }

@@ -13,7 +13,7 @@ use crate::pop::order_info::{Acked, At};
 use crate::pop::ordered;
 use crate::pop::records::{Ack, CheckPoint, Key};
 use crate::pop::{self as pops};
-use crate::put::{self, Effect, Pending, Sender};
+use crate::put::{self, Effect, Pending, Sender, Waits};
 use message::{Draft, Str};
 use remoting::body::pop::{BatchAck, BatchAckMessageRequestBody};
 use remoting::body::topic::TopicConfig;
@@ -63,7 +63,8 @@ pub fn ack(
     note(broker, &ack);
     let draft = pops::pen(broker, call.now_ms).ack(&ack, handle.revive_queue, handle.due_ms());
     let ticket = Ticket::of(call.command);
-    let sender = Sender::new(ticket, true, handle.revive_queue, |_, _, _, _, _| Answer::success());
+    let done = |_: &Broker, _: &_, _: &_, _: &_, _: &_| Answer::success();
+    let sender = Sender::new(ticket, Waits::ToBeSure, handle.revive_queue, done);
     Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))
 }
 

@@ -22,12 +22,23 @@ pub(crate) fn open(
     dir: &Path,
     now_ms: i64,
 ) -> (Broker, UnboundedReceiver<Outside>) {
+    open_with(disk, dir, now_ms, |_| {})
+}
+
+/// The same with other settings.
+pub(crate) fn open_with(
+    disk: impl Disk + 'static,
+    dir: &Path,
+    now_ms: i64,
+    change: impl FnOnce(&mut BrokerSettings),
+) -> (Broker, UnboundedReceiver<Outside>) {
     let mut settings = BrokerSettings::default();
     settings.broker.broker_ip1 = "127.0.0.1".into();
     settings.store.store_path_root_dir = dir.to_str().expect("a test names its directory").into();
     settings.store.mapped_file_size_commit_log = 1 << 20;
     (settings.store.enable_lmq, settings.store.enable_multi_dispatch) = (true, true);
     (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
+    change(&mut settings);
     let surroundings =
         Surroundings { now_ms, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
     let (outside, asked) = unbounded_channel();

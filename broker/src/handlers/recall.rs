@@ -3,7 +3,7 @@
 
 use super::admin::{UNSET_REMARK, json};
 use crate::broker::Broker;
-use crate::put::{self, Effect, Pending, Sender};
+use crate::put::{self, Effect, Pending, Sender, Waits};
 use crate::timer::handle::Handle;
 use crate::topics::PERM_WRITE;
 use bytes::Bytes;
@@ -29,7 +29,7 @@ pub fn recall(
     Ok(match marker(broker, call, &header) {
         Ok(draft) => {
             let ticket = Ticket::of(call.command);
-            let sender = Sender::new(ticket, true, 0, answer);
+            let sender = Sender::new(ticket, Waits::ToBeSure, 0, answer);
             Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender }))
         }
         Err(refusal) => Reply::Answer(with_region(broker, refusal.into())),

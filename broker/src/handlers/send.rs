@@ -7,7 +7,7 @@
 use crate::attributes;
 use crate::broker::Broker;
 use crate::mappings::{LogicalQueue, stays};
-use crate::put::{self, Effect, Pending, Sender, Wishes};
+use crate::put::{self, Effect, Pending, Sender, Waits, Wishes};
 use crate::timer::accept;
 use crate::timer::handle::Handle;
 use crate::topics::{self, PERM_WRITE, Wanted};
@@ -167,9 +167,10 @@ fn prepare(
     stays_a_batch(&draft, &header.topic)?;
     check_size(&settings, call, &draft)?;
     let then = if is_half { answer_half } else { answer };
+    let waits = Waits::of_send(wishes.wait);
     let sender = Sender {
         unique_id: wishes.unique.and_then(|id| lent(header.properties.as_ref()?, id)),
-        ..Sender::new(Ticket::of(call.command), wishes.wait, answer_queue_id, then)
+        ..Sender::new(Ticket::of(call.command), waits, answer_queue_id, then)
     };
     Ok(Pending { append: Append::one(draft), sender })
 }
@@ -266,7 +267,7 @@ fn prepare_batch(
     let unique_id = wishes.unique.and_then(|id| lent(header.properties.as_ref()?, id));
     let sender = |queue_id| Sender {
         unique_id,
-        ..Sender::new(Ticket::of(call.command), wishes.wait, queue_id, answer)
+        ..Sender::new(Ticket::of(call.command), Waits::of_send(wishes.wait), queue_id, answer)
     };
     if wishes.unique.is_some() && attributes::holds_inner_batches(&topic) {
         // Java takes it, and no reader gets it: its compacted queue has records with a key alone.

@@ -3,7 +3,7 @@
 
 use super::query;
 use crate::broker::Broker;
-use crate::put::{self, Effect, Pending, Sender};
+use crate::put::{self, Effect, Pending, Sender, Waits};
 use crate::topics::{self, PERM_WRITE};
 use message::{
     Draft, Entry, Properties, Record, ids::MessageId, names, properties, property, record, sys_flag,
@@ -81,10 +81,11 @@ pub fn send_back(
     })?;
     broker.stats.sent_back(header.origin_topic.as_deref().unwrap_or(origin.topic), group);
     let ticket = Ticket::of(call.command);
-    let sender = Sender::new(ticket, false, draft.queue_id, |broker, _, _, drafts, stored| {
-        note(broker, drafts.first(), stored.log_end());
-        Answer::success()
-    });
+    let sender =
+        Sender::new(ticket, Waits::ForNothing, draft.queue_id, |broker, _, _, drafts, stored| {
+            note(broker, drafts.first(), stored.log_end());
+            Answer::success()
+        });
     Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))
 }
 

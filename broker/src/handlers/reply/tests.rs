@@ -3,31 +3,23 @@
 use super::*;
 use crate::clients::Client;
 use crate::flush::Durable;
-use crate::opening::Surroundings;
+use crate::handlers::cold;
 use crate::put::Effect;
 use remoting::codes::LanguageCode;
 use remoting::peer::Peer;
 use remoting::room::Room;
 use remoting::router::Lane;
-use settings::BrokerSettings;
 use simulator::SimDisk;
+use std::path::Path;
 use std::sync::Arc;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 const NOW: i64 = 1_700_000_000_000;
 
 fn broker() -> (Broker, UnboundedReceiver<Outside>) {
-    let mut settings = BrokerSettings::default();
-    settings.broker.broker_ip1 = "127.0.0.1".into();
-    settings.store.store_path_root_dir = "/store".into();
-    settings.store.flush_disk_type = settings::FlushDiskType::SyncFlush;
-    settings.store.mapped_file_size_commit_log = 1 << 20;
-    (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
-    let surroundings =
-        Surroundings { now_ms: NOW, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
-    let (outside, asked) = unbounded_channel();
-    let disk = Arc::new(SimDisk::new(7));
-    (Broker::open(disk, settings, outside, &surroundings, &|_| {}).unwrap(), asked)
+    cold::open_with(SimDisk::new(7), Path::new("/store"), NOW, |settings| {
+        settings.store.flush_disk_type = settings::FlushDiskType::SyncFlush;
+    })
 }
 
 fn replied(broker: &Broker, replier: &Arc<Peer>, properties: &'static str) -> Reply<Effect> {
