@@ -133,7 +133,8 @@ fn hold(
     // It waits where it reads.
     let topic = light(&header).unwrap_or_else(|| header.topic.clone());
     let (asker, code) = (call.later(), call.command.code());
-    let group = checked.group.group_name.clone();
+    // Where it is told of a move: a pull of a lite topic at the parent, as in Java.
+    let (group, parent) = (header.consumer_group.clone(), header.topic.clone());
     let held = HeldPull { asker, code, header, selection: checked.selection, offset };
     if broker.holds.hold(&topic, queue_id, call.now_ms + wait_ms, held).is_err() {
         return Reply::Answer(answer);
@@ -141,7 +142,7 @@ fn hold(
     // A message may have come while nobody waited for it yet, or the group was moved. A message
     // that cannot be read yet would have the pull answered with nothing, and come again at once.
     let end = broker.store.read_to(&topic, queue_id);
-    if broker.offsets.has_reset(&group, &topic, queue_id) {
+    if broker.offsets.has_reset(&group, &parent, queue_id) {
         broker.wake(&topic, queue_id, call.now_ms);
     } else if end > offset {
         for held in broker.holds.arrived(&topic, queue_id, end - 1, None) {
