@@ -17,6 +17,8 @@ use remoting::json::BodyError;
 const QUEUES_LIMIT: usize = 1 << 20;
 /// Modes that are kept at most; Java has no bound.
 const MODES_LIMIT: usize = 100_000;
+/// The file under `config`.
+pub const FILE: &str = "messageRequestMode.json";
 
 /// The queues of a topic that may be read, in the order in which they are shared out (Java:
 /// `MQClientInstance.topicRouteData2TopicSubscribeInfo`, sorted).
@@ -92,6 +94,8 @@ pub fn pop_share(
 #[derive(Debug, Default)]
 pub struct RequestModes {
     file: Mutex<MessageRequestModeSerializeWrapper>,
+    /// Held while the file is written, and the modes are not.
+    saving: Mutex<()>,
 }
 
 impl RequestModes {
@@ -102,6 +106,7 @@ impl RequestModes {
         mode: SetMessageRequestModeRequestBody,
         save: impl FnOnce(&str) -> bool,
     ) -> bool {
+        let _in_order = self.saving.lock();
         let mut file = self.file.lock();
         let map = &mut file.message_request_mode_map;
         let known = map.get(&mode.topic).is_some_and(|of| of.contains_key(&mode.consumer_group));
@@ -110,7 +115,9 @@ impl RequestModes {
         }
         let of_topic = map.entry(mode.topic.clone()).or_default();
         of_topic.insert(mode.consumer_group.clone(), mode);
-        save(&files::text(&*file));
+        let text = files::text(&*file);
+        drop(file);
+        save(&text);
         true
     }
 
