@@ -1,11 +1,13 @@
 //! Which text under `config` a broker takes for a table, and which it passes over for its `.bak`:
 //! the one rule for whoever opens a store and for whoever only looks at it.
 
-use crate::assignment::RequestModes;
-use crate::delay::Delays;
+use crate::assignment::{self, RequestModes};
+use crate::delay::{self, Delays};
+use crate::groups;
 use crate::mappings::{self, Mappings};
 use crate::offsets::{self, Offsets};
 use crate::order::{self, Locks};
+use crate::topics;
 use remoting::body::group::SubscriptionGroupWrapper;
 use remoting::body::topic::TopicConfigSerializeWrapper;
 use remoting::json::from_body;
@@ -14,15 +16,15 @@ use serde::de::IgnoredAny;
 /// Files that every broker has that has run for some seconds; `has` says whether there is one.
 pub fn needed(has: impl Fn(&str) -> bool) -> [&'static str; 2] {
     let light = has(offsets::LIGHT_FILE) && !has(offsets::FILE);
-    ["topics.json", if light { offsets::LIGHT_FILE } else { offsets::FILE }]
+    [topics::FILE, if light { offsets::LIGHT_FILE } else { offsets::FILE }]
 }
 
 /// What stands in every such file: a broker has topics and groups of its own from the start.
 fn mark_of(name: &str) -> &'static str {
     match name {
-        "topics.json" => "topicName",
-        "subscriptionGroup.json" => "groupName",
-        offsets::FILE | offsets::LIGHT_FILE | "delayOffset.json" => "offsetTable",
+        topics::FILE => "topicName",
+        groups::FILE => "groupName",
+        offsets::FILE | offsets::LIGHT_FILE | delay::FILE => "offsetTable",
         mappings::FILE => mappings::MARK,
         _ => "",
     }
@@ -44,12 +46,12 @@ pub fn check(name: &str, text: &str) -> Result<(), String> {
     }
     let bytes = text.as_bytes();
     match name {
-        "topics.json" => from_body::<TopicConfigSerializeWrapper>(bytes).map(drop),
-        "subscriptionGroup.json" => from_body::<SubscriptionGroupWrapper>(bytes).map(drop),
+        topics::FILE => from_body::<TopicConfigSerializeWrapper>(bytes).map(drop),
+        groups::FILE => from_body::<SubscriptionGroupWrapper>(bytes).map(drop),
         offsets::FILE => Offsets::default().load(text),
         offsets::LIGHT_FILE => Offsets::with_light_queues(true).load(text),
-        "delayOffset.json" => Delays::load(text).map(drop),
-        "messageRequestMode.json" => RequestModes::default().load(text),
+        delay::FILE => Delays::load(text).map(drop),
+        assignment::FILE => RequestModes::default().load(text),
         mappings::FILE => Mappings::default().load(text),
         order::FILE => Locks::default().load(text, 0),
         _ => from_body::<IgnoredAny>(bytes).map(drop),

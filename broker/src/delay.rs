@@ -24,6 +24,9 @@ const MOST: i64 = 100_000;
 /// How long delivery waits after the store refused, or gave nothing, in milliseconds.
 const RETRY_MS: i64 = 100;
 
+/// The file under `config`.
+pub const FILE: &str = "delayOffset.json";
+
 /// What a message that cannot be read holds up.
 const UNREAD: &str = "delayed messages of a level wait";
 

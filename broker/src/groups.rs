@@ -33,6 +33,8 @@ const READ_BIT: u32 = 2;
 
 /// Groups that may be there before clients can't make further ones; Java has no bound.
 const CREATE_LIMIT: usize = 1_000_000;
+/// The file under `config`.
+pub const FILE: &str = "subscriptionGroup.json";
 
 /// A group, and whether the call made it: then the table has to be saved.
 #[derive(Clone, Debug)]

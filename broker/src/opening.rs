@@ -1,13 +1,13 @@
 //! From settings and a directory to a broker, and back to files that the next one can read.
 
-use crate::assignment::RequestModes;
+use crate::assignment::{self, RequestModes};
 use crate::broker::{Broker, Identity, Outside};
 use crate::carried::Carried;
 use crate::clients::Clients;
 use crate::config_texts::has_mark;
 use crate::delay::{self, Delays};
 use crate::filters::{self, Filters};
-use crate::groups::Groups;
+use crate::groups::{self, Groups};
 use crate::lite;
 use crate::mappings::{self, Mappings};
 use crate::mending;
@@ -19,7 +19,7 @@ use crate::pop::order_info::{self, Orders};
 use crate::saved::Saved;
 use crate::stats::Stats;
 use crate::timer::{self, Timer};
-use crate::topics::{Own, Topics};
+use crate::topics::{self, Own, Topics};
 use crate::transactions;
 use filter::Bloom;
 use message::ids::UniqueIds;
@@ -34,19 +34,18 @@ use std::sync::{Arc, OnceLock};
 use store::{ConfigFiles, ConfigOrigin, Disk, FlushMode, Progress, Store};
 use tokio::sync::mpsc::UnboundedSender;
 
-const GROUPS: &str = "subscriptionGroup.json";
 /// The files under `config` that a start reads.
 const CONFIG: [&str; 10] = [
-    "topics.json",
-    GROUPS,
+    topics::FILE,
+    groups::FILE,
     offsets::FILE,
     offsets::LIGHT_FILE,
-    "delayOffset.json",
+    delay::FILE,
     mappings::FILE,
     order_info::FILE,
     order::FILE,
     filters::FILE,
-    "messageRequestMode.json",
+    assignment::FILE,
 ];
 
 /// What only the machine knows.
@@ -85,15 +84,15 @@ impl Broker {
         let groups = Groups::new(now).with_light_queues(light);
         let offsets = Offsets::with_light_queues(light);
         let files = store.config();
-        let load = |text: &str| has_mark("topics.json", text) && topics.load(text).is_ok();
+        let load = |text: &str| has_mark(topics::FILE, text) && topics.load(text).is_ok();
         let (saved_topics, from) =
-            saved(files, "topics.json", load, (&|it| topics.replay(it), &|| topics.version()));
+            saved(files, topics::FILE, load, (&|it| topics.replay(it), &|| topics.version()));
         mending::make_lost_topics(&topics, &store, from, now);
         let kept = mending::keep_newest(&topics, &store, watch);
         kept.map_err(|error| error.to_string())?;
-        let load = |text: &str| has_mark(GROUPS, text) && groups.load(text).is_ok();
+        let load = |text: &str| has_mark(groups::FILE, text) && groups.load(text).is_ok();
         let (saved_groups, groups_from) =
-            saved(files, GROUPS, load, (&|it| groups.replay(it), &|| groups.version()));
+            saved(files, groups::FILE, load, (&|it| groups.replay(it), &|| groups.version()));
         let from = load_offsets(files, &offsets);
         let offsets_saved = offsets.changes();
         mending::make_groups(&groups, &offsets, &store, groups_from, now);
@@ -198,7 +197,7 @@ impl Broker {
         if unsaved.locks.is_some_and(|locks| !self.save(order::FILE, &locks)) {
             self.locks.set_changed();
         }
-        let is_saved = |delays: String| is_durable && self.save("delayOffset.json", &delays);
+        let is_saved = |delays: String| is_durable && self.save(delay::FILE, &delays);
         if unsaved.delays.is_some_and(|delays| !is_saved(delays)) {
             self.delays.lock().set_changed();
         }
@@ -356,8 +355,8 @@ fn load_offsets(files: &ConfigFiles, offsets: &Offsets) -> ConfigOrigin {
 
 /// How far delayed messages were delivered.
 fn load_delays(files: &ConfigFiles, store: &Store, now_ms: i64) -> Delays {
-    let (delays, _) = files.load_from("delayOffset.json", |text| {
-        has_mark("delayOffset.json", text).then(|| Delays::load(text).ok())?
+    let (delays, _) = files.load_from(delay::FILE, |text| {
+        has_mark(delay::FILE, text).then(|| Delays::load(text).ok())?
     });
     if let Some(delays) = delays {
         return delays;
@@ -406,7 +405,7 @@ fn load_mappings(files: &ConfigFiles, broker_name: &str) -> Result<Mappings, Str
 /// How groups are to fetch.
 fn load_request_modes(files: &ConfigFiles) -> RequestModes {
     let modes = RequestModes::default();
-    files.load("messageRequestMode.json", |text| modes.load(text).ok());
+    files.load(assignment::FILE, |text| modes.load(text).ok());
     modes
 }
 

@@ -33,6 +33,8 @@ pub const UNIT_SUB: i32 = 2;
 
 /// Topics that may be there before clients can't make further ones; Java has no bound.
 const CREATE_LIMIT: usize = 1_000_000;
+/// The file under `config`.
+pub const FILE: &str = "topics.json";
 
 /// What a broker's own settings say about topics.
 #[derive(Clone, Debug)]

@@ -137,7 +137,7 @@ pub fn set_mode(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refu
         let remark = "subscription group does not exist";
         return Err(Refusal::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
     }
-    if broker.request_modes.set(mode, |text| broker.save("messageRequestMode.json", text)) {
+    if broker.request_modes.set(mode, |text| broker.save(assignment::FILE, text)) {
         return Ok(Answer::success());
     }
     let remark = "no mode was set: too many are set already (100000 groups and topics)";
