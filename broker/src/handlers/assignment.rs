@@ -5,7 +5,7 @@ use super::client::body;
 use crate::assignment;
 use crate::broker::{Broker, Outside};
 use crate::put::Effect;
-use message::names;
+use message::{Str, names};
 use remoting::body::heartbeat::MessageModel;
 use remoting::body::pop::{
     QueryAssignmentRequestBody, QueryAssignmentResponseBody, SetMessageRequestModeRequestBody,
@@ -16,10 +16,37 @@ use remoting::codes::ResponseCode;
 use remoting::json;
 use remoting::reply::{Answer, Refusal, Reply};
 use remoting::router::Call;
+use serde::Deserialize;
+
+/// The names in a body as far as they are there: Java's tables take no other ones.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Said {
+    topic: Option<Str>,
+    consumer_group: Option<Str>,
+}
+
+impl Said {
+    fn topic(&self) -> Result<(), Refusal> {
+        require(self.topic.as_ref(), "topic")
+    }
+
+    fn group(&self) -> Result<(), Refusal> {
+        require(self.consumer_group.as_ref(), "consumerGroup")
+    }
+}
+
+fn require(said: Option<&Str>, field: &str) -> Result<(), Refusal> {
+    let lacks = || Refusal::new(ResponseCode::SYSTEM_ERROR, format!("the body lacks {field}"));
+    said.map(|_| ()).ok_or_else(lacks)
+}
 
 /// Code 400: the queues that a consumer is to pull, on all brokers of the topic. The answer names
 /// none at all when nobody can say: the consumer keeps what it has.
 pub fn query(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>, Refusal> {
+    let said: Said = body(call)?;
+    said.topic()?;
+    said.group()?;
     let asked: QueryAssignmentRequestBody = body(call)?;
     let Some(model) = asked.message_model else {
         let remark = "messageModel is missing: CLUSTERING or BROADCASTING was expected";
@@ -118,8 +145,11 @@ fn share(
     }
 }
 
-/// Code 401: says how a group is to fetch a topic.
+/// Code 401: says how a group is to fetch a topic. A mode that is none is kept, as in Java: members
+/// are told none, and pull.
 pub fn set_mode(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+    let said: Said = body(call)?;
+    said.topic()?;
     let mode: SetMessageRequestModeRequestBody = body(call)?;
     if names::is_retry(&mode.topic) {
         let remark = "retry topic is not allowed to set mode";
@@ -129,10 +159,7 @@ pub fn set_mode(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refu
         let remark = format!("topic[{}] not exist", mode.topic);
         return Err(Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark));
     }
-    if mode.mode.is_none() {
-        let remark = "mode: PULL or POP was expected";
-        return Err(Refusal::new(ResponseCode::INVALID_PARAMETER, remark));
-    }
+    said.group()?;
     if broker.group(&mode.consumer_group, call.now_ms).is_none() {
         let remark = "subscription group does not exist";
         return Err(Refusal::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));

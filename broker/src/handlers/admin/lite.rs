@@ -78,6 +78,11 @@ fn parent(broker: &Broker, topic: &str) -> Result<Arc<TopicConfig>, Refusal> {
     Ok(config)
 }
 
+/// A field without which Java answers with an exception.
+fn lacks(field: &str) -> Refusal {
+    Refusal::new(ResponseCode::SYSTEM_ERROR, format!("the request lacks {field}"))
+}
+
 fn group(broker: &Broker, name: &str) -> Result<Arc<SubscriptionGroupConfig>, Refusal> {
     broker.groups.find(name).ok_or_else(|| {
         let remark = format!("Group [{name}] not exist.");
@@ -153,14 +158,17 @@ pub fn of_client(
     _: &Call<'_>,
     header: GetLiteClientInfoRequestHeader,
 ) -> Result<Answer, Refusal> {
-    let parent_name = header.parent_topic.unwrap_or_default();
+    let parent_name = header.parent_topic.ok_or_else(|| lacks("parentTopic"))?;
     parent(broker, &parent_name)?;
-    let name = header.group.unwrap_or_default();
+    let name = header.group.ok_or_else(|| lacks("group"))?;
     let config = group(broker, &name)?;
     if attributes::bound_to(&config) != Some(&parent_name) {
         return Err(invalid(format!("Subscription [{name}]-[{parent_name}] not match.")));
     }
-    let client_id = header.client_id.unwrap_or_default();
+    let client_id = header.client_id.ok_or_else(|| lacks("clientId"))?;
+    if header.max_count < 1 {
+        return Err(lacks("maxCount, 1 or more"));
+    }
     let known = broker.lite.subscribed(&client_id);
     let most = usize::try_from(header.max_count).unwrap_or(0).min(TOLD);
     let count =
@@ -192,6 +200,9 @@ pub fn of_group(
     };
     let lite_topic = header.lite_topic.unwrap_or_default();
     let Some(queue) = names::queue(topic, &lite_topic) else {
+        if header.top_k < 1 {
+            return Err(lacks("topK, 1 or more"));
+        }
         let most = usize::try_from(header.top_k).unwrap_or(0).min(LAGS);
         return Ok(told(&lags(broker, &header.group, most, said)));
     };
