@@ -16,6 +16,8 @@ pub(crate) struct Tail {
     writing: Bytes,
     /// Units that wait; the last one is that of `next - 1`.
     waiting: Vec<u8>,
+    /// Bytes that were written last: about as many will wait for the next write.
+    usual: usize,
     /// How many of the last units belong to records that are not written yet.
     staged: usize,
 }
@@ -33,7 +35,7 @@ impl Tail {
     /// The tail of a queue whose units, of `unit_len` bytes, are all in the file below `next`.
     pub(crate) fn at(unit_len: usize, next: i64, log_end: i64) -> Self {
         let (writing, waiting) = Default::default();
-        Self { unit_len, next, log_end, writing, waiting, staged: 0 }
+        Self { unit_len, next, log_end, writing, waiting, usual: 0, staged: 0 }
     }
 
     /// The place of the next unit.
@@ -60,6 +62,9 @@ impl Tail {
     pub(crate) fn push_bytes(&mut self, unit: &Unit, bytes: &[u8]) -> Pushed {
         debug_assert_eq!(bytes.len(), self.unit_len, "all units of a queue have one length");
         let pushed = Pushed { queue_offset: self.next, is_first: self.staged == 0 };
+        if self.waiting.is_empty() {
+            self.waiting.reserve(self.usual);
+        }
         self.waiting.extend_from_slice(bytes);
         self.next += 1;
         self.log_end = if unit.is_blank() { self.log_end } else { unit.log_end() };
@@ -104,6 +109,7 @@ impl Tail {
         let first = self.written();
         let staged = self.waiting.split_off(self.waiting.len() - self.staged * self.unit_len);
         self.writing = std::mem::replace(&mut self.waiting, staged).into();
+        self.usual = self.writing.len();
         (!self.writing.is_empty()).then(|| (first, self.writing.clone()))
     }
 

@@ -131,25 +131,24 @@ fn calls() -> u64 {
 #[test]
 fn a_message_costs_no_allocation_and_few_system_calls() {
     let _alone = ALONE.lock();
-    counted::leave_out_this_thread();
     let world = World::start_with(|settings| {
         settings.store.mapped_file_size_commit_log = 64 << 20;
         settings.store.max_hash_slot_num = 100_000;
         settings.store.max_index_num = 4_000_000;
     });
     let world = tokio::runtime::Runtime::new().unwrap().block_on(world);
-    assert!(counted::allocations() > 0, "a broker that starts allocates, and that is counted");
+    counted::begin();
     let stream = TcpStream::connect(world.running.listening).unwrap();
     stream.set_nodelay(true).unwrap();
     let mut asking = Asking { stream, input: vec![0; 1 << 20] };
 
-    // What is left: the list of units that wait for their file grows anew after each flush, of
-    // which there are more the longer it takes.
+    // What is left: the list of units that wait for their file is made anew after each flush, and
+    // event loops compare themselves now and then: the more the longer it takes.
     let messages = SENDS * WINDOW;
     for form in [Form::Json, Form::Rocketmq] {
         let Cost { allocations, calls, .. } = asking.cost(&sends(form), SENDS);
         println!("{form:?}: {allocations} allocations, {calls} system calls, {messages} sends");
-        assert!(allocations * 20 < messages, "{allocations} allocations for {messages} sends");
+        assert!(allocations * 100 < messages, "{allocations} allocations for {messages} sends");
         assert!(calls * 5 <= messages as u64, "{calls} system calls for {messages} sends");
     }
 
@@ -160,6 +159,7 @@ fn a_message_costs_no_allocation_and_few_system_calls() {
     assert!(for_one < 3 * pulls / 2, "{for_one} allocations for {pulls} pulls of one message");
     let more = for_many.saturating_sub(for_one);
     assert!(more * 100 < pulls * 31, "{more} allocations more for 31 more messages a pull");
+    assert!(counted::allocations() > 0, "who is asked first allocates, and that is counted");
     drop(world);
 }
 
