@@ -134,14 +134,18 @@ impl Broker {
             others: OnceLock::new(),
             saved_offsets: AtomicU64::new(offsets_saved),
         };
-        broker.save_first(from, now);
+        broker.save_first(from, now, watch);
         broker.look_back(now, watch);
         Ok(broker)
     }
 
     /// Saves what the start made or changed. Files that are not there tell the next start that they
     /// were lost, so they are there from the first one on.
-    fn save_first(&self, offsets_from: ConfigOrigin, now_ms: i64) {
+    fn save_first(&self, offsets_from: ConfigOrigin, now_ms: i64, watch: &dyn Fn(Progress)) {
+        // What the log says must not outlive it.
+        self.moves.note_all(self.store.max_log_offset());
+        // The file of offsets says up to where it has all pops: it may not be written before.
+        pop::catch_up::catch_up(self, self.identity.boot_ms, watch);
         self.save_tables(now_ms);
         self.save_changed(now_ms);
         if offsets_from == ConfigOrigin::Missing {
@@ -151,11 +155,8 @@ impl Broker {
 
     /// What the store of another life holds and must be known before the first request.
     fn look_back(&self, now_ms: i64, watch: &dyn Fn(Progress)) {
-        // What the log says must not outlive it.
-        self.moves.note_all(self.store.max_log_offset());
         transactions::check::catch_up(self, watch);
         transactions::waiting::Waiting::load(self, now_ms);
-        pop::catch_up::catch_up(self, self.identity.boot_ms, watch);
         delay::catch_up(self, now_ms, watch);
         Timer::open(self, now_ms, watch);
     }

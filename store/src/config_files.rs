@@ -125,6 +125,12 @@ impl ConfigFiles {
         String::from_utf8(self.disk.read(&self.dir.join(name)).ok()?).ok()
     }
 
+    /// When `name` was written, ms since the epoch; `None` when it is not there.
+    pub fn modified(&self, name: &str) -> Option<i64> {
+        let listed = self.disk.list(&self.dir).ok()?;
+        listed.iter().find(|file| file.name == name).map(|file| file.modified)
+    }
+
     /// Replaces `name`, atomically and durably. What could not be understood is moved aside first.
     pub fn save(&self, name: &str, content: &str) -> Result<(), Error> {
         let (path, backup) = (self.dir.join(name), self.backup(name));

@@ -1,10 +1,11 @@
-//! Where groups go on after a crash. A pop's checkpoint is in the log at once, the offset that it
-//! moved is in its file some time later: what the file lacks is read from the checkpoints, so that
-//! nothing is popped twice. Java pops it twice.
+//! Where groups go on after a crash, ours or a stock broker's. A pop's checkpoint is in the log at
+//! once, the offset that it moved is in its file some time later: what the file lacks is read from
+//! the checkpoints, so that nothing is popped twice. Java pops it twice.
 
 use super::ordered;
 use super::records::{self, CHECK_POINT, CheckPoint};
 use crate::broker::Broker;
+use message::record::Record;
 use message::{Entry, names, properties, property, record};
 use store::{Position, Progress, Step};
 
@@ -12,6 +13,8 @@ use store::{Position, Progress, Step};
 const MOST: i64 = 1_000_000;
 /// The file of offsets is written once more when so much of the log lies behind what it has.
 const FAR_BYTES: i64 = 4 << 20;
+/// How long before its file of offsets was there a stock broker may have written that text, ms.
+const SAVING_MS: i64 = 2_000;
 
 /// Notes in the file of offsets that is about to be written up to where it has all pops.
 pub fn note(broker: &Broker) {
@@ -28,75 +31,135 @@ pub fn is_far_behind(broker: &Broker) -> bool {
 /// Takes over the pops that the file of offsets lacks. A file that does not say what it has is
 /// another broker's: it is written once more before the first pop.
 pub fn catch_up(broker: &Broker, now_ms: i64, watch: &dyn Fn(Progress)) {
-    let Some(noted_to) = broker.offsets.noted_to() else {
-        note(broker);
-        broker.save(broker.offsets.file(), &broker.offsets.to_json(now_ms));
-        return;
+    let noted_to = broker.offsets.noted_to();
+    let moved = match noted_to {
+        Some(noted_to) => after_ours(broker, noted_to, watch),
+        None if broker.store.was_clean() => 0,
+        None => after_another(broker, watch),
     };
-    let revive = records::revive_topic(&broker.settings().broker.broker_cluster_name);
-    let mut moved = look(broker, (names::TIMER_TOPIC, 0), noted_to, watch);
-    for queue_id in broker.store.queue_ids(&revive) {
-        moved += look(broker, (&revive, queue_id), noted_to, watch);
-    }
     if moved > 0 {
         tracing::info!(pops = moved, "groups go on behind what they popped before the crash");
     }
+    if noted_to.is_none() {
+        note(broker);
+        broker.save(broker.offsets.file(), &broker.offsets.to_json(now_ms));
+    }
 }
 
-/// Takes over the checkpoints of one queue; gives how many said something new.
-fn look(
-    broker: &Broker,
-    (topic, queue_id): (&str, i32),
-    noted_to: i64,
-    watch: &dyn Fn(Progress),
-) -> usize {
-    let store = &broker.store;
-    let end = store.max_offset(topic, queue_id);
-    let least = store.min_offset(topic, queue_id).max(end - MOST);
-    let stored = |offset| {
-        let found = store.message_in(Position { topic, queue_id, offset });
-        found.ok().flatten().map(|(stored, _)| stored)
-    };
-    let mut from = end;
-    let bytes = |back_to: i64| (store.max_log_offset() - back_to).max(0).unsigned_abs();
-    let step = Step::begin(watch, "looking for pops that are not saved", bytes(noted_to));
-    while from > least {
-        // A place that gives no message does not say when it was taken.
-        let place = stored(from - 1).and_then(|stored| Some(record::claim(&stored)?.log_offset));
-        if place.is_some_and(|place| place < noted_to) {
-            break;
-        }
-        step.reach(place.map_or(0, bytes));
-        from -= 1;
-    }
-    drop(step);
+/// Takes over what was popped behind a place of the log; gives how many pops said something new.
+fn after_ours(broker: &Broker, noted_to: i64, watch: &dyn Fn(Progress)) -> usize {
     let mut moved = 0;
-    let step = Step::count(watch, "taking over pops", (end - from).unsigned_abs());
-    for offset in from..end {
-        step.advance(1);
-        let Some(stored) = stored(offset) else { continue };
-        let Ok(Entry::Message(record)) = record::decode(&stored, false) else { continue };
-        let property = |key| properties::find(record.properties, key);
-        // What the timer delivered was popped long before.
-        let is_new = topic == names::TIMER_TOPIC || property(property::TIMER_OUT_MS).is_none();
-        let tags = property(property::TAGS);
-        if is_new && ordered::is_note(tags) {
-            moved += usize::from(ordered::take_over(broker, &record));
-            continue;
+    let newest = Newest { back_to: noted_to, is_before: &|it| it.log_offset < noted_to, watch };
+    newest.show_all(broker, &mut |record| {
+        if ordered::is_note(properties::find(record.properties, property::TAGS)) {
+            moved += usize::from(ordered::take_over(broker, record));
+            return;
         }
-        if !is_new || tags != Some(CHECK_POINT) {
-            continue;
-        }
-        let Ok(point) = remoting::json::from_body::<CheckPoint>(record.body) else { continue };
-        let Some(next) = point.next else { continue };
+        let Some(point) = point_of(record) else { return };
+        let Some(next) = point.next else { return };
         let (group, topic, queue_id) = (&point.group, &point.topic, point.queue_id);
         let known = broker.offsets.query(group, topic, queue_id).unwrap_or(-1);
         if next > known && broker.topics.contains(topic) {
             broker.offsets.commit(group, topic, queue_id, next);
             moved += 1;
         }
+    });
+    moved
+}
+
+/// The same for what was popped since a stock broker saved its offsets. Its checkpoints do not say
+/// where the group goes on, and one that has been made longer looks like a pop: only those count
+/// that begin where the group stands, or before. Of these each message was acknowledged or comes
+/// back.
+fn after_another(broker: &Broker, watch: &dyn Fn(Progress)) -> usize {
+    let saved_ms = broker.store.config().modified(broker.offsets.file());
+    let Some(from_ms) = saved_ms.map(|saved_ms| saved_ms - SAVING_MS) else { return 0 };
+    let mut points = Vec::new();
+    let (back_to, is_before) =
+        (broker.store.min_log_offset(), &|it: &Record<'_>| it.store_timestamp < from_ms);
+    Newest { back_to, is_before, watch }.show_all(broker, &mut |record| {
+        points.extend(point_of(record).filter(|point| point.pop_ms >= from_ms));
+    });
+    points.sort_by_key(|point| point.start);
+    let mut moved = 0;
+    for point in points {
+        let (group, topic, queue_id) = (&point.group, &point.topic, point.queue_id);
+        let Some(next) = point.offsets().max().map(|last| last + 1) else { continue };
+        let known = broker.offsets.query(group, topic, queue_id);
+        let follows = known.is_none_or(|known| (point.start..next).contains(&known));
+        if follows && broker.topics.contains(topic) {
+            broker.offsets.commit(group, topic, queue_id, next);
+            moved += 1;
+        }
     }
     moved
+}
+
+fn point_of(record: &Record<'_>) -> Option<CheckPoint> {
+    let tags = properties::find(record.properties, property::TAGS);
+    let is_point = tags == Some(CHECK_POINT);
+    is_point.then(|| remoting::json::from_body(record.body).ok()).flatten()
+}
+
+/// The newest records of pops, in each queue those behind the last one that is before.
+struct Newest<'a> {
+    /// No record that is not before lies before this place of the log.
+    back_to: i64,
+    is_before: &'a dyn Fn(&Record<'_>) -> bool,
+    watch: &'a dyn Fn(Progress),
+}
+
+impl Newest<'_> {
+    fn show_all(&self, broker: &Broker, show: &mut dyn FnMut(&Record<'_>)) {
+        let revive = records::revive_topic(&broker.settings().broker.broker_cluster_name);
+        self.show(broker, (names::TIMER_TOPIC, 0), show);
+        for queue_id in broker.store.queue_ids(&revive) {
+            self.show(broker, (&revive, queue_id), show);
+        }
+    }
+
+    fn show(
+        &self,
+        broker: &Broker,
+        (topic, queue_id): (&str, i32),
+        show: &mut dyn FnMut(&Record<'_>),
+    ) {
+        let store = &broker.store;
+        let end = store.max_offset(topic, queue_id);
+        let least = store.min_offset(topic, queue_id).max(end - MOST);
+        let stored = |offset| {
+            let found = store.message_in(Position { topic, queue_id, offset });
+            found.ok().flatten().map(|(stored, _)| stored)
+        };
+        let mut from = end;
+        let bytes = |back_to: i64| (store.max_log_offset() - back_to).max(0).unsigned_abs();
+        let step =
+            Step::begin(self.watch, "looking for pops that are not saved", bytes(self.back_to));
+        while from > least {
+            // A place that gives no message does not say when it was taken.
+            let stored = stored(from - 1);
+            let record = stored.as_deref().map(|stored| record::decode(stored, false));
+            if let Some(Ok(Entry::Message(record))) = record {
+                if (self.is_before)(&record) {
+                    break;
+                }
+                step.reach(bytes(record.log_offset));
+            }
+            from -= 1;
+        }
+        drop(step);
+        let step = Step::count(self.watch, "taking over pops", (end - from).unsigned_abs());
+        for offset in from..end {
+            step.advance(1);
+            let Some(stored) = stored(offset) else { continue };
+            let Ok(Entry::Message(record)) = record::decode(&stored, false) else { continue };
+            // What the timer delivered was popped long before.
+            let timed = properties::find(record.properties, property::TIMER_OUT_MS);
+            if topic == names::TIMER_TOPIC || timed.is_none() {
+                show(&record);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
