@@ -42,6 +42,7 @@ mod read;
 mod recover;
 mod removed_topics;
 mod retain;
+pub mod rocks;
 mod scrub;
 mod search;
 mod segments;

@@ -15,7 +15,7 @@ use crate::compaction::DELETE;
 use crate::index_file::{HEADER, Header};
 use crate::moved::moved;
 use crate::segments::wrong_log_file;
-use crate::{Error, config_journal};
+use crate::{Error, config_journal, rocks};
 use message::{names, sys_flag};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -467,21 +467,15 @@ impl Look<'_> {
                 let what = "a DLedger log: it is not read, and its messages are not there";
                 tell(Effect::Loses, format!("{}: {what}", file.name));
             }
-            let pops = list(&self.path("kvStore"))?;
-            if pops.iter().any(|file| !file.is_dir && file.name == "CURRENT") {
-                let what = "kvStore is a RocksDB (popConsumerKVServiceEnable=true): messages that \
-                            were popped and not acknowledged are known there alone and will not \
-                            come back. Let the Java broker move them into the revive log first: \
-                            mqadmin exportPopRecord";
-                tell(Effect::Loses, what.into());
+            let rocks = rocks::found(self.disk, root)?;
+            for (path, why) in &rocks {
+                tell(Effect::Refuses, format!("{}: {why}", path.display()));
             }
             let queues = list(&self.path("consumequeue"))?;
             if queues.iter().any(|file| !file.is_dir && file.name == "CURRENT") {
                 let what = "consumequeue is a RocksDB (storeType=defaultRocksDB): it is not read, \
-                            the queues are made anew from the log; consumer offsets in RocksDB \
-                            (config/consumerOffsets, config/rdb) are not taken over, so export \
-                            them to JSON with mqadmin first";
-                tell(Effect::Loses, what.into());
+                            the queues are made anew from the log";
+                tell(Effect::Rebuilds, what.into());
             }
         }
         self.undelivered(target, tell)
@@ -551,13 +545,6 @@ impl Look<'_> {
                     Effect::Loses,
                     format!("config/{}: {why}, and no .bak: all that was in it is lost", file.name),
                 ),
-            }
-        }
-        for name in ["topics", "subscriptionGroups", "consumerOffsets", "rdb"] {
-            let is_there = listed.iter().any(|file| file.is_dir && file.name == name);
-            if is_there && target == Target::Rockhopper {
-                let what = "is a RocksDB and is not read; the JSON files count";
-                tell(Effect::Ignores, format!("config/{name} {what}"));
             }
         }
         Ok(())

@@ -151,3 +151,24 @@ fn what_our_start_refuses_is_told() {
     std::fs::rename(dir.path().join("commitlog"), dir.path().join("elsewhere")).unwrap();
     refuses(&settings, "there is no commit log");
 }
+
+#[test]
+fn what_a_rocksdb_alone_may_hold_keeps_rockhopper_from_starting() {
+    for (name, what) in [("config/consumerOffsets", "where groups are"), ("kvStore", "popped")] {
+        let dir = TempDir::new();
+        let settings = small(dir.path());
+        made(&settings);
+        std::fs::create_dir_all(dir.path().join(name)).unwrap();
+        std::fs::write(dir.path().join(name).join("CURRENT"), "MANIFEST-000005\n").unwrap();
+        // What was decided at our first start stays decided.
+        assert!(preflight(&settings, Target::Rockhopper).safe);
+        store::rocks::refuse(&OsDisk, dir.path()).unwrap();
+        // As the checkpoint of another broker, ours is not there.
+        std::fs::remove_file(dir.path().join("checkpoint")).unwrap();
+        let told = refusal(&settings, Target::Rockhopper).unwrap();
+        assert!(told.contains(name) && told.contains(what), "{told}");
+        let refused = store::rocks::refuse(&OsDisk, dir.path()).unwrap_err().to_string();
+        assert_eq!(refused, told);
+        assert!(preflight(&settings, Target::Java55).safe);
+    }
+}

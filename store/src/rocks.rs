@@ -1,0 +1,62 @@
+//! What a stock broker keeps in RocksDB where its settings say so. Nothing of it is read here, so a
+//! start beside it would lose what is there alone, and nobody would see it: offsets, above all.
+
+use crate::checkpoint::{Fields, SIZE};
+use crate::{Disk, Error};
+use std::path::{Path, PathBuf};
+
+/// The file that tells a RocksDB from other directories.
+const CURRENT: &str = "CURRENT";
+
+/// Where it makes one, below the root, and what only that one has (Java
+/// `RocksDBConsumerOffsetManager`, `RocksDBTopicConfigManager`, `RocksDBSubscriptionGroupManager`,
+/// `ConfigStorage`, `PopConsumerService`). Not `rocksdbstore`, which 5.5 makes whatever its
+/// settings say.
+const PLACES: [(&str, &str); 6] = [
+    ("config/consumerOffsets", "where groups are"),
+    ("config/topics", "topics"),
+    ("config/subscriptionGroups", "groups"),
+    ("config/metadata", "topics, groups and where these are"),
+    ("config/rdb", "topics, groups and where these are"),
+    ("kvStore", "what was popped and not acknowledged"),
+];
+
+/// Refuses a start beside one, unless our own start has been here before.
+///
+/// # Errors
+/// What is there, and the way out.
+pub fn refuse(disk: &dyn Disk, root: &Path) -> Result<(), Error> {
+    match found(disk, root)?.into_iter().next() {
+        Some((path, why)) => Err(Error::Corrupt { path, why }),
+        None => Ok(()),
+    }
+}
+
+/// Those that keep a start from what they hold, with the way out.
+pub(crate) fn found(disk: &dyn Disk, root: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
+    if is_ours(disk, root) {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for (name, what) in PLACES {
+        let path = root.join(name);
+        let listed = disk.list(&path).map_err(Error::io("list", &path))?;
+        if listed.iter().any(|file| file.is_file() && file.name == CURRENT) {
+            let why = format!(
+                "is a RocksDB of a stock broker, which is not read here: {what} may be known there \
+                 alone, and would be lost. Let the stock broker write it to files first \
+                 (docs/takeover.md), then move the directory away"
+            );
+            found.push((path, why));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether no other broker has had the store since ours.
+fn is_ours(disk: &dyn Disk, root: &Path) -> bool {
+    let read = disk.read(&root.join("checkpoint")).unwrap_or_default();
+    let Ok(bytes) = Box::<[u8; SIZE]>::try_from(read.into_boxed_slice()) else { return false };
+    let fields = Fields(bytes);
+    fields.with_bit_mended().unwrap_or(fields).durable_to().is_some()
+}
