@@ -38,12 +38,13 @@ const STOPPED: &str = "store after a stop";
 const KILLED: &str = "store after kill -9";
 /// What a stock client leaves to the next broker: the row's name, the stems of its scenarios'
 /// names, and settings.
-const PLAYS: [(&str, &str, &str); 5] = [
+const PLAYS: [(&str, &str, &str); 6] = [
     ("light queues and lite topics, there and back and there", "lite light", LIGHT),
     ("inner batches, there and back and there", "batches", ""),
     ("compacted topics, there and back and there", "compactions", COMPACTED),
     ("undecided transactions, there and back and there", "halves", HALVES),
     ("messages that wait for their time, there and back and there", "timers", TIMERS),
+    ("popped messages, there and back and there", "pops", ""),
 ];
 const PREPARED: i32 = 4;
 const COMMIT: &str = "8";

@@ -31,6 +31,7 @@ final class Pops {
         scenarios.put("pop-push-left", Pops::left);
         RawPops.register(scenarios);
         OrderedPops.register(scenarios);
+        LeftPops.register(scenarios);
         LiteTopics.register(scenarios);
         LiteCommands.register(scenarios);
         PopCommands.register(scenarios);

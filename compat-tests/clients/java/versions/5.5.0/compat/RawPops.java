@@ -38,11 +38,11 @@ final class RawPops {
     private final String group;
     private final DefaultMQProducer producer;
 
-    private RawPops(Kit kit, int queues) throws Exception {
+    RawPops(Kit kit, int queues) throws Exception {
         this(kit, kit.topic("t", queues));
     }
 
-    private RawPops(Kit kit, String topic) throws Exception {
+    RawPops(Kit kit, String topic) throws Exception {
         this.kit = kit;
         api = new MQClientAPIExt(new ClientConfig(), new NettyClientConfig(), null, null);
         api.start();
@@ -259,16 +259,11 @@ final class RawPops {
         }
         List<MessageExt> first = pops.pop(new Pop().invisible(1_500)).getMsgFoundList();
         same(5, first.size(), "messages");
-        List<String> handles = List.of(handle(first.get(0)), handle(first.get(2)),
-                handle(first.get(3)), handle(first.get(4)));
-        AckResult done = pops.api.batchAckMessageAsync(pops.broker, pops.topic, pops.group, handles,
-                5_000).get(PATIENCE_MS, TimeUnit.MILLISECONDS);
-        same(AckStatus.OK, done.getStatus(), "batch");
+        pops.ackedTogether(List.of(first.get(0), first.get(2), first.get(3), first.get(4)));
         List<MessageExt> again = pops.pop(new Pop().poll(15_000)).getMsgFoundList();
         same(List.of("1"), again.stream().map(m -> new String(m.getBody())).toList(), "again");
-        done = pops.api.batchAckMessageAsync(pops.broker, pops.topic, pops.group,
-                List.of(handle(again.get(0))), 5_000).get(PATIENCE_MS, TimeUnit.MILLISECONDS);
-        same(AckStatus.OK, done.getStatus(), "batch of a retry topic");
+        // Of a retry topic.
+        pops.ackedTogether(again);
     }
 
     /** A group that is new begins at the first message, or with the last one. */
@@ -405,11 +400,11 @@ final class RawPops {
         same(PopStatus.POLLING_NOT_FOUND, pops.pop(new Pop()).getPopStatus(), "all is out");
     }
 
-    private void send(String body) throws Exception {
+    void send(String body) throws Exception {
         producer.send(new Message(topic, body.getBytes()));
     }
 
-    private PopResult pop(Pop what) throws Exception {
+    PopResult pop(Pop what) throws Exception {
         return begin(what).get(PATIENCE_MS, TimeUnit.MILLISECONDS);
     }
 
@@ -435,7 +430,7 @@ final class RawPops {
         return api.notification(broker, header, pollMs + 10_000);
     }
 
-    private void acked(MessageExt message) throws Exception {
+    void acked(MessageExt message) throws Exception {
         acked(message, handle(message));
     }
 
@@ -452,8 +447,16 @@ final class RawPops {
         same(AckStatus.OK, done.getStatus(), "acknowledgement of " + message.getQueueOffset());
     }
 
+    /** In one request. */
+    void ackedTogether(List<MessageExt> messages) throws Exception {
+        List<String> handles = messages.stream().map(RawPops::handle).toList();
+        AckResult done = api.batchAckMessageAsync(broker, topic, group, handles, 5_000)
+                .get(PATIENCE_MS, TimeUnit.MILLISECONDS);
+        same(AckStatus.OK, done.getStatus(), "acknowledgement of " + handles.size());
+    }
+
     /** The new handle. */
-    private String changed(MessageExt message, String handle, long invisibleMs) throws Exception {
+    String changed(MessageExt message, String handle, long invisibleMs) throws Exception {
         String[] parts = ExtraInfoUtil.split(handle);
         ChangeInvisibleTimeRequestHeader header = new ChangeInvisibleTimeRequestHeader();
         header.setTopic(ExtraInfoUtil.getRealTopic(parts, topic, group));
@@ -473,17 +476,17 @@ final class RawPops {
         return offsets.iterator().next().getConsumerOffset();
     }
 
-    private static String handle(MessageExt message) {
+    static String handle(MessageExt message) {
         return message.getProperty(MessageConst.PROPERTY_POP_CK);
     }
 
-    private static List<String> bodies(PopResult result) {
+    static List<String> bodies(PopResult result) {
         return result.getMsgFoundList() == null ? List.of()
                 : result.getMsgFoundList().stream().map(m -> new String(m.getBody())).toList();
     }
 
     /** What a pop asks for: up to 32 messages of any queue, for a minute, without waiting. */
-    private static final class Pop {
+    static final class Pop {
         final PopMessageRequestHeader header = new PopMessageRequestHeader();
 
         Pop() {
