@@ -211,8 +211,11 @@ fn attempt(
         }
         None => read(broker, header, checked, wait, now_ms)?,
     };
-    if first && header.sys_flag & COMMIT != 0 {
-        broker.offsets.commit(group, topic, queue_id, header.commit_offset);
+    if first
+        && header.sys_flag & COMMIT != 0
+        && let Some(offset) = header.commit_offset
+    {
+        broker.offsets.commit(group, topic, queue_id, offset);
     }
     Some(answer)
 }

@@ -145,3 +145,36 @@ async fn a_message_is_given_up_into_a_topic_that_clients_may_not_write() {
         assert_eq!(answer.response_code(), code, "{answer:?}");
     }
 }
+
+#[tokio::test]
+async fn what_no_request_needs_may_be_left_out() {
+    let world = World::start().await;
+    let client = world.client();
+    let make = CreateTopicRequestHeader {
+        topic: "T".into(),
+        default_topic: "TBW102".into(),
+        read_queue_nums: 1,
+        write_queue_nums: 1,
+        perm: 6,
+        topic_filter_type: "SINGLE_TAG".into(),
+        ..CreateTopicRequestHeader::default()
+    };
+    client.call(RequestCode::UPDATE_AND_CREATE_TOPIC, &make).await;
+    let sent = [("b", "T"), ("e", "0"), ("f", "0"), ("g", "1"), ("h", "0")];
+    let pulled = [
+        ("consumerGroup", "g"),
+        ("topic", "T"),
+        ("queueId", "0"),
+        ("queueOffset", "0"),
+        ("maxMsgNums", "1"),
+        ("sysFlag", "4"),
+        ("subscription", "*"),
+    ];
+    let codes = [RequestCode::SEND_MESSAGE_V2, RequestCode::PULL_MESSAGE];
+    for (code, fields) in codes.into_iter().zip([&sent[..], &pulled]) {
+        let mut command = Command::request(code).with_body("x");
+        fields.iter().for_each(|(key, value)| command.fields.push(*key, *value));
+        let answer = client.ask(command).await;
+        assert_eq!(answer.response_code(), ResponseCode::SUCCESS, "{:?}", answer.head.remark);
+    }
+}

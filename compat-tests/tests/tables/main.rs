@@ -125,18 +125,34 @@ fn java_row(line: &str) -> String {
         other => panic!("our tables cannot say {other}: {line}"),
     };
     let presence = match fresh {
-        "null" if LEFT_OUT.contains(&format!("{header}.{key}").as_str()) => "optional".to_owned(),
-        "null" => mark.to_owned(),
+        "null" => left_out(header, key).unwrap_or(mark).to_owned(),
         "now" => "optional".to_owned(),
         value => format!("default {value}"),
     };
     row(header, key, kind, &presence)
 }
 
-/// Fields that Java marks as required and that stock clients leave out nevertheless: it does not
-/// enforce the mark. 4.x tools and the dashboard ask for whole tables with no field at all.
-const LEFT_OUT: &[&str] =
-    &["GetAllSubscriptionGroupRequestHeader.groupSeq", "GetAllTopicConfigRequestHeader.topicSeq"];
+/// Fields that Java marks as required and can do without, and what they are here: it does not enforce
+/// the mark. 4.x tools and the dashboard ask for whole tables with no field at all; a pull and a send
+/// are answered without what no bit of theirs asks for.
+const LEFT_OUT: &[(&str, &str)] = &[
+    ("GetAllSubscriptionGroupRequestHeader.groupSeq", "optional"),
+    ("GetAllTopicConfigRequestHeader.topicSeq", "optional"),
+    ("PullMessageRequestHeader.commitOffset", "optional"),
+    ("PullMessageRequestHeader.subVersion", "default 0"),
+    ("PullMessageRequestHeader.suspendTimeoutMillis", "default 0"),
+    ("SendMessageRequestHeader.defaultTopic", "default "),
+    ("SendMessageRequestHeader.defaultTopicQueueNums", "default 4"),
+    ("SendMessageRequestHeader.producerGroup", "default "),
+    ("SendMessageRequestHeaderV2.a", "default "),
+    ("SendMessageRequestHeaderV2.c", "default "),
+    ("SendMessageRequestHeaderV2.d", "default 4"),
+];
+
+fn left_out(header: &str, key: &str) -> Option<&'static str> {
+    let field = format!("{header}.{key}");
+    LEFT_OUT.iter().find(|(name, _)| *name == field).map(|(_, presence)| *presence)
+}
 
 #[test]
 fn headers() {

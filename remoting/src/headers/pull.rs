@@ -5,7 +5,8 @@ use message::Str;
 use super::base::TopicFields;
 
 crate::headers! {
-    /// Asks for messages of one queue from an offset on (codes 11 and 361).
+    /// Asks for messages of one queue from an offset on (codes 11 and 361). Java misses a commit
+    /// offset, a time to wait and a version only where a bit of `sysFlag` says that they count.
     PullMessageRequestHeader: TopicFields, strict = true, lent = true {
         consumer_group: Str,
         topic: Str,
@@ -14,10 +15,10 @@ crate::headers! {
         queue_offset: i64,
         max_msg_nums: i32,
         sys_flag: i32,
-        commit_offset: i64,
-        suspend_timeout_millis: i64,
+        commit_offset: Option<i64>,
+        suspend_timeout_millis: i64 = 0,
         subscription: Option<Str>,
-        sub_version: i64,
+        sub_version: i64 = 0,
         expression_type: Option<Str>,
         max_msg_bytes: Option<i32>,
         request_source: Option<i32>,

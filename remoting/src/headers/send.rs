@@ -6,12 +6,13 @@ use message::Str;
 use super::base::TopicFields;
 
 crate::headers! {
-    /// Stores the message in the body (codes 10 and 324): the form with long keys.
+    /// Stores the message in the body (codes 10 and 324): the form with long keys. Java looks at the
+    /// template only where the topic has to be made, and does nothing with the group.
     SendMessageRequestHeader: TopicFields, lent = true {
-        producer_group: Str,
+        producer_group: Str = "",
         topic: Str,
-        default_topic: Str,
-        default_topic_queue_nums: i32,
+        default_topic: Str = "",
+        default_topic_queue_nums: i32 = 4,
         queue_id: i32,
         sys_flag: i32,
         born_timestamp: i64,
@@ -24,10 +25,10 @@ crate::headers! {
     }
     /// The same as [`SendMessageRequestHeader`] with one-letter keys (codes 310, 320 and 325).
     SendMessageRequestHeaderV2: TopicFields, strict = true, lent = true {
-        producer_group as "a": Str,
+        producer_group as "a": Str = "",
         topic as "b": Str,
-        default_topic as "c": Str,
-        default_topic_queue_nums as "d": i32,
+        default_topic as "c": Str = "",
+        default_topic_queue_nums as "d": i32 = 4,
         queue_id as "e": i32,
         sys_flag as "f": i32,
         born_timestamp as "g": i64,

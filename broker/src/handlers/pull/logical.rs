@@ -157,12 +157,12 @@ fn elsewhere(
 /// Commits what the pull brought along, where the stay that it lies in is here; elsewhere the
 /// client does it with code 15. Java takes the logical offset for one of its own queue.
 fn commit(broker: &Broker, queue: &LogicalQueue, header: &PullMessageRequestHeader) {
-    if header.sys_flag & COMMIT == 0 {
+    let Some(offset) = header.commit_offset.filter(|_| header.sys_flag & COMMIT != 0) else {
         return;
-    }
-    let stay = stays::at(queue.stays(), header.commit_offset);
+    };
+    let stay = stays::at(queue.stays(), offset);
     if let Some(stay) = stay.filter(|stay| queue.is_here(stay)) {
-        let offset = stays::physical(stay, header.commit_offset).max(0);
+        let offset = stays::physical(stay, offset).max(0);
         broker.offsets.commit(&header.consumer_group, &header.topic, stay.queue_id, offset);
     }
 }

@@ -41,7 +41,7 @@ fn pulled(broker: &Broker, lane: Lane, commit_offset: i64) -> Reply<Effect> {
         topic: names::SELF_TEST_TOPIC.into(),
         max_msg_nums: 32,
         sys_flag: SUBSCRIPTION | COMMIT,
-        commit_offset,
+        commit_offset: Some(commit_offset),
         subscription: Some("*".into()),
         ..PullMessageRequestHeader::default()
     };
