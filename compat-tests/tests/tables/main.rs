@@ -132,9 +132,9 @@ fn java_row(line: &str) -> String {
     row(header, key, kind, &presence)
 }
 
-/// Fields that Java marks as required and can do without, and what they are here: it does not enforce
-/// the mark. 4.x tools and the dashboard ask for whole tables with no field at all; a pull and a send
-/// are answered without what no bit of theirs asks for.
+/// Fields that Java marks as required and can do without, and what they are here: it does not
+/// enforce the mark. 4.x tools and the dashboard ask for whole tables with no field at all; a pull
+/// and a send are answered without what nothing of theirs asks for.
 const LEFT_OUT: &[(&str, &str)] = &[
     ("GetAllSubscriptionGroupRequestHeader.groupSeq", "optional"),
     ("GetAllTopicConfigRequestHeader.topicSeq", "optional"),

@@ -6,8 +6,8 @@ use message::Str;
 use super::base::TopicFields;
 
 crate::headers! {
-    /// Stores the message in the body (codes 10 and 324): the form with long keys. Java looks at the
-    /// template only where the topic has to be made, and does nothing with the group.
+    /// Stores the message in the body (codes 10 and 324): the form with long keys. Java looks at
+    /// the template only where the topic has to be made, and does nothing with the group.
     SendMessageRequestHeader: TopicFields, lent = true {
         producer_group: Str = "",
         topic: Str,
