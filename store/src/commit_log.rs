@@ -117,22 +117,22 @@ impl CommitLog {
         self.segments.start_for(offset).saturating_add(self.segments.file_bytes())
     }
 
-    /// Readable bytes of one file.
-    pub(crate) fn slice(&self, offset: i64, len: usize) -> Option<Bytes> {
-        self.lend(offset, len, &mut Reach::new(Wait::ForDisk)).unwrap_or(None)
+    /// The bytes of the record that a unit leads to, none where the log has not so many there. A
+    /// read that may succeed the next time is an error: then nobody knows what is there. What is
+    /// recent is lent where it lies; everything else is copied, for to look at it there would hold
+    /// up the thread until the disk has it, and a bad sector would be a signal that ends the
+    /// process.
+    #[inline]
+    pub(crate) fn record_of(&self, unit: &Unit, reach: &mut Reach) -> io::Result<Option<Bytes>> {
+        match usize::try_from(unit.size) {
+            Ok(size) => self.lend(unit.log_offset, size, reach),
+            Err(_) => Ok(None),
+        }
     }
 
-    /// As [`Self::slice`], but a read that may succeed the next time is an error: then nobody knows
-    /// what is there. What is recent is lent where it lies; everything else is copied, for to look
-    /// at it there would hold up the thread until the disk has it, and a bad sector would be a
-    /// signal that ends the process.
+    /// As [`Self::record_of`], by offset and length.
     #[inline]
-    pub(crate) fn lend(
-        &self,
-        offset: i64,
-        len: usize,
-        reach: &mut Reach,
-    ) -> io::Result<Option<Bytes>> {
+    fn lend(&self, offset: i64, len: usize, reach: &mut Reach) -> io::Result<Option<Bytes>> {
         match reach.held(offset, len) {
             Some(bytes) => Ok(Some(bytes)),
             None => self.fetch(offset, len, reach),
@@ -171,8 +171,7 @@ impl CommitLog {
             return;
         };
         // What cannot be lent now says so when it is looked at.
-        let size = usize::try_from(first.size).unwrap_or(0);
-        if let Ok(Some(_)) = self.lend(first.log_offset, size, reach) {
+        if let Ok(Some(_)) = self.record_of(first, reach) {
             reach.load(units);
         }
     }

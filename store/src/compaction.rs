@@ -19,7 +19,7 @@ mod shape;
 
 use crate::append::Append;
 use crate::disk::Disk;
-use crate::reach::{Reach, Wait};
+use crate::reach::Wait;
 use crate::{Error, Settings, Store};
 use bytes::Bytes;
 use message::Str;
@@ -573,9 +573,7 @@ impl Store {
         let queue = self.queues.find(topic, id).filter(|queue| queue.first_offset() <= offset)?;
         let units = self.units_to_follow(&queue, (topic, id), offset);
         let (unit, _) = units.first().filter(|(unit, _)| !unit.is_blank())?;
-        let size = usize::try_from(unit.size).ok()?;
-        let lent = self.log.lend(unit.log_offset, size, &mut Reach::new(Wait::ForDisk));
-        let bytes = lent.ok().flatten()?;
+        let bytes = self.record_of(unit)?;
         let Ok(Entry::Message(record)) = record::decode(&bytes, true) else { return None };
         (record.topic == topic && record.queue_offset == offset).then(|| bytes.clone())
     }

@@ -127,8 +127,7 @@ impl Store {
         (place, unit): (i64, &Unit),
         reach: &mut Reach,
     ) -> Led {
-        let size = usize::try_from(unit.size).unwrap_or(0);
-        let Ok(record) = self.log.lend(unit.log_offset, size, reach) else { return Led::Later };
+        let Ok(record) = self.log.record_of(unit, reach) else { return Led::Later };
         match record.filter(|bytes| is_record_of(bytes, unit, name, Some(place))) {
             Some(record) => {
                 let is_aside = self.aside.overlaps(unit.log_offset, unit.log_end());
@@ -148,7 +147,6 @@ impl Store {
         (place, unit): (i64, &Unit),
         reach: &mut Reach,
     ) -> Result<Led, NotNow> {
-        let size = usize::try_from(unit.size).unwrap_or(0);
         if reach.wait == Wait::Never {
             // What is wrong here is looked into where there is time for it.
             return Err(NotNow);
@@ -161,7 +159,7 @@ impl Store {
             return Ok(self.skip());
         }
         if self.is_moved(queue, name, place, unit)?
-            && let Some(record) = self.log.lend(unit.log_offset, size, reach)?
+            && let Some(record) = self.log.record_of(unit, reach)?
         {
             return Ok(Led::Record(record));
         }
@@ -183,8 +181,7 @@ impl Store {
         unit: &Unit,
     ) -> Result<bool, NotNow> {
         let by = |place: i64, unit: &Unit| {
-            let size = usize::try_from(unit.size).unwrap_or(0);
-            let bytes = self.log.lend(unit.log_offset, size, &mut Reach::new(Wait::ForDisk))?;
+            let bytes = self.log.record_of(unit, &mut Reach::new(Wait::ForDisk))?;
             let Some(bytes) = bytes else { return Ok(None) };
             let Ok(Entry::Message(record)) = record::decode(&bytes, false) else { return Ok(None) };
             let claimed = claimed_place(&record.claim(), name);
@@ -231,9 +228,7 @@ impl Store {
                          such lines only a few are written"
                     );
                 }
-                let size = usize::try_from(unit.size).unwrap_or(0);
-                let mut reach = Reach::new(Wait::ForDisk);
-                let record = self.log.lend(unit.log_offset, size, &mut reach)?;
+                let record = self.log.record_of(&unit, &mut Reach::new(Wait::ForDisk))?;
                 Ok(record.map_or(Led::Nothing, Led::Record))
             }
             Sought::Damaged => Ok(self.set_record_aside(name, place, unit)),

@@ -432,9 +432,9 @@ impl Store {
         Ok((!is_aside || is_whole(&record)).then_some(record))
     }
 
-    /// The record of `size` bytes at a log offset, when the caller knows both from a [`Unit`].
+    /// The bytes that a [`Unit`] leads to, if they can be read.
     pub fn record_of(&self, unit: &Unit) -> Option<Bytes> {
-        self.log.slice(unit.log_offset, usize::try_from(unit.size).ok()?)
+        self.log.record_of(unit, &mut Reach::new(Wait::ForDisk)).unwrap_or(None)
     }
 
     /// Finds records by key or unique key, stored from `begin` to `end` (ms since the epoch).

@@ -176,8 +176,7 @@ impl Store {
         let mut taken = 0;
         for (unit, _) in units {
             if !unit.is_blank() {
-                let size = usize::try_from(unit.size).unwrap_or(0);
-                let lent = self.log.lend(unit.log_offset, size, &mut Reach::new(Wait::ForDisk));
+                let lent = self.log.record_of(unit, &mut Reach::new(Wait::ForDisk));
                 let Ok(bytes) = lent else { break };
                 if let Some(new) = new_of(topic, unit, bytes.as_deref())
                     && !to.push(&new, wait)?

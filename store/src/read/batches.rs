@@ -212,10 +212,7 @@ impl Store {
         reach: &mut Reach,
     ) -> (BatchUnit, Led) {
         let ((_, name, _), unit) = (at, batch.unit);
-        let size = usize::try_from(unit.size).unwrap_or(0);
-        let Ok(record) = self.log.lend(unit.log_offset, size, reach) else {
-            return (batch, Led::Later);
-        };
+        let Ok(record) = self.log.record_of(&unit, reach) else { return (batch, Led::Later) };
         let is_aside = self.aside.overlaps(unit.log_offset, unit.log_end());
         match record.filter(|bytes| is_record_of(bytes, &unit, name, None)) {
             Some(record) if !is_aside || is_whole(&record) => {
@@ -231,8 +228,7 @@ impl Store {
                     false => self.mended_batch(at, Some(batch)),
                 };
                 if let Some(mended) = mended
-                    && let Ok(Some(record)) =
-                        self.log.lend(mended.unit.log_offset, mended.unit.size as usize, reach)
+                    && let Ok(Some(record)) = self.log.record_of(&mended.unit, reach)
                 {
                     return (mended, Led::Record(record));
                 }
@@ -258,7 +254,7 @@ impl Store {
         let (_, name, _) = at;
         let within = self.removed_topics.end_of(name.0)..self.log.readable_to();
         let unit = self.log.one_bit_off(&batch.unit, (name, batch.base), within).ok()??;
-        let record = self.log.slice(unit.log_offset, usize::try_from(unit.size).ok()?)?;
+        let record = self.record_of(&unit)?;
         let is_lost = self.aside.overlaps(unit.log_offset, unit.log_end()) && !is_whole(&record);
         let said = self.said_by(&record).filter(|_| !is_lost)?;
         self.put_mended(at, said)
@@ -270,7 +266,7 @@ impl Store {
     fn mended_batch(&self, at: BatchPlace<'_>, unit: Option<BatchUnit>) -> Option<BatchUnit> {
         let (queue, name, place) = at;
         if let Some(unit) = unit {
-            let record = self.log.slice(unit.unit.log_offset, unit.unit.size as usize);
+            let record = self.record_of(&unit.unit);
             let record = record.filter(|bytes| is_record_of(bytes, &unit.unit, name, None));
             if let Some(record) = record {
                 let said = self.said_by(&record).filter(|said| *said != unit)?;
