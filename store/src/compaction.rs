@@ -377,9 +377,8 @@ impl Store {
         self.wait_for_room(opened)?;
         let ids = self.queues.ids(topic).into_iter().map(|id| (name.clone(), id));
         self.compactions.behind.lock().extend(ids);
-        let followed = self.wait_for_room(self.follow_all(Wait::ForDisk));
-        let followed = followed.and_then(|()| self.compactions.sync());
-        followed.inspect_err(|error| self.fence(error))
+        self.follow_or_fence(Wait::ForDisk)?;
+        self.compactions.sync().inspect_err(|error| self.fence(error))
     }
 
     /// Opens the queues that a topic has on the disk; those that lack room follow when it is there.

@@ -64,7 +64,7 @@ impl Store {
             }
         }
         drop(unflushed);
-        self.follow_appends().inspect_err(|error| self.fence(error))?;
+        self.follow_appends()?;
         Ok(flushed_to)
     }
 

@@ -40,12 +40,12 @@ impl Compacted {
 
 impl Store {
     /// Takes over what was appended, as far as that waits for nothing: where a file is full, and
-    /// where the disk is, it is done later.
+    /// where the disk is, it is done later. After an error the store takes no more appends.
     pub(crate) fn follow_appends(&self) -> Result<(), Error> {
         if !self.compactions.is_on.load(Ordering::Acquire) || self.is_fenced() {
             return Ok(());
         }
-        self.wait_for_room(self.follow_all(Wait::Never))
+        self.follow_or_fence(Wait::Never)
     }
 
     /// Takes over what appends left: they wait for no file to become durable. Call it often, from a
@@ -55,7 +55,13 @@ impl Store {
     /// When the store failed.
     pub fn follow_compacted(&self) -> Result<(), Error> {
         self.check_fence()?;
-        let followed = self.wait_for_room(self.follow_all(Wait::ForDisk));
+        self.follow_or_fence(Wait::ForDisk)
+    }
+
+    /// As [`Self::follow_all`]; what has no room waits for it, and any other error is the store's
+    /// failure.
+    pub(super) fn follow_or_fence(&self, wait: Wait) -> Result<(), Error> {
+        let followed = self.wait_for_room(self.follow_all(wait));
         followed.inspect_err(|error| self.fence(error))
     }
 
