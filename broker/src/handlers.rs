@@ -5,9 +5,6 @@ pub mod ack;
 pub mod admin;
 pub mod assignment;
 pub mod client;
-#[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "a disk of tests")]
-pub(crate) mod cold;
 pub mod lite;
 pub mod lock;
 pub mod notification;

@@ -383,26 +383,17 @@ pub(crate) fn edit_settings(file: &Path, changes: &[(String, String)]) -> io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::opening::Surroundings;
-    use settings::BrokerSettings;
+    use crate::cold;
     use simulator::{Op, SimDisk};
-    use tokio::sync::mpsc::unbounded_channel;
 
     #[test]
     fn a_round_of_expiry_that_fails_stops_no_broker() {
         let disk = SimDisk::new(3);
-        let mut settings = BrokerSettings::default();
-        settings.broker.broker_ip1 = "127.0.0.1".into();
-        settings.store.store_path_root_dir = "/store".into();
-        settings.store.delete_when = (0..24).map(|hour| format!("{hour};")).collect();
-        settings.store.mapped_file_size_commit_log = 1 << 20;
-        (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
         let now_ms = 1_700_000_000_000;
-        let surroundings =
-            Surroundings { now_ms, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
-        let (outside, _) = unbounded_channel();
-        let shared = Arc::new(disk.clone());
-        let broker = Broker::open(shared, settings, outside, &surroundings, &|_| {}).unwrap();
+        let root = Path::new("/store");
+        let (broker, _) = cold::open_with(disk.clone(), root, now_ms, |settings| {
+            settings.store.delete_when = (0..24).map(|hour| format!("{hour};")).collect();
+        });
         let mut room = Room { measured_ms: 0, retained_ms: 0, goes_on: false };
         disk.fail(Op::Read, 0, false);
         assert!(room.look(&broker, now_ms).is_ok(), "the disk does not answer for once");

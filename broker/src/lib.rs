@@ -9,6 +9,9 @@ pub mod broker;
 pub mod carried;
 pub mod clients;
 mod cluster;
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a disk of tests")]
+mod cold;
 pub mod config_texts;
 mod copies;
 pub mod delay;

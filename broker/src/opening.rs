@@ -569,29 +569,19 @@ pub(crate) fn store_settings(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cold;
     use std::cell::RefCell;
+    use std::path::Path;
     use store::Append;
-    use tokio::sync::mpsc::unbounded_channel;
 
     #[test]
     fn after_a_kill_a_start_tells_each_thing_that_it_looks_at() {
         let disk = simulator::SimDisk::new(1);
-        let told = RefCell::new(Vec::new());
+        let told: RefCell<Vec<Progress>> = RefCell::default();
         let open = |now_ms| {
-            let mut settings = BrokerSettings::default();
-            settings.broker.broker_ip1 = "127.0.0.1".into();
-            settings.store.store_path_root_dir = "/store".into();
-            settings.store.mapped_file_size_commit_log = 1 << 20;
-            settings.store.mapped_file_size_timer_log = 1 << 20;
-            (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
-            let surroundings =
-                Surroundings { now_ms, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
-            let watch = |progress: Progress| {
-                let mut told: std::cell::RefMut<'_, Vec<Progress>> = told.borrow_mut();
-                told.push(progress);
-            };
-            let (outside, _) = unbounded_channel();
-            Broker::open(Arc::new(disk.clone()), settings, outside, &surroundings, &watch).unwrap()
+            let settings = cold::settings(Path::new("/store"));
+            let watch = |progress: Progress| told.borrow_mut().push(progress);
+            cold::open_watched(disk.clone(), settings, now_ms, &watch).0
         };
         let broker = open(1_700_000_000_000);
         let host = broker.identity.store_host;

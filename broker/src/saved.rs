@@ -204,7 +204,7 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handlers::cold::{self, Cold};
+    use crate::cold::{self, Cold};
     use crate::topics::simple;
     use store::Lack;
 

@@ -184,7 +184,8 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handlers::{ack, cold, recall, send};
+    use crate::cold;
+    use crate::handlers::{ack, recall, send};
     use crate::timer::handle::Handle;
     use crate::topics;
     use bytes::{Buf, Bytes};
@@ -201,7 +202,6 @@ mod tests {
     /// A broker that answers when messages are durable, with a message in its one topic.
     fn broker() -> Broker {
         let (broker, _) = cold::open_with(SimDisk::new(7), Path::new("/store"), NOW, |settings| {
-            settings.broker.broker_name = "b".into();
             settings.broker.recall_message_enable = true;
             settings.store.flush_disk_type = settings::FlushDiskType::SyncFlush;
         });

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "files are damaged on purpose")]
 
 use super::*;
-use crate::handlers::cold::{self, Cold};
+use crate::cold::{self, Cold};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use store::{Everything, Limits, UNIT_LEN};

@@ -3,9 +3,9 @@
 
 use crate::broker::Broker;
 use crate::clients::Client;
+use crate::cold;
 use crate::delay;
 use crate::handlers::{pop, send_back};
-use crate::opening::Surroundings;
 use crate::pop::records;
 use crate::pop::revive;
 use crate::put::{self, Effect};
@@ -21,11 +21,10 @@ use remoting::peer::Peer;
 use remoting::reply::{Refusal, Reply};
 use remoting::room::Room;
 use remoting::router::{Call, Lane};
-use settings::BrokerSettings;
 use simulator::{Loss, Op, SimDisk};
+use std::path::Path;
 use std::sync::Arc;
 use store::Append;
-use tokio::sync::mpsc::unbounded_channel;
 
 const BOOT_MS: i64 = 1_700_000_000_000;
 /// More than any of them waits.
@@ -127,15 +126,7 @@ impl World {
 }
 
 fn open(disk: &SimDisk, now_ms: i64) -> Broker {
-    let mut settings = BrokerSettings::default();
-    settings.broker.broker_ip1 = "127.0.0.1".into();
-    settings.store.store_path_root_dir = "/store".into();
-    settings.store.mapped_file_size_commit_log = 1 << 20;
-    (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
-    let surroundings =
-        Surroundings { now_ms, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
-    let (outside, _) = unbounded_channel();
-    Broker::open(Arc::new(disk.clone()), settings, outside, &surroundings, &|_| {}).unwrap()
+    cold::open(disk.clone(), Path::new("/store"), now_ms).0
 }
 
 #[test]

@@ -5,16 +5,13 @@
 mod seeds;
 
 use super::*;
-use crate::handlers::cold::Cold;
-use crate::opening::Surroundings;
+use crate::cold::{self, Cold};
 use crate::put;
 use bytes::Bytes;
 use message::{Draft, Properties, property};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use store::{Append, Disk, Everything, Limits, OsDisk, Position};
-use tokio::sync::mpsc::unbounded_channel;
 
 const BOOT_MS: i64 = 1_700_000_000_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -43,27 +40,15 @@ impl World {
     }
 
     fn open(&mut self) {
-        let mut settings = BrokerSettings::default();
-        settings.broker.broker_ip1 = "127.0.0.1".into();
-        settings.store.store_path_root_dir = self.dir.to_str().unwrap().into();
-        settings.store.mapped_file_size_commit_log = 1 << 20;
-        settings.store.mapped_file_size_timer_log = 4_096;
-        settings.store.timer_max_delay_sec = 400 * 86_400;
-        settings.store.timer_precision_ms = self.precision_ms;
-        if self.roll_slots > 0 {
-            settings.store.timer_roll_window_slot = self.roll_slots;
-        }
-        (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
-        let surroundings = Surroundings {
-            now_ms: self.now_ms,
-            utc_offset_ms: 0,
-            memory_bytes: 1 << 30,
-            pid: 1,
-            salt: 1,
-        };
-        let (outside, _) = unbounded_channel();
-        let disk = Arc::new(self.disk.clone());
-        let broker = Broker::open(disk, settings, outside, &surroundings, &|_| {}).unwrap();
+        let (disk, dir) = (self.disk.clone(), &self.dir);
+        let (broker, _) = cold::open_with(disk, dir, self.now_ms, |settings| {
+            settings.store.mapped_file_size_timer_log = 4_096;
+            settings.store.timer_max_delay_sec = 400 * 86_400;
+            settings.store.timer_precision_ms = self.precision_ms;
+            if self.roll_slots > 0 {
+                settings.store.timer_roll_window_slot = self.roll_slots;
+            }
+        });
         self.broker = Some(broker);
     }
 

@@ -2,9 +2,8 @@
 
 use super::*;
 use crate::clients::Client;
-use crate::handlers::cold::{self, Cold};
+use crate::cold::{self, Cold};
 use crate::handlers::transaction;
-use crate::opening::Surroundings;
 use bytes::Bytes;
 use message::properties;
 use remoting::codes::{LanguageCode, RequestCode, ResponseCode};
@@ -14,12 +13,10 @@ use remoting::peer::Peer;
 use remoting::reply::{Refusal, Reply};
 use remoting::room::Room;
 use remoting::router::{Call, Lane};
-use settings::BrokerSettings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use tokio::sync::mpsc::unbounded_channel;
 
 const BOOT_MS: i64 = 1_700_000_000_000;
 const INTERVAL_MS: i64 = 30_000;
@@ -60,22 +57,10 @@ impl World {
     }
 
     fn open(&mut self) {
-        let mut settings = BrokerSettings::default();
-        settings.broker.broker_ip1 = "127.0.0.1".into();
-        settings.broker.transaction_check_max = 3;
-        settings.store.store_path_root_dir = self.dir.to_str().unwrap().into();
-        settings.store.mapped_file_size_commit_log = 1 << 20;
-        (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
-        let surroundings = Surroundings {
-            now_ms: self.now_ms,
-            utc_offset_ms: 0,
-            memory_bytes: 1 << 30,
-            pid: 1,
-            salt: 1,
-        };
-        let (outside, _) = unbounded_channel();
-        let disk = Arc::new(self.disk.clone());
-        let broker = Broker::open(disk, settings, outside, &surroundings, &|_| {}).unwrap();
+        let disk = self.disk.clone();
+        let (broker, _) = cold::open_with(disk, &self.dir, self.now_ms, |settings| {
+            settings.broker.transaction_check_max = 3;
+        });
         self.broker = Some(broker);
     }
 

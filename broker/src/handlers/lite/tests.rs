@@ -1,7 +1,7 @@
 //! What clients of lite topics get, in a broker without a shell.
 
 use super::*;
-use crate::handlers::cold::{self, Cold};
+use crate::cold::{self, Cold};
 use crate::topics;
 use message::Draft;
 use remoting::body::group::SubscriptionGroupConfig;

@@ -1,7 +1,7 @@
 //! A pull whose messages are not in memory, in a broker without a shell.
 
 use super::*;
-use crate::handlers::cold::{self, Cold};
+use crate::cold::{self, Cold};
 use bytes::Bytes;
 use message::{Draft, names};
 use remoting::command::Command;

@@ -1,7 +1,7 @@
 //! Messages that are looked for and are not in memory, in a broker without a shell.
 
 use super::*;
-use crate::handlers::cold::{self, Cold};
+use crate::cold::{self, Cold};
 use crate::handlers::{offset, send_back, transaction};
 use crate::transactions;
 use message::{Draft, names, sys_flag};

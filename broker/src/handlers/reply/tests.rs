@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::clients::Client;
+use crate::cold;
 use crate::flush::Durable;
-use crate::handlers::cold;
 use crate::put::Effect;
 use remoting::codes::LanguageCode;
 use remoting::peer::Peer;

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the directory of a test is removed")]
 
 use super::*;
-use crate::handlers::cold::{self, Cold};
+use crate::cold::{self, Cold};
 use crate::lite::Who;
 use crate::topics;
 use bytes::Bytes;

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the directory of a test is removed")]
 
 use super::*;
-use crate::handlers::cold::{self, Cold};
+use crate::cold::{self, Cold};
 use store::{Append, OsDisk};
 
 const NOW: i64 = 1_700_000_000_000;

@@ -3,15 +3,10 @@
 #![allow(clippy::disallowed_methods, reason = "the directory of a test is removed")]
 
 use super::*;
-use crate::handlers::cold::{self, Cold};
-use crate::opening::Surroundings;
+use crate::cold::{self, Cold};
 use crate::timer;
-use settings::BrokerSettings;
-use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use store::OsDisk;
-use tokio::sync::mpsc::unbounded_channel;
 
 fn point() -> CheckPoint {
     let (topic, group, broker) = ("T".into(), "G".into(), "b".into());
@@ -91,20 +86,6 @@ fn messages_of_a_group_that_is_gone_are_told_with_their_number() {
     std::fs::remove_dir_all(dir).unwrap();
 }
 
-fn open(dir: &Path, now_ms: i64) -> Broker {
-    let mut settings = BrokerSettings::default();
-    settings.broker.broker_ip1 = "127.0.0.1".into();
-    settings.broker.broker_name = "b".into();
-    settings.store.store_path_root_dir = dir.to_str().unwrap().into();
-    settings.store.mapped_file_size_commit_log = 1 << 20;
-    (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
-    let surroundings =
-        Surroundings { now_ms, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
-    let (outside, _) = unbounded_channel();
-    let disk = Arc::new(OsDisk);
-    Broker::open(disk, settings, outside, &surroundings, &|_| {}).unwrap()
-}
-
 fn sent(broker: &Broker, text: &str) -> Draft {
     let host = broker.identity.store_host;
     Draft {
@@ -122,7 +103,7 @@ fn what_came_back_before_a_kill_took_the_note_of_it_comes_back_once() {
         broker.append(&mut appends, now_ms);
         appends[0].outcome.unwrap();
     };
-    let broker = open(&dir, BOOT_MS);
+    let (broker, _) = cold::open(OsDisk, &dir, BOOT_MS);
     broker.topic_for_retry("T", 1, 0, BOOT_MS).unwrap();
     broker.group("G", BOOT_MS).unwrap();
     for text in ["back already", "not yet"] {
@@ -145,7 +126,7 @@ fn what_came_back_before_a_kill_took_the_note_of_it_comes_back_once() {
     drop(broker);
 
     let mut now_ms = now_ms + 3_000;
-    let broker = open(&dir, now_ms);
+    let (broker, _) = cold::open(OsDisk, &dir, now_ms);
     broker.topic_for_retry("T", 1, 0, now_ms).unwrap();
     broker.group("G", now_ms).unwrap();
     let mut log = Log::default();

@@ -4,16 +4,14 @@
 
 use super::{BOOT_MS, step};
 use crate::broker::Broker;
-use crate::opening::Surroundings;
+use crate::cold;
 use crate::put;
 use bytes::Bytes;
 use message::{Draft, Entry, record};
-use settings::BrokerSettings;
 use simulator::{Loss, Random, SimDisk};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::Path;
 use store::{Append, Everything, Limits, Position};
-use tokio::sync::mpsc::unbounded_channel;
 
 const SEEDS: u64 = 60;
 /// More than anything waits.
@@ -48,18 +46,12 @@ impl Run {
     }
 
     fn open(&mut self) {
-        let mut settings = BrokerSettings::default();
-        settings.broker.broker_ip1 = "127.0.0.1".into();
-        settings.store.store_path_root_dir = "/store".into();
-        settings.store.mapped_file_size_commit_log = 64 << 10;
-        settings.store.mapped_file_size_timer_log = 4_096;
-        (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
-        let (now_ms, utc_offset_ms, memory_bytes) = (self.now_ms, 0, 1 << 30);
-        let surroundings = Surroundings { now_ms, utc_offset_ms, memory_bytes, pid: 1, salt: 1 };
-        let (outside, _) = unbounded_channel();
-        let disk = Arc::new(self.disk.clone());
-        let opened = Broker::open(disk, settings, outside, &surroundings, &|_| {});
-        self.broker = Some(opened.expect("a start never refuses"));
+        let (disk, root) = (self.disk.clone(), Path::new("/store"));
+        let (broker, _) = cold::open_with(disk, root, self.now_ms, |settings| {
+            settings.store.mapped_file_size_commit_log = 64 << 10;
+            settings.store.mapped_file_size_timer_log = 4_096;
+        });
+        self.broker = Some(broker);
     }
 
     fn broker(&self) -> &Broker {

@@ -13,16 +13,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use store::disk::{Allocation, File, Listed, Lock, Space};
-use store::{Disk, OsDisk, UNIT_LEN};
+use store::{Disk, OsDisk, Progress, UNIT_LEN};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// A broker with small files and light queues, and what it asks of its shell.
+/// A broker named `b` with small files and light queues, and what it asks of its shell.
 pub(crate) fn open(
     disk: impl Disk + 'static,
     dir: &Path,
     now_ms: i64,
 ) -> (Broker, UnboundedReceiver<Outside>) {
-    open_with(disk, dir, now_ms, |_| {})
+    open_watched(disk, settings(dir), now_ms, &|_| {})
 }
 
 /// The same with other settings.
@@ -32,17 +32,35 @@ pub(crate) fn open_with(
     now_ms: i64,
     change: impl FnOnce(&mut BrokerSettings),
 ) -> (Broker, UnboundedReceiver<Outside>) {
+    let mut settings = settings(dir);
+    change(&mut settings);
+    open_watched(disk, settings, now_ms, &|_| {})
+}
+
+/// What [`open`] sets.
+pub(crate) fn settings(dir: &Path) -> BrokerSettings {
     let mut settings = BrokerSettings::default();
     settings.broker.broker_ip1 = "127.0.0.1".into();
+    settings.broker.broker_name = "b".into();
     settings.store.store_path_root_dir = dir.to_str().expect("a test names its directory").into();
     settings.store.mapped_file_size_commit_log = 1 << 20;
+    settings.store.mapped_file_size_timer_log = 1 << 20;
     (settings.store.enable_lmq, settings.store.enable_multi_dispatch) = (true, true);
     (settings.store.max_hash_slot_num, settings.store.max_index_num) = (100, 4_000);
-    change(&mut settings);
+    settings
+}
+
+/// A broker that tells how far its start has come.
+pub(crate) fn open_watched(
+    disk: impl Disk + 'static,
+    settings: BrokerSettings,
+    now_ms: i64,
+    watch: &dyn Fn(Progress),
+) -> (Broker, UnboundedReceiver<Outside>) {
     let surroundings =
         Surroundings { now_ms, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
     let (outside, asked) = unbounded_channel();
-    let opened = Broker::open(Arc::new(disk), settings, outside, &surroundings, &|_| {});
+    let opened = Broker::open(Arc::new(disk), settings, outside, &surroundings, watch);
     (opened.expect("the store of a test opens"), asked)
 }
 
