@@ -8,10 +8,22 @@ use store::{Append, OsDisk};
 
 const NOW: i64 = 1_700_000_000_000;
 
-fn append(broker: &Broker, draft: message::Draft) {
+fn append(broker: &Broker, draft: message::Draft, now_ms: i64) {
     let mut appends = [Append::one(draft)];
-    broker.append(&mut appends, NOW);
+    broker.append(&mut appends, now_ms);
     appends[0].outcome.unwrap();
+}
+
+/// Stores a message of so many bytes.
+fn sent(broker: &Broker, len: usize) {
+    let plain = message::Draft::plain("T", NOW, broker.identity.store_host);
+    append(broker, message::Draft { body: vec![b'x'; len].into(), ..plain }, NOW);
+}
+
+/// Stores that messages were popped.
+fn popped(broker: &Broker, point: &CheckPoint) {
+    let pen = super::super::pen(broker, point.pop_ms);
+    append(broker, pen.check_point(point, 0), point.pop_ms);
 }
 
 /// Of two messages.
@@ -34,10 +46,10 @@ fn a_place_that_leads_nowhere_hides_no_pop_before_it() {
     let dir = std::env::temp_dir().join(format!("rockhopper-catch-up-{}", std::process::id()));
     let (broker, _) = cold::open(Cold::default(), &dir, NOW);
     broker.topic_for_retry("T", 1, 0, NOW).unwrap();
-    append(&broker, message::Draft::plain("T", NOW, broker.identity.store_host));
+    sent(&broker, 0);
     note(&broker);
     for (start, next) in [(0, 3), (3, 5), (5, 7), (7, 9)] {
-        append(&broker, super::super::pen(&broker, NOW).check_point(&point(start, Some(next)), 0));
+        popped(&broker, &point(start, Some(next)));
     }
     broker.store.flush(NOW + 60_000).unwrap();
     let queue = dir.join("consumequeue").join(names::TIMER_TOPIC).join("0");
@@ -58,10 +70,8 @@ fn a_start_has_little_to_look_at_where_nobody_commits() {
     broker.save_changed(NOW);
     let behind = || broker.store.max_log_offset() - broker.offsets.noted_to().unwrap();
     assert!(!is_far_behind(&broker));
-    let body = bytes::Bytes::from(vec![b'x'; 500_000]);
     for _ in 0..9 {
-        let plain = message::Draft::plain("T", NOW, broker.identity.store_host);
-        append(&broker, message::Draft { body: body.clone(), ..plain });
+        sent(&broker, 500_000);
     }
     let far = behind();
     broker.save_changed(NOW);
@@ -75,19 +85,15 @@ fn a_start_far_behind_what_was_noted_takes_over_what_was_popped() {
     let dir = std::env::temp_dir().join(format!("rockhopper-far-pops-{}", std::process::id()));
     let (broker, _) = cold::open(OsDisk, &dir, NOW);
     broker.topic_for_retry("T", 1, 0, NOW).unwrap();
-    let plain = |len| {
-        let plain = message::Draft::plain("T", NOW, broker.identity.store_host);
-        message::Draft { body: bytes::Bytes::from(vec![b'x'; len]), ..plain }
-    };
-    for len in [1, 1, 1] {
-        append(&broker, plain(len));
+    for _ in 0..3 {
+        sent(&broker, 1);
     }
     broker.offsets.commit("G", "T", 0, 1);
     broker.save_tables(NOW);
     broker.save_changed(NOW);
-    append(&broker, super::super::pen(&broker, NOW).check_point(&point(1, Some(3)), 0));
+    popped(&broker, &point(1, Some(3)));
     for _ in 0..9 {
-        append(&broker, plain(500_000));
+        sent(&broker, 500_000);
     }
     assert!(is_far_behind(&broker));
     drop(broker);
@@ -103,7 +109,7 @@ fn what_a_stock_broker_popped_before_it_was_killed_is_taken_over() {
     let (broker, _) = cold::open(OsDisk, &dir, NOW);
     broker.topic_for_retry("T", 1, 0, NOW).unwrap();
     for _ in 0..9 {
-        append(&broker, message::Draft::plain("T", NOW, broker.identity.store_host));
+        sent(&broker, 0);
     }
     broker.offsets.commit("G", "T", 0, 3);
     broker.save_tables(NOW);
@@ -111,16 +117,10 @@ fn what_a_stock_broker_popped_before_it_was_killed_is_taken_over() {
     broker.offsets.set_noted_to(-1);
     broker.save(broker.offsets.file(), &broker.offsets.to_json(NOW));
     let saved_ms = broker.store.config().modified(broker.offsets.file()).unwrap();
-    let popped = |at_ms: i64, start: i64| {
-        let pop = CheckPoint { pop_ms: at_ms, ..point(start, None) };
-        let mut appends = [Append::one(super::super::pen(&broker, at_ms).check_point(&pop, 0))];
-        broker.append(&mut appends, at_ms);
-        appends[0].outcome.unwrap();
-    };
     // One of before a reset, one whose time was made longer, and those that follow on the offset.
-    popped(saved_ms - 60_000, 3);
+    popped(&broker, &CheckPoint { pop_ms: saved_ms - 60_000, ..point(3, None) });
     for start in [8, 5, 3] {
-        popped(saved_ms + 1_000, start);
+        popped(&broker, &CheckPoint { pop_ms: saved_ms + 1_000, ..point(start, None) });
     }
     drop(broker);
     let (broker, _) = cold::open(OsDisk, &dir, saved_ms + 2_000);
