@@ -99,22 +99,22 @@ pub struct RequestModes {
 }
 
 impl RequestModes {
-    /// Takes one mode over and saves the file's new text, in the order of the changes; false if
-    /// there are too many. What cannot be saved stands in memory.
+    /// Takes the mode of a topic and a group over and saves the file's new text, in the order of
+    /// the changes; false if there are too many. What cannot be saved stands in memory.
     pub fn set(
         &self,
+        (topic, group): (Str, Str),
         mode: SetMessageRequestModeRequestBody,
         save: impl FnOnce(&str) -> bool,
     ) -> bool {
         let _in_order = self.saving.lock();
         let mut file = self.file.lock();
         let map = &mut file.message_request_mode_map;
-        let known = map.get(&mode.topic).is_some_and(|of| of.contains_key(&mode.consumer_group));
+        let known = map.get(&topic).is_some_and(|of| of.contains_key(&group));
         if !known && map.values().map(|of| of.len()).sum::<usize>() >= MODES_LIMIT {
             return false;
         }
-        let of_topic = map.entry(mode.topic.clone()).or_default();
-        of_topic.insert(mode.consumer_group.clone(), mode);
+        map.entry(topic).or_default().insert(group, mode);
         let text = files::text(&*file);
         drop(file);
         save(&text);
@@ -210,12 +210,12 @@ mod tests {
     fn modes_are_written_and_read_as_java_does() {
         let modes = RequestModes::default();
         let mode = SetMessageRequestModeRequestBody {
-            consumer_group: "g".into(),
-            topic: "T".into(),
+            consumer_group: Some("g".into()),
+            topic: Some("T".into()),
             ..SetMessageRequestModeRequestBody::default()
         };
         let mut saved = String::new();
-        assert!(modes.set(mode, |text| {
+        assert!(modes.set(("T".into(), "g".into()), mode, |text| {
             saved = text.to_owned();
             true
         }));

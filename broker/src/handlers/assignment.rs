@@ -16,54 +16,49 @@ use remoting::codes::ResponseCode;
 use remoting::json;
 use remoting::reply::{Answer, Refusal, Reply};
 use remoting::router::Call;
-use serde::Deserialize;
 
-/// The names in a body as far as they are there: Java's tables take no other ones.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Said {
-    topic: Option<Str>,
-    consumer_group: Option<Str>,
+/// A question with what Java's tables do not take to be absent.
+struct Asked {
+    topic: Str,
+    group: Str,
+    model: MessageModel,
+    client_id: Str,
+    strategy: Str,
 }
 
-impl Said {
-    fn topic(&self) -> Result<(), Refusal> {
-        require(self.topic.as_ref(), "topic")
-    }
-
-    fn group(&self) -> Result<(), Refusal> {
-        require(self.consumer_group.as_ref(), "consumerGroup")
+impl Asked {
+    fn read(body: QueryAssignmentRequestBody) -> Result<Self, Refusal> {
+        Ok(Self {
+            topic: require(body.topic, "topic")?,
+            group: require(body.consumer_group, "consumerGroup")?,
+            model: require(body.message_model, "messageModel: CLUSTERING or BROADCASTING")?,
+            client_id: body.client_id,
+            strategy: body.strategy_name.unwrap_or_default(),
+        })
     }
 }
 
-fn require(said: Option<&Str>, field: &str) -> Result<(), Refusal> {
+fn require<T>(said: Option<T>, field: &str) -> Result<T, Refusal> {
     let lacks = || Refusal::new(ResponseCode::SYSTEM_ERROR, format!("the body lacks {field}"));
-    said.map(|_| ()).ok_or_else(lacks)
+    said.ok_or_else(lacks)
 }
 
 /// Code 400: the queues that a consumer is to pull, on all brokers of the topic. The answer names
 /// none at all when nobody can say: the consumer keeps what it has.
 pub fn query(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>, Refusal> {
-    let said: Said = body(call)?;
-    said.topic()?;
-    said.group()?;
-    let asked: QueryAssignmentRequestBody = body(call)?;
-    let Some(model) = asked.message_model else {
-        let remark = "messageModel is missing: CLUSTERING or BROADCASTING was expected";
-        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
-    };
+    let asked = Asked::read(body(call)?)?;
     let settings = broker.settings();
     // No name server knows a light queue: it is the one of the broker that is asked.
     let is_light = names::is_lmq(&asked.topic);
     if is_light || settings.broker.namesrv_addr.as_deref().unwrap_or_default().trim().is_empty() {
         let route = own_route(broker, &asked.topic);
-        return Ok(answer(broker, &asked, model, route.as_ref()).into());
+        return Ok(answer(broker, &asked, route.as_ref()).into());
     }
     let topic = asked.topic.clone();
     broker.outside(Outside::Route {
         topic,
         asker: call.later(),
-        then: Box::new(move |broker, route| answer(broker, &asked, model, route.as_ref())),
+        then: Box::new(move |broker, route| answer(broker, &asked, route.as_ref())),
     });
     Ok(Reply::Later)
 }
@@ -80,16 +75,11 @@ fn own_route(broker: &Broker, topic: &str) -> Option<TopicRouteData> {
     Some(TopicRouteData { queue_datas: vec![queues], ..TopicRouteData::default() })
 }
 
-fn answer(
-    broker: &Broker,
-    asked: &QueryAssignmentRequestBody,
-    model: MessageModel,
-    route: Option<&TopicRouteData>,
-) -> Answer {
+fn answer(broker: &Broker, asked: &Asked, route: Option<&TopicRouteData>) -> Answer {
     let queues = route.map(|route| assignment::readable_queues(&asked.topic, route));
     let (mode, more) = mode(broker, asked);
     let more = (mode == Some(MessageRequestMode::Pop)).then_some(more);
-    let share = queues.and_then(|queues| share(broker, asked, (model, more), queues));
+    let share = queues.and_then(|queues| share(broker, asked, more, queues));
     let assigned = |queue| MessageQueueAssignment {
         message_queue: Some(queue),
         mode,
@@ -100,8 +90,8 @@ fn answer(
 }
 
 /// How the group is to fetch the topic, and how many members pop the queues of one besides it.
-fn mode(broker: &Broker, asked: &QueryAssignmentRequestBody) -> (Option<MessageRequestMode>, i32) {
-    let said = broker.request_modes.of(&asked.topic, &asked.consumer_group);
+fn mode(broker: &Broker, asked: &Asked) -> (Option<MessageRequestMode>, i32) {
+    let said = broker.request_modes.of(&asked.topic, &asked.group);
     said.unwrap_or_else(|| {
         let settings = broker.settings();
         let mode = match settings.broker.default_message_request_mode {
@@ -118,11 +108,11 @@ fn mode(broker: &Broker, asked: &QueryAssignmentRequestBody) -> (Option<MessageR
 /// `serverLoadBalancerEnable` is off.
 fn share(
     broker: &Broker,
-    asked: &QueryAssignmentRequestBody,
-    (model, more): (MessageModel, Option<i32>),
+    asked: &Asked,
+    more: Option<i32>,
     queues: Vec<MessageQueue>,
 ) -> Option<Vec<MessageQueue>> {
-    match model {
+    match asked.model {
         MessageModel::Broadcasting => return Some(queues),
         MessageModel::Clustering if !broker.settings().broker.server_load_balancer_enable => {
             return Some(queues);
@@ -130,7 +120,7 @@ fn share(
         MessageModel::Clustering => {}
         MessageModel::LiteSelective => return None,
     }
-    let members = broker.clients.consumer_ids(&asked.consumer_group);
+    let members = broker.clients.consumer_ids(&asked.group);
     // Java's strategies want one; none is asked where each member pops all queues.
     let others = i32::try_from(members.len()).unwrap_or(i32::MAX).saturating_sub(1);
     let pops_all = more.is_some_and(|more| more <= 0 || more >= others);
@@ -138,33 +128,31 @@ fn share(
         return None;
     }
     let index = members.iter().position(|id| *id == asked.client_id);
-    let strategy = asked.strategy_name.as_deref().unwrap_or_default();
     match more {
-        Some(more) => assignment::pop_share(strategy, &queues, members.len(), (index, more)),
-        None => assignment::share(strategy, &queues, members.len(), index),
+        Some(more) => assignment::pop_share(&asked.strategy, &queues, members.len(), (index, more)),
+        None => assignment::share(&asked.strategy, &queues, members.len(), index),
     }
 }
 
 /// Code 401: says how a group is to fetch a topic. A mode that is none is kept, as in Java: members
 /// are told none, and pull.
 pub fn set_mode(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
-    let said: Said = body(call)?;
-    said.topic()?;
     let mode: SetMessageRequestModeRequestBody = body(call)?;
-    if names::is_retry(&mode.topic) {
+    let topic = require(mode.topic.clone(), "topic")?;
+    if names::is_retry(&topic) {
         let remark = "retry topic is not allowed to set mode";
         return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
     }
-    if !broker.topics.contains(&mode.topic) {
-        let remark = format!("topic[{}] not exist", mode.topic);
+    if !broker.topics.contains(&topic) {
+        let remark = format!("topic[{topic}] not exist");
         return Err(Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark));
     }
-    said.group()?;
-    if broker.group(&mode.consumer_group, call.now_ms).is_none() {
+    let group = require(mode.consumer_group.clone(), "consumerGroup")?;
+    if broker.group(&group, call.now_ms).is_none() {
         let remark = "subscription group does not exist";
         return Err(Refusal::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
     }
-    if broker.request_modes.set(mode, |text| broker.save(assignment::FILE, text)) {
+    if broker.request_modes.set((topic, group), mode, |text| broker.save(assignment::FILE, text)) {
         return Ok(Answer::success());
     }
     let remark = "no mode was set: too many are set already (100000 groups and topics)";

@@ -196,10 +196,10 @@ async fn the_broker_shares_queues_out_among_the_members() {
     let ask = async |id: &'static str, model, strategy: &'static str| {
         let asked = QueryAssignmentRequestBody {
             client_id: id.into(),
-            consumer_group: "g".into(),
+            consumer_group: Some("g".into()),
             message_model: Some(model),
             strategy_name: Some(strategy.into()),
-            topic: "BenchmarkTest".into(),
+            topic: Some("BenchmarkTest".into()),
         };
         let answer = a.post(RequestCode::QUERY_ASSIGNMENT, &asked).await;
         assert_eq!(said(&answer).0, ResponseCode::SUCCESS);
@@ -228,10 +228,10 @@ async fn groups_are_told_how_to_fetch() {
     let mut world = World::start().await;
     let set = async |world: &World, topic: &'static str, mode| {
         let wanted = SetMessageRequestModeRequestBody {
-            consumer_group: "g".into(),
+            consumer_group: Some("g".into()),
             mode: Some(mode),
             pop_share_queue_num: 0,
-            topic: topic.into(),
+            topic: Some(topic.into()),
         };
         let answer = world.client().post(RequestCode::SET_MESSAGE_REQUEST_MODE, &wanted).await;
         (answer.response_code(), said(&answer).1.to_owned())

@@ -12,11 +12,11 @@ super::bodies! {
     /// A consumer asks for its share (code 400).
     QueryAssignmentRequestBody {
         client_id: Str,
-        consumer_group: Str,
+        consumer_group: Option<Str>,
         #[serde(deserialize_with = "known")]
         message_model: Option<MessageModel>,
         strategy_name: Option<Str>,
-        topic: Str,
+        topic: Option<Str>,
     }
     /// Its share; none at all tells the consumer to keep what it has.
     QueryAssignmentResponseBody {
@@ -24,11 +24,11 @@ super::bodies! {
     }
     /// How a group is to fetch a topic (code 401).
     SetMessageRequestModeRequestBody {
-        consumer_group: Str,
+        consumer_group: Option<Str>,
         #[serde(deserialize_with = "known")]
         mode: Option<MessageRequestMode> = MessageRequestMode::Pull,
         pop_share_queue_num: i32,
-        topic: Str,
+        topic: Option<Str>,
     }
     /// How all groups fetch, by topic and group (code 402).
     MessageRequestModeSerializeWrapper {
