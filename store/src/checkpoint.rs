@@ -2,9 +2,9 @@
 //! `StoreCheckpoint`, 4096 bytes). Bytes that nobody here knows are kept as they are.
 
 use crate::Error;
-use crate::disk::{Allocation, Disk, File};
+use crate::disk::{Allocation, Disk, File, peek};
 use parking_lot::Mutex;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) const SIZE: usize = 4096;
@@ -46,9 +46,16 @@ pub(crate) enum Mark {
 pub(crate) const OWN_MAGIC: i64 = i64::from_be_bytes(*b"rockhop1");
 
 /// The bytes of a checkpoint.
-pub(crate) struct Fields(pub(crate) Box<[u8; SIZE]>);
+pub(crate) struct Fields(Box<[u8; SIZE]>);
 
 impl Fields {
+    /// Those of a file, which another process may be writing, or how many bytes there are instead.
+    pub(crate) fn peek(disk: &dyn Disk, path: &Path) -> Result<Result<Self, usize>, Error> {
+        let mut bytes = Box::new([0; SIZE]);
+        let there = peek(disk, path, 0, &mut bytes[..])?;
+        Ok(if there == SIZE { Ok(Self(bytes)) } else { Err(there) })
+    }
+
     /// One field.
     pub(crate) fn get(&self, mark: Mark) -> i64 {
         let field = self.0[mark as usize..].first_chunk();

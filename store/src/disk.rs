@@ -8,6 +8,7 @@ mod open_files;
 pub mod os;
 mod peek;
 
+use crate::Error;
 use bytes::Bytes;
 use std::io;
 use std::ops::Range;
@@ -176,4 +177,12 @@ pub trait File: Send + Sync {
     fn zero(&self, range: Range<u64>) -> io::Result<()>;
     /// Makes what was written to the range durable; more may become durable with it.
     fn sync(&self, range: Range<u64>) -> io::Result<()>;
+}
+
+/// As [`Disk::peek`]; a file that is gone holds nothing.
+pub(crate) fn peek(disk: &dyn Disk, path: &Path, at: u64, out: &mut [u8]) -> Result<usize, Error> {
+    match disk.peek(path, at, out) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        read => read.map_err(Error::io("read", path)),
+    }
 }

@@ -1,7 +1,7 @@
 //! What a stock broker keeps in RocksDB where its settings say so. Nothing of it is read here, so a
 //! start beside it would lose what is there alone, and nobody would see it: offsets, above all.
 
-use crate::checkpoint::{Fields, SIZE};
+use crate::checkpoint::Fields;
 use crate::{Disk, Error};
 use std::path::{Path, PathBuf};
 
@@ -55,8 +55,6 @@ pub(crate) fn found(disk: &dyn Disk, root: &Path) -> Result<Vec<(PathBuf, String
 
 /// Whether no other broker has had the store since ours.
 fn is_ours(disk: &dyn Disk, root: &Path) -> bool {
-    let read = disk.read(&root.join("checkpoint")).unwrap_or_default();
-    let Ok(bytes) = Box::<[u8; SIZE]>::try_from(read.into_boxed_slice()) else { return false };
-    let fields = Fields(bytes);
+    let Ok(Ok(fields)) = Fields::peek(disk, &root.join("checkpoint")) else { return false };
     fields.with_bit_mended().unwrap_or(fields).durable_to().is_some()
 }

@@ -7,7 +7,7 @@ use super::files::{self, Run};
 use super::index_walk::{IndexWalk, Indexed};
 use super::log_walk::{Cause, Gap, LogWalk, Step};
 use super::marks::{FIELDS, Settled};
-use super::queue_walk::{Expected, QueueWalk, peek};
+use super::queue_walk::{Expected, QueueWalk};
 use super::stale_keys::StaleKeys;
 use super::{Look, files::queues};
 use crate::checkpoint::{Fields, Mark, OWN_MAGIC, SIZE};
@@ -197,24 +197,21 @@ impl Look<'_> {
 
     fn read_checkpoint(&self, damage: &mut Tally) -> Result<Option<Fields>, Error> {
         let path = self.path("checkpoint");
-        let mut bytes = Box::new([0; SIZE]);
-        let mut there = peek(self.disk, &path, 0, &mut bytes[..])?;
+        let is_whole = |fields: &Fields| fields.get(Mark::OwnSeal) == fields.seal();
+        let mut read = Fields::peek(self.disk, &path)?;
         // A broker may be writing it: what is damaged is so each time.
         for _ in 0..READ_AGAIN {
-            let fields = Fields(bytes);
-            let is_whole = there == SIZE && fields.get(Mark::OwnSeal) == fields.seal();
-            bytes = fields.0;
-            if is_whole || !self.is_unclean()? {
+            if read.as_ref().is_ok_and(is_whole) || !self.is_unclean()? {
                 break;
             }
-            there = peek(self.disk, &path, 0, &mut bytes[..])?;
+            read = Fields::peek(self.disk, &path)?;
         }
-        if there != 0 && there < SIZE {
+        if let Err(there @ 1..) = read {
             damage.add(Kind::Checkpoint, Place::at(&path, there as u64), || {
                 format!("the file has {there} bytes, expected {SIZE}")
             });
         }
-        Ok((there == SIZE).then_some(Fields(bytes)))
+        Ok(read.ok())
     }
 }
 

@@ -2,11 +2,11 @@
 
 use super::compacted_walk::{Queue, queues};
 use super::files::Run;
-use super::queue_walk::peek;
 use super::{Dumped, Look};
 use crate::Error;
 use crate::compaction::{DIR, POSITIONS, offset_in};
 use crate::consume_queue::{BATCH_UNIT_LEN, BatchUnit};
+use crate::disk::peek;
 use serde::Serialize;
 use std::path::Path;
 

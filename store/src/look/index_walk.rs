@@ -4,9 +4,9 @@
 
 use super::damage::{Kind, Place, Tally};
 use super::marks::Unsettled;
-use super::queue_walk::peek;
 use super::stale_keys::StaleKeys;
 use super::window::Window;
+use crate::disk::peek;
 use crate::index_file::{ENTRY, HEADER, Header, IndexEntry, SLOT, Shape};
 use crate::{Disk, Error};
 use std::collections::VecDeque;

@@ -7,11 +7,12 @@ use super::compacted_walk;
 use super::files::{self, Run};
 use super::log_walk::{LogWalk, Step};
 use super::marks::Settled;
-use super::queue_walk::{QueueWalk, ends, peek, shape_of};
+use super::queue_walk::{QueueWalk, ends, shape_of};
 use super::{Kind, Look};
 use crate::batch_topics;
-use crate::checkpoint::{Fields, Mark, SIZE};
+use crate::checkpoint::{Fields, Mark};
 use crate::compaction::DELETE;
+use crate::disk::peek;
 use crate::index_file::{HEADER, Header};
 use crate::moved::moved;
 use crate::segments::wrong_log_file;
@@ -205,9 +206,7 @@ impl Look<'_> {
     }
 
     fn checkpoint_fields(&self) -> Result<Option<Fields>, Error> {
-        let mut bytes = Box::new([0; SIZE]);
-        let there = peek(self.disk, &self.path("checkpoint"), 0, &mut bytes[..])?;
-        Ok((there == SIZE).then_some(Fields(bytes)))
+        Fields::peek(self.disk, &self.path("checkpoint")).map(Result::ok)
     }
 
     /// What lies in the log's directory and is none of its files, and what was moved aside.

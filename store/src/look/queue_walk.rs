@@ -10,6 +10,7 @@ use super::files::Run;
 use super::marks::Unsettled;
 use crate::batch_topics;
 use crate::consume_queue::{BatchUnit, Shape, UNIT_LEN, Unit};
+use crate::disk::peek;
 use crate::light;
 use crate::{Disk, Error, Settings};
 use message::Str;
@@ -650,12 +651,4 @@ fn differs(unit: &Unit, expected: &Unit) -> String {
         expected.size,
         expected.tags_code
     )
-}
-
-/// Reads what there is; a file that is gone holds nothing.
-pub(super) fn peek(disk: &dyn Disk, path: &Path, at: u64, out: &mut [u8]) -> Result<usize, Error> {
-    match disk.peek(path, at, out) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
-        read => read.map_err(Error::io("read", path)),
-    }
 }

@@ -4,9 +4,10 @@
 use super::check::{CHUNK, READ_AGAIN};
 use super::files::{self, Run};
 use super::log_walk::{LogWalk, Step};
-use super::queue_walk::{self, peek};
+use super::queue_walk;
 use super::{CompactedView, Look, marks::FIELDS};
-use crate::checkpoint::{Fields, Mark, OWN_MAGIC, SIZE};
+use crate::checkpoint::{Fields, Mark, OWN_MAGIC};
+use crate::disk::peek;
 use crate::in_the_way;
 use crate::index_file::{HEADER, Header};
 use crate::moved::moved;
@@ -351,11 +352,9 @@ impl Look<'_> {
     }
 
     fn checkpoint(&self) -> Result<Option<CheckpointView>, Error> {
-        let mut bytes = Box::new([0; SIZE]);
-        if peek(self.disk, &self.path("checkpoint"), 0, &mut bytes[..])? < SIZE {
+        let Ok(fields) = Fields::peek(self.disk, &self.path("checkpoint"))? else {
             return Ok(None);
-        }
-        let fields = Fields(bytes);
+        };
         let confirmed = (Mark::Confirmed, "log offset of the last record at Java's last start");
         let shown = FIELDS.into_iter().chain([confirmed]);
         Ok(Some(CheckpointView {
