@@ -35,10 +35,10 @@ const LISTEN: &str = "bindAddress=::\n";
 const SIXTH: &str = "brokerIP1=::1\n";
 const SEALED: &str = "enabledAppendPropCRC=true\n";
 const STOPPED: &str = "store after a stop";
-
 const KILLED: &str = "store after kill -9";
-/// Longer than a broker takes until what it stored is in the index.
-const INDEXED: Duration = Duration::from_millis(1_200);
+/// Longer than a broker takes until what it stored is in the index, and than ours takes until
+/// offsets are in their file, which is all that a stock broker knows of what was popped.
+const WRITTEN_DOWN: Duration = Duration::from_millis(1_200);
 /// What a stock client leaves to the next broker: the row's name, the stems of its scenarios'
 /// names, and settings.
 const PLAYS: [(&str, &str, &str); 6] = [
@@ -176,7 +176,7 @@ fn legs(
         if crash {
             // A stock broker that finds what was stored last in no index, and all before it in a
             // checkpoint, puts the keys of the last message that is in the index once more.
-            std::thread::sleep(INDEXED);
+            std::thread::sleep(WRITTEN_DOWN);
             cluster.broker.kill();
         } else {
             cluster.broker.stop()?;

@@ -73,8 +73,6 @@ final class LeftPops {
         for (int i = 0; i < EACH; i++) {
             due.put("fresh" + i, 0L);
         }
-        // Ours writes offsets down four times a second, and a stock broker reads nothing else.
-        Thread.sleep(600);
         LEFT.put(kit.prefix, new Out(kept.getMsgFoundList(), due, kept.getPopTime() + KEPT_MS));
     }
 
