@@ -91,6 +91,12 @@ impl BadDisk {
         Self { inner, state: Arc::new(state) }
     }
 
+    /// One, and the same as the disk of a store.
+    pub(crate) fn around(inner: Arc<dyn Disk>) -> (Self, Arc<dyn Disk>) {
+        let bad = Self::new(inner);
+        (bad.clone(), Arc::new(bad))
+    }
+
     /// Lets `count` more changes of any kind happen.
     pub(crate) fn die_after(&self, count: u64) {
         self.state.changes_left.store(count, Ordering::SeqCst);

@@ -229,6 +229,16 @@ fn files_expire_with_the_log_and_the_first_offset_follows() {
     assert_eq!(put(&store, NOW, batch_of(2, "next")), 600);
 }
 
+/// Loses the power when all units of the queue's one file are durable and the last records are
+/// not: they are less than four pages.
+fn lose_behind_units(store: Store, disk: &Arc<dyn Disk>, sim: &SimDisk, file_bytes: u64) {
+    store.flush(NOW + 1).unwrap();
+    let units = disk.open(Path::new(QUEUE), file_bytes, Allocation::Sparse).unwrap();
+    units.sync(0..file_bytes).unwrap();
+    drop(store);
+    sim.lose(Loss::All);
+}
+
 #[test]
 fn offsets_of_lost_messages_are_not_given_again() {
     let (sim, disk, settings) = sim(5);
@@ -236,12 +246,7 @@ fn offsets_of_lost_messages_are_not_given_again() {
     fill(&store, 0, 1);
     store.flush(NOW).unwrap();
     put(&store, NOW, batch_of(3, "lost"));
-    // Its unit is durable, its record is not.
-    store.flush(NOW + 1).unwrap();
-    let units = disk.open(Path::new(QUEUE), 46 * 8, Allocation::Sparse).unwrap();
-    units.sync(0..46 * 8).unwrap();
-    drop(store);
-    sim.lose(Loss::All);
+    lose_behind_units(store, &disk, &sim, 46 * 8);
     let store = open(&disk, &settings);
     assert_eq!(store.max_offset(TOPIC, 0), 7, "they may have been read");
     assert_eq!(read(&store, TOPIC, 0, 5).next_offset, 7);
@@ -272,12 +277,7 @@ fn a_wide_gap_of_lost_messages_holds_nobody_up() {
     for _ in 0..4 {
         put(&store, NOW, batch_of(100, "lost"));
     }
-    // The units are durable, the records are not: they are less than four pages.
-    store.flush(NOW + 1).unwrap();
-    let units = disk.open(Path::new(QUEUE), queue, Allocation::Sparse).unwrap();
-    units.sync(0..queue).unwrap();
-    drop(store);
-    sim.lose(Loss::All);
+    lose_behind_units(store, &disk, &sim, queue);
     let store = open(&disk, &settings);
     let end = store.max_offset(TOPIC, 0);
     assert_eq!(end, 404);
@@ -403,11 +403,7 @@ fn kept_offsets_outlive_the_removal_of_another_topic() {
     append(&store, NOW, draft("Other", 0, "other"));
     store.flush(NOW).unwrap();
     put(&store, NOW, batch_of(3, "lost"));
-    store.flush(NOW + 1).unwrap();
-    let units = disk.open(Path::new(QUEUE), 46 * 8, Allocation::Sparse).unwrap();
-    units.sync(0..46 * 8).unwrap();
-    drop(store);
-    sim.lose(Loss::All);
+    lose_behind_units(store, &disk, &sim, 46 * 8);
     let store = open(&disk, &settings);
     store.delete_topics(["Other"]).unwrap();
     drop(store);

@@ -19,8 +19,7 @@ fn a_clean_start_reads_the_file_of_each_queue_once() {
     (0..TOPICS).for_each(|topic| drop(fill(&store, &format!("T{topic}"), 0..3)));
     store.close().unwrap();
     drop(store);
-    let bad = BadDisk::new(disk);
-    let disk: Arc<dyn Disk> = Arc::new(bad.clone());
+    let (bad, disk) = BadDisk::around(disk);
     let store = open(&disk, &settings());
     assert_eq!(bad.reads_under(Path::new("/store/consumequeue")), TOPICS);
     for topic in 0..TOPICS {

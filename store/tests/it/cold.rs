@@ -6,7 +6,7 @@ use crate::recovery::{fill, log_path, settings, sim};
 use crate::support::*;
 use std::path::Path;
 use std::sync::Arc;
-use store::{Disk, Everything, Limits, Position, Read, ReadStatus, Store, Wait};
+use store::{Everything, Limits, Position, Read, ReadStatus, Store, Wait};
 
 const COUNT: i64 = 20;
 const QUEUE: &str = "/store/consumequeue/T/0/00000000000000000000";
@@ -18,8 +18,7 @@ fn reopened() -> (BadDisk, Store, Vec<i64>) {
     let places = fill(&store, "T", 0..COUNT).iter().map(|stored| stored.log_offset).collect();
     store.close().unwrap();
     drop(store);
-    let bad = BadDisk::new(disk);
-    let disk: Arc<dyn Disk> = Arc::new(bad.clone());
+    let (bad, disk) = BadDisk::around(disk);
     let store = open(&disk, &settings());
     (bad, store, places)
 }

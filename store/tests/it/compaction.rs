@@ -599,23 +599,33 @@ fn a_start_on_a_full_disk_opens_the_queues_when_there_is_room() {
     assert!(found.contains_key(&0) && found.contains_key(&159), "{found:?}");
 }
 
-#[test]
-fn nobody_waits_while_a_queue_is_made_durable() {
-    let (_, disk, settings) = sim(1);
-    let bad = BadDisk::new(disk);
-    let disk: Arc<dyn Disk> = Arc::new(bad.clone());
-    let store = Arc::new(begin(&disk, &settings));
-    fill(&store, 0, 5);
+/// What becomes of something that another thread does whenever the log of a compacted queue is
+/// about to be made durable, if it need not wait for that.
+fn done_beside_syncs<T: Send + 'static>(
+    bad: &BadDisk,
+    store: &Arc<Store>,
+    what: fn(&Store) -> T,
+) -> mpsc::Receiver<Result<T, mpsc::RecvTimeoutError>> {
     let (tell, told) = mpsc::channel();
-    let other = Arc::downgrade(&store);
+    let other = Arc::downgrade(store);
     bad.before_sync(move |path| {
         let Some(store) = other.upgrade().filter(|_| path.starts_with(LOG)) else { return };
         let (done, is_done) = mpsc::channel();
-        std::thread::spawn(move || {
-            fill(&store, 5, 6);
-            done.send(all(&store).len())
-        });
+        std::thread::spawn(move || done.send(what(&store)));
         tell.send(is_done.recv_timeout(Duration::from_secs(20))).unwrap();
+    });
+    told
+}
+
+#[test]
+fn nobody_waits_while_a_queue_is_made_durable() {
+    let (_, disk, settings) = sim(1);
+    let (bad, disk) = BadDisk::around(disk);
+    let store = Arc::new(begin(&disk, &settings));
+    fill(&store, 0, 5);
+    let told = done_beside_syncs(&bad, &store, |store| {
+        fill(store, 5, 6);
+        all(store).len()
     });
     store.flush(NOW + 100_000).unwrap();
     assert_eq!(told.try_recv().unwrap(), Ok(6));
@@ -626,8 +636,7 @@ fn nobody_waits_while_a_queue_is_made_durable() {
 fn no_append_waits_while_a_file_is_ended() {
     for flush_mode in [FlushMode::Async, FlushMode::Sync] {
         let (_, disk, settings) = sim(1);
-        let bad = BadDisk::new(disk);
-        let disk: Arc<dyn Disk> = Arc::new(bad.clone());
+        let (bad, disk) = BadDisk::around(disk);
         let store = Arc::new(begin(&disk, &Settings { flush_mode, ..settings }));
         let send = |store: &Store, at: i64| {
             append(store, NOW + at, with_key(&at.to_string(), &at.to_string()));
@@ -636,16 +645,9 @@ fn no_append_waits_while_a_file_is_ended() {
         bad.before_sync(|path| assert!(!path.starts_with(LOG), "an append waits for {path:?}"));
         (0..3 * FILE).for_each(|at| send(&store, at));
         assert_eq!(all(&store).len() as i64, FILE);
-        let (tell, told) = mpsc::channel();
-        let other = Arc::downgrade(&store);
-        bad.before_sync(move |path| {
-            let Some(store) = other.upgrade().filter(|_| path.starts_with(LOG)) else { return };
-            let (done, is_done) = mpsc::channel();
-            std::thread::spawn(move || {
-                append(&store, NOW, with_key("late", "late"));
-                done.send(store.sync().is_ok())
-            });
-            tell.send(is_done.recv_timeout(Duration::from_secs(20))).unwrap();
+        let told = done_beside_syncs(&bad, &store, |store| {
+            append(store, NOW, with_key("late", "late"));
+            store.sync().is_ok()
         });
         store.follow_compacted().unwrap();
         bad.before_sync(|_| {});
@@ -659,18 +661,10 @@ fn no_append_waits_while_a_file_is_ended() {
 #[test]
 fn readers_do_not_wait_while_a_file_is_ended() {
     let (_, disk, settings) = sim(1);
-    let bad = BadDisk::new(disk);
-    let disk: Arc<dyn Disk> = Arc::new(bad.clone());
+    let (bad, disk) = BadDisk::around(disk);
     let store = Arc::new(begin(&disk, &settings));
     fill(&store, 0, FILE);
-    let (tell, told) = mpsc::channel();
-    let other = Arc::downgrade(&store);
-    bad.before_sync(move |path| {
-        let Some(store) = other.upgrade().filter(|_| path.starts_with(LOG)) else { return };
-        let (done, is_done) = mpsc::channel();
-        std::thread::spawn(move || done.send(all(&store).len() as i64));
-        tell.send(is_done.recv_timeout(Duration::from_secs(20))).unwrap();
-    });
+    let told = done_beside_syncs(&bad, &store, |store| all(store).len() as i64);
     fill(&store, FILE, FILE + 1);
     assert_eq!(told.try_recv().unwrap(), Ok(FILE));
     assert_eq!(all(&store).len() as i64, FILE + 1);

@@ -260,9 +260,8 @@ fn a_compaction_after_another_may_end_anywhere() {
 fn a_bad_sector_under_a_compacted_queue_costs_a_message_and_no_process() {
     let (sim, disk, settings) = closed(1);
     let (log, at) = (files(&sim, LOG)[1].clone(), record_at(&sim, 1, 2));
-    let bad = Arc::new(BadDisk::new(disk));
-    let shared: Arc<dyn Disk> = bad.clone();
-    let store = begin(&shared, &settings);
+    let (bad, disk) = BadDisk::around(disk);
+    let store = begin(&disk, &settings);
     assert_eq!(all(&store).len(), 31);
     bad.make_unreadable(&log, at..at + 1);
     let left = all(&store);
@@ -277,9 +276,8 @@ const ASIDE: &str = "/store/compaction/damaged";
 fn a_compaction_takes_what_it_cannot_read_from_the_commit_log() {
     let (sim, disk, settings) = closed(1);
     let (log, at) = (files(&sim, LOG)[1].clone(), record_at(&sim, 1, 2));
-    let bad = Arc::new(BadDisk::new(disk));
-    let shared: Arc<dyn Disk> = bad.clone();
-    let store = begin(&shared, &settings);
+    let (bad, disk) = BadDisk::around(disk);
+    let store = begin(&disk, &settings);
     bad.make_unreadable(&log, at..at + 1);
     assert_eq!(all(&store).len(), 30);
     let (done, lines) = lines_of(|| store.compact(&|| true).unwrap());
@@ -296,9 +294,8 @@ fn a_record_that_cannot_be_read_keeps_no_queue_from_being_compacted() {
         lose_log(&sim, &disk);
         let (log, at) = (files(&sim, LOG)[file].clone(), record_at(&sim, file, place));
         let whole = sim.content(&log).unwrap();
-        let bad = Arc::new(BadDisk::new(disk));
-        let shared: Arc<dyn Disk> = bad.clone();
-        let store = begin(&shared, &settings);
+        let (bad, disk) = BadDisk::around(disk);
+        let store = begin(&disk, &settings);
         bad.make_unreadable(&log, at..at + 1);
         let mut left = numbers(0, 31);
         left.remove(&(file as i64 * FILE + place as i64));
@@ -317,7 +314,7 @@ fn a_record_that_cannot_be_read_keeps_no_queue_from_being_compacted() {
         assert_eq!((all(&store), store.compacted_passed_over()), (left.clone(), 1));
         store.close().unwrap();
         drop(store);
-        let store = begin(&shared, &settings);
+        let store = begin(&disk, &settings);
         assert_eq!((all(&store), files(&sim, ASIDE)), (left, aside));
         store.delete_topics([TOPIC]).unwrap();
         assert!(files(&sim, ASIDE).is_empty());
@@ -358,12 +355,12 @@ fn a_compaction_around_damage_may_end_anywhere() {
 }
 
 /// Files of some pages each.
-fn with_pages() -> (SimDisk, Arc<BadDisk>, Arc<dyn Disk>, Settings) {
+fn with_pages() -> (SimDisk, BadDisk, Arc<dyn Disk>, Settings) {
     let (sim, disk, mut settings) = sim(1);
     settings.compaction_log_file_bytes = 100 << 10;
     settings.compaction_queue_file_bytes = UNIT * 400;
-    let bad = Arc::new(BadDisk::new(disk));
-    (sim, bad.clone(), bad, settings)
+    let (bad, disk) = BadDisk::around(disk);
+    (sim, bad, disk, settings)
 }
 
 /// Units come from records again; of these those alone are missing that lie on the page, and where

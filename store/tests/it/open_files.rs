@@ -3,14 +3,13 @@
 use crate::bad_disk::BadDisk;
 use crate::support::*;
 use std::sync::Arc;
-use store::{Append, AppendError, Bound, Disk, OsDisk};
+use store::{Append, AppendError, Bound, OsDisk};
 
 #[test]
 fn too_many_open_files_refuse_and_fence_nothing() {
     let dir = TempDir::new();
     let settings = small(dir.path());
-    let bad = BadDisk::new(Arc::new(OsDisk));
-    let disk: Arc<dyn Disk> = Arc::new(bad.clone());
+    let (bad, disk) = BadDisk::around(Arc::new(OsDisk));
     let store = open(&disk, &settings);
     append(&store, NOW, draft("A", 0, "before"));
     store.flush(NOW).unwrap();

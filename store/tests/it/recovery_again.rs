@@ -127,8 +127,7 @@ fn a_start_that_is_killed_at_any_change_ends_as_one_that_is_not() {
 fn a_bad_sector_costs_what_is_in_it() {
     for which in [0, 3, 60, 199] {
         for killed in [false, true] {
-            let bad = BadDisk::new(sim());
-            let disk: Arc<dyn Disk> = Arc::new(bad.clone());
+            let (bad, disk) = BadDisk::around(sim());
             let store = open(&disk, &settings());
             let places = fill(&store, "T", 0..200);
             if !killed {
@@ -167,8 +166,7 @@ fn a_bad_sector_costs_what_is_in_it() {
 
 #[test]
 fn a_bad_sector_of_a_queue_costs_nothing() {
-    let bad = BadDisk::new(sim());
-    let disk: Arc<dyn Disk> = Arc::new(bad.clone());
+    let (bad, disk) = BadDisk::around(sim());
     let store = open(&disk, &settings());
     fill(&store, "T", 0..200);
     store.close().unwrap();
@@ -181,8 +179,7 @@ fn a_bad_sector_of_a_queue_costs_nothing() {
 
 #[test]
 fn a_disk_that_reads_nothing_of_the_log_ends_a_start_in_bounds() {
-    let bad = BadDisk::new(sim());
-    let disk: Arc<dyn Disk> = Arc::new(bad.clone());
+    let (bad, disk) = BadDisk::around(sim());
     let store = open(&disk, &settings());
     let places = fill(&store, "T", 0..400);
     drop(store);
