@@ -55,17 +55,10 @@ pub(crate) fn draft(topic: &str, queue_id: i32, number: usize) -> Draft {
     .into_iter()
     .collect();
     Draft {
-        topic: topic.to_owned().into(),
         queue_id,
-        flag: 0,
-        sys_flag: 0,
-        born_timestamp: 5,
-        born_host: host,
-        store_host: host,
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
         body: format!("{number}:{}", "x".repeat(number * 7 % 90)).into_bytes().into(),
         properties: all.encode(),
+        ..Draft::plain(topic.to_owned(), 5, host)
     }
 }
 

@@ -126,17 +126,11 @@ mod tests {
     fn stored(body: &[u8], flags: i32) -> Vec<u8> {
         let host = "127.0.0.1:10911".parse().expect("an address");
         let draft = Draft {
-            topic: "T".into(),
             queue_id: 3,
-            flag: 0,
             sys_flag: flags,
-            born_timestamp: 0,
-            born_host: host,
-            store_host: host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
             body: body.to_vec().into(),
             properties: [("TAGS", "paid")].into_iter().collect::<Properties>().encode(),
+            ..Draft::plain("T", 0, host)
         };
         let mut bytes = Vec::new();
         draft.encode(Placement { queue_offset: 7, log_offset: 0, store_timestamp: 0 }, &mut bytes);

@@ -50,19 +50,12 @@ impl Drop for Temporary {
 fn draft(queue_id: i32, body: &Bytes) -> Draft {
     let host = "127.0.0.1:10911".parse().expect("an address");
     Draft {
-        topic: TOPIC,
         queue_id,
-        flag: 0,
-        sys_flag: 0,
-        born_timestamp: NOW,
-        born_host: host,
-        store_host: host,
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
         body: body.clone(),
         properties: Bytes::from_static(
             b"UNIQ_KEY\x017F000001B3E018B4AAC2000000000001\x02WAIT\x01true\x02TAGS\x01A\x02",
         ),
+        ..Draft::plain(TOPIC, NOW, host)
     }
 }
 

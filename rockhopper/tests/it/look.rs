@@ -28,17 +28,10 @@ fn made(name: &str) -> (String, String) {
     for number in 0..100 {
         let properties: Properties = [(property::KEYS, format!("k{number}"))].into_iter().collect();
         let draft = Draft {
-            topic: "Orders".into(),
             queue_id: 3,
-            flag: 0,
-            sys_flag: 0,
-            born_timestamp: NOW,
-            born_host: host,
-            store_host: host,
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
             body: format!("body {number} {}", "x".repeat(100)).into(),
             properties: properties.encode(),
+            ..Draft::plain("Orders", NOW, host)
         };
         let mut list = [Append::one(draft)];
         store.append(NOW + number, &mut list);

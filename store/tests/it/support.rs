@@ -68,17 +68,10 @@ pub(crate) fn draft(topic: &str, queue_id: i32, body: &str) -> Draft {
     .into_iter()
     .collect();
     Draft {
-        topic: topic.to_owned().into(),
         queue_id,
-        flag: 0,
-        sys_flag: 0,
-        born_timestamp: NOW - 5,
-        born_host: host,
-        store_host: host,
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
         body: Bytes::copy_from_slice(body.as_bytes()),
         properties: properties.encode(),
+        ..Draft::plain(topic.to_owned(), NOW - 5, host)
     }
 }
 
