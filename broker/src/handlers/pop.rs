@@ -6,6 +6,7 @@
 //! connections, one look at a time.
 //! How queues are read is in [`crate::pop::take`].
 
+use super::notification;
 use super::poll::{self, Poll};
 use crate::broker::{Broker, Outside};
 use crate::pop::records;
@@ -309,31 +310,8 @@ fn check(
         let remark = format!("{here} is forbidden because timerWheelEnable is false");
         return refuse(ResponseCode::SYSTEM_ERROR, remark);
     }
-    let (group, topic_name) = (&header.consumer_group, &header.topic);
-    let Some(topic) = broker.topics.find(topic_name) else {
-        let remark = format!("topic[{topic_name}] not exist, apply first please!");
-        return refuse(ResponseCode::TOPIC_NOT_EXIST, remark);
-    };
-    if topic.perm & PERM_READ == 0 {
-        let remark = format!("the topic[{topic_name}] peeking message is forbidden");
-        return refuse(ResponseCode::NO_PERMISSION, remark);
-    }
-    if header.queue_id >= topic.read_queue_nums {
-        let remark = format!(
-            "queueId[{}] is illegal, topic:[{topic_name}] topicConfig.readQueueNums:[{}] \
-             consumer:[{remote}]",
-            header.queue_id, topic.read_queue_nums
-        );
-        return refuse(ResponseCode::INVALID_PARAMETER, remark);
-    }
-    let Some(config) = broker.group(group, now_ms) else {
-        let remark = format!("subscription group [{group}] does not exist");
-        return refuse(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark);
-    };
-    if !config.consume_enable {
-        let remark = format!("subscription group no permission, {group}");
-        return refuse(ResponseCode::NO_PERMISSION, remark);
-    }
+    let what = (&header.topic, &header.consumer_group, header.queue_id);
+    let topic = notification::readable_queue(broker, remote, what, now_ms)?;
     let selection = selection(broker, &settings, header, now_ms)?;
     Ok(Checked { topic, selection, settings })
 }
