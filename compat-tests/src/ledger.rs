@@ -242,19 +242,7 @@ impl Ledger {
         let (topics, _) = self.topics(raw)?;
         for topic in &self.gone {
             ensure!(!topics.contains_key(topic), "{topic} was deleted and is back");
-            let fields = [
-                ("consumerGroup", "raw-consumer"),
-                ("topic", topic.as_str()),
-                ("queueId", "0"),
-                ("queueOffset", "0"),
-                ("maxMsgNums", "32"),
-                ("sysFlag", "4"),
-                ("commitOffset", "0"),
-                ("suspendTimeoutMillis", "0"),
-                ("subscription", "*"),
-                ("subVersion", "0"),
-            ];
-            let code = raw.ask(11, &fields, &[])?.code;
+            let code = raw.ask_for_messages((topic, 0), 0)?.code;
             ensure!(code == TOPIC_NOT_EXIST, "a pull from the deleted {topic} answers {code}");
         }
         Ok(())

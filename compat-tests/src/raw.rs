@@ -191,11 +191,20 @@ impl Raw {
     ///
     /// # Errors
     /// There are none, or they are no records.
-    pub fn pull_once(
-        &mut self,
-        (topic, queue_id): (&str, i32),
-        at: i64,
-    ) -> Result<(Vec<Record>, i64)> {
+    pub fn pull_once(&mut self, queue: (&str, i32), at: i64) -> Result<(Vec<Record>, i64)> {
+        let answer = self.ask_for_messages(queue, at)?;
+        let (code, why) = (answer.code, answer.remark.as_deref().unwrap_or_default());
+        ensure!(code == PULL_FOUND, "pull of {queue:?} at {at}: {code} {why}");
+        let next = answer.fields.get("nextBeginOffset").and_then(Value::as_str);
+        let next = next.context("no next offset")?.parse()?;
+        Ok((records::side_by_side(&answer.body)?, next))
+    }
+
+    /// What is said to a pull of up to 32 messages that does not wait.
+    ///
+    /// # Errors
+    /// The broker does not answer.
+    pub fn ask_for_messages(&mut self, (topic, queue_id): (&str, i32), at: i64) -> Result<Answer> {
         let (queue, at) = (queue_id.to_string(), at.to_string());
         let fields = [
             ("consumerGroup", "raw-consumer"),
@@ -210,12 +219,7 @@ impl Raw {
             ("subVersion", "0"),
             ("expressionType", "TAG"),
         ];
-        let answer = self.ask(11, &fields, &[])?;
-        let (code, why) = (answer.code, answer.remark.as_deref().unwrap_or_default());
-        ensure!(code == PULL_FOUND, "pull of {topic}/{queue_id} at {at}: {code} {why}");
-        let next = answer.fields.get("nextBeginOffset").and_then(Value::as_str);
-        let next = next.context("no next offset")?.parse()?;
-        Ok((records::side_by_side(&answer.body)?, next))
+        self.ask(11, &fields, &[])
     }
 
     /// The messages under a key, whole.
