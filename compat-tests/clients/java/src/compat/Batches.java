@@ -252,15 +252,11 @@ final class Batches {
     }
 
     private static String shared(Kit kit) {
-        return kit.prefix.substring(0, kit.prefix.lastIndexOf('-')) + "-t";
-    }
-
-    private static int leg(Kit kit) {
-        return Integer.parseInt(kit.prefix.substring(kit.prefix.lastIndexOf('-') + 1));
+        return kit.play() + "-t";
     }
 
     private static void write(Kit kit) throws Exception {
-        int leg = leg(kit);
+        int leg = kit.leg();
         String topic = leg == 0 ? topic(kit, shared(kit), 2) : shared(kit);
         DefaultMQProducer producer = kit.producer();
         MessageQueue queue = queue(producer, topic, 1);
@@ -282,7 +278,7 @@ final class Batches {
         DefaultMQProducer producer = kit.producer();
         await("the route", () -> !producer.fetchPublishMessageQueues(topic).isEmpty());
         MessageQueue queue = queue(producer, topic, 1);
-        long end = (leg(kit) + 1L) * LEFT * (SIZE + 1);
+        long end = (kit.leg() + 1L) * LEFT * (SIZE + 1);
         await("the end", () -> kit.admin().maxOffset(queue) == end);
         same(0L, kit.admin().minOffset(queue), "first offset");
         var consumer = kit.pull(kit.group("g"));
@@ -303,7 +299,7 @@ final class Batches {
             String name = "b" + group / LEFT + "-" + group % LEFT + "-" + within;
             same(within < SIZE ? name : "single", bodies.get(at), "body at " + at);
         }
-        for (int leg = 0; leg <= leg(kit); leg++) {
+        for (int leg = 0; leg <= kit.leg(); leg++) {
             String key = "s" + leg + "-" + (LEFT - 1);
             var found = kit.admin().queryMessage(topic, key, 10, 0, System.currentTimeMillis());
             same(1, found.getMessageList().size(), "messages under " + key);

@@ -237,15 +237,11 @@ final class Compactions {
     }
 
     private static String shared(Kit kit) {
-        return kit.prefix.substring(0, kit.prefix.lastIndexOf('-')) + "-t";
-    }
-
-    private static int leg(Kit kit) {
-        return Integer.parseInt(kit.prefix.substring(kit.prefix.lastIndexOf('-') + 1));
+        return kit.play() + "-t";
     }
 
     private static void write(Kit kit) throws Exception {
-        int leg = leg(kit);
+        int leg = kit.leg();
         String topic = leg == 0 ? topic(kit, shared(kit)) : shared(kit);
         DefaultMQProducer producer = kit.producer();
         await("the route", () -> !producer.fetchPublishMessageQueues(topic).isEmpty());
@@ -260,7 +256,7 @@ final class Compactions {
         DefaultMQProducer producer = kit.producer();
         await("the route", () -> !producer.fetchPublishMessageQueues(topic).isEmpty());
         MessageQueue queue = queue(producer, topic);
-        int end = (leg(kit) + 1) * LEG;
+        int end = (kit.leg() + 1) * LEG;
         var consumer = kit.pull(kit.group("g"));
         await("the end", () -> kit.admin().maxOffset(queue) == end);
         await("the queue", () -> consumer.pull(queue, "*", 0, 1).getPullStatus() == PullStatus.FOUND);

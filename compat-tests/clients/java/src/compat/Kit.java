@@ -94,6 +94,16 @@ final class Kit implements AutoCloseable {
         return prefix + "-" + suffix;
     }
 
+    /** In a play of several legs, the stem of what each leg goes on with. */
+    String play() {
+        return prefix.substring(0, prefix.lastIndexOf('-'));
+    }
+
+    /** In a play of several legs, the number of this one. */
+    int leg() {
+        return Integer.parseInt(prefix.substring(prefix.lastIndexOf('-') + 1));
+    }
+
     /** The one broker's address, as the name server tells it. */
     String broker() throws Exception {
         var brokers = admin().examineBrokerClusterInfo().getBrokerAddrTable().values();

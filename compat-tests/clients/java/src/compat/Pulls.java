@@ -7,6 +7,7 @@ import static compat.Kit.same;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
@@ -65,13 +66,10 @@ final class Pulls {
         same(42L, consumer.fetchConsumeOffset(queue, false), "offset in the client");
     }
 
-    /** A pull at the end is held; a message ends the wait, and so does the time given. */
+    /** How soon the second message of a queue, once it is sent, ends a pull that waits for it. */
     @SuppressWarnings("deprecation")
-    private static void held(Kit kit) throws Exception {
-        String topic = kit.topic("t", 1);
-        DefaultMQProducer producer = kit.producer();
-        MessageQueue queue = Kit.fill(producer, topic, 0, 1);
-        DefaultMQPullConsumer consumer = kit.pull(kit.group("g"));
+    static long wokenMs(DefaultMQPullConsumer consumer, MessageQueue queue, Callable<?> send)
+            throws Exception {
         consumer.setBrokerSuspendMaxTimeMillis(15_000);
         await("the first message", () -> consumer.maxOffset(queue) == 1);
         var answer = CompletableFuture.supplyAsync(() -> {
@@ -84,11 +82,23 @@ final class Pulls {
         Thread.sleep(700);
         check(!answer.isDone(), "the pull was not held: %s", answer);
         long sent = System.nanoTime();
-        producer.send(new Message(topic, "news".getBytes()), queue);
+        send.call();
         PullResult result = answer.get(10, TimeUnit.SECONDS);
         long ms = (System.nanoTime() - sent) / 1_000_000;
         same(PullStatus.FOUND, result.getPullStatus(), "status of the held pull");
         check(ms < 1_000, "the held pull was answered %d ms after the send", ms);
+        return ms;
+    }
+
+    /** A pull at the end is held; a message ends the wait, and so does the time given. */
+    @SuppressWarnings("deprecation")
+    private static void held(Kit kit) throws Exception {
+        String topic = kit.topic("t", 1);
+        DefaultMQProducer producer = kit.producer();
+        MessageQueue queue = Kit.fill(producer, topic, 0, 1);
+        DefaultMQPullConsumer consumer = kit.pull(kit.group("g"));
+        Message news = new Message(topic, "news".getBytes());
+        long ms = wokenMs(consumer, queue, () -> producer.send(news, queue));
 
         consumer.setBrokerSuspendMaxTimeMillis(1_000);
         long start = System.nanoTime();

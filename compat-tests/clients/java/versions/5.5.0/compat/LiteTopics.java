@@ -3,6 +3,8 @@ package compat;
 import static compat.Kit.await;
 import static compat.Kit.check;
 import static compat.Kit.same;
+import static compat.RawPops.bodies;
+import static compat.RawPops.handle;
 
 import io.netty.channel.ChannelHandlerContext;
 import java.util.ArrayList;
@@ -563,19 +565,10 @@ final class LiteTopics {
         return message.getProperty(MessageConst.PROPERTY_LITE_TOPIC);
     }
 
-    private static String handle(MessageExt message) {
-        return message.getProperty(MessageConst.PROPERTY_POP_CK);
-    }
-
     /** The bodies of those of one lite topic. */
     private static List<String> of(List<MessageExt> messages, String name) {
         return messages.stream().filter(m -> name.equals(name(m)))
                 .map(m -> new String(m.getBody())).toList();
-    }
-
-    private static List<String> bodies(PopResult result) {
-        return result.getMsgFoundList() == null ? List.of()
-                : result.getMsgFoundList().stream().map(m -> new String(m.getBody())).toList();
     }
 
     /** What a pop asks for: up to 32 messages, for a minute, without waiting. */
