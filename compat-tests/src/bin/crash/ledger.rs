@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Problems that are told; more of them say no more.
-const TOLD: usize = 20;
+use crate::problems::Problems;
+
 /// How old a commit may be that a crash takes back, on a disk that syncs at once.
 pub(crate) const REDELIVERY: Duration = Duration::from_secs(1);
 
@@ -36,7 +36,7 @@ pub(crate) struct Ledger {
     sent: Vec<Sent>,
     seen: Vec<Seen>,
     /// What must not be, in words.
-    pub(crate) problems: Vec<String>,
+    pub(crate) problems: Problems,
     /// Sends that were acknowledged.
     pub(crate) acknowledged: u64,
     /// Sends whose outcome was unknown, and that were sent again.
@@ -58,7 +58,7 @@ impl Ledger {
         Self {
             sent: Vec::new(),
             seen: (0..queues).map(|_| Seen::default()).collect(),
-            problems: Vec::new(),
+            problems: Problems::default(),
             acknowledged: 0,
             retried: 0,
             recovering: 0,
@@ -102,14 +102,15 @@ impl Ledger {
     pub(crate) fn read(&mut self, queue: Queue, offset: usize, id: u64) -> bool {
         let known = self.seen[queue].ids.len();
         if offset > known {
-            self.problem(format!("queue {queue} goes from offset {known} to {offset}"));
+            self.problems.note(format!("queue {queue} goes from offset {known} to {offset}"));
         }
         if offset != known {
             self.compare(queue, offset, id, "read again");
             return false;
         }
         if self.sent.get(id as usize).is_none_or(|sent| sent.attempts == 0) {
-            self.problem(format!("queue {queue} offset {offset}: message {id} was never sent"));
+            self.problems
+                .note(format!("queue {queue} offset {offset}: message {id} was never sent"));
         }
         self.seen[queue].ids.push(id);
         true
@@ -119,7 +120,7 @@ impl Ledger {
         let known = self.seen[queue].ids.get(offset).copied();
         if let Some(known) = known.filter(|known| *known != id) {
             let why = format!("queue {queue} offset {offset}: {known} was read, {id} {what}");
-            self.problem(why);
+            self.problems.note(why);
         }
     }
 
@@ -148,14 +149,14 @@ impl Ledger {
         seen.commits = vec![(Instant::now(), offset)];
         if offset > known {
             let why = format!("queue {queue}: the group stands at {offset}, it read {known} only");
-            return self.problem(why);
+            return self.problems.note(why);
         }
         self.redelivered += (known - offset) as u64;
         let Some((at, committed)) = lost else { return };
         let age = killed.saturating_duration_since(at);
         self.oldest_lost_commit = self.oldest_lost_commit.max(age);
         if age > REDELIVERY + self.syncs {
-            self.problem(format!(
+            self.problems.note(format!(
                 "queue {queue}: offset {committed} was committed {} ms before the kill, now the \
                  group stands at {offset}",
                 age.as_millis()
@@ -172,7 +173,7 @@ impl Ledger {
     /// The queue ends at `end`, and `known` was known before.
     pub(crate) fn ends_at(&mut self, queue: Queue, end: usize, known: usize) {
         if end < known {
-            self.problem(format!("queue {queue} ends at {end}, {known} are known"));
+            self.problems.note(format!("queue {queue} ends at {end}, {known} are known"));
         }
     }
 
@@ -188,19 +189,13 @@ impl Ledger {
         for id in 0..self.sent.len() {
             let (Sent { attempts, place }, copies) = (self.sent[id], copies[id]);
             if copies > attempts {
-                self.problem(format!("message {id} is there {copies} times, sent {attempts}"));
+                self.problems
+                    .note(format!("message {id} is there {copies} times, sent {attempts}"));
             }
             let Some((queue, offset)) = place else { continue };
             if self.seen[queue].ids.get(offset) != Some(&(id as u64)) {
-                self.problem(format!("message {id} is lost: queue {queue} offset {offset}"));
+                self.problems.note(format!("message {id} is lost: queue {queue} offset {offset}"));
             }
-        }
-    }
-
-    /// Notes something that must not be.
-    pub(crate) fn problem(&mut self, what: String) {
-        if self.problems.len() < TOLD {
-            self.problems.push(what);
         }
     }
 }
@@ -220,7 +215,7 @@ mod tests {
 
     fn problems(ledger: &mut Ledger) -> String {
         ledger.close();
-        ledger.problems.join("; ")
+        ledger.problems.told().join("; ")
     }
 
     #[test]

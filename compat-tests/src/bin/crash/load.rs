@@ -128,7 +128,7 @@ impl<'a> Producer<'a> {
                     let offset = number(answer, "queueOffset")?;
                     if last[*queue].replace(offset).is_some_and(|last| last >= offset) {
                         let why = format!("queue {queue}: {id} is before what was sent first");
-                        ledger.problem(why);
+                        ledger.problems.note(why);
                     }
                     ledger.acknowledge(*id, *queue, offset);
                     acknowledged += 1;
@@ -138,7 +138,7 @@ impl<'a> Producer<'a> {
                     self.again.push(*id);
                 }
                 _ => {
-                    ledger.problem(asks::unexpected("a send", answer));
+                    ledger.problems.note(asks::unexpected("a send", answer));
                     self.again.push(*id);
                 }
             }
@@ -204,7 +204,9 @@ fn pull(shared: &Shared, line: &mut Line, positions: &[usize]) -> Result<usize> 
             SUCCESS => got += take_records(&mut ledger, queue, &answer.body)?,
             NOT_AVAILABLE => ledger.recovering += 1,
             code if NOTHING.contains(&code) => {}
-            _ => ledger.problem(asks::unexpected(&format!("a pull of queue {queue}"), answer)),
+            _ => {
+                ledger.problems.note(asks::unexpected(&format!("a pull of queue {queue}"), answer))
+            }
         }
     }
     asked.map(|()| got)

@@ -6,6 +6,7 @@ mod broker;
 mod ledger;
 mod load;
 mod pops;
+mod problems;
 mod schedule;
 mod sends;
 mod timers;

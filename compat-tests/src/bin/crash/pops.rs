@@ -10,13 +10,14 @@ use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use compat_tests::ledger::now_ms;
 use compat_tests::say;
 use compat_tests::wire::{Answer, Ask, Line};
 use serde_json::json;
 
 use crate::asks::{self, NOT_AVAILABLE, QUEUES, Record, SEND_BATCH, SUCCESS, fields, text};
 use crate::broker::Broker;
-use crate::schedule::{Cycle, Load, Random, Stage, now_ms};
+use crate::schedule::{Cycle, Load, Random, Stage};
 
 use known::Ledger;
 
@@ -97,7 +98,7 @@ impl Load for Pops {
         self.sent += ledger.sent;
         self.done += ledger.done;
         self.again += ledger.again;
-        Ok(ledger.problems)
+        Ok(ledger.problems.told().to_vec())
     }
 
     fn say(&mut self) {
@@ -125,7 +126,8 @@ impl Pops {
                 let ledger = shared.ledger();
                 (self.done + ledger.done, ledger.sent)
             };
-            if self.is_enough(done) || sent >= ROUND || !shared.ledger().problems.is_empty() {
+            if self.is_enough(done) || sent >= ROUND || !shared.ledger().problems.told().is_empty()
+            {
                 return Ok(());
             }
             self.kills += Cycle::draw(random).run(broker, &shared.stage)?;
@@ -179,7 +181,7 @@ impl Shared {
     /// Only a broker that recovers may refuse anything.
     fn refused(&self, what: &str, answer: &Answer) {
         if answer.code != NOT_AVAILABLE {
-            self.ledger().problem(asks::unexpected(what, answer));
+            self.ledger().problems.note(asks::unexpected(what, answer));
         }
     }
 

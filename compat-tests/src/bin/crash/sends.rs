@@ -127,7 +127,7 @@ fn round(broker: &mut Broker, cycles: Vec<Cycle>, figures: &mut Figures) -> Resu
     let mut ran = Ok(());
     for cycle in cycles {
         ran = ran.and_then(|()| one(broker, shared, &cycle, figures));
-        if ran.is_err() || !shared.ledger().problems.is_empty() {
+        if ran.is_err() || !shared.ledger().problems.told().is_empty() {
             break;
         }
         figures.cycles += 1;
@@ -147,7 +147,7 @@ fn round(broker: &mut Broker, cycles: Vec<Cycle>, figures: &mut Figures) -> Resu
     figures.add(&ledger);
     let mut empty = Ledger::new(0);
     std::mem::swap(&mut *ledger, &mut empty);
-    Ok(empty.problems)
+    Ok(empty.problems.told().to_vec())
 }
 
 /// One kill, perhaps several while it recovers, and what must hold behind them.
@@ -181,7 +181,7 @@ fn one(broker: &mut Broker, shared: &Shared, cycle: &Cycle, figures: &mut Figure
         }
         (0..stands.len()).map(|queue| ledger.position(queue)).collect()
     };
-    if shared.ledger().problems.is_empty() {
+    if shared.ledger().problems.told().is_empty() {
         read_again(shared, &mut line, &stands, &known)?;
     }
     drop(turn);

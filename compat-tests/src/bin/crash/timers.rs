@@ -6,12 +6,14 @@ use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use compat_tests::ledger::now_ms;
 use compat_tests::say;
 use compat_tests::wire::{Answer, Ask, Line};
 
 use crate::asks::{self, NOT_AVAILABLE, QUEUES, Record, SEND, SUCCESS, fields, text};
 use crate::broker::Broker;
-use crate::schedule::{Cycle, Load, Random, Stage, now_ms};
+use crate::problems::Problems;
+use crate::schedule::{Cycle, Load, Random, Stage};
 
 const TOPIC: &str = "timed";
 const RECALL: i32 = 370;
@@ -33,8 +35,6 @@ const FILL: Duration = Duration::from_secs(600);
 const DRAIN: Duration = Duration::from_secs(60);
 /// How long it is waited for messages that come twice.
 const TWICE: Duration = Duration::from_secs(3);
-/// Problems that are told; more of them say no more.
-const TOLD: usize = 20;
 
 /// The load.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Load for Timers {
         broker.stop()?;
         self.ledger = std::mem::take(&mut *shared.ledger());
         self.ledger.close();
-        Ok(std::mem::take(&mut self.ledger.problems))
+        Ok(self.ledger.problems.told().to_vec())
     }
 
     fn say(&mut self) {
@@ -113,7 +113,7 @@ impl Timers {
             }
             sleep(Duration::from_millis(10));
         }
-        while !self.is_done() && shared.ledger().problems.is_empty() {
+        while !self.is_done() && shared.ledger().problems.told().is_empty() {
             self.pending = self.pending.min(shared.ledger().waiting);
             let mut cycle = Cycle::draw(random);
             cycle.load += Duration::from_millis(random.below(LONGER_MS));
@@ -152,7 +152,7 @@ impl Known {
 #[derive(Debug, Default)]
 struct Ledger {
     known: Vec<Known>,
-    problems: Vec<String>,
+    problems: Problems,
     sent: usize,
     came: usize,
     recalled: usize,
@@ -188,20 +188,20 @@ impl Ledger {
 
     fn came(&mut self, id: u64, stored_ms: i64) {
         if id >= self.known.len() as u64 {
-            return self.problem(format!("message {id} was never sent"));
+            return self.problems.note(format!("message {id} was never sent"));
         }
         let Known { due_ms, came, recall, .. } =
             self.change(id, |one| one.came = one.came.saturating_add(1));
         self.came += 1;
         self.latest_ms = self.latest_ms.max(stored_ms - due_ms);
         if came > 1 {
-            self.problem(format!("message {id} came {came} times"));
+            self.problems.note(format!("message {id} came {came} times"));
         }
         if recall == Recall::Done {
-            self.problem(format!("message {id} was taken back, and comes"));
+            self.problems.note(format!("message {id} was taken back, and comes"));
         }
         if stored_ms < due_ms {
-            self.problem(format!("message {id} came {} ms early", due_ms - stored_ms));
+            self.problems.note(format!("message {id} came {} ms early", due_ms - stored_ms));
         }
     }
 
@@ -209,14 +209,8 @@ impl Ledger {
         for id in 0..self.known.len() {
             let one @ Known { due_ms, .. } = self.known[id];
             if one.must_come() {
-                self.problem(format!("message {id} is lost: it was due at {due_ms}"));
+                self.problems.note(format!("message {id} is lost: it was due at {due_ms}"));
             }
-        }
-    }
-
-    fn problem(&mut self, what: String) {
-        if self.problems.len() < TOLD {
-            self.problems.push(what);
         }
     }
 }
@@ -297,7 +291,7 @@ impl Shared {
     /// Only a broker that recovers may refuse anything.
     fn refused(&self, what: &str, answer: &Answer) {
         if answer.code != NOT_AVAILABLE {
-            self.ledger().problem(asks::unexpected(what, answer));
+            self.ledger().problems.note(asks::unexpected(what, answer));
         }
     }
 
@@ -358,7 +352,7 @@ mod tests {
         ledger.came(9, 0);
         assert_eq!((ledger.waiting, ledger.latest_ms), (1, 50));
         ledger.close();
-        let problems = ledger.problems.join("; ");
+        let problems = ledger.problems.told().join("; ");
         assert_eq!(
             problems,
             "message 5 was taken back, and comes; message 1 came 1 ms early; \

@@ -1,8 +1,7 @@
 //! What is known of messages that are popped, and what must hold: a message that was acknowledged
 //! in time never comes again, every other one does, and none before its time.
 
-/// Problems that are told; more of them say no more.
-const TOLD: usize = 20;
+use crate::problems::Problems;
 
 /// One message, by the number that its body tells.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +21,7 @@ struct Known {
 pub(crate) struct Ledger {
     known: Vec<Known>,
     /// What must not be, in words.
-    pub(crate) problems: Vec<String>,
+    pub(crate) problems: Problems,
     /// Sends that were acknowledged.
     pub(crate) sent: u64,
     /// Messages that came for the first time.
@@ -51,15 +50,16 @@ impl Ledger {
     /// One was popped at `pop_ms`, and comes again at `due_ms`.
     pub(crate) fn popped(&mut self, id: u64, (pop_ms, due_ms): (i64, i64)) {
         let Some(one) = self.known.get_mut(id as usize) else {
-            return self.problem(format!("message {id} was never sent"));
+            return self.problems.note(format!("message {id} was never sent"));
         };
         let before = std::mem::replace(one, Known { due_ms, is_answered: false, ..*one });
         if before.is_done {
             let due_ms = before.due_ms;
-            self.problem(format!("message {id} was acknowledged before {due_ms}, and comes again"));
+            self.problems
+                .note(format!("message {id} was acknowledged before {due_ms}, and comes again"));
         } else if pop_ms < before.due_ms {
             let early_ms = before.due_ms - pop_ms;
-            self.problem(format!("message {id} comes again {early_ms} ms before its time"));
+            self.problems.note(format!("message {id} comes again {early_ms} ms before its time"));
         }
         self.came += u64::from(before.due_ms == 0);
         self.again += u64::from(before.due_ms != 0);
@@ -95,14 +95,7 @@ impl Ledger {
         for id in self.left() {
             let due_ms = self.known[id].due_ms;
             let what = if due_ms == 0 { "never came" } else { "did not come again" };
-            self.problem(format!("message {id} is lost: it {what} (due at {due_ms})"));
-        }
-    }
-
-    /// Notes something that must not be.
-    pub(crate) fn problem(&mut self, what: String) {
-        if self.problems.len() < TOLD {
-            self.problems.push(what);
+            self.problems.note(format!("message {id} is lost: it {what} (due at {due_ms})"));
         }
     }
 }
@@ -121,7 +114,7 @@ mod tests {
         }
         change(&mut ledger);
         ledger.close();
-        ledger.problems.join("; ")
+        ledger.problems.told().join("; ")
     }
 
     #[test]
