@@ -16,7 +16,7 @@ use crate::cluster::Cluster;
 use crate::jars::Release;
 use crate::ledger::now_ms;
 use crate::places::Places;
-use crate::raw::{Letter, Raw, batched};
+use crate::raw::{self, Letter, Raw, batched};
 use crate::records::{self, CRC_BYTES, Filler, Record, Unit};
 use crate::report::Report;
 use crate::server::Make;
@@ -130,23 +130,12 @@ fn fill(cluster: &mut Cluster, settings: &str, form: Form) -> Result<Filled> {
 
 fn make_topics(raw: &mut Raw, form: Form) -> Result<()> {
     let long = "l".repeat(127);
-    let (single, multi) = ("SINGLE_TAG", "MULTI_TAG");
-    let all = [(TOPIC, single, ""), (&long, single, ""), ("multi", multi, "")];
-    let inner = (INNER, single, "+queue.type=BatchCQ");
+    let plain = ("attributes", "");
+    let all = [(TOPIC, plain), (&long, plain), ("multi", ("topicFilterType", "MULTI_TAG"))];
+    let inner = (INNER, ("attributes", "+queue.type=BatchCQ"));
     let inner = Some(inner).filter(|_| form.release != Release::V498);
-    for (topic, filter, attributes) in all.into_iter().chain(inner) {
-        let fields = [
-            ("topic", topic),
-            ("defaultTopic", "TBW102"),
-            ("readQueueNums", "4"),
-            ("writeQueueNums", "4"),
-            ("perm", "6"),
-            ("topicFilterType", filter),
-            ("topicSysFlag", "0"),
-            ("order", "false"),
-            ("attributes", attributes),
-        ];
-        raw.must(17, &fields, &[])?;
+    for (topic, own) in all.into_iter().chain(inner) {
+        raw.make_topic(topic, &[("readQueueNums", "4"), ("writeQueueNums", "4"), own])?;
     }
     let group = br#"{"groupName":"bytes-group","retryQueueNums":1,"retryMaxTimes":3}"#;
     raw.must(200, &[], group).map(drop)
@@ -406,8 +395,7 @@ fn transactions(raw: &mut Raw) -> Result<Vec<(String, bool)>> {
     let mut answers = Vec::new();
     for (number, (half, how)) in (1..).zip(halves.iter().zip(["8", "12"])) {
         let text = |key: &str| half.fields[key].as_str().unwrap_or_default();
-        let place = text("msgId");
-        let log_offset = i64::from_str_radix(&place[place.len() - 16..], 16)?.to_string();
+        let log_offset = raw::log_offset(half)?.to_string();
         let fields = [
             ("producerGroup", "bytes-p"),
             ("tranStateTableOffset", text("queueOffset")),

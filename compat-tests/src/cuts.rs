@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result, ensure};
 use crate::cluster::Cluster;
 use crate::jars::Release;
 use crate::places::Places;
-use crate::raw::{Letter, Raw};
+use crate::raw::{self, Letter, Raw};
+use crate::records::BODY_AT;
 use crate::report::Report;
 use crate::server::Make;
 
@@ -23,8 +24,6 @@ const KEPT: usize = 20;
 /// Messages that the stock broker stores behind its cut.
 const NEW: usize = 15;
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Where the body of a record with IPv4 hosts begins.
-const BODY: u64 = 88;
 /// What `store verify` says of keys that Java did not write.
 const LACKS: &str = "the index lacks the keys of";
 
@@ -102,12 +101,10 @@ fn one(
 }
 
 /// Sends one and returns its log offset.
-fn send(raw: &mut Raw, body: &str) -> Result<u64> {
+fn send(raw: &mut Raw, body: &str) -> Result<i64> {
     let key = body.replace(' ', "-");
     let properties = format!("UNIQ_KEY^u-{key}~KEYS^k-{key} all~TAGS^t~");
-    let answer = raw.send(&Letter::new(TOPIC, &properties, body), false)?;
-    let id = answer.fields["msgId"].as_str().context("no id")?;
-    Ok(u64::from_str_radix(&id[id.len() - 16..], 16)?)
+    raw::log_offset(&raw.send(&Letter::new(TOPIC, &properties, body), false)?)
 }
 
 fn is_found(raw: &mut Raw, body: &str) -> Result<bool> {
@@ -141,13 +138,14 @@ fn all_there(raw: &mut Raw, bodies: &[String]) -> Result<()> {
 }
 
 /// Changes a byte of the body of the record at a log offset.
-fn damage(store: &Path, log_offset: u64) -> Result<()> {
+fn damage(store: &Path, log_offset: i64) -> Result<()> {
+    let at = u64::try_from(log_offset)? + BODY_AT;
     let path = store.join("commitlog/00000000000000000000");
     let file = File::options().read(true).write(true).open(path)?;
     let mut byte = [0];
-    file.read_exact_at(&mut byte, log_offset + BODY)?;
+    file.read_exact_at(&mut byte, at)?;
     byte[0] ^= 1;
-    Ok(file.write_all_at(&byte, log_offset + BODY)?)
+    Ok(file.write_all_at(&byte, at)?)
 }
 
 /// What `rockhopper store verify` says of a directory that it calls sound.

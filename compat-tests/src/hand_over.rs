@@ -17,7 +17,7 @@ use crate::jars::Release;
 use crate::ledger::{Ledger, now_ms};
 use crate::loose_json;
 use crate::places::Places;
-use crate::raw::{Letter, Raw, batched};
+use crate::raw::{self, Letter, Raw, batched};
 use crate::report::{Report, Verdict};
 use crate::runs::Crew;
 use crate::server::{Make, Server};
@@ -327,8 +327,7 @@ impl<'a> Game<'a> {
     /// Sends a message and sees that it stands in the log as it was sent.
     fn sent(&mut self, raw: &mut Raw, letter: &Letter) -> Result<i64> {
         let answer = raw.send(letter, false)?;
-        let id = answer.fields["msgId"].as_str().context("no id")?;
-        let place = i64::from_str_radix(&id[id.len() - 16..], 16)?;
+        let place = raw::log_offset(&answer)?;
         let record = raw.by_log_offset(place)?;
         let got = (record.topic.as_str(), record.queue_id, record.born_ms, &record.body);
         let wanted = (letter.topic.as_str(), letter.queue_id, letter.born_ms, &letter.body);
@@ -403,8 +402,7 @@ impl<'a> Game<'a> {
             (letter.sys_flag, letter.born_ms) = (PREPARED, now_ms());
             let answer = raw.send(&letter, false)?;
             let text = |key: &str| answer.fields[key].as_str().unwrap_or_default().to_owned();
-            let place = text("msgId");
-            let log_offset = i64::from_str_radix(&place[place.len() - 16..], 16)?.to_string();
+            let log_offset = raw::log_offset(&answer)?.to_string();
             self.halves.push(Half { id, queue_offset: text("queueOffset"), log_offset });
         }
         Ok(())
@@ -464,19 +462,15 @@ impl<'a> Game<'a> {
         self.ledger.is_gone(&gone);
         let (name, queues) = (format!("pp-conf-{leg}"), (leg + 2).to_string());
         let mut fields = vec![
-            ("topic", name.as_str()),
-            ("defaultTopic", "TBW102"),
-            ("readQueueNums", &queues),
+            ("readQueueNums", queues.as_str()),
             ("writeQueueNums", "3"),
             ("perm", if leg == 1 { "4" } else { "6" }),
-            ("topicFilterType", "SINGLE_TAG"),
-            ("topicSysFlag", "0"),
             ("order", if leg == 2 { "true" } else { "false" }),
         ];
         if self.ledger.with_attributes {
             fields.push(("attributes", "+message.type=FIFO"));
         }
-        raw.must(17, &fields, &[])?;
+        raw.make_topic(&name, &fields)?;
         let text = format!(
             "{{\"groupName\":\"pp-group-{leg}\",\"consumeEnable\":{},\
              \"consumeBroadcastEnable\":false,\"consumeFromMinEnable\":false,\

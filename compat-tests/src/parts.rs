@@ -17,7 +17,6 @@ use crate::report::Report;
 use crate::server::{Make, Server};
 
 const TOPIC: &str = "in-parts";
-const KEEP: i32 = 17;
 const SET: i32 = 25;
 /// Messages before the first compaction, and what each broker adds.
 const SENT: i64 = 2_400;
@@ -71,7 +70,7 @@ fn one(
     cluster.broker.set(&[SHAPE, LATER].concat());
     cluster.broker.start()?;
     let raw = &mut Raw::open(cluster.broker.address())?;
-    make_topic(raw)?;
+    raw.make_topic(TOPIC, &[("attributes", "+cleanup.policy=COMPACTION")])?;
     send(raw, 0, SENT)?;
     cluster.broker.stop()?;
 
@@ -114,21 +113,6 @@ fn end(broker: &mut Server, crash: bool) -> Result<()> {
     }
     broker.kill();
     Ok(())
-}
-
-fn make_topic(raw: &mut Raw) -> Result<()> {
-    let fields = [
-        ("topic", TOPIC),
-        ("defaultTopic", "TBW102"),
-        ("readQueueNums", "1"),
-        ("writeQueueNums", "1"),
-        ("perm", "6"),
-        ("topicFilterType", "SINGLE_TAG"),
-        ("topicSysFlag", "0"),
-        ("order", "false"),
-        ("attributes", "+cleanup.policy=COMPACTION"),
-    ];
-    raw.must(KEEP, &fields, &[]).map(drop)
 }
 
 fn send(raw: &mut Raw, from: i64, to: i64) -> Result<()> {

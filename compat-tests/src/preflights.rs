@@ -13,7 +13,8 @@ use serde_json::Value;
 use crate::cluster::Cluster;
 use crate::jars::Release;
 use crate::places::Places;
-use crate::raw::{Letter, Raw};
+use crate::raw::{self, Letter, Raw};
+use crate::records::BODY_AT;
 use crate::report::Report;
 use crate::server::Make;
 use crate::side_by_side;
@@ -23,8 +24,6 @@ const TOPIC: &str = "preflight";
 const SENT: usize = 40;
 const DAMAGED: usize = 25;
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Where the body of a record with IPv4 hosts begins.
-const BODY: u64 = 88;
 const SMALL: &str = "mappedFileSizeCommitLog=524288\n";
 const SMALLER: &str = "mappedFileSizeCommitLog=33554432\n";
 
@@ -105,9 +104,7 @@ fn one(
     for number in 0..SENT {
         let body = format!("{number:04}{}", "x".repeat(body_len));
         let letter = Letter::new(TOPIC, &format!("UNIQ_KEY^u{number}~"), body);
-        let answer = raw.send(&letter, false)?;
-        let id = answer.fields["msgId"].as_str().context("no id")?;
-        offsets.push(u64::from_str_radix(&id[id.len() - 16..], 16)?);
+        offsets.push(raw::log_offset(&raw.send(&letter, false)?)?);
     }
     raw.await_end((TOPIC, 0), i64::try_from(SENT)?, PATIENCE)?;
     match case {
@@ -117,7 +114,8 @@ fn one(
     let store = cluster.broker.store();
     if matches!(case, Case::Damaged | Case::SetAside) {
         let log = store.join("commitlog/00000000000000000000");
-        File::options().write(true).open(log)?.write_all_at(b"!", offsets[DAMAGED] + BODY)?;
+        let at = u64::try_from(offsets[DAMAGED])? + BODY_AT;
+        File::options().write(true).open(log)?.write_all_at(b"!", at)?;
     }
     if case == Case::SetAside {
         // Only a start after a crash reads what was durable once.

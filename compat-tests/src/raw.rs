@@ -1,6 +1,7 @@
 //! Requests to a broker as a client's library would frame them, without the library: what is
 //! sent is exactly what the test says.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -137,6 +138,26 @@ impl Raw {
         Ok(answer)
     }
 
+    /// Makes a topic of one queue, to be read and written, or what `other` fields say instead.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn make_topic(&mut self, topic: &str, other: &[(&str, &str)]) -> Result<()> {
+        let mut fields = BTreeMap::from([
+            ("topic", topic),
+            ("defaultTopic", "TBW102"),
+            ("readQueueNums", "1"),
+            ("writeQueueNums", "1"),
+            ("perm", "6"),
+            ("topicFilterType", "SINGLE_TAG"),
+            ("topicSysFlag", "0"),
+            ("order", "false"),
+        ]);
+        fields.extend(other.iter().copied());
+        let fields: Vec<_> = fields.into_iter().collect();
+        self.must(17, &fields, &[]).map(drop)
+    }
+
     /// The queue's first and next offset.
     ///
     /// # Errors
@@ -252,6 +273,16 @@ impl Raw {
         let at = log_offset.to_string();
         Record::read(&self.must(33, &[("offset", at.as_str())], &[])?.body)
     }
+}
+
+/// Where a message that was sent lies in the log: its id ends with that.
+///
+/// # Errors
+/// The answer names none.
+pub fn log_offset(answer: &Answer) -> Result<i64> {
+    let id = answer.fields.get("msgId").and_then(Value::as_str).context("no id")?;
+    let digits = id.len().checked_sub(16).and_then(|at| id.get(at..));
+    Ok(i64::from_str_radix(digits.with_context(|| format!("the id {id}"))?, 16)?)
 }
 
 fn offset(answer: &Answer) -> Result<i64> {

@@ -18,6 +18,9 @@ pub const CRC_KEY: &str = "__CRC32#";
 /// Bytes of that property.
 pub const CRC_BYTES: usize = 20;
 
+/// Where the body of a record with IPv4 hosts begins.
+pub const BODY_AT: u64 = 88;
+
 const BORN_V6: i32 = 0x10;
 const STORE_V6: i32 = 0x20;
 
