@@ -46,7 +46,7 @@ impl Running {
         Self { name: name.to_owned(), child }
     }
 
-    /// Its exit status, if it ended by itself.
+    /// Whether it still runs.
     ///
     /// # Errors
     /// It ended: the error says how.

@@ -135,7 +135,8 @@ impl Server {
         self.make
     }
 
-    /// Adds lines to a broker's configuration file, from the next start on; later ones win.
+    /// Lines for a broker's configuration file from the next start on, in place of those that were
+    /// set before.
     pub fn set(&mut self, settings: &str) {
         settings.clone_into(&mut self.settings);
     }

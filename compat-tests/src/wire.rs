@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value, json};
 
-/// The version of the protocol that we speak: 5.5.0's ordinal the ordinal of 5.5.0.
+/// `MQVersion`'s ordinal of 5.5.0.
 const VERSION: i64 = 513;
 
 /// An answer as it came.
