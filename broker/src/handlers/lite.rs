@@ -548,20 +548,8 @@ fn check(
     header: &PopLiteMessageRequestHeader,
     now_ms: i64,
 ) -> Result<(), Refusal> {
-    let settings = broker.settings();
-    let java = &settings.broker;
+    poll::check(&broker.settings(), poll_of(header), header.max_msg_num, now_ms)?;
     let refuse = |code, remark: String| Err(Refusal::new(code, remark));
-    let here = format!("the broker[{}] pop message", java.broker_ip1);
-    if poll_of(header).is_late(now_ms) {
-        return refuse(ResponseCode::POLLING_TIMEOUT, format!("{here} is timeout too much"));
-    }
-    if java.broker_permission & PERM_READ == 0 {
-        return refuse(ResponseCode::NO_PERMISSION, format!("{here} is forbidden"));
-    }
-    if header.max_msg_num > poll::MESSAGES_MOST {
-        let remark = format!("{here}'s num is greater than {}", poll::MESSAGES_MOST);
-        return refuse(ResponseCode::INVALID_PARAMETER, remark);
-    }
     let (topic_name, group) = (&header.topic, &header.consumer_group);
     let Some(topic) = broker.topics.find(topic_name) else {
         let remark = format!("topic [{topic_name}] not exist, apply first please!");

@@ -1,14 +1,46 @@
-//! How long a client lets a pop wait, one of lite topics, or a notification. Not here: pulls, whose
-//! time begins when they come.
+//! What a pop, one of lite topics and a notification have in common: how long their client lets
+//! them wait, and what is asked of every pop. Not here: pulls, whose time begins when they come.
+
+use crate::topics::PERM_READ;
+use remoting::codes::ResponseCode;
+use remoting::reply::Refusal;
+use settings::BrokerSettings;
 
 /// The longest that anything is held, whatever the client asks for, ms.
 pub(super) const HOLD_LIMIT_MS: i64 = 600_000;
 /// The most messages that one pop may ask for: a checkpoint has 32 bits.
-pub(super) const MESSAGES_MOST: i32 = 32;
+const MESSAGES_MOST: i32 = 32;
 /// A pop that comes this much after its time is not looked at, ms.
 const LATE_MS: i64 = 500;
 /// A poll is answered this much before its client gives up, ms.
 const AHEAD_MS: i64 = 50;
+
+/// What a pop is told that is not looked at; the remark goes on behind Java's first words.
+pub(super) fn refusal(settings: &BrokerSettings, code: ResponseCode, remark: &str) -> Refusal {
+    let here = &settings.broker.broker_ip1;
+    Refusal::new(code, format!("the broker[{here}] pop message{remark}"))
+}
+
+/// Whether a pop of so many messages, of whatever topic, is looked at.
+pub(super) fn check(
+    settings: &BrokerSettings,
+    poll: Poll,
+    messages: i32,
+    now_ms: i64,
+) -> Result<(), Refusal> {
+    let refuse = |code, remark: &str| Err(refusal(settings, code, remark));
+    if poll.is_late(now_ms) {
+        return refuse(ResponseCode::POLLING_TIMEOUT, " is timeout too much");
+    }
+    if settings.broker.broker_permission & PERM_READ == 0 {
+        return refuse(ResponseCode::NO_PERMISSION, " is forbidden");
+    }
+    if messages > MESSAGES_MOST {
+        let remark = format!("'s num is greater than {MESSAGES_MOST}");
+        return refuse(ResponseCode::INVALID_PARAMETER, &remark);
+    }
+    Ok(())
+}
 
 /// When a poll began, in milliseconds since 1970; a client whose clock is ahead waits no longer
 /// than it says.

@@ -14,7 +14,6 @@ use crate::pop::take::{Ask, NotInMemory, Popped};
 use crate::pop::waiting::{Bounds, Place};
 use crate::put::{self, Effect};
 use crate::selection::Selection;
-use crate::topics::PERM_READ;
 use message::{Str, names};
 use remoting::body::heartbeat::{SUB_ALL, TAG};
 use remoting::body::topic::TopicConfig;
@@ -284,30 +283,18 @@ fn check(
     now_ms: i64,
 ) -> Result<Checked, Refusal> {
     let settings = broker.settings();
-    let java = &settings.broker;
-    let refuse = |code, remark: String| Err(Refusal::new(code, remark));
-    let here = format!("the broker[{}] pop message", java.broker_ip1);
-    if poll_of(header).is_late(now_ms) {
-        return refuse(ResponseCode::POLLING_TIMEOUT, format!("{here} is timeout too much"));
-    }
-    if java.broker_permission & PERM_READ == 0 {
-        return refuse(ResponseCode::NO_PERMISSION, format!("{here} is forbidden"));
-    }
-    if header.max_msg_nums > poll::MESSAGES_MOST {
-        let remark = format!("{here}'s num is greater than {}", poll::MESSAGES_MOST);
-        return refuse(ResponseCode::INVALID_PARAMETER, remark);
-    }
+    poll::check(&settings, poll_of(header), header.max_msg_nums, now_ms)?;
+    let refuse = |code, remark: &str| Err(poll::refusal(&settings, code, remark));
     // Java fails when it makes room for them.
     if header.max_msg_nums < 0 {
-        let remark = format!("{here}'s num is negative");
-        return refuse(ResponseCode::SYSTEM_ERROR, remark);
+        return refuse(ResponseCode::SYSTEM_ERROR, "'s num is negative");
     }
     if !header.order && !may_wait_so_long(&settings, header.invisible_time) {
-        let remark = format!("{here}'s invisibleTime is longer than timerMaxDelaySec");
+        let remark = "'s invisibleTime is longer than timerMaxDelaySec";
         return refuse(ResponseCode::INVALID_PARAMETER, remark);
     }
     if !settings.store.timer_wheel_enable {
-        let remark = format!("{here} is forbidden because timerWheelEnable is false");
+        let remark = " is forbidden because timerWheelEnable is false";
         return refuse(ResponseCode::SYSTEM_ERROR, remark);
     }
     let what = (&header.topic, &header.consumer_group, header.queue_id);
