@@ -176,10 +176,11 @@ impl Recovery<'_> {
         if self.is_left_over(&record, scanned) {
             return Ok(Found::Damage("a record that is older than the log's end".into()));
         }
-        // A place that was set aside for it is looked at no less strictly after a clean stop.
+        // What was set aside stays so, after a clean stop too: its place in its queue is another's now.
         let end = at + record.total_size() as i64;
-        if looks_torn(&record) && (!self.clean || self.aside.overlaps(at, end)) {
-            if !self.is_followed(segment, end) {
+        let was_set_aside = self.aside.overlaps(at, end);
+        if looks_torn(&record) && (!self.clean || was_set_aside) {
+            if was_set_aside || !self.is_followed(segment, end) {
                 return Ok(Found::Damage("properties have a sector of zeros".into()));
             }
             tracing::warn!(offset = at, topic = record.topic, "properties have a sector of zeros");

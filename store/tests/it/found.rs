@@ -1,6 +1,7 @@
 //! What the simulator found, each as the shortest scenario that shows it.
 
 use crate::support::*;
+use message::Draft;
 use simulator::{Loss, Op, SimDisk};
 use std::path::Path;
 use std::sync::Arc;
@@ -54,6 +55,11 @@ fn a_disk_that_fails_again_and_again_passes_nothing_over() {
     }
 }
 
+/// A message of which no queue says that the log goes on behind others.
+fn half(body: &str) -> Draft {
+    Draft { sys_flag: message::sys_flag::TRANSACTION_PREPARED, ..draft("T", 0, body) }
+}
+
 #[test]
 fn what_was_set_aside_as_torn_is_not_taken_after_a_clean_stop() {
     let (sim, disk, settings) = new(1);
@@ -65,10 +71,7 @@ fn what_was_set_aside_as_torn_is_not_taken_after_a_clean_stop() {
     long.properties = properties.into();
     let torn = append(&store, NOW, long);
     let damaged = append(&store, NOW, draft("T", 0, "damaged"));
-    // No queue says that the log goes on behind them.
-    let half = message::sys_flag::TRANSACTION_PREPARED;
-    let half = message::Draft { sys_flag: half, ..draft("T", 0, "half") };
-    let last = append(&store, NOW, half);
+    let last = append(&store, NOW, half("half"));
     drop(store);
     sim.lose(Loss::Nothing);
     // Power loss took a sector of the properties of one, and the body of another.
@@ -87,6 +90,50 @@ fn what_was_set_aside_as_torn_is_not_taken_after_a_clean_stop() {
         assert_eq!((aside[0].from, aside[0].to), (torn.log_offset, last.log_offset));
         store.close().unwrap();
     }
+}
+
+#[test]
+fn what_was_set_aside_as_torn_is_not_taken_where_a_later_start_begins_at_it() {
+    let (sim, disk, settings) = new(1);
+    let store = open(&disk, &settings);
+    let file = settings.commit_log_file_bytes as i64;
+    let mut damaged = append(&store, NOW, draft("T", 0, "first"));
+    let mut properties = draft("T", 0, "torn").properties.to_vec();
+    properties.extend_from_slice(format!("LONG\u{1}{}\u{2}", "p".repeat(1_500)).as_bytes());
+    let torn = loop {
+        let long = Draft { properties: properties.clone().into(), ..draft("T", 0, "torn") };
+        let long = append(&store, NOW, long);
+        if long.log_offset == file {
+            break long;
+        }
+        damaged = long;
+    };
+    let last = append(&store, NOW, half("half"));
+    store.sync().unwrap();
+    drop(store);
+    sim.lose(Loss::Nothing);
+    scribble(&disk, &settings, damaged.log_offset, &[0; 4]);
+    let second = Path::new(ROOT).join(format!("commitlog/{file:020}"));
+    let second = disk.open(&second, file as u64, Allocation::Reserved).unwrap();
+    let lost = (torn.log_end() - file - 700) as u64 / 512 * 512;
+    second.zero(lost..lost + 512).unwrap();
+    let store = open(&disk, &settings);
+    let aside = store.set_aside().ranges();
+    assert_eq!((aside[0].from, aside[0].to), (damaged.log_offset, last.log_offset));
+    let places = bodies_by_offset(&store, "T", 0).len() as i64;
+    let behind = append(&store, NOW + 1, draft("T", 0, "behind"));
+    assert_eq!(behind.queue_offset, places);
+    store.flush(NOW + 60_000).unwrap();
+    drop(store);
+    sim.kill();
+    // Of the checkpoint are left the times, by which a start finds the file to begin with.
+    let mut checkpoint = vec![0; 4096];
+    (0..2).for_each(|at| checkpoint[at * 8..][..8].copy_from_slice(&(NOW + 3_000).to_be_bytes()));
+    disk.replace(&Path::new(ROOT).join("checkpoint"), &checkpoint, None).unwrap();
+    let store = open(&disk, &settings);
+    assert_eq!(store.set_aside().ranges(), aside);
+    let last = bodies_by_offset(&store, "T", 0).pop_last();
+    assert_eq!(last, Some((places, "behind".into())));
 }
 
 #[test]
@@ -300,8 +347,7 @@ fn a_read_that_fails_shows_no_half_message() {
     let (sim, disk, settings) = new(1);
     let store = open(&disk, &settings);
     // Half messages have queue offset 0, as the first message of the queue.
-    let half = message::sys_flag::TRANSACTION_PREPARED;
-    append(&store, NOW, message::Draft { sys_flag: half, ..draft("T", 0, "half") });
+    append(&store, NOW, half("half"));
     append(&store, NOW, draft("T", 0, "first"));
     store.flush(NOW).unwrap();
     drop(store);
