@@ -16,6 +16,10 @@ use std::sync::atomic::Ordering;
 
 /// Bytes that a record may have besides the largest body (Java `MessageExtEncoder`).
 const RECORD_EXTRA: usize = 64 << 10;
+/// Under [`FlushMode::Sync`] what is written to new blocks of the log ends, with zeros, at a multiple
+/// of this. A sync of a block that was never written has to note in the file system's journal that
+/// it is now, and waits for that; one of a block that was goes to the medium alone.
+const NEW_BLOCKS: i64 = 256 << 10;
 /// The buffer is given back when a batch made it larger than this.
 const BUFFER_KEPT: usize = 4 << 20;
 
@@ -172,6 +176,8 @@ pub(crate) struct Writer {
     whole_to: i64,
     /// Encoded records, one after another.
     buffer: Vec<u8>,
+    /// Blocks before this log offset were written, with records or with zeros.
+    blocks_to: i64,
     /// The segment that holds `at`; `None` before the first append and after a full one.
     segment: Option<Segment>,
     /// Queues that have units to be written.
@@ -198,6 +204,7 @@ impl Writer {
             at: log.written_to(),
             whole_to: log.written_to(),
             buffer: Vec::new(),
+            blocks_to: 0,
             segment: None,
             queues: Vec::new(),
             keys: Vec::new(),
@@ -212,6 +219,18 @@ impl Writer {
 
     fn end(&self) -> i64 {
         self.at + self.buffer.len() as i64
+    }
+
+    /// Puts zeros behind records that reach into new blocks of their file, which has room for them
+    /// up to a log offset.
+    fn fill_blocks(&mut self, room_to: i64) {
+        let end = self.end();
+        if end > self.blocks_to {
+            let room_to = self.segment.as_ref().map_or(end, |file| file.end().min(room_to));
+            self.blocks_to = ((end / NEW_BLOCKS + 1) * NEW_BLOCKS).min(room_to).max(end);
+            let zeros = (self.blocks_to - end) as usize;
+            self.buffer.resize(self.buffer.len() + zeros, 0);
+        }
     }
 
     /// Gives a queue the unit of a record that is about to be written, at a time (ms since the
@@ -489,11 +508,16 @@ impl Store {
     /// Writes the buffer, the queue units and the index keys, and lets readers see them. After an
     /// error the store must be fenced: what was not written is forgotten.
     fn write_out(&self, writer: &mut Writer, now: i64, then: Then) -> Result<(), Error> {
-        let Some(segment) = &writer.segment else { return Ok(()) };
-        if writer.buffer.is_empty() {
+        let len = writer.buffer.len();
+        if len == 0 {
             return Ok(());
         }
+        if self.settings.flush_mode == FlushMode::Sync {
+            writer.fill_blocks(self.reserved_to.load(Ordering::Acquire));
+        }
+        let Some(segment) = &writer.segment else { return Ok(()) };
         let written = segment.file.write_at((writer.at - segment.start) as u64, &writer.buffer);
+        writer.buffer.truncate(len);
         if let Err(error) = written {
             writer.queues.clear();
             writer.keys.clear();

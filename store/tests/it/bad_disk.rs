@@ -36,6 +36,8 @@ struct State {
     cold: Mutex<Vec<(PathBuf, Range<u64>)>>,
     /// What was read, one entry a read.
     reads: Mutex<Vec<PathBuf>>,
+    /// What was written, one entry a write.
+    writes: Mutex<Vec<(PathBuf, Range<u64>)>>,
     /// What is done before a file is made durable.
     before_sync: Mutex<Option<Hook>>,
     /// What is done once, before a file under a directory is read.
@@ -85,9 +87,17 @@ impl BadDisk {
     pub(crate) fn new(inner: Arc<dyn Disk>) -> Self {
         let changes_left = AtomicU64::new(u64::MAX);
         let (no_files, unreadable, cold) = Default::default();
-        let (reads, before_sync, before_read) = Default::default();
-        let state =
-            State { changes_left, no_files, unreadable, cold, reads, before_sync, before_read };
+        let (reads, writes, before_sync, before_read) = Default::default();
+        let state = State {
+            changes_left,
+            no_files,
+            unreadable,
+            cold,
+            reads,
+            writes,
+            before_sync,
+            before_read,
+        };
         Self { inner, state: Arc::new(state) }
     }
 
@@ -129,6 +139,12 @@ impl BadDisk {
     /// How often something under `dir` was read.
     pub(crate) fn reads_under(&self, dir: &Path) -> usize {
         self.state.reads.lock().unwrap().iter().filter(|path| path.starts_with(dir)).count()
+    }
+
+    /// Which ranges of a file were written, in order.
+    pub(crate) fn writes_to(&self, path: &Path) -> Vec<Range<u64>> {
+        let writes = self.state.writes.lock().unwrap();
+        writes.iter().filter(|(at, _)| at == path).map(|(_, range)| range.clone()).collect()
     }
 
     /// Everything can be read again.
@@ -208,7 +224,9 @@ impl File for BadFile {
     }
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.state.change()?;
-        self.state.overwrite(&self.path, offset..offset + data.len() as u64)?;
+        let range = offset..offset + data.len() as u64;
+        self.state.overwrite(&self.path, range.clone())?;
+        self.state.writes.lock().unwrap().push((self.path.clone(), range));
         self.inner.write_at(offset, data)
     }
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {

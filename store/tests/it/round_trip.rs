@@ -1,9 +1,14 @@
 //! What goes in comes out: appends, reads, queries, restarts.
 
+use crate::bad_disk::BadDisk;
 use crate::support::*;
-use message::{names, property, sys_flag};
+use message::{Draft, names, property, sys_flag};
+use simulator::SimDisk;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
 use store::{
-    Append, AppendError, Boundary, Error, Filter, FlushMode, Limits, Position, ReadStatus,
+    Append, AppendError, Boundary, Disk, Error, Filter, FlushMode, Limits, Position, ReadStatus,
     Settings, Wait,
 };
 
@@ -219,6 +224,36 @@ fn under_sync_flush_readers_see_only_what_is_durable() {
         assert_eq!(store.sync().unwrap(), appended.log_end());
         assert_eq!(bodies(&store, "T", 0), ["one"]);
     });
+}
+
+/// What is written to the log when records of these sizes are appended one by one.
+fn log_writes(flush_mode: FlushMode, sizes: &[usize]) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
+    let bad = BadDisk::new(Arc::new(SimDisk::new(7)));
+    let disk: Arc<dyn Disk> = Arc::new(bad.clone());
+    let settings = small(Path::new("/store"));
+    let settings = Settings { flush_mode, commit_log_file_bytes: 640 << 10, ..settings };
+    let store = open(&disk, &settings);
+    let records = sizes.iter().map(|size| {
+        let body = vec![b'x'; *size].into();
+        let appended = append(&store, NOW, Draft { body, ..draft("T", 0, "x") });
+        appended.log_offset as u64..appended.log_end() as u64
+    });
+    let records = records.collect();
+    (records, bad.writes_to(Path::new("/store/commitlog/00000000000000000000")))
+}
+
+#[test]
+fn under_sync_flush_new_blocks_of_the_log_are_written_with_zeros_behind_the_records() {
+    let sizes = [100, 100, 200_000, 200, 100_000, 100, 250_000];
+    let (records, writes) = log_writes(FlushMode::Async, &sizes);
+    assert_eq!(writes, records);
+    let (records, writes) = log_writes(FlushMode::Sync, &sizes);
+    let mut expected = records.clone();
+    for (at, end) in [(0, 256 << 10), (4, 512 << 10), (6, 640 << 10)] {
+        expected[at].end = end;
+    }
+    assert_eq!(writes, expected);
+    assert!(records.last().unwrap().end < 640 << 10, "the file ends behind them");
 }
 
 #[test]
