@@ -176,7 +176,7 @@ impl Recovery<'_> {
         if self.is_left_over(&record, scanned) {
             return Ok(Found::Damage("a record that is older than the log's end".into()));
         }
-        // What was set aside stays so, after a clean stop too: its place in its queue is another's now.
+        // What was set aside stays so, after a clean stop too: its place is another one's now.
         let end = at + record.total_size() as i64;
         let was_set_aside = self.aside.overlaps(at, end);
         if looks_torn(&record) && (!self.clean || was_set_aside) {
