@@ -16,9 +16,9 @@ use std::sync::atomic::Ordering;
 
 /// Bytes that a record may have besides the largest body (Java `MessageExtEncoder`).
 const RECORD_EXTRA: usize = 64 << 10;
-/// Under [`FlushMode::Sync`] what is written to new blocks of the log ends, with zeros, at a multiple
-/// of this. A sync of a block that was never written has to note in the file system's journal that
-/// it is now, and waits for that; one of a block that was goes to the medium alone.
+/// Under [`FlushMode::Sync`] what is written to new blocks of the log ends, with zeros, at a
+/// multiple of this. A sync of a block that was never written has to note in the file system's
+/// journal that it is now, and waits for that; one of a block that was goes to the medium alone.
 const NEW_BLOCKS: i64 = 256 << 10;
 /// The buffer is given back when a batch made it larger than this.
 const BUFFER_KEPT: usize = 4 << 20;
