@@ -76,7 +76,7 @@ impl Delays {
         std::mem::take(&mut self.changed)
     }
 
-    /// The queue offset that each level which has delivered something goes on at.
+    /// The queue offset that each level which has had messages goes on at.
     pub fn levels(&self) -> Vec<(i32, i64)> {
         self.offsets.iter().map(|(level, offset)| (*level, *offset)).collect()
     }
@@ -88,7 +88,12 @@ impl Delays {
 
     /// The queue offset that `level` goes on at.
     pub fn offset(&self, level: i32) -> i64 {
-        self.offsets.get(&level).copied().unwrap_or(0)
+        self.known(level).unwrap_or(0)
+    }
+
+    /// The same; `None` before the first message of the level was seen.
+    fn known(&self, level: i32) -> Option<i64> {
+        self.offsets.get(&level).copied()
     }
 
     fn advance(&mut self, level: i32, offset: i64, now_ms: i64) {
@@ -150,10 +155,11 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
     let topic = names::SCHEDULE_TOPIC;
     let queue_id = level - 1;
     let end = broker.store.max_offset(topic, queue_id);
-    let stored = broker.delays.lock().offset(level);
+    let known = broker.delays.lock().known(level);
     // Messages that were deleted by age are gone; an offset behind the end is Java's, of a log
     // that was cut.
-    let mut offset = stored.max(broker.store.min_offset(topic, queue_id)).min(end);
+    let first = broker.store.min_offset(topic, queue_id);
+    let mut offset = known.unwrap_or(0).max(first).min(end);
     let mut appends = Vec::new();
     let mut ends = Vec::new();
     let mut next = None;
@@ -188,11 +194,13 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
     broker.append(&mut appends, now_ms);
     let failed = first_that_waits(level, &appends);
     let reached = failed.map_or(offset, |at| ends[at] - 1);
-    if reached != stored {
+    // A level shows with its first message, before that is due.
+    let is_moved = known != Some(reached) && (known.is_some() || end > 0);
+    if is_moved {
         broker.moves.note_level(broker.store.max_log_offset());
         broker.delays.lock().advance(level, reached, now_ms);
     }
-    if reached != stored || is_unread {
+    if is_moved || is_unread {
         let mut delays = broker.delays.lock();
         delays.unread.entry(level).or_default().note(UNREAD, fails_at, now_ms);
     }

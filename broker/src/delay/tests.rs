@@ -120,6 +120,19 @@ fn a_damaged_unit_costs_no_message_and_an_empty_place_delivers_none() {
 }
 
 #[test]
+fn a_level_shows_with_its_first_message_before_that_is_due() {
+    let (broker, _) = cold::open(Cold::default(), Path::new("/store"), NOW);
+    deliver(&broker, NOW);
+    assert_eq!(broker.delays.lock().levels(), []);
+    park(&broker, &["a"]);
+    deliver(&broker, NOW);
+    assert_eq!(broker.delays.lock().levels(), [(1, 0)]);
+    assert!(broker.delays.lock().take_changed());
+    deliver(&broker, NOW);
+    assert!(!broker.delays.lock().take_changed(), "once");
+}
+
+#[test]
 fn offsets_survive_their_file_in_javas_form() {
     let java = "{\n\t\"dataVersion\":{\"counter\":1,\"timestamp\":5},\n\
                 \t\"offsetTable\":{3:7,18:1}\n}";
