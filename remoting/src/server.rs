@@ -229,9 +229,9 @@ impl Open {
             let stuck = waiting && written == watched.written;
             watched.stalled = if stuck { watched.stalled + 1 } else { 0 };
             (watched.moved, watched.written) = (moved, written);
-            if watched.stalled > sweeps(STALLED) {
+            if watched.stalled >= sweeps(STALLED) {
                 watched.end(Ended::SlowReader);
-            } else if watched.silent > sweeps(idle) {
+            } else if watched.silent >= sweeps(idle) {
                 watched.end(Ended::Idle);
             }
         }
