@@ -4,6 +4,7 @@
 //! A file of the store has a fixed size from its birth. It is written at places that the store
 //! chooses, never appended by the operating system.
 
+mod lasting;
 mod open_files;
 pub mod os;
 mod peek;

@@ -6,6 +6,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the one place that reaches files")]
 
+use super::lasting::{self, Calls, System, make_dirs, parent, sync_dir};
 use super::open_files::{OpenFile, instead};
 use super::{Allocation, Disk, File, Listed, Lock, Space};
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::UNIX_EPOCH;
@@ -38,7 +39,7 @@ impl Disk for OsDisk {
         let file = match instead(|| options.open(path)) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                instead(|| create(path, size, space))?
+                instead(|| create(&System, path, size, space))?
             }
             Err(error) => return Err(error),
         };
@@ -106,9 +107,7 @@ impl Disk for OsDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        make_dirs(parent(to))?;
-        fs::rename(from, to)?;
-        fs::File::open(parent(to))?.sync_all()
+        lasting::rename(&System, from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -123,21 +122,7 @@ impl Disk for OsDisk {
     }
 
     fn replace(&self, path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
-        let dir = parent(path);
-        make_dirs(dir)?;
-        let temporary = with_suffix(path, ".tmp");
-        let mut file = fs::File::create(&temporary)?;
-        if let Ok(former) = fs::metadata(path) {
-            // Passwords may stand in it.
-            file.set_permissions(former.permissions())?;
-        }
-        file.write_all(content)?;
-        file.sync_all()?;
-        if let Some(backup) = backup {
-            keep(path, backup)?;
-        }
-        fs::rename(&temporary, path)?;
-        fs::File::open(dir)?.sync_all()
+        lasting::replace(&System, path, content, backup)
     }
 
     fn extend(&self, path: &Path, from: u64, len: u64) -> io::Result<()> {
@@ -180,7 +165,7 @@ impl Disk for OsDisk {
     }
 
     fn lock(&self, path: &Path, content: &[u8]) -> io::Result<Box<dyn Lock>> {
-        make_dirs(parent(path))?;
+        make_dirs(&System, parent(path))?;
         let mut options = fs::OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(false).open(path)?;
         // The record lock is the one that Java's broker takes. It does not hold within a process,
@@ -194,7 +179,7 @@ impl Disk for OsDisk {
     }
 
     fn lock_dir(&self, dir: &Path) -> io::Result<Option<Box<dyn Lock>>> {
-        make_dirs(dir)?;
+        make_dirs(&System, dir)?;
         Ok(Some(Box::new(OsLock { _file: None, _dir: lock_dir(dir)? })))
     }
 }
@@ -223,20 +208,20 @@ struct OsLock {
 
 impl Lock for OsLock {}
 
-fn create(path: &Path, size: u64, space: Allocation) -> io::Result<fs::File> {
+fn create(calls: &impl Calls, path: &Path, size: u64, space: Allocation) -> io::Result<fs::File> {
     let dir = parent(path);
     match space {
         // What is sparse can be made anew from the log; its name need not be durable.
         Allocation::Sparse => fs::create_dir_all(dir)?,
-        Allocation::Reserved => make_dirs(dir)?,
+        Allocation::Reserved => make_dirs(calls, dir)?,
     }
     let mut options = fs::OpenOptions::new();
     let file = options.read(true).write(true).create_new(true).open(path)?;
     let sized = match space {
         Allocation::Sparse => file.set_len(size),
         Allocation::Reserved => reserve(&file, size)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::File::open(dir)?.sync_all()),
+            .and_then(|()| calls.sync(&file, path))
+            .and_then(|()| sync_dir(calls, dir)),
     };
     if let Err(error) = sized {
         // A file of the wrong size would refuse the next start.
@@ -244,36 +229,6 @@ fn create(path: &Path, size: u64, space: Allocation) -> io::Result<fs::File> {
         return Err(error);
     }
     Ok(file)
-}
-
-/// Makes a directory and those above it that are missing, each durably.
-fn make_dirs(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let above = parent(dir);
-    make_dirs(above)?;
-    match fs::create_dir(dir) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        made => made?,
-    }
-    fs::File::open(above)?.sync_all()
-}
-
-/// Keeps a file's content under a second name; there is no time at which either name is missing,
-/// except on file systems without links.
-fn keep(path: &Path, backup: &Path) -> io::Result<()> {
-    let beside = with_suffix(backup, ".tmp");
-    let absent = |error: &io::Error| error.kind() == ErrorKind::NotFound;
-    match fs::remove_file(&beside) {
-        Err(error) if !absent(&error) => return Err(error),
-        _ => {}
-    }
-    match fs::hard_link(path, &beside) {
-        Ok(()) => fs::rename(&beside, backup),
-        Err(error) if absent(&error) => Ok(()),
-        Err(_) => fs::rename(path, backup),
-    }
 }
 
 /// Takes all blocks at once, where the file system can; else the file is sparse.
@@ -483,22 +438,20 @@ impl AsRef<[u8]> for View {
     }
 }
 
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::lasting::tests::{Written, fresh};
     use super::*;
+
+    #[test]
+    fn what_is_reserved_is_durable_and_so_is_its_name() {
+        let root = fresh("create");
+        let (calls, path) = (Written::new(&root, 0), root.join("commitlog/0"));
+        create(&calls, &path, 3, Allocation::Reserved).unwrap();
+        let all = ["sync : names", "sync commitlog/0: \0\0\0", "sync commitlog: names"];
+        assert_eq!(calls.into_calls(), all);
+        fs::remove_dir_all(root).unwrap();
+    }
 
     #[test]
     fn room_for_a_part_leaves_a_file_its_length_where_none_can_be_reserved() {
