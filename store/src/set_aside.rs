@@ -5,7 +5,7 @@
 
 use crate::Error;
 use crate::disk::Disk;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -31,6 +31,9 @@ pub struct Aside {
 pub struct SetAside {
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    /// Held while ranges change and until they are saved, so that the newest are saved last. Taken
+    /// before `ranges`, which readers ask for: nobody waits there for the disk.
+    saving: Mutex<()>,
     ranges: RwLock<Vec<Aside>>,
     /// The log offset behind the last of them; who asks about what lies behind takes no lock.
     end: AtomicI64,
@@ -57,7 +60,7 @@ impl SetAside {
         };
         let ranges = Self::parse(&bytes);
         let end = AtomicI64::new(end(&ranges));
-        Self { disk, path, ranges: RwLock::new(ranges), end }
+        Self { disk, path, saving: Mutex::default(), ranges: RwLock::new(ranges), end }
     }
 
     /// The ranges in the bytes of such a file, in order; lines that are none are passed over.
@@ -108,19 +111,21 @@ impl SetAside {
     /// When the file cannot be written; the range is known to this process all the same.
     pub fn add(&self, range: Aside) -> Result<bool, Error> {
         assert!(range.from < range.to, "a range has bytes: {range:?}");
+        let _one_at_a_time = self.saving.lock();
         let mut ranges = self.ranges.write();
         if ranges.iter().any(|known| known.from <= range.from && range.to <= known.to) {
             return Ok(false);
         }
         insert(&mut ranges, range);
         self.end.store(end(&ranges), Ordering::Release);
-        self.save(&ranges)?;
+        self.save(&RwLockWriteGuard::downgrade(ranges))?;
         Ok(true)
     }
 
     /// Forgets ranges, or parts of them, between two log offsets, where records were found after
     /// all.
     pub(crate) fn remove(&self, from: i64, to: i64) -> Result<(), Error> {
+        let _one_at_a_time = self.saving.lock();
         let mut ranges = self.ranges.write();
         if !ranges.iter().any(|range| range.from < to && from < range.to) {
             return Ok(());
@@ -133,7 +138,7 @@ impl SetAside {
         }
         *ranges = left;
         self.end.store(end(&ranges), Ordering::Release);
-        self.save(&ranges)
+        self.save(&RwLockWriteGuard::downgrade(ranges))
     }
 
     /// Forgets what lies before the log's first byte: it has expired. The log is in `dir`, and what

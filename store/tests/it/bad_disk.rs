@@ -51,6 +51,13 @@ impl State {
         taken.map(drop).map_err(|_| io::Error::other("the disk is dead"))
     }
 
+    fn before_sync(&self, path: &Path) {
+        let hook = self.before_sync.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(hook) = hook {
+            hook(path);
+        }
+    }
+
     fn read(&self, path: &Path, range: Range<u64>) -> io::Result<()> {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner).push(path.into());
         let mut before = self.before_read.lock().unwrap_or_else(PoisonError::into_inner);
@@ -194,6 +201,7 @@ impl Disk for BadDisk {
     }
     fn replace(&self, path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
         self.state.change()?;
+        self.state.before_sync(path);
         self.inner.replace(path, content, backup)
     }
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -256,10 +264,7 @@ impl File for BadFile {
     }
     fn sync(&self, range: Range<u64>) -> io::Result<()> {
         self.state.change()?;
-        let hook = self.state.before_sync.lock().unwrap().clone();
-        if let Some(hook) = hook {
-            hook(&self.path);
-        }
+        self.state.before_sync(&self.path);
         self.inner.sync(range)
     }
 }

@@ -1,11 +1,14 @@
 //! Old log files are read again, a little at a time: what is damaged is found, set aside once, and
 //! costs nothing else.
 
+use crate::bad_disk::BadDisk;
 use crate::support::{NOW, TempDir, append, bodies, draft, on_both_disks, open, small};
+use simulator::SimDisk;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
-use store::{Disk, OsDisk, Settings, Store};
+use store::{Aside, Disk, OsDisk, Settings, Store};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 const FILE: i64 = 16 << 10;
@@ -92,4 +95,23 @@ fn the_pause_keeps_the_share_and_zero_is_never() {
     assert_eq!(store.scrub(NOW), 0);
     assert_eq!(store.stats().scrub_passes(), 0);
     store.close().unwrap();
+}
+
+/// A pull asks of each record whether it is set aside.
+#[test]
+fn nobody_waits_for_the_disk_while_a_range_is_noted() {
+    let bad = BadDisk::new(Arc::new(SimDisk::new(1)));
+    let disk: Arc<dyn Disk> = Arc::new(bad.clone());
+    let store = Arc::new(open(&disk, &small(Path::new("/store"))));
+    append(&store, NOW, draft("T", 0, "only"));
+    let (other, (tell, told)) = (Arc::downgrade(&store), mpsc::channel());
+    bad.before_sync(move |path| {
+        let Some(store) = other.upgrade().filter(|_| path.ends_with("setaside")) else { return };
+        let (done, is_done) = mpsc::channel();
+        std::thread::spawn(move || done.send(store.set_aside().overlaps(0, 1)));
+        tell.send(is_done.recv_timeout(Duration::from_secs(20))).unwrap();
+    });
+    let aside = Aside { from: 0, to: 10, found_ms: NOW, why: "a test".into() };
+    assert!(store.set_aside().add(aside).unwrap());
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [Ok(true)]);
 }
