@@ -12,6 +12,10 @@ use crate::reach::Reach;
 use crate::{Error, Settings, Store, Wait};
 use message::record::{self, Entry};
 use std::io::ErrorKind;
+use std::ops::Range;
+
+/// Places on either side of a damaged unit that are asked where to look for its record.
+const NEIGHBOURS: i64 = 16;
 
 /// A queue, its topic and id, and a place in it.
 type BatchPlace<'a> = (&'a Queue, QueueName<'a>, i64);
@@ -30,6 +34,27 @@ struct Walk<'a> {
     /// Records before this log offset are in a file that is gone.
     skip_to: i64,
     reach: Reach,
+    search: Search,
+}
+
+/// What one reader looked through of the log for the records of damaged units. Places of a long
+/// damage ask for the same part of it.
+#[derive(Default)]
+struct Search {
+    /// Bytes of the log that were looked through.
+    bytes: i64,
+    /// The last part that was, whether from its end on, and the units that its records make there.
+    part: Option<(Range<i64>, bool)>,
+    units: Vec<BatchUnit>,
+}
+
+/// Where the record of a damaged unit stands among those of its queue in a part of the log.
+#[derive(Clone, Copy)]
+enum Nth {
+    /// So many records from its beginning on, 1 for the first.
+    First(usize),
+    /// From its end on.
+    Last(usize),
 }
 
 impl Walk<'_> {
@@ -70,18 +95,25 @@ impl Store {
             last: log_end,
             skip_to: i64::MIN,
             reach: Reach::new(limits.wait),
+            search: Search::default(),
         };
-        let walked = self.batch_place(queue, name, walk.from, limits.wait).and_then(|first| {
+        let first = self.batch_place(queue, name, (walk.from, limits.wait), &mut walk.search);
+        let walked = first.and_then(|first| {
             let (mut place, last) = (first, queue.max().min(queue.next_file(first)));
             // Where no unit of a file leads on, those behind it have to: the reader comes again.
-            let (asked, mut is_led) = (read.next_offset, false);
+            let (asked, mut is_led, mut mended) = (read.next_offset, false, -1);
             while place < last || (read.next_offset == asked && place < queue.max()) {
+                if read.next_offset != asked && walk.search.bytes >= LOOKED_THROUGH_MAX {
+                    break;
+                }
                 let unit = queue.batch_unit_now(place, limits.wait)?;
                 if let Some(unit) = unit.filter(|_| !is_led) {
                     is_led = true;
                     walk.from = walk.from.max(unit.base);
                 }
                 match unit {
+                    // The reader begins in the middle of a damage.
+                    Some(batch) if mended == place && batch.end() <= asked => {}
                     Some(batch) if walk.ends_before(&batch, read) => break,
                     Some(batch) => {
                         let at = (queue, name, place);
@@ -93,7 +125,9 @@ impl Store {
                         return Err(later(queue));
                     }
                     None => {
-                        if self.mended_batch((queue, name, place), None).is_some() {
+                        let at = (queue, name, place);
+                        if self.mended_batch(at, None, &mut walk.search).is_some() {
+                            mended = place;
                             continue;
                         }
                         self.stats.skipped();
@@ -120,8 +154,8 @@ impl Store {
         &self,
         queue: &Queue,
         name: QueueName<'_>,
-        offset: i64,
-        wait: Wait,
+        (offset, wait): (i64, Wait),
+        search: &mut Search,
     ) -> Result<i64, Error> {
         let place = queue.place_of(offset, wait)?;
         let found = if place < queue.max() { queue.batch_unit_now(place, wait)? } else { None };
@@ -134,10 +168,16 @@ impl Store {
         let (mut low, mut high) = (queue.min(), queue.max());
         while low < high {
             let middle = low + (high - low) / 2;
-            let unit = queue.batch_unit(middle);
-            let unit = self.mended_batch((queue, name, middle), unit).or(unit);
-            let is_before = unit.is_none_or(|unit| unit.end() <= offset);
-            if is_before { low = middle + 1 } else { high = middle }
+            let (mut at, mut unit) = (middle, queue.batch_unit(middle));
+            // What is no unit belongs to what follows it: it is mended from what is before.
+            while unit.is_none() && at + 1 < high {
+                at += 1;
+                unit = queue.batch_unit(at);
+            }
+            let place = (queue, name, at);
+            let unit = unit.map(|it| self.mended_batch(place, Some(it), search).unwrap_or(it));
+            let is_before = unit.is_some_and(|unit| unit.end() <= offset);
+            if is_before { low = at + 1 } else { high = middle }
         }
         Ok(low)
     }
@@ -150,10 +190,11 @@ impl Store {
         name: QueueName<'_>,
         (offset, max): (i64, usize),
     ) -> Vec<BatchUnit> {
-        let from = self.batch_place(queue, name, offset, Wait::ForDisk);
+        let mut search = Search::default();
+        let from = self.batch_place(queue, name, (offset, Wait::ForDisk), &mut search);
         let places = from.unwrap_or_else(|_| queue.max())..queue.max();
-        let unit = |place| match queue.batch_unit_now(place, Wait::ForDisk) {
-            Ok(None) => Ok(self.mended_batch((queue, name, place), None)),
+        let mut unit = |place| match queue.batch_unit_now(place, Wait::ForDisk) {
+            Ok(None) => Ok(self.mended_batch((queue, name, place), None, &mut search)),
             read => read,
         };
         places.map_while(|place| unit(place).ok()).flatten().take(max).collect()
@@ -174,7 +215,7 @@ impl Store {
             read.next_offset = batch.end().max(expected);
             return true;
         }
-        let (batch, record) = match self.follow_batch(at, batch, &mut walk.reach) {
+        let (batch, record) = match self.follow_batch(at, batch, walk) {
             (batch, Led::Record(record)) => (batch, record),
             (batch, Led::Nothing) => {
                 read.next_offset = if fits { batch.end() } else { expected };
@@ -209,8 +250,9 @@ impl Store {
         &self,
         at: BatchPlace<'_>,
         batch: BatchUnit,
-        reach: &mut Reach,
+        walk: &mut Walk<'_>,
     ) -> (BatchUnit, Led) {
+        let Walk { reach, search, .. } = walk;
         let ((_, name, _), unit) = (at, batch.unit);
         let Ok(record) = self.log.record_of(&unit, reach) else { return (batch, Led::Later) };
         let is_aside = self.aside.overlaps(unit.log_offset, unit.log_end());
@@ -225,7 +267,7 @@ impl Store {
                 let is_gone = unit.log_offset < self.log.min();
                 let mended = match is_gone || is_aside {
                     true => self.one_bit_off_batch(at, &batch),
-                    false => self.mended_batch(at, Some(batch)),
+                    false => self.mended_batch(at, Some(batch), search),
                 };
                 if let Some(mended) = mended
                     && let Ok(Some(record)) = self.log.record_of(&mended.unit, reach)
@@ -261,9 +303,14 @@ impl Store {
     }
 
     /// The unit of a place as the log has it, when that is another one than `unit`: by the record
-    /// that it leads to, or does with one bit changed, else by the first one of the queue between
-    /// those of its neighbours.
-    fn mended_batch(&self, at: BatchPlace<'_>, unit: Option<BatchUnit>) -> Option<BatchUnit> {
+    /// that it leads to, or does with one bit changed, else by where it stands among those of the
+    /// queue behind or before a place nearby whose unit is none of the damaged.
+    fn mended_batch(
+        &self,
+        at: BatchPlace<'_>,
+        unit: Option<BatchUnit>,
+        search: &mut Search,
+    ) -> Option<BatchUnit> {
         let (queue, name, place) = at;
         if let Some(unit) = unit {
             let record = self.record_of(&unit.unit);
@@ -276,30 +323,90 @@ impl Store {
                 return Some(mended);
             }
         }
-        let before = if place > queue.min() { queue.batch_unit(place - 1) } else { None };
-        let behind = if place + 1 < queue.max() { queue.batch_unit(place + 1) } else { None };
-        let end = behind.map_or_else(|| self.log.readable_to(), |unit| unit.unit.log_offset);
-        let from = before.map_or_else(|| self.log.min(), |unit| unit.unit.log_end());
-        let mut at_log = from.max(end - LOOKED_THROUGH_MAX).max(self.removed_topics.end_of(name.0));
-        let mut reader = LogReader::default();
-        while at_log < end {
-            let segment = self.log.segments.find_from(at_log)?;
-            at_log = at_log.max(segment.start);
-            match reader.entry(&segment, at_log, true) {
-                Ok(Ok(Entry::Message(record))) if record.log_offset == at_log => {
-                    let said = marks::batch_unit(&record, &self.settings);
-                    let is_own =
-                        |said: &BatchUnit| is_record_of(record.raw, &said.unit, name, None);
-                    if let Some(said) = said.filter(is_own) {
-                        return self.put_mended(at, said);
-                    }
-                    at_log += record.total_size() as i64;
-                }
-                Ok(Ok(Entry::Blank { .. })) => at_log = segment.end(),
-                _ => at_log = self.aside.end_of(at_log)?,
+        let sound = |places: &mut dyn Iterator<Item = i64>| {
+            let unit = |place| queue.batch_unit(place).filter(|unit| self.is_sound(unit, name));
+            places.zip(1..).find_map(|(place, far)| Some((unit(place)?, far)))
+        };
+        let before = sound(&mut (queue.min().max(place - NEIGHBOURS)..place).rev());
+        let behind = sound(&mut (place + 1..queue.max().min(place + 1 + NEIGHBOURS)));
+        let before = before.map(|(unit, far)| (unit.unit.log_end(), far));
+        let begin = Some((self.log.min(), 1)).filter(|_| place == queue.min());
+        let least = self.log.min().max(self.removed_topics.end_of(name.0));
+        let end = behind.map_or_else(|| self.log.readable_to(), |(unit, _)| unit.unit.log_offset);
+        let (part, nth) = match (before.or(begin), behind) {
+            (Some((from, far)), _) => {
+                let from = from.max(least);
+                (from..end.min(from + LOOKED_THROUGH_MAX), Nth::First(far))
             }
+            (None, Some((_, far))) => {
+                let from = self.log.segments.start_for((end - LOOKED_THROUGH_MAX).max(least));
+                (from.max(least)..end, Nth::Last(far))
+            }
+            (None, None) => return None,
+        };
+        self.put_mended(at, self.nth_own(name, part, nth, search)?)
+    }
+
+    /// Whether a unit leads to a record of its queue, or did before that expired or was lost.
+    fn is_sound(&self, batch: &BatchUnit, name: QueueName<'_>) -> bool {
+        let unit = &batch.unit;
+        unit.log_offset < self.log.min()
+            || self.aside.overlaps(unit.log_offset, unit.log_end())
+            || self.log.leads_to(unit, name, None)
+    }
+
+    /// The unit of one of a queue's records in a part of the log, which is near an end of it.
+    fn nth_own(
+        &self,
+        name: QueueName<'_>,
+        part: Range<i64>,
+        nth: Nth,
+        search: &mut Search,
+    ) -> Option<BatchUnit> {
+        const MOST: usize = NEIGHBOURS as usize;
+        let is_last = matches!(nth, Nth::Last(_));
+        let asked = Some((part.clone(), is_last));
+        if search.part != asked {
+            search.part = asked;
+            search.units.clear();
+            let mut at_log = part.start;
+            let mut reader = LogReader::default();
+            while at_log < part.end
+                && let Some(segment) = self.log.segments.find_from(at_log)
+            {
+                at_log = at_log.max(segment.start);
+                match reader.entry(&segment, at_log, true) {
+                    Ok(Ok(Entry::Message(record))) if record.log_offset == at_log => {
+                        let said = marks::batch_unit(&record, &self.settings);
+                        let is_own =
+                            |said: &BatchUnit| is_record_of(record.raw, &said.unit, name, None);
+                        search.units.extend(said.filter(is_own));
+                        at_log += record.total_size() as i64;
+                    }
+                    Ok(Ok(Entry::Blank { .. })) => at_log = segment.end(),
+                    _ => {
+                        let end = self.aside.end_of(at_log);
+                        if is_last {
+                            // Of the records before it nobody knows how far from the end they are.
+                            search.units.clear();
+                        }
+                        let Some(end) = end else { break };
+                        at_log = end;
+                    }
+                }
+                match (is_last, search.units.len()) {
+                    (false, MOST..) => break,
+                    (true, count) if count >= 2 * MOST => drop(search.units.drain(..MOST)),
+                    _ => {}
+                }
+            }
+            search.bytes += at_log - part.start;
         }
-        None
+        let units = &search.units;
+        match nth {
+            Nth::First(far) => units.get(far - 1).copied(),
+            Nth::Last(far) => units.len().checked_sub(far).map(|at| units[at]),
+        }
     }
 
     /// Writes a unit over another one in its place, if it fits between its neighbours.

@@ -1,9 +1,10 @@
 //! Topics of inner batches: records that hold many messages, and their queues.
 
+use crate::bad_disk::BadDisk;
 use crate::support::*;
 use bytes::Bytes;
 use message::batch::{self, BatchMessage};
-use message::{Draft, Properties, property, sys_flag};
+use message::{Draft, Properties, property, record, sys_flag};
 use simulator::{Loss, SimDisk};
 use std::path::Path;
 use std::sync::Arc;
@@ -44,8 +45,12 @@ fn begin(disk: &Arc<dyn Disk>, settings: &Settings) -> Store {
 
 /// Queue offset, messages and key of every record.
 fn all(store: &Store) -> Vec<(i64, i64, String)> {
+    all_from(store, store.min_offset(TOPIC, 0))
+}
+
+/// The same from the one on that holds a queue offset.
+fn all_from(store: &Store, mut offset: i64) -> Vec<(i64, i64, String)> {
     let mut all = Vec::new();
-    let mut offset = store.min_offset(TOPIC, 0);
     while offset < store.max_offset(TOPIC, 0) {
         let found = read(store, TOPIC, 0, offset);
         assert!(found.next_offset > offset, "{found:?}");
@@ -316,12 +321,17 @@ fn a_topic_keeps_its_kind_and_gets_another_one_when_it_is_made_again() {
     assert_eq!(put(&store, NOW, batch_of(2, "again")), 2);
 }
 
-/// Of the bytes of a queue's file, the queue offset of the unit at a place.
-fn set_base(disk: &Arc<dyn Disk>, place: u64, base: i64) {
+/// Writes over the unit at a place, from a byte of it on.
+fn change(disk: &Arc<dyn Disk>, place: u64, from: u64, bytes: &[u8]) {
     let start = place / 8 * 46 * 8;
     let path = format!("/store/batchconsumequeue/B/0/{start:020}");
     let file = disk.open(Path::new(&path), 46 * 8, Allocation::Sparse).unwrap();
-    file.write_at(place % 8 * 46 + 28, &base.to_be_bytes()).unwrap();
+    file.write_at(place % 8 * 46 + from, bytes).unwrap();
+}
+
+/// Of the bytes of a queue's file, the queue offset of the unit at a place.
+fn set_base(disk: &Arc<dyn Disk>, place: u64, base: i64) {
+    change(disk, place, 28, &base.to_be_bytes());
 }
 
 /// Of the bytes of the log, the queue offset that a record and its property say.
@@ -377,6 +387,52 @@ fn a_unit_that_says_a_wrong_offset_is_mended() {
     sim.kill();
     set_base(&disk, 3, 900);
     assert_eq!(all(&open(&disk, &settings)), expected(0, 5));
+}
+
+#[test]
+fn damaged_units_in_a_row_cost_no_message_wherever_a_reader_begins() {
+    let records = expected(0, 60);
+    for damage in [9..11, 0..3, 21..22, 20..75, 115..119] {
+        for asked in (0..240).step_by(11) {
+            let (_, disk, settings) = sim(1);
+            let store = begin(&disk, &settings);
+            fill(&store, 0, 60);
+            store.flush(NOW).unwrap();
+            damage.clone().for_each(|place| change(&disk, place, 0, &[0; 46]));
+            let left: Vec<_> =
+                records.iter().filter(|(base, count, _)| base + count > asked).cloned().collect();
+            assert_eq!(all_from(&store, asked), left, "{damage:?}, from {asked}");
+            assert_eq!(all(&store), records, "{damage:?}, all after {asked}");
+        }
+    }
+}
+
+/// Of units whose records are damaged too nobody looks through the log once for each.
+#[test]
+fn a_long_damage_is_looked_through_once() {
+    let (_, disk, mut settings) = sim(1);
+    settings.commit_log_file_bytes = 1 << 20;
+    let bad = BadDisk::new(disk);
+    let disk: Arc<dyn Disk> = Arc::new(bad.clone());
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 60);
+    for number in 0..500 {
+        append(&store, NOW, draft("Other", 0, &format!("{number}{}", "x".repeat(1_000))));
+    }
+    store.flush(NOW).unwrap();
+    // The last ones of the queue, and no record of theirs is one of it.
+    let path = Path::new("/store/commitlog/00000000000000000000");
+    let log = disk.open(path, settings.commit_log_file_bytes, Allocation::Reserved).unwrap();
+    for offset in 100..240 {
+        let unit = store.unit(TOPIC, 0, offset).unwrap();
+        let queue_id = unit.log_offset as u64 + record::at::QUEUE_ID as u64;
+        log.write_at(queue_id, &7_i32.to_be_bytes()).unwrap();
+    }
+    (50..120).for_each(|place| change(&disk, place, 0, &[0; 46]));
+    let reads = || bad.reads_under(Path::new("/store/commitlog"));
+    let before = reads();
+    assert_eq!(all_from(&store, 0), expected(0, 25));
+    assert!(reads() - before < 100, "{} reads", reads() - before);
 }
 
 /// What was sent while its topic was removed has no place any more.
