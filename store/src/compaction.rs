@@ -36,7 +36,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 pub(crate) use piece::{Found, unit_of};
 pub(crate) use positions::{NAME as POSITIONS, offset_in};
-pub(crate) use settle::DELETE;
+pub(crate) use settle::{DELETE, Damaged, damaged};
 pub(crate) use shape::{Dirs, Shape};
 
 /// The directory of everything here, and those below it.
@@ -77,6 +77,8 @@ pub(crate) struct Compactions {
     has_removed: AtomicBool,
     /// Records that a compaction could not read.
     passed_over: AtomicU64,
+    /// Bytes of the files that were moved aside for them.
+    damaged: AtomicU64,
 }
 
 /// One queue.
@@ -107,7 +109,7 @@ impl Compactions {
     /// cleanly.
     pub(crate) fn new(disk: Arc<dyn Disk>, settings: &Settings, is_clean: bool) -> Self {
         let root = settings.root.join(DIR);
-        Self {
+        let compactions = Self {
             positions: Positions::load(disk.clone(), &root),
             disk,
             root,
@@ -121,6 +123,17 @@ impl Compactions {
             has_followed: AtomicBool::new(false),
             has_removed: AtomicBool::new(false),
             passed_over: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
+        };
+        compactions.look_at_damaged();
+        compactions
+    }
+
+    /// Looks what lies there that was moved aside.
+    fn look_at_damaged(&self) {
+        match damaged(&*self.disk, &self.root) {
+            Ok(all) => self.damaged.store(all.iter().map(|it| it.bytes).sum(), Ordering::Relaxed),
+            Err(error) => tracing::warn!(%error, "what was moved aside is not counted"),
         }
     }
 
@@ -167,6 +180,7 @@ impl Compactions {
         let dirs = Dirs::of(&self.root, topic, id);
         if settle::settle(&*self.disk, &dirs)? {
             self.has_removed.store(true, Ordering::Release);
+            self.look_at_damaged();
         }
         let mut run = Run::empty(self.disk.clone(), dirs.clone(), self.shape);
         run.load(known)?;
@@ -232,6 +246,7 @@ impl Compactions {
             settle::clear(&*self.disk, &dirs)?;
         }
         settle::clear_aside(&*self.disk, &self.root.join(shape::ASIDE).join(topic))?;
+        self.look_at_damaged();
         for name in [LOG_DIR, UNITS_DIR] {
             // There may be none, or another broker's files in it.
             let _ = self.disk.remove_dir(&self.root.join(name).join(topic));
@@ -248,12 +263,14 @@ impl Compactions {
         self.all().iter().try_for_each(|(_, _, queue)| queue.sync())
     }
 
-    /// What all of it takes on the disk, about.
+    /// What all of it takes on the disk, about, with what was moved aside.
     pub(crate) fn disk_bytes(&self) -> u64 {
+        let damaged = self.damaged.load(Ordering::Relaxed);
         if !self.is_on.load(Ordering::Acquire) {
-            return 0;
+            return damaged;
         }
-        self.all().iter().map(|(_, _, queue)| queue.run.read().disk_bytes()).sum()
+        let queues = self.all();
+        damaged + queues.iter().map(|(_, _, it)| it.run.read().disk_bytes()).sum::<u64>()
     }
 
     /// Bytes that were found unreadable since the files were opened.
@@ -449,6 +466,8 @@ impl Store {
     /// When the store failed. A queue whose new files cannot be written stays as it is.
     pub fn compact(&self, goes_on: &dyn Fn() -> bool) -> Result<Compaction, Error> {
         self.keep_removed()?;
+        // A person may have taken some of it away.
+        self.compactions.look_at_damaged();
         let mut done = Compaction::default();
         for (topic, id, queue) in self.compactions.all() {
             self.check_fence()?;
@@ -547,6 +566,7 @@ impl Store {
             // Some files may have their places and some not: the next start tells.
             let aside = replaced.inspect_err(|error| self.fence(error))?;
             if let Some((after, before)) = between {
+                self.compactions.look_at_damaged();
                 self.compactions.passed_over.fetch_add(places, Ordering::Relaxed);
                 tracing::error!(
                     topic,

@@ -139,11 +139,24 @@ fn compacted(queues: &[CompactedView]) -> String {
         let [first, last, compacted_to] = numbers;
         let (id, messages) = (queue.id.to_string(), queue.messages.to_string());
         let (files, bytes) = (queue.files.to_string(), queue.bytes.to_string());
-        vec![plain(&queue.topic), id, messages, first, last, compacted_to, files, bytes]
+        let damaged = match queue.damaged_files {
+            0 => "-".to_owned(),
+            files => format!("{files} files, {} bytes", queue.damaged_bytes),
+        };
+        vec![plain(&queue.topic), id, messages, first, last, compacted_to, files, bytes, damaged]
     };
     let rows: Vec<Vec<String>> = queues.iter().map(row).collect();
-    let heads =
-        ["topic", "queue", "kept", "first", "last", "compacted to", "files", "bytes of records"];
+    let heads = [
+        "topic",
+        "queue",
+        "kept",
+        "first",
+        "last",
+        "compacted to",
+        "files",
+        "bytes of records",
+        "moved aside",
+    ];
     format!("\n{} compacted queues\n{}", rows.len(), columns(&heads, &rows))
 }
 

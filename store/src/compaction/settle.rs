@@ -76,6 +76,32 @@ pub(super) fn put_aside(disk: &dyn Disk, dirs: &Dirs, start: i64) -> Result<Path
     Ok(to)
 }
 
+/// A log file that was moved aside.
+pub(crate) struct Damaged {
+    pub(crate) topic: String,
+    pub(crate) id: i32,
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+}
+
+/// All of them below `root`, the directory `compaction`.
+pub(crate) fn damaged(disk: &dyn Disk, root: &Path) -> Result<Vec<Damaged>, Error> {
+    let root = root.join(super::shape::ASIDE);
+    let list = |dir: &Path| disk.list(dir).map_err(Error::io("list", dir));
+    let mut all = Vec::new();
+    for topic in list(&root)?.into_iter().filter(|listed| listed.is_dir) {
+        for queue in list(&root.join(&topic.name))?.iter().filter(|listed| listed.is_dir) {
+            let Ok(id) = queue.name.parse() else { continue };
+            let dir = root.join(&topic.name).join(&queue.name);
+            for file in list(&dir)?.iter().filter(|listed| listed.is_file()) {
+                let (topic, path) = (topic.name.clone(), dir.join(&file.name));
+                all.push(Damaged { topic, id, path, bytes: file.len });
+            }
+        }
+    }
+    Ok(all)
+}
+
 /// Removes what was moved aside of a topic.
 pub(super) fn clear_aside(disk: &dyn Disk, topic: &Path) -> Result<(), Error> {
     for queue in disk.list(topic).map_err(Error::io("list", topic))? {

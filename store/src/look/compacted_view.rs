@@ -4,7 +4,7 @@ use super::compacted_walk::{Queue, queues};
 use super::files::Run;
 use super::{Dumped, Look};
 use crate::Error;
-use crate::compaction::{DIR, POSITIONS, offset_in};
+use crate::compaction::{DIR, POSITIONS, damaged, offset_in};
 use crate::consume_queue::{BATCH_UNIT_LEN, BatchUnit};
 use crate::disk::peek;
 use serde::Serialize;
@@ -34,6 +34,10 @@ pub struct CompactedView {
     pub bytes: u64,
     /// Up to which queue offset it was compacted; -1 before the first time.
     pub compacted_to: i64,
+    /// Log files that a compaction could not read and moved aside.
+    pub damaged_files: usize,
+    /// Their bytes.
+    pub damaged_bytes: u64,
 }
 
 /// The units of a pair of files.
@@ -47,8 +51,11 @@ impl Look<'_> {
     /// All compacted queues.
     pub(super) fn compacted(&self) -> Result<Vec<CompactedView>, Error> {
         let text = self.disk.read(&self.path(DIR).join(POSITIONS)).unwrap_or_default();
+        let damaged = damaged(self.disk, &self.path(DIR))?;
         let mut all = Vec::new();
         for queue in queues(self.disk, &self.settings.root)? {
+            let of_queue =
+                damaged.iter().filter(|it| (&it.topic, it.id) == (&queue.topic, queue.id));
             let compacted_to = offset_in(&text, &queue.topic, queue.id).unwrap_or(-1);
             let pieces = self.units_of(&queue)?;
             let mut view = CompactedView {
@@ -58,6 +65,8 @@ impl Look<'_> {
                 last: -1,
                 bytes: 0,
                 compacted_to,
+                damaged_files: of_queue.clone().count(),
+                damaged_bytes: of_queue.map(|it| it.bytes).sum(),
                 topic: queue.topic,
                 id: queue.id,
             };

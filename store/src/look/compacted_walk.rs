@@ -9,7 +9,7 @@ use super::log_walk::{Cause, LogWalk, Step};
 use super::window::Window;
 
 use crate::compaction::{
-    DELETE, DIR, Dirs, LOG_DIR, POSITIONS, Shape, UNITS_DIR, offset_in, unit_of,
+    DELETE, DIR, Damaged, Dirs, LOG_DIR, POSITIONS, Shape, UNITS_DIR, damaged, offset_in, unit_of,
 };
 use crate::consume_queue::{BATCH_UNIT_LEN, BatchUnit};
 use crate::{Disk, Error};
@@ -85,6 +85,14 @@ impl Look<'_> {
             found.notes.append(&mut one.notes);
         }
         self.check_positions(&mut found);
+        let damaged = damaged(self.disk, &self.path(DIR))?;
+        found.notes.extend(damaged.iter().map(|Damaged { path, bytes, topic, id }| {
+            format!(
+                "{} ({bytes} bytes) was moved aside by a compaction of topic {topic} queue {id}, \
+                 which could not read all of it: when nothing can be got from it, remove it",
+                path.display()
+            )
+        }));
         Ok(found)
     }
 

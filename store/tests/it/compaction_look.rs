@@ -184,3 +184,38 @@ fn files_that_are_missing_cut_or_half_replaced_are_told() {
     fs::write(dir.path().join("compaction/position-checkpoint"), "{").unwrap();
     assert_eq!(kinds(&settings), [Kind::Config]);
 }
+
+/// A file that a compaction could not read is nobody's any more: whoever counts bytes, and whoever
+/// looks, is told of it until it is gone.
+#[test]
+fn what_a_compaction_moved_aside_is_counted_and_shown_until_it_is_removed() {
+    let dir = TempDir::new();
+    let settings = closed(&dir);
+    let damaged = dir.path().join("compaction/damaged").join(TOPIC).join("0");
+    fs::create_dir_all(&damaged).unwrap();
+    let path = damaged.join("00000000000000000000.1");
+    let bytes = |expected: usize| {
+        let survey = look(&settings).survey().unwrap();
+        let view = &survey.compacted[0];
+        assert_eq!(view.damaged_bytes as usize, expected);
+        assert_eq!(view.damaged_files, usize::from(expected > 0));
+        let found = check(&settings);
+        assert!(found.sound, "{found:#?}");
+        let told = found.notes.iter().any(|note| note.contains(&path.display().to_string()));
+        assert_eq!(told, expected > 0, "{:#?}", found.notes);
+        let store = begin(&(Arc::new(OsDisk) as Arc<dyn Disk>), &settings);
+        let bytes = store.store_bytes();
+        store.close().unwrap();
+        bytes
+    };
+    let usual = bytes(0);
+    fs::write(&path, vec![7; 5_000]).unwrap();
+    assert_eq!(bytes(5_000), usual + 5_000);
+    let store = begin(&(Arc::new(OsDisk) as Arc<dyn Disk>), &settings);
+    fs::remove_file(&path).unwrap();
+    store.compact(&|| true).unwrap();
+    let left = store.store_bytes();
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(bytes(0), left);
+}
