@@ -118,12 +118,7 @@ impl<'a> Parts<'a> {
         losses.tell_short();
         self.count_missing_front(&losses);
         let before_cut = || self.mark_cutting();
-        if let Some(index) = &self.index {
-            let loaded = index.load(self.clean, &self.checkpoint, &before_cut);
-            let loaded = loaded.and_then(|()| index.drop_behind_gap(&self.log, &before_cut));
-            self.touched.set(self.touched.get() || index.was_damaged());
-            loaded?;
-        }
+        self.load_index(&before_cut, own_mark)?;
         let mending = was_mending.then_some(0);
         let recovered = Recovery {
             settings: self.settings,
@@ -165,6 +160,21 @@ impl<'a> Parts<'a> {
         self.end_mending()
     }
 
+    /// Opens the index, if the settings want one.
+    fn load_index(
+        &self,
+        before_cut: &dyn Fn() -> Result<(), Error>,
+        own_mark: bool,
+    ) -> Result<(), Error> {
+        let Some(index) = &self.index else { return Ok(()) };
+        let loaded = index.load(self.clean, &self.checkpoint, before_cut);
+        let loaded = loaded.and_then(|()| index.drop_behind_gap(&self.log, before_cut));
+        self.touched.set(self.touched.get() || index.was_damaged());
+        loaded?;
+        self.tell_lost_index(index, own_mark);
+        Ok(())
+    }
+
     /// Opens the log's files, and returns from and to which log offsets they lack bytes.
     fn load_log(&self, own_mark: bool) -> Result<Vec<(i64, i64)>, Error> {
         if let Some(log_min) = self.checkpoint.sure_log_min() {
@@ -177,9 +187,26 @@ impl<'a> Parts<'a> {
         Ok(gaps)
     }
 
+    /// Whether the last broker was ours, did not stop cleanly, and the checkpoint says nothing.
+    fn has_lost_mark(&self, own_mark: bool) -> bool {
+        !own_mark && !self.clean && !self.is_foreign.get() && self.log.segments.last().is_some()
+    }
+
+    /// Says that there is no index, where the checkpoint that would tell is lost too.
+    fn tell_lost_index(&self, index: &Index, own_mark: bool) {
+        let has_units = || self.queues.all().iter().any(|queue| queue.max() > 0);
+        if self.has_lost_mark(own_mark) && index.indexed_to().is_none() && has_units() {
+            tracing::error!(
+                dir = %self.settings.root.join("index").display(),
+                "there are no index files either: unless no message ever had a key they are gone, \
+                 and are made anew from the log. Check the disk (dmesg, SMART)"
+            );
+        }
+    }
+
     /// Says after an unclean stop of ours that the checkpoint says nothing any more.
     fn tell_lost_mark(&self, own_mark: bool) {
-        if own_mark || self.clean || self.is_foreign.get() || self.log.segments.last().is_none() {
+        if !self.has_lost_mark(own_mark) {
             return;
         }
         tracing::error!(

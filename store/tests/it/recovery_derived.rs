@@ -157,16 +157,23 @@ fn a_checkpoint_that_lies_costs_time_and_nothing_else() {
 #[test]
 fn what_is_gone_after_a_kill_is_told() {
     let checkpoint = Path::new("/store/checkpoint");
-    let told = |disk: &Arc<dyn Disk>, what: &str| {
+    let all_told = |disk: &Arc<dyn Disk>, all: &[&str]| {
         let (store, lines) = lines_of(|| open(disk, &settings()));
         drop(store);
-        lines.iter().any(|line| line.starts_with("ERROR") && line.contains(what))
+        let told =
+            |what: &&str| lines.iter().any(|line| line.starts_with("ERROR") && line.contains(what));
+        all.iter().all(told)
     };
+    let told = |disk: &Arc<dyn Disk>, what: &str| all_told(disk, &[what]);
     let (gone, index) = ("the checkpoint is gone", "index files lack");
     let whole = filled(false);
     assert!(!told(&whole, gone) && !told(&whole, index));
-    let zeros = filled(false);
-    edit(&zeros, checkpoint, |bytes| bytes.fill(0));
+    let filled_without_mark = || {
+        let zeros = filled(false);
+        edit(&zeros, checkpoint, |bytes| bytes.fill(0));
+        zeros
+    };
+    let zeros = filled_without_mark();
     assert!(told(&zeros, gone));
     assert!(!told(&zeros, gone), "there is a new one");
     let removed = filled(false);
@@ -176,10 +183,12 @@ fn what_is_gone_after_a_kill_is_told() {
     files(&without, "/store/index").iter().for_each(|path| without.remove(path).unwrap());
     assert!(told(&without, index));
     // Neither says that the other was there.
+    let no_index = "there are no index files either";
+    assert!(!told(&filled_without_mark(), no_index));
     let both = filled(false);
     files(&both, "/store/index").iter().for_each(|path| both.remove(path).unwrap());
     edit(&both, checkpoint, |bytes| bytes.fill(0));
-    assert!(told(&both, gone));
+    assert!(all_told(&both, &[gone, no_index]));
 }
 
 #[test]
