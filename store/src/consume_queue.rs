@@ -486,7 +486,7 @@ impl Queue {
 
     /// The first place from `from` on whose unit is not to be passed over; what is no unit
     /// is [`Unit::NONE`].
-    fn first_real(&self, mut from: i64, pass_over: impl Fn(&Unit) -> bool) -> i64 {
+    pub(crate) fn first_real(&self, mut from: i64, pass_over: impl Fn(&Unit) -> bool) -> i64 {
         let mut units = [0; PAGE_BYTES_MAX];
         let units = &mut units[..PAGE_UNITS * self.unit as usize];
         while from < self.max() {

@@ -19,9 +19,6 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::{HashMap, HashSet};
 
-/// Blank units that are passed over to find a queue's first message.
-const BLANKS_MAX: i64 = 64;
-
 /// Place and log offset of the first message of queues, by their ids.
 type Firsts = HashMap<i32, (i64, i64)>;
 
@@ -115,10 +112,8 @@ fn first_of(queue: &Queue, log: &CommitLog, topic: &str) -> Option<(i64, i64)> {
     }
     let is_before = |unit: &Unit| (!unit.is_blank()).then_some(unit.log_offset < log.min());
     let place = queue.partition(queue.min(), queue.max(), is_before);
-    let mut places = place..queue.max().min(place + BLANKS_MAX);
-    let (place, unit) = places.find_map(|place| {
-        queue.raw_unit(place).filter(|unit| !unit.is_blank()).map(|unit| (place, unit))
-    })?;
+    let place = queue.first_real(place, Unit::is_blank);
+    let unit = queue.raw_unit(place).filter(|_| place < queue.max())?;
     let offset = queue.offset_of(place);
     log.leads_to(&unit, (topic, queue.id), Some(offset)).then_some((offset, unit.log_offset))
 }

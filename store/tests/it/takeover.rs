@@ -341,6 +341,36 @@ fn messages_of_topics_that_java_deleted_stay_deleted() {
     }
 }
 
+/// One queue of a topic that was made again tells so, however many places of lost messages another
+/// one begins with.
+#[test]
+fn deleted_messages_take_no_empty_places_of_those_that_came_after() {
+    let disk = sim();
+    let store = open(&disk, &settings());
+    for at in 0..8 {
+        append(&store, NOW + at, draft("T", at as i32 % 4, "old"));
+    }
+    store.config().save("topics.json", TOPICS).unwrap();
+    store.delete_topics(["T"]).unwrap();
+    append(&store, NOW, draft("T", 0, "new"));
+    for at in 0..90 {
+        append(&store, NOW + at, draft("T", 1, &at.to_string()));
+    }
+    store.close().unwrap();
+    drop(store);
+    disk.remove(Path::new("/store/removedtopics")).unwrap();
+    write(&disk, CHECKPOINT, 4064, &[0; 8]);
+    let mut blank = [0; 20];
+    blank[8..12].copy_from_slice(&i32::MAX.to_be_bytes());
+    let per_file = settings().consume_queue_file_bytes as usize / 20;
+    let second = format!("/store/consumequeue/T/1/{:020}", 20 * per_file);
+    write(&disk, &queue_path(1), 0, &blank.repeat(per_file));
+    write(&disk, &second, 0, &blank.repeat(80 - per_file));
+    let mut all = vec!["new".to_owned()];
+    all.extend((0..90).map(|at| at.to_string()));
+    assert_eq!(bodies_of(&open(&disk, &settings()), "T"), all);
+}
+
 /// Java knows nothing of what this broker deleted, and makes queues from the old records of its
 /// last files when it was killed.
 #[test]
