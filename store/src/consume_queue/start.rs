@@ -254,11 +254,38 @@ impl Queue {
         self.decode(bytes)
     }
 
-    /// The log offset behind the last record, when the file's units go from `first` to `next`.
+    /// The log offset behind the last record, when the file's units go from `first` to `next`; 0
+    /// where damaged units hide it. Any number of places of lost messages may be behind it.
     fn log_end_at(&self, first: i64, next: i64) -> i64 {
-        let near = first.max(next - PAGE_UNITS as i64)..next;
-        let last = near.rev().filter_map(|at| self.raw_unit(at)).find(|unit| !unit.is_blank());
-        last.map_or(0, |unit| unit.log_end())
+        let mut units = [0; PAGE_BYTES_MAX];
+        let (mut at, mut damaged) = (next, 0);
+        while at > first && damaged < PAGE_UNITS {
+            // One read gives units of one file.
+            let file = self.segments.start_for((at - 1) * self.unit) / self.unit;
+            let from = first.max(at - PAGE_UNITS as i64).max(file);
+            let units = &mut units[..((at - from) * self.unit) as usize];
+            at = from;
+            let Some(segment) = self.segments.find(from * self.unit) else {
+                damaged += units.len() / self.unit as usize;
+                continue;
+            };
+            let place = (from * self.unit - segment.start) as u64;
+            if segment.file.read_at(place, units).is_err() {
+                // Some of them may be readable.
+                units.fill(0);
+                for (unit, place) in units.chunks_exact_mut(self.unit as usize).zip(from..) {
+                    let there = (place * self.unit - segment.start) as u64;
+                    let _ = segment.file.read_at(there, unit);
+                }
+            }
+            for unit in units.chunks_exact(self.unit as usize).rev() {
+                match self.decode(unit) {
+                    Some(unit) if !unit.is_blank() => return unit.log_end(),
+                    unit => damaged += usize::from(unit.is_none()),
+                }
+            }
+        }
+        0
     }
 
     /// The queue offset behind the last unit of an unbroken row from byte `from` on, each leading

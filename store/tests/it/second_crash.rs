@@ -428,3 +428,34 @@ fn places_of_lost_messages_of_a_later_life_outlive_damage() {
         sim.kill();
     }
 }
+
+#[test]
+fn a_queue_that_ends_with_many_places_of_lost_messages_has_not_expired() {
+    let (sim, disk, settings) = new(1);
+    let settings = Settings {
+        commit_log_file_bytes: 64 << 10,
+        consume_queue_file_bytes: 20 * 1_000,
+        flush_log_least_pages: 1_000,
+        ..settings
+    };
+    let store = open(&disk, &settings);
+    while store.max_log_offset() < 3 * settings.commit_log_file_bytes as i64 {
+        append(&store, NOW, draft("Other", 0, &"x".repeat(3_000)));
+    }
+    append(&store, NOW, draft("T", 0, "kept"));
+    expire(&sim, &store);
+    for _ in 0..250 {
+        append(&store, NOW, draft("T", 0, "lost"));
+    }
+    store.flush(NOW + 1).unwrap();
+    let path = Path::new("/store/consumequeue/T/0/00000000000000000000");
+    let units = disk.open(path, settings.consume_queue_file_bytes, Allocation::Sparse).unwrap();
+    units.sync(0..units.len()).unwrap();
+    drop(store);
+    sim.lose(Loss::All);
+    drop(open(&disk, &settings));
+    let store = open(&disk, &settings);
+    assert_eq!(store.max_offset("T", 0), 251, "their units were durable");
+    store.clean_expired_queues().unwrap();
+    assert_eq!(bodies_by_offset(&store, "T", 0), [(0, "kept".to_owned())].into());
+}
