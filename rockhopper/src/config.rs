@@ -10,6 +10,7 @@ use settings::{Checked, Family, File, Given, check};
 
 use crate::cli::Server;
 use crate::surroundings::{Environment, machine};
+use crate::tell;
 
 /// Files above this size are no property files.
 const LARGEST_FILE_BYTES: u64 = 1 << 20;
@@ -105,7 +106,7 @@ fn read(path: &Path) -> Loaded<(String, Vec<u8>)> {
 
 /// Says what refuses the start.
 fn refuse(why: &str) {
-    let _ = writeln!(io::stderr(), "error: {why}");
+    tell(&format!("error: {why}"));
 }
 
 #[cfg(test)]

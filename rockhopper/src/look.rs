@@ -17,7 +17,7 @@ use store::OsDisk;
 use store::look::Target;
 
 use crate::cli::{self, Directory, Server};
-use crate::{FAILED, WRONG_USAGE, config};
+use crate::{FAILED, WRONG_USAGE, config, tell};
 
 /// Something is damaged.
 const DAMAGED: u8 = FAILED;
@@ -37,7 +37,7 @@ pub(crate) fn run(look: &cli::Look) -> ExitCode {
         Ok(false) => ExitCode::from(DAMAGED),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            tell(&format!("error: {error:#}"));
             ExitCode::from(CANNOT_LOOK)
         }
     }

@@ -4,6 +4,8 @@
 //! No broker logic: what a setting means, what a request does and how messages are kept is in the
 //! crates below.
 
+#![warn(clippy::print_stderr, reason = "it ends the process where nothing can be written")]
+
 mod banner;
 mod cli;
 mod config;
@@ -39,18 +41,21 @@ fn main() -> ExitCode {
     let cli = match cli::arguments(std::env::args_os().collect()) {
         Ok(arguments) => Cli::parse_from(arguments),
         Err(why) => {
-            eprintln!("error: {why}");
+            tell(&format!("error: {why}"));
             return ExitCode::from(WRONG_USAGE);
         }
     };
     let Ok(filter) = EnvFilter::try_new(&cli.log) else {
-        eprintln!("error: --log {}: expected a filter like info or warn,broker=debug", cli.log);
+        let expected = "expected a filter like info or warn,broker=debug";
+        tell(&format!("error: --log {}: {expected}", cli.log));
         return ExitCode::from(WRONG_USAGE);
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
+        // To complain where nothing can be written would end the process.
+        .log_internal_errors(false)
         .init();
     match cli.command {
         Command::Dev(dev) => configured(run::dev(&dev)),
@@ -71,6 +76,11 @@ fn configured(result: Loaded<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|Refused| ExitCode::from(WRONG_CONFIG))
 }
 
+/// Tells a person, if the system lets it: a log file may lie on a disk that is full.
+fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 fn print(text: &str) -> ExitCode {
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -89,7 +99,7 @@ fn client(work: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            tell(&format!("error: {error:#}"));
             ExitCode::from(FAILED)
         }
     }

@@ -20,7 +20,7 @@ use crate::banner::{Facts, banner, broker_line, namesrv_line, promise};
 use crate::cli::{Dev, Server};
 use crate::config::{Loaded, load, load_from, pairs};
 use crate::surroundings;
-use crate::{DISK_FAILED, FAILED, print};
+use crate::{DISK_FAILED, FAILED, print, tell};
 
 /// How long a clean stop may take.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -132,7 +132,7 @@ fn serve(roles: Roles) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            tell(&format!("error: {error:#}"));
             let failure = error.downcast_ref::<broker::server::Failure>();
             let of_disk = failure.is_some_and(|failure| failure.of_disk);
             ExitCode::from(if of_disk { DISK_FAILED } else { FAILED })
@@ -249,7 +249,7 @@ impl Signals {
     /// Waits for the signal to stop.
     async fn stopping(&mut self) {
         self.next().await;
-        eprintln!("stopping; a second signal stops at once, without flushing");
+        tell("stopping; a second signal stops at once, without flushing");
     }
 
     async fn next(&mut self) {
@@ -265,7 +265,7 @@ impl Signals {
     async fn unless_stopped<T>(&mut self, start: impl Future<Output = T>) -> T {
         tokio::select! {
             started = start => return started,
-            () = self.next() => eprintln!("stopped during the start; the next one goes on"),
+            () = self.next() => tell("stopped during the start; the next one goes on"),
         }
         std::process::exit(0);
     }
@@ -275,9 +275,9 @@ impl Signals {
     async fn unless_again<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::select! {
             done = work => return done,
-            () = self.next() => eprintln!("stopped at once; the next start recovers the store"),
+            () = self.next() => tell("stopped at once; the next start recovers the store"),
             () = tokio::time::sleep(STOP_LIMIT) => {
-                eprintln!("error: not stopped within {} s", STOP_LIMIT.as_secs());
+                tell(&format!("error: not stopped within {} s", STOP_LIMIT.as_secs()));
             }
         }
         std::process::exit(FAILED.into());

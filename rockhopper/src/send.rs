@@ -19,6 +19,7 @@ use remoting::headers::send::{SendMessageRequestHeaderV2, SendMessageResponseHea
 
 use crate::cli::Send;
 use crate::routes::{Cluster, Queue, TIMEOUT, WRITE, refusal};
+use crate::tell;
 
 /// The topic whose queues a new topic gets (Java: `TopicValidator.AUTO_CREATE_TOPIC_KEY_TOPIC`).
 const TEMPLATE_TOPIC: &str = "TBW102";
@@ -50,7 +51,7 @@ pub(crate) async fn run(send: Send) -> anyhow::Result<()> {
     let result = sender.send_all().await;
     sender.cluster.client.close().await;
     if sender.sent > 1 {
-        eprintln!("sent {} messages in {:.3} s", sender.sent, begun.elapsed().as_secs_f64());
+        tell(&format!("sent {} messages in {:.3} s", sender.sent, begun.elapsed().as_secs_f64()));
     }
     result
 }

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use crate::cli::Tail;
 use crate::render;
 use crate::routes::{Cluster, Queue, READ, TIMEOUT, refusal};
+use crate::tell;
 
 /// The group in whose name a tail without a group pulls; every broker knows it
 /// (Java: `MixAll.TOOLS_CONSUMER_GROUP`).
@@ -120,7 +121,7 @@ impl Follow {
             Err(error) => return Err(error),
         };
         if found.is_none() && !self.started {
-            eprintln!("topic {} does not exist yet; waiting for it", self.tail.topic);
+            tell(&format!("topic {} does not exist yet; waiting for it", self.tail.topic));
         }
         for queue in found.unwrap_or_default() {
             if self.running.values().any(|running| *running == queue) {

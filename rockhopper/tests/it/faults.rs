@@ -92,10 +92,26 @@ fn a_limit_of_file_sizes_refuses_sends_and_kills_nobody() {
 
 /// A command under a limit of `ulimit`.
 fn limited(limit: &str, command: &Command) -> Command {
+    in_shell(&format!("ulimit {limit} && exec \"$0\" \"$@\""), command)
+}
+
+fn in_shell(script: &str, command: &Command) -> Command {
     let mut shell = Command::new("sh");
-    shell.arg("-c").arg(format!("ulimit {limit} && exec \"$0\" \"$@\""));
-    shell.arg(command.get_program()).args(command.get_args());
+    shell.arg("-c").arg(script).arg(command.get_program()).args(command.get_args());
     shell
+}
+
+/// What a broker logs is often kept on the disk that is full.
+#[test]
+fn a_log_that_takes_no_more_lines_ends_nobody() {
+    let (data, ports) = (fresh_dir("full-log"), Ports::free());
+    let mut talking = dev(&data, &ports);
+    talking.args(["--log", "debug"]);
+    let mut talking = in_shell("exec \"$0\" \"$@\" 2>/dev/full", &talking);
+    let running = Server::start(&mut talking, READY);
+    let sent = run(&["send", "T", "x", "--namesrv", &ports.servers()]);
+    assert_eq!(sent.status.code(), Some(0), "{}", text(&sent.stderr));
+    assert_eq!(running.signal("-TERM"), Some(0));
 }
 
 /// Connections that nobody closes are turned away before the store lacks files of its own.
