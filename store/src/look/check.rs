@@ -64,6 +64,9 @@ pub struct Checked {
     /// Where a broker that cuts would cut, and how many records it would lose.
     #[serde(skip)]
     pub(super) cut: Option<(i64, u64)>,
+    /// Where the log ends, and up to where something knows of more.
+    #[serde(skip)]
+    pub(super) lost_end: Option<(i64, i64)>,
 }
 
 impl Checked {
@@ -103,6 +106,8 @@ struct Counts {
     refuses_v2: bool,
     /// Where it cuts, and the records behind.
     cut: Option<(i64, u64)>,
+    /// Where the log ends, and up to where something knows of more.
+    lost_end: Option<(i64, i64)>,
 }
 
 /// One check under way.
@@ -449,6 +454,7 @@ impl Check<'_> {
                 )
             });
             self.queues.unknown.gaps.push((at, i64::MAX));
+            self.counts.lost_end = Some((at, promised));
         } else if let Some(what) = garbage {
             self.notes.push(format!(
                 "behind the log's end at {at} stand bytes that are no record ({what}); the next \
@@ -598,6 +604,7 @@ impl Check<'_> {
             damage,
             notes: self.notes,
             cut: self.counts.cut,
+            lost_end: self.counts.lost_end,
         }
     }
 

@@ -8,7 +8,7 @@ use super::files::{self, Run};
 use super::log_walk::{LogWalk, Step};
 use super::marks::Settled;
 use super::queue_walk::{QueueWalk, ends, shape_of};
-use super::{Kind, Look};
+use super::{Damage, Kind, Look};
 use crate::batch_topics;
 use crate::checkpoint::{Fields, Mark};
 use crate::compaction::DELETE;
@@ -73,7 +73,7 @@ pub struct Preflight {
     /// The worst first.
     pub verdicts: Vec<Verdict>,
     /// What is damaged, as `verify` tells it.
-    pub damage: Vec<super::Damage>,
+    pub damage: Vec<Damage>,
 }
 
 /// Names in the root that only one side knows, with what becomes of them.
@@ -100,7 +100,10 @@ impl Look<'_> {
         self.names(target, &run, &mut tell)?;
         self.compacted_for(target, &checked, &mut tell)?;
         if java {
-            self.cuts(&checked, cut_from, &mut tell);
+            match self.gone_log(&run)? {
+                Some(what) => tell(Effect::Loses, format!("{what}. It deletes the queues")),
+                None => self.cuts(&checked, cut_from, &mut tell),
+            }
             self.out_of_reach(cut_from, &run, &mut tell)?;
             self.java_index(&mut tell)?;
         } else {
@@ -367,22 +370,34 @@ impl Look<'_> {
         if let Some((start, why)) = wrong_log_file(&files, file_bytes, noted) {
             tell(Effect::Refuses, format!("{}: {why}", run.path(start).display()));
         }
-        if !files.is_empty() || durable_to == Some(0) || self.settings.cut_log_at_damage {
+        if durable_to == Some(0) || self.settings.cut_log_at_damage {
             return Ok(());
+        }
+        if let Some(what) = self.gone_log(run)? {
+            tell(Effect::Refuses, what);
+        }
+        Ok(())
+    }
+
+    /// Says so when there is no file of the log, as when its disk is not mounted, and queues whose
+    /// messages were in it: these Java deletes (`CommitLog.recoverNormally` and
+    /// `recoverAbnormally`), also in 4.9.
+    fn gone_log(&self, run: &Run) -> Result<Option<String>, Error> {
+        // An empty last one is removed.
+        if run.bytes() > 0 {
+            return Ok(None);
         }
         let mut with_units = 0;
         for (_, _, dir) in files::queues(self.disk, &self.settings.root)? {
             with_units += u64::from(ends(self.disk, &dir, self.settings, 0)?.max > 0);
         }
-        if with_units > 0 {
-            let what = format!(
+        Ok((with_units > 0).then(|| {
+            format!(
                 "there is no commit log in {}, but {with_units} queues whose messages were in it: \
                  mount or restore the directory",
                 run.dir.display()
-            );
-            tell(Effect::Refuses, what);
-        }
-        Ok(())
+            )
+        }))
     }
 
     /// What Java cuts off the log.
@@ -398,14 +413,8 @@ impl Look<'_> {
                      Restore the segment from a copy first, or stay with Rockhopper"
                 ),
             );
-        } else if checked.damage.iter().any(|damage| damage.kind <= Kind::SetAside) {
-            tell(
-                Effect::Notes,
-                format!(
-                    "the damaged part of the log lies before {from}, where its recovery begins: \
-                     nothing is cut; readers pass over the damage or stumble there"
-                ),
-            );
+        } else {
+            kept(checked, from, tell);
         }
         let unit = |kind: &Kind| (Kind::QueueFile..=Kind::UnitLost).contains(kind);
         if checked.damage.iter().any(|damage| unit(&damage.kind)) {
@@ -547,6 +556,33 @@ impl Look<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What is damaged in a log that Java, which reads it from `from` on, does not cut.
+fn kept(checked: &Checked, from: i64, tell: &mut impl FnMut(Effect, String)) {
+    if let Some((at, promised)) = checked.lost_end {
+        tell(
+            Effect::Loses,
+            format!(
+                "the log ends at {at}, but its queues or checkpoint know of {promised}: what \
+                 lay between is gone, it cuts the queues there and gives their offsets again. \
+                 Restore the files from a copy first"
+            ),
+        );
+    }
+    let gap = |damage: &&Damage| {
+        [Kind::LogFilesMissing, Kind::Record, Kind::SetAside].contains(&damage.kind)
+    };
+    let gaps: u64 = checked.damage.iter().filter(gap).map(|damage| damage.count).sum();
+    if gaps > u64::from(checked.lost_end.is_some()) {
+        tell(
+            Effect::Notes,
+            format!(
+                "the damaged part of the log lies before {from}, where its recovery begins: \
+                 nothing is cut; readers pass over the damage or stumble there"
+            ),
+        );
     }
 }
 

@@ -129,6 +129,59 @@ fn units_that_were_in_memory_are_out_of_reach_for_5_5_behind_ten_files() {
     }
 }
 
+/// As when the disk is not mounted, or someone removed the files.
+#[test]
+fn queues_that_java_deletes_without_a_log_are_told() {
+    for is_dir_there in [true, false] {
+        let dir = TempDir::new();
+        let settings = small(dir.path());
+        made(&settings);
+        let commit_log = dir.path().join("commitlog");
+        std::fs::remove_dir_all(&commit_log).unwrap();
+        if is_dir_there {
+            std::fs::create_dir(&commit_log).unwrap();
+            std::fs::write(commit_log.join(format!("{:020}", 0)), "").unwrap();
+        }
+        for target in [Target::Java49, Target::Java53, Target::Java55] {
+            let found = preflight(&settings, target);
+            assert!(!found.safe, "{target:?} {found:#?}");
+            assert!(has(&found, Effect::Loses, "4 queues"), "{target:?} {found:#?}");
+            assert!(has(&found, Effect::Loses, "deletes the queues"), "{target:?} {found:#?}");
+            assert!(!has(&found, Effect::Notes, "nothing is cut"), "{target:?} {found:#?}");
+        }
+    }
+}
+
+#[test]
+fn an_end_of_the_log_that_is_gone_is_lost_for_java() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    made(&settings);
+    let end = preflight_end(&settings);
+    let last = end / FILE;
+    let path = log(dir.path(), last);
+    let bytes = std::fs::read(&path).unwrap();
+    let mut cut = bytes.clone();
+    cut[(end % FILE / 2) as usize..].fill(0);
+    for damage in [Some(cut), None] {
+        match &damage {
+            Some(cut) => std::fs::write(&path, cut).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        let told = format!("know of {end}: what lay between is gone");
+        for target in [Target::Java49, Target::Java53, Target::Java55] {
+            let found = preflight(&settings, target);
+            assert!(!found.safe && has(&found, Effect::Loses, &told), "{target:?} {found:#?}");
+            assert!(!has(&found, Effect::Notes, "nothing is cut"), "{target:?} {found:#?}");
+        }
+    }
+    // What lies before it and is not cut is told beside it.
+    flip(&log(dir.path(), 0), 100);
+    let found = preflight(&settings, Target::Java55);
+    assert!(has(&found, Effect::Loses, "is gone"), "{found:#?}");
+    assert!(has(&found, Effect::Notes, "nothing is cut"), "{found:#?}");
+}
+
 #[test]
 fn what_our_start_refuses_is_told() {
     let dir = TempDir::new();
