@@ -67,6 +67,9 @@ pub struct Checked {
     /// Where the log ends, and up to where something knows of more.
     #[serde(skip)]
     pub(super) lost_end: Option<(i64, i64)>,
+    /// Configuration files that are not there, and whether the `.bak` can be used.
+    #[serde(skip)]
+    pub(super) configs_gone: Vec<(String, bool)>,
 }
 
 impl Checked {
@@ -121,6 +124,7 @@ struct Check<'a> {
     damage: Tally,
     notes: Vec<String>,
     counts: Counts,
+    configs_gone: Vec<(String, bool)>,
 }
 
 impl Counts {
@@ -172,8 +176,20 @@ impl Look<'_> {
         });
         let notes = Vec::new();
         let counts = Counts { cut_from, refuses_v2, ..Counts::default() };
-        let mut check =
-            Check { look: self, walk, queues, index, checkpoint, settled, damage, notes, counts };
+        let look = self;
+        let configs_gone = Vec::new();
+        let mut check = Check {
+            look,
+            walk,
+            queues,
+            index,
+            checkpoint,
+            settled,
+            damage,
+            notes,
+            counts,
+            configs_gone,
+        };
         let log_to = check.read_log(total, known_end)?;
         check.checkpoint(log_to);
         let config_files = check.config()?;
@@ -543,12 +559,16 @@ impl Check<'_> {
         let is_old = self.settled == Settled::All || self.foreign().is_none();
         for name in self.look.needed.iter().filter(|_| is_old && self.counts.records > 0) {
             if listed.iter().all(|file| file.name != *name) && !self.look.has_config(name)? {
-                let backup = format!("{name}.bak");
-                let has_backup = listed.iter().any(|file| file.name == backup);
-                let what = if has_backup { "only its .bak is there" } else { "nor is its .bak" };
+                let backup = self.look.usable_backup(&listed, name)?;
+                let what = match backup {
+                    Some(true) => "only its .bak is there",
+                    Some(false) => "and its .bak cannot be used",
+                    None => "nor is its .bak",
+                };
                 self.damage.add(Kind::Config, Place::at(&dir.join(name), 0), || {
                     format!("the file is not there, {what}")
                 });
+                self.configs_gone.push(((*name).to_owned(), backup == Some(true)));
             }
         }
         Ok(read)
@@ -605,6 +625,7 @@ impl Check<'_> {
             notes: self.notes,
             cut: self.counts.cut,
             lost_end: self.counts.lost_end,
+            configs_gone: self.configs_gone,
         }
     }
 

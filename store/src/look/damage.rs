@@ -44,7 +44,7 @@ pub enum Kind {
     KeyMissing,
     /// The checkpoint says what cannot be.
     Checkpoint,
-    /// A configuration file that cannot be read.
+    /// A configuration file that cannot be read or is not there.
     Config,
 }
 
@@ -70,7 +70,7 @@ impl Kind {
             Self::IndexSlot => "wrong index slots",
             Self::KeyMissing => "keys missing in the index",
             Self::Checkpoint => "implausible checkpoint fields",
-            Self::Config => "unreadable configuration files",
+            Self::Config => "unreadable or missing configuration files",
         }
     }
 
@@ -126,7 +126,8 @@ impl Kind {
                  reads the log instead"
             }
             Self::Config => {
-                "the broker takes the .bak beside it; restore the file from a copy if that is old"
+                "restore it from a copy. Else the broker takes the .bak beside it, and without a \
+                 usable one makes topics from their queues and forgets the rest"
             }
         }
     }

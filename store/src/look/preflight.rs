@@ -111,7 +111,7 @@ impl Look<'_> {
             ours(&checked, &mut tell);
         }
         self.foreign(target, &mut tell)?;
-        self.configs_for(target, &mut tell)?;
+        self.configs_for(target, &checked, &mut tell)?;
         if checked.unclean {
             let what = "abort is there: the last broker was killed, or still runs; be sure that \
                         it does not. The start recovers as after a crash";
@@ -509,10 +509,11 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Configuration files that the broker cannot read, or that do not say everything yet.
+    /// Configuration files that the broker cannot read or misses, or that do not say everything yet.
     fn configs_for(
         &self,
         target: Target,
+        checked: &Checked,
         tell: &mut impl FnMut(Effect, String),
     ) -> Result<(), Error> {
         let dir = self.path("config");
@@ -535,28 +536,27 @@ impl Look<'_> {
                 continue;
             }
             let Some(why) = self.config_error(&file.name, file.len)? else { continue };
-            let backup = format!("{}.bak", file.name);
-            let backup = listed.iter().find(|other| other.name == backup);
-            let usable = match backup {
-                Some(backup) => self.config_error(&backup.name, backup.len)?.is_none(),
-                None => false,
-            };
-            match usable {
-                true => tell(
-                    Effect::Loses,
-                    format!(
-                        "config/{}: {why}; the .bak is taken, its last changes are lost",
-                        file.name
-                    ),
-                ),
-                false => tell(
-                    Effect::Loses,
-                    format!("config/{}: {why}, and no .bak: all that was in it is lost", file.name),
-                ),
-            }
+            let usable = self.usable_backup(&listed, &file.name)? == Some(true);
+            tell(Effect::Loses, lost_config(target, &file.name, &why, usable));
+        }
+        for (name, usable) in &checked.configs_gone {
+            tell(Effect::Loses, lost_config(target, name, "the file is not there", *usable));
         }
         Ok(())
     }
+}
+
+/// What is lost of a configuration file that cannot be read.
+fn lost_config(target: Target, name: &str, why: &str, has_backup: bool) -> String {
+    let what = match (has_backup, target) {
+        (true, _) => "the .bak is taken, its last changes are lost",
+        (false, Target::Rockhopper) if name == "topics.json" => {
+            "there is no usable .bak: topics are made from their queues, with permissions to read \
+             and write, and all else that was in it is lost"
+        }
+        (false, _) => "there is no usable .bak: all that was in it is lost",
+    };
+    format!("config/{name}: {why}; {what}")
 }
 
 /// What is damaged in a log that Java, which reads it from `from` on, does not cut.

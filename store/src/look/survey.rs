@@ -7,7 +7,7 @@ use super::log_walk::{LogWalk, Step};
 use super::queue_walk;
 use super::{CompactedView, Look, marks::FIELDS};
 use crate::checkpoint::{Fields, Mark, OWN_MAGIC};
-use crate::disk::peek;
+use crate::disk::{Listed, peek};
 use crate::in_the_way;
 use crate::index_file::{HEADER, Header};
 use crate::moved::moved;
@@ -425,6 +425,18 @@ impl Look<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Whether a broker can take the `.bak` of a configuration file; `None` when there is none.
+    pub(super) fn usable_backup(
+        &self,
+        listed: &[Listed],
+        name: &str,
+    ) -> Result<Option<bool>, Error> {
+        let backup = format!("{name}.bak");
+        let backup = listed.iter().find(|file| file.name == backup && !file.is_dir);
+        let usable = |file: &Listed| Ok(self.config_error(&file.name, file.len)?.is_none());
+        backup.map(usable).transpose()
     }
 
     /// The bytes of a configuration file; none when it cannot be read.

@@ -9,7 +9,11 @@ use store::{Disk, OsDisk, Settings, Store};
 const FILE: u64 = 16 << 10;
 
 fn preflight(settings: &Settings, target: Target) -> Preflight {
-    let look = Look { disk: &OsDisk, settings, parse: &parse, needed: &[], watch: &|_| {} };
+    told(settings, target, &[])
+}
+
+fn told(settings: &Settings, target: Target, needed: &[&str]) -> Preflight {
+    let look = Look { disk: &OsDisk, settings, parse: &parse, needed, watch: &|_| {} };
     look.preflight(target).unwrap()
 }
 
@@ -19,8 +23,9 @@ fn has(found: &Preflight, effect: Effect, part: &str) -> bool {
 
 /// Why a broker would not start, if so.
 pub(crate) fn refusal(settings: &Settings, target: Target) -> Option<String> {
-    let told = preflight(settings, target).verdicts.into_iter();
-    told.map(|verdict| (verdict.effect, verdict.what))
+    let verdicts = preflight(settings, target).verdicts.into_iter();
+    verdicts
+        .map(|verdict| (verdict.effect, verdict.what))
         .find_map(|(effect, what)| (effect == Effect::Refuses).then_some(what))
 }
 
@@ -180,6 +185,35 @@ fn an_end_of_the_log_that_is_gone_is_lost_for_java() {
     let found = preflight(&settings, Target::Java55);
     assert!(has(&found, Effect::Loses, "is gone"), "{found:#?}");
     assert!(has(&found, Effect::Notes, "nothing is cut"), "{found:#?}");
+}
+
+#[test]
+fn configuration_that_is_lost_is_told() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    made(&settings);
+    let path = dir.path().join("config/topics.json");
+    let lost = |part: &str| {
+        for target in ALL {
+            let found = told(&settings, target, &["topics.json"]);
+            let is_told = has(&found, Effect::Loses, "config/topics.json")
+                && has(&found, Effect::Loses, part);
+            assert!(is_told && !found.safe, "{part} {target:?} {found:#?}");
+        }
+    };
+    std::fs::rename(&path, path.with_extension("json.bak")).unwrap();
+    lost("the file is not there; the .bak is taken");
+    std::fs::write(path.with_extension("json.bak"), "{bro").unwrap();
+    lost("the file is not there; there is no usable .bak");
+    std::fs::write(&path, "{bro").unwrap();
+    lost("no; there is no usable .bak");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::remove_file(path.with_extension("json.bak")).unwrap();
+    lost("the file is not there; there is no usable .bak");
+    let ours = told(&settings, Target::Rockhopper, &["topics.json"]);
+    assert!(has(&ours, Effect::Loses, "made from their queues"), "{ours:#?}");
+    let advice = ours.damage[0].advice;
+    assert!(advice.starts_with("restore it from a copy"), "{advice}");
 }
 
 #[test]

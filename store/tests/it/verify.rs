@@ -74,6 +74,9 @@ fn a_configuration_file_that_is_gone_is_named() {
     std::fs::remove_file(&path).unwrap();
     let found = check(&*disk, &settings, needed);
     assert!(found.damage[0].why.contains("only its .bak"), "{found:#?}");
+    std::fs::write(path.with_extension("json.bak"), "junk").unwrap();
+    let found = check(&*disk, &settings, needed);
+    assert!(found.damage[0].why.contains("its .bak cannot be used"), "{found:#?}");
     std::fs::remove_file(path.with_extension("json.bak")).unwrap();
     let found = check(&*disk, &settings, needed);
     assert_eq!(found.damage[0].kind, Kind::Config);
