@@ -21,6 +21,7 @@ use memchr::memmem;
 use message::record::Record;
 use message::{record, sys_flag};
 use serde::Serialize;
+use std::path::Path;
 
 /// So often what looks damaged beside a running broker is read again.
 pub(super) const READ_AGAIN: usize = 8;
@@ -433,7 +434,12 @@ impl Check<'_> {
     }
 
     fn gap(&mut self, gap: Gap) {
-        let (path, at) = self.walk.place(gap.from);
+        let file_bytes = self.look.settings.commit_log_file_bytes as i64;
+        let lacks = self.walk.lacks(gap.from, file_bytes);
+        let (path, at) = match &lacks {
+            Some(path) => (path.clone(), (gap.from % file_bytes).unsigned_abs()),
+            None => self.walk.place(gap.from),
+        };
         let place = Place::at(&path, at).log(gap.from);
         let bytes = gap.to - gap.from;
         let kind = match gap.cause {
@@ -447,8 +453,19 @@ impl Check<'_> {
             }
         };
         self.counts.cut_at(gap.from);
+        // Our start goes on there.
+        let durable_to = self.checkpoint.as_ref().and_then(Fields::durable_to);
+        self.counts.met_durable_to |= durable_to == Some(gap.to);
         self.queues.unknown.gaps.push((gap.from, gap.to));
-        self.damage.add(kind, place, || format!("{bytes} bytes up to {}: {}", gap.to, gap.why));
+        let last = lacks.and_then(|_| self.walk.lacks(gap.to - 1, file_bytes));
+        self.damage.add(kind, place, || {
+            let why = match &last {
+                Some(last) if *last == path => format!("{} is not there", named(&path)),
+                Some(last) => format!("{} to {} are not there", named(&path), named(last)),
+                None => gap.why,
+            };
+            format!("{bytes} bytes up to {}: {why}", gap.to)
+        });
     }
 
     /// Judges where the log ends.
@@ -504,8 +521,10 @@ impl Check<'_> {
         let mut add = |mark: Mark, why: String| {
             self.damage.add(Kind::Checkpoint, Place::at(&path, mark as u64), || why);
         };
-        // What was stored since the walk began may be known there already.
-        let grows = self.settled != Settled::All;
+        // What was stored since the walk began may be known there already, and what stood in a part
+        // of the log that was lost behind all records.
+        let is_end_lost = self.queues.unknown.gaps.iter().any(|gap| gap.0 >= self.counts.last.1);
+        let grows = is_end_lost || self.settled != Settled::All;
         for (mark, name) in FIELDS {
             let value = fields.get(mark);
             let most = if mark == Mark::QueuesTo { log_to } else { newest };
@@ -680,6 +699,12 @@ impl Check<'_> {
             ));
         }
     }
+}
+
+/// A file of the log by its directory and name.
+fn named(path: &Path) -> String {
+    let name = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
+    format!("{}/{}", path.parent().map(name).unwrap_or_default(), name(path))
 }
 
 /// What is wrong with a record whose lengths and body are right.

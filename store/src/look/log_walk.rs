@@ -108,17 +108,22 @@ impl<'a> LogWalk<'a> {
         (self.run.path(start), (at - start).unsigned_abs())
     }
 
+    /// The file that would hold a log offset if it were there, where files have `file_bytes`.
+    pub(crate) fn lacks(&self, at: i64, file_bytes: i64) -> Option<PathBuf> {
+        let start = at - at % file_bytes;
+        let is_there = self.run.files.iter().any(|file| file.start == start);
+        (!is_there).then(|| self.run.path(start))
+    }
+
     /// The next thing in the log.
     pub(crate) fn step(&mut self) -> Result<Step, Error> {
         loop {
             let Some(file) = self.run.files.get(self.file) else {
-                return Ok(Step::End { garbage: None });
+                return Ok(self.set_aside(i64::MAX).unwrap_or(Step::End { garbage: None }));
             };
             let (start, end) = (file.start, file.start.saturating_add_unsigned(file.len));
             if self.at < start {
-                let gap = Gap { from: self.at, to: start, cause: Cause::Missing, why: missing() };
-                self.at = start;
-                return Ok(Step::Gap(gap));
+                return Ok(self.set_aside(start).unwrap_or_else(|| self.missing(start)));
             }
             if self.at >= end {
                 self.file += 1;
@@ -145,6 +150,16 @@ impl<'a> LogWalk<'a> {
                 Err(error) => return self.gap_or_end(start, end, error.to_string()),
             }
         }
+    }
+
+    /// No file has what is here, up to the one at `start`, or to what was set aside before it.
+    fn missing(&mut self, start: i64) -> Step {
+        let ranges = self.set_aside.iter().map(|(from, _)| *from);
+        let to = ranges.filter(|from| (self.at..start).contains(from)).min().unwrap_or(start);
+        let why = "no file has these bytes".to_owned();
+        let gap = Gap { from: self.at, to, cause: Cause::Missing, why };
+        self.at = to;
+        Step::Gap(gap)
     }
 
     /// The set-aside range that begins here, or has begun before.
@@ -256,10 +271,6 @@ impl<'a> LogWalk<'a> {
         }
         Ok(false)
     }
-}
-
-fn missing() -> String {
-    "no file has these bytes".to_owned()
 }
 
 enum Found {

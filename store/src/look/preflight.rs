@@ -593,7 +593,10 @@ fn ours(checked: &Checked, tell: &mut impl FnMut(Effect, String)) {
         match damage.kind {
             Kind::Record | Kind::LogFilesMissing | Kind::SetAside => tell(
                 Effect::Notes,
-                format!("{count} {label}: set aside, everything behind stays readable"),
+                format!(
+                    "{count} {label}: set aside when a start or a reader meets them, everything \
+                     behind stays readable; their messages are lost unless a copy has the file"
+                ),
             ),
             Kind::CompactedRecord | Kind::CompactedUnit => {
                 tell(Effect::Notes, format!("{count} {label}: all other messages stay readable"))
@@ -603,6 +606,16 @@ fn ours(checked: &Checked, tell: &mut impl FnMut(Effect, String)) {
             | Kind::RecordField
             | Kind::CompactedFile
             | Kind::CompactedFileMissing => {}
+            Kind::UnitMissing | Kind::UnitWrong | Kind::UnitLost => {
+                let what = "mended from the log when they are read, for a start reads none that \
+                            were durable";
+                tell(Effect::Rebuilds, format!("{count} {label}: {what}"));
+            }
+            Kind::IndexEntry | Kind::IndexSlot => {
+                let what = "queries by key may miss their messages until the broker is stopped and \
+                            index moved away, for a start reads none that were durable";
+                tell(Effect::Ignores, format!("{count} {label}: {what}"));
+            }
             _ => tell(Effect::Rebuilds, format!("{count} {label}: mended from the log")),
         }
     }

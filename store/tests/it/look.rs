@@ -152,7 +152,7 @@ const CASES: &[Case] = &[
         what: "a missing log file",
         damage: |dir| std::fs::remove_file(log(dir, 1)).unwrap(),
         kind: Kind::LogFilesMissing,
-        at: |dir| (log(dir, 0), 16 << 10),
+        at: |dir| (log(dir, 1), 0),
     },
     Case {
         what: "a log file that is too short",

@@ -216,6 +216,25 @@ fn configuration_that_is_lost_is_told() {
     assert!(advice.starts_with("restore it from a copy"), "{advice}");
 }
 
+/// A start reads no unit and no index entry that was durable.
+#[test]
+fn what_a_start_does_not_mend_is_not_promised() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    made(&settings);
+    flip(&dir.path().join("consumequeue/A/0/00000000000000000000"), 3 * 20 + 6);
+    let index = std::fs::read_dir(dir.path().join("index")).unwrap().next().unwrap().unwrap();
+    flip(&index.path(), 40 + 4 * 100 + 20 * 5 + 3);
+    let found = preflight(&settings, Target::Rockhopper);
+    assert!(has(&found, Effect::Rebuilds, "wrong queue unit"), "{found:#?}");
+    assert!(has(&found, Effect::Rebuilds, "when they are read"), "{found:#?}");
+    assert!(has(&found, Effect::Ignores, "until the broker is stopped"), "{found:#?}");
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    open(&disk, &settings).close().unwrap();
+    let again = preflight(&settings, Target::Rockhopper);
+    assert_eq!(again.verdicts, found.verdicts);
+}
+
 #[test]
 fn what_our_start_refuses_is_told() {
     let dir = TempDir::new();

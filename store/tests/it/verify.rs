@@ -247,6 +247,52 @@ fn a_last_log_file_of_zeros_or_junk_is_damage() {
     }
 }
 
+/// What a start found and set aside is not told as new again, nor what follows from it.
+#[test]
+fn missing_log_files_are_named_and_set_aside_by_a_start() {
+    const FILE: i64 = 16 << 10;
+    let name = |start: i64| format!("commitlog/{start:020}");
+    for gone in ["one", "two", "the last one"] {
+        let dir = TempDir::new();
+        let (disk, settings): (Arc<dyn Disk>, _) = (Arc::new(OsDisk), small(dir.path()));
+        let store = open(&disk, &settings);
+        for at in 0..600 {
+            append(&store, NOW + at * 1_000, draft("T", 0, &format!("{at:04}")));
+        }
+        let last = store.max_log_offset() / FILE * FILE;
+        store.close().unwrap();
+        drop(store);
+        assert!(last >= 4 * FILE && check(&*disk, &settings, &[]).sound);
+        let (starts, first, why) = match gone {
+            "one" => (vec![FILE], FILE, format!("{} is not there", name(FILE))),
+            "two" => {
+                let why = format!("{} to {} are not there", name(FILE), name(2 * FILE));
+                (vec![FILE, 2 * FILE], FILE, why)
+            }
+            _ => (vec![last], last - FILE, "the log ends here".to_owned()),
+        };
+        for start in starts {
+            std::fs::remove_file(dir.path().join(name(start))).unwrap();
+        }
+        let found = check(&*disk, &settings, &[]);
+        let damage = &found.damage[0];
+        assert!(damage.why.contains(&why), "{gone}: {found:#?}");
+        assert!(damage.first.file.ends_with(&name(first)), "{gone}: {found:#?}");
+        assert_eq!(found.damage.len(), 1, "{gone}: {found:#?}");
+        for number in 0..3 {
+            let store = open(&disk, &settings);
+            if number > 0 {
+                append(&store, NOW + 700_000 + number, draft("T", 0, "more"));
+            }
+            store.close().unwrap();
+            drop(store);
+            let found = check(&*disk, &settings, &[]);
+            let kinds: Vec<_> = found.damage.iter().map(|it| (it.kind, it.count)).collect();
+            assert_eq!(kinds, [(Kind::SetAside, 1)], "{gone}, start {number}: {found:#?}");
+        }
+    }
+}
+
 #[test]
 fn every_bit_of_an_index_entry_is_seen() {
     let (sim, settings) = (simulator::SimDisk::new(1), small(Path::new("/store")));
