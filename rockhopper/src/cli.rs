@@ -179,7 +179,8 @@ Examples:
   rockhopper store dump /data/store --topic Orders --queue 3 --from 1200 --count 5
   rockhopper store dump /data/store --topic Rates --queue 0 --compacted --count 5
 
-Exit status: 0 printed, 1 one of them is damaged, 2 there is no such place.")]
+Exit status: 0 printed, 1 one of them is damaged or no record begins there, 2 there is no such
+place.")]
     Dump(Dump),
     /// Tell what another broker would do with the directory: what it refuses, loses, rebuilds.
     #[command(after_help = "\

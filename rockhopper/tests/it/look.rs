@@ -118,6 +118,24 @@ fn configuration_files_are_judged_as_the_broker_does() {
 }
 
 #[test]
+fn a_place_that_no_file_has_is_none() {
+    let (root, conf) = made("look-nowhere");
+    let dump = |at: &str| run(&["store", "dump", &root, "-c", &conf, "--offset", at]);
+    // In a record, where none begins.
+    assert_eq!(dump("5").status.code(), Some(1));
+    let output = dump("99999999");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("the log's files have offsets 0 to "));
+    let log = Path::new(&root).join("commitlog");
+    std::fs::remove_file(log.join("00000000000000000000")).expect("removed");
+    assert_eq!(dump("5").status.code(), Some(2));
+    std::fs::remove_dir_all(log).expect("removed");
+    let output = dump("0");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("the log has no files"));
+}
+
+#[test]
 fn records_are_shown_with_all_their_fields() {
     let (root, conf) = made("look-dump");
     let queue = ["store", "dump", &root, "-c", &conf, "--topic", "Orders", "--queue", "3"];

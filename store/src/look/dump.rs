@@ -1,7 +1,7 @@
 //! Single records, found by their place in the log or in a queue, as bytes.
 
 use super::Look;
-use super::files::{self, Run};
+use super::files::{self, Run, RunFile};
 use super::queue_walk;
 use crate::{Error, Unit};
 use message::record::{self, Entry, FIXED_LEN, RecordError};
@@ -26,7 +26,7 @@ impl Look<'_> {
     /// Up to `count` records from a log offset on. Ends behind one that cannot be read.
     ///
     /// # Errors
-    /// When the directory is no store or cannot be listed.
+    /// When the directory is no store or cannot be listed, or no file of the log has the offset.
     pub fn dump_log(
         &self,
         from: i64,
@@ -35,6 +35,9 @@ impl Look<'_> {
     ) -> Result<(), Error> {
         self.refuse_nothing()?;
         let run = Run::list(self.disk, &self.settings.commit_log_path())?;
+        if let Some(why) = outside(&run, from) {
+            return Err(Error::Corrupt { path: run.dir, why });
+        }
         let mut at = from;
         for _ in 0..count {
             let mut found = self.at(&run, at);
@@ -111,18 +114,8 @@ impl Look<'_> {
             bytes,
             problem,
         };
-        let holds = |start: i64, len: u64| {
-            (start..start.saturating_add_unsigned(len)).contains(&log_offset)
-        };
-        let Some(file) = run.files.iter().find(|file| holds(file.start, file.len)) else {
-            let range = match (run.files.first(), run.files.last()) {
-                (Some(first), Some(last)) => {
-                    let end = last.start.saturating_add_unsigned(last.len);
-                    format!("the log's files have offsets {} to {}", first.start, end - 1)
-                }
-                _ => "the log has no files".to_owned(),
-            };
-            return dumped(Vec::new(), Some(range));
+        let Some(file) = holder(run, log_offset) else {
+            return dumped(Vec::new(), outside(run, log_offset));
         };
         let (path, at) = (run.path(file.start), (log_offset - file.start).unsigned_abs());
         let mut bytes = vec![0; FIXED_LEN];
@@ -153,6 +146,30 @@ impl Look<'_> {
         };
         dumped(bytes, problem)
     }
+}
+
+/// The file that holds a log offset.
+fn holder(run: &Run, log_offset: i64) -> Option<&RunFile> {
+    let holds = |file: &&RunFile| {
+        (file.start..file.start.saturating_add_unsigned(file.len)).contains(&log_offset)
+    };
+    run.files.iter().find(holds)
+}
+
+/// What is said of a log offset that no file holds.
+fn outside(run: &Run, log_offset: i64) -> Option<String> {
+    if holder(run, log_offset).is_some() {
+        return None;
+    }
+    Some(match (run.files.first(), run.end()) {
+        (Some(first), Some(end)) if (first.start..end).contains(&log_offset) => {
+            format!("no file of the log has offset {log_offset}")
+        }
+        (Some(first), Some(end)) => {
+            format!("the log's files have offsets {} to {}", first.start, end - 1)
+        }
+        _ => "the log has no files".to_owned(),
+    })
 }
 
 /// Where the next file begins, when a blank was found.

@@ -256,10 +256,12 @@ impl Look<'_> {
         })
     }
 
-    /// The log; its end is looked for from `last` on, the last record that a queue shows.
+    /// The log; its end is looked for from `last` on, the last record that a queue shows, or from
+    /// the last file that begins with a record: the next one is made in advance, and what a unit
+    /// says need not be so.
     fn log(&self, run: Run, last: i64) -> Result<LogView, Error> {
         let from = run.files.first().map_or(0, |file| file.start);
-        let last_file = run.files.last().map_or(0, |file| file.start);
+        let last = store_time(self.disk, &run, last).map_or(from, |_| last);
         let bytes = run.bytes();
         let files = run.files.iter().map(|file| RunFileView {
             start: file.start,
@@ -270,9 +272,11 @@ impl Look<'_> {
         let files: Vec<_> = files.collect();
         let (dir, strangers) = (run.dir.display().to_string(), run.strangers.clone());
         let first_time = files.first().and_then(|file| file.first_time);
+        let begun = files.iter().rev().find(|file| file.first_time.is_some());
+        let begun = begun.map_or(from, |file| file.start);
         let mut last_time = None;
         let mut walk = LogWalk::new(self.disk, run, self.set_aside(), CHUNK);
-        walk.jump(last.max(last_file));
+        walk.jump(last.max(begun));
         let mut to = walk.at();
         while walk.step()? == Step::Record {
             to = walk.at();

@@ -314,6 +314,27 @@ fn a_log_that_lost_its_end_is_no_sound_one() {
     assert_eq!(damage.first.file, path.display().to_string());
 }
 
+/// Java makes the next file of the log in advance, and a broker that was killed leaves it. What
+/// units of junk say leads nowhere.
+#[test]
+fn a_survey_finds_the_logs_end_before_a_file_made_in_advance() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    made(&settings);
+    let survey = || {
+        let look =
+            Look { disk: &OsDisk, settings: &settings, parse: &parse, needed: &[], watch: &|_| {} };
+        let log = look.survey().unwrap().log;
+        (log.from, log.to, log.last_time)
+    };
+    let before = survey();
+    let next = before.1 as u64 / (16 << 10) + 1;
+    std::fs::write(log(dir.path(), next), [0; 16 << 10]).unwrap();
+    assert_eq!(survey(), before);
+    std::fs::write(unit_file(dir.path()), [0x5a; 1_000]).unwrap();
+    assert_eq!(survey(), before);
+}
+
 #[test]
 fn what_is_being_written_is_no_damage() {
     let dir = TempDir::new();
