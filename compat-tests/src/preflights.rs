@@ -40,6 +40,8 @@ enum Case {
     Damaged,
     /// With a record that ours has set aside.
     SetAside,
+    /// Without its log files.
+    LogGone,
     /// With log files that were lost and are back, but for one between, as after power loss.
     Back,
 }
@@ -71,9 +73,9 @@ type Row = (String, Result<String, String>, u64);
 
 /// All cases for one release.
 fn column(places: &Places, make: Make, release: Release, only: &str) -> Result<Vec<Row>> {
-    use Case::{Back, Clean, Damaged, Killed, SetAside, WrongSize};
+    use Case::{Back, Clean, Damaged, Killed, LogGone, SetAside, WrongSize};
     let mut rows = Vec::new();
-    for case in [Clean, Killed, WrongSize, Damaged, SetAside, Back] {
+    for case in [Clean, Killed, WrongSize, Damaged, SetAside, LogGone, Back] {
         let row = format!("{case:?} -> {}", Make::Java(release));
         if !format!("preflight {row}").contains(only) {
             continue;
@@ -123,6 +125,9 @@ fn one(
         cluster.broker.start()?;
         cluster.broker.stop()?;
     }
+    if case == Case::LogGone {
+        std::fs::remove_dir_all(store.join("commitlog"))?;
+    }
     let whole = if case == Case::Back { bring_back(&mut cluster)? } else { SENT };
     let settings = if case == Case::WrongSize { SMALLER } else { shape };
     let told = ask(places, &store, release, settings)?;
@@ -140,6 +145,10 @@ fn one(
             let gone = SENT - there;
             ensure!(gone == lost + 1, "told: {lost} lost, seen: {there} of {SENT} left");
             Ok(format!("told: {lost} are lost"))
+        }
+        (Told::LosesAll, Ok(there)) => {
+            ensure!(*there == 0, "told: all is lost, seen: {there} of {SENT} left");
+            Ok("told: the queues are deleted".into())
         }
         (Told::Safe, Ok(there)) => {
             ensure!(*there == whole, "told: safe, seen: {there} of {whole}");
@@ -197,6 +206,7 @@ enum Told {
     Safe,
     Refuses,
     Loses(usize),
+    LosesAll,
 }
 
 /// What preflight says of a directory.
@@ -227,6 +237,9 @@ fn ask(places: &Places, store: &Path, release: Release, settings: &str) -> Resul
         ensure!(output.status.success(), "{json}");
         return Ok(Told::Safe);
     };
+    if what.ends_with("It deletes the queues") {
+        return Ok(Told::LosesAll);
+    }
     let words: Vec<&str> = what.split(' ').collect();
     let at = words.iter().position(|word| word.starts_with("messages")).context("no count")?;
     Ok(Told::Loses(words[at - 1].parse().with_context(|| what.to_owned())?))
