@@ -69,7 +69,12 @@ impl Namesrv {
         let kv = match files::read(path)? {
             None => Kv::default(),
             Some(text) => Kv::from_text(&text).map_err(|error| {
-                let why = format!("{path}: {error}; mend the file or move it away");
+                let why = error.to_string();
+                let why = why.strip_prefix("the body is no Kv: ").unwrap_or(&why);
+                let why = format!(
+                    "{path}: expected {{\"configTable\":{{NAMESPACE:{{KEY:VALUE}}}}}}, in quotes: \
+                     {why}; mend the file or move it away"
+                );
                 io::Error::new(io::ErrorKind::InvalidData, why)
             })?,
         };

@@ -56,6 +56,11 @@ impl Fields {
         Ok(if there == SIZE { Ok(Self(bytes)) } else { Err(there) })
     }
 
+    /// Whether nothing was written yet, or a disk lost it.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.0.iter().all(|byte| *byte == 0)
+    }
+
     /// One field.
     pub(crate) fn get(&self, mark: Mark) -> i64 {
         let field = self.0[mark as usize..].first_chunk();

@@ -52,6 +52,12 @@ fn size(bytes: u64) -> String {
     }
 }
 
+/// So many of what a word names.
+fn counted(count: impl Into<u64>, word: &str) -> String {
+    let count = count.into();
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
 /// `store inspect`.
 pub(super) fn survey(survey: &Survey) -> String {
     let mut text = String::new();
@@ -66,11 +72,11 @@ pub(super) fn survey(survey: &Survey) -> String {
     });
     let log = &survey.log;
     line(format!(
-        "\ncommit log {}: offsets {} to {}, {} files, {}",
+        "\ncommit log {}: offsets {} to {}, {}, {}",
         log.dir,
         log.from,
         log.to,
-        log.files.len(),
+        counted(log.files.len() as u64, "file"),
         size(log.bytes)
     ));
     line(format!("  stored from {} to {}", time(log.first_time), time(log.last_time)));
@@ -78,6 +84,9 @@ pub(super) fn survey(survey: &Survey) -> String {
         let name = format!("{:020}", file.start);
         vec![name, file.bytes.to_string(), time(file.first_time), utc(file.modified)]
     };
+    if log.from == log.to && survey.topics.is_empty() {
+        line("  no messages here: is this the right directory?".into());
+    }
     let rows: Vec<Vec<String>> = log.files.iter().map(row).collect();
     text += &columns(&["file", "bytes", "first record", "last changed"], &rows);
     if !log.moved.is_empty() {
@@ -92,12 +101,9 @@ pub(super) fn survey(survey: &Survey) -> String {
     text += &topics(&survey.topics);
     if let Some(timer) = &survey.timer {
         let (to, next) = (time(Some(timer.delivered_to)), timer.queue_offset);
-        let (files, bytes) = (timer.log_files, size(timer.log_bytes));
-        writeln!(
-            text,
-            "\ntimer: delivered to {to}, next of its queue {next}, {files} files of {bytes}"
-        )
-        .expect(TAKES_ALL);
+        let (files, bytes) = (counted(timer.log_files as u64, "file"), size(timer.log_bytes));
+        writeln!(text, "\ntimer: delivered to {to}, next of its queue {next}, {files} of {bytes}")
+            .expect(TAKES_ALL);
     }
     text += &compacted(&survey.compacted);
     text += &index(survey);
@@ -123,10 +129,11 @@ fn topics(topics: &[TopicView]) -> String {
             ]
         })
         .collect();
-    let queues = rows.len();
+    let queues = counted(rows.len() as u64, "queue");
+    let count = counted(topics.len() as u64, "topic");
     let heads =
         ["topic", "queue", "min", "max", "messages", "first stored", "last stored", "file bytes"];
-    format!("\n{} topics, {queues} queues\n{}", topics.len(), columns(&heads, &rows))
+    format!("\n{count}, {queues}\n{}", columns(&heads, &rows))
 }
 
 fn compacted(queues: &[CompactedView]) -> String {
@@ -141,7 +148,7 @@ fn compacted(queues: &[CompactedView]) -> String {
         let (files, bytes) = (queue.files.to_string(), queue.bytes.to_string());
         let damaged = match queue.damaged_files {
             0 => "-".to_owned(),
-            files => format!("{files} files, {} bytes", queue.damaged_bytes),
+            files => format!("{}, {} bytes", counted(files as u64, "file"), queue.damaged_bytes),
         };
         vec![plain(&queue.topic), id, messages, first, last, compacted_to, files, bytes, damaged]
     };
@@ -157,7 +164,7 @@ fn compacted(queues: &[CompactedView]) -> String {
         "bytes of records",
         "moved aside",
     ];
-    format!("\n{} compacted queues\n{}", rows.len(), columns(&heads, &rows))
+    format!("\n{}\n{}", counted(rows.len() as u64, "compacted queue"), columns(&heads, &rows))
 }
 
 fn index(survey: &Survey) -> String {
@@ -176,7 +183,7 @@ fn index(survey: &Survey) -> String {
         })
         .collect();
     let heads = ["file", "entries", "first record", "last record", "first stored", "last stored"];
-    format!("\nindex: {} files\n{}", rows.len(), columns(&heads, &rows))
+    format!("\nindex: {}\n{}", counted(rows.len() as u64, "file"), columns(&heads, &rows))
 }
 
 fn checkpoint(survey: &Survey) -> String {
@@ -222,19 +229,23 @@ pub(super) fn checked(checked: &Checked) -> String {
     let mut text = String::new();
     let mut line = |words: String| writeln!(text, "{words}").expect(TAKES_ALL);
     line(format!(
-        "log      {} to {}: {} records in {}",
+        "log      {} to {}: {} in {}",
         checked.log_from,
         checked.log_to,
-        checked.records,
+        counted(checked.records, "record"),
         size(checked.log_bytes)
     ));
     line(format!("queues   {}: {} units lead to their records", checked.queues, checked.units));
-    line(format!("index    {} files: {} entries", checked.index_files, checked.index_entries));
+    line(format!(
+        "index    {}: {} entries",
+        counted(checked.index_files, "file"),
+        checked.index_entries
+    ));
     if checked.compacted_queues > 0 {
         let (queues, records) = (checked.compacted_queues, checked.compacted_records);
         line(format!("compact  {queues} queues: {records} records"));
     }
-    line(format!("config   {} files", checked.config_files));
+    line(format!("config   {}", counted(checked.config_files, "file")));
     for note in &checked.notes {
         line(format!("note     {}", plain(note)));
     }
@@ -279,9 +290,8 @@ fn shown(damage: &Damage) -> String {
         write!(place, ", topic {} queue {id} offset {offset}", plain(topic)).expect(TAKES_ALL);
     }
     format!(
-        "{} {}\n  first:  {place}\n          {}\n  to do:  {}",
-        damage.count,
-        damage.kind.label(),
+        "{}\n  first:  {place}\n          {}\n  to do:  {}",
+        damage.kind.counted(damage.count),
         plain(&damage.why),
         damage.advice
     )

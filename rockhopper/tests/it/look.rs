@@ -80,9 +80,9 @@ fn damage_is_named_with_its_place_and_a_way_out() {
     assert_eq!(output.status.code(), Some(1));
     let told = text(&output.stdout);
     for part in [
-        "1 damaged ranges of the log\n  first:  ",
+        "1 damaged range of the log\n  first:  ",
         "commitlog/00000000000000000000 at byte 0, log offset 0",
-        "1 wrong queue units\n  first:  ",
+        "1 wrong queue unit\n  first:  ",
         "Orders/3/00000000000000000000 at byte 140",
         "topic Orders queue 3 offset 7",
         "to do:",

@@ -28,6 +28,9 @@ pub(super) const READ_AGAIN: usize = 8;
 /// Bytes of the log that are read at once.
 pub(super) const CHUNK: usize = 4 << 20;
 
+/// What is said of a directory that may be the wrong one.
+pub(super) const NO_MESSAGES: &str = "there are no messages here: is this the right directory?";
+
 /// What a look through a whole store found.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -71,14 +74,25 @@ pub struct Checked {
     /// Configuration files that are not there, and whether the `.bak` can be used.
     #[serde(skip)]
     pub(super) configs_gone: Vec<(String, bool)>,
+    /// Records whose keys no index file has.
+    #[serde(skip)]
+    pub(super) not_indexed: u64,
 }
 
 impl Checked {
+    /// Whether there is neither a record nor a queue.
+    pub(super) fn is_empty(&self) -> bool {
+        self.records == 0 && self.queues == 0 && self.compacted_queues == 0
+    }
+
     /// With what was found in compacted queues.
     fn with(mut self, found: compacted_walk::Found) -> Self {
         self.compacted_queues = found.queues;
         self.compacted_records = found.records;
         self.notes.extend(found.notes);
+        if self.is_empty() {
+            self.notes.push(NO_MESSAGES.into());
+        }
         self.damage.extend(found.damage.into_list());
         // Either may have said something of a configuration file.
         self.damage.sort_by_key(|damage| damage.kind);
@@ -517,6 +531,10 @@ impl Check<'_> {
             }
             return;
         };
+        if fields.is_blank() && self.counts.records > 0 {
+            self.notes.push("the checkpoint is all zeros: a start reads the whole log".into());
+            return;
+        }
         let newest = self.counts.newest_time;
         let mut add = |mark: Mark, why: String| {
             self.damage.add(Kind::Checkpoint, Place::at(&path, mark as u64), || why);
@@ -614,8 +632,9 @@ impl Check<'_> {
         let units = self.queues.units;
         let queue_count = self.queues.total;
         self.damage.join(self.queues.damage);
-        let (mut index_files, mut index_entries) = (0, 0);
+        let (mut index_files, mut index_entries, mut not_indexed) = (0, 0, 0);
         if let Some(index) = self.index {
+            not_indexed = index.uncovered.count;
             (index_files, index_entries) = (index.files, index.entries);
             self.damage.join(index.damage);
         }
@@ -645,6 +664,7 @@ impl Check<'_> {
             cut: self.counts.cut,
             lost_end: self.counts.lost_end,
             configs_gone: self.configs_gone,
+            not_indexed,
         }
     }
 

@@ -49,29 +49,31 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// In words that stand before a count.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::LogFile => "log files of a wrong size",
-            Self::LogFilesMissing => "gaps of missing log files",
-            Self::Record => "damaged ranges of the log",
-            Self::RecordField => "records with wrong fields",
-            Self::SetAside => "ranges set aside by the broker",
-            Self::QueueFile => "queue files of a wrong size",
-            Self::UnitMissing => "missing queue units",
-            Self::UnitWrong => "wrong queue units",
-            Self::UnitLost => "queue units that lead nowhere",
-            Self::CompactedFile => "compacted files of a wrong size",
-            Self::CompactedFileMissing => "missing files of compacted logs",
-            Self::CompactedRecord => "damaged records of compacted logs",
-            Self::CompactedUnit => "wrong units of compacted logs",
-            Self::IndexFile => "damaged index files",
-            Self::IndexEntry => "wrong index entries",
-            Self::IndexSlot => "wrong index slots",
-            Self::KeyMissing => "keys missing in the index",
-            Self::Checkpoint => "implausible checkpoint fields",
-            Self::Config => "unreadable or missing configuration files",
-        }
+    /// So many of them, in words.
+    pub fn counted(self, count: u64) -> String {
+        let words = match self {
+            Self::LogFile => "log file{s} of a wrong size",
+            Self::LogFilesMissing => "gap{s} of missing log files",
+            Self::Record => "damaged range{s} of the log",
+            Self::RecordField => "record{s} with wrong fields",
+            Self::SetAside => "range{s} set aside by the broker",
+            Self::QueueFile => "queue file{s} of a wrong size",
+            Self::UnitMissing => "missing queue unit{s}",
+            Self::UnitWrong => "wrong queue unit{s}",
+            Self::UnitLost => "queue unit{s} leading nowhere",
+            Self::CompactedFile => "compacted file{s} of a wrong size",
+            Self::CompactedFileMissing => "missing file{s} of compacted logs",
+            Self::CompactedRecord => "damaged record{s} of compacted logs",
+            Self::CompactedUnit => "wrong unit{s} of compacted logs",
+            Self::IndexFile => "damaged index file{s}",
+            Self::IndexEntry => "wrong index entr{ies}",
+            Self::IndexSlot => "wrong index slot{s}",
+            Self::KeyMissing => "key{s} missing in the index",
+            Self::Checkpoint => "implausible checkpoint field{s}",
+            Self::Config => "unreadable or missing configuration file{s}",
+        };
+        let (s, ies) = if count == 1 { ("", "y") } else { ("s", "ies") };
+        format!("{count} {}", words.replace("{s}", s).replace("{ies}", ies))
     }
 
     /// What to do about it.

@@ -291,7 +291,12 @@ impl<'a> IndexWalk<'a> {
         // Java counts the slot before the entry.
         if !sound || header.used_slots >= header.count.max(1) && !self.live {
             self.damage.add(Kind::IndexFile, Place::at(&path, 0), || {
-                format!("the header cannot be: {header:?}")
+                let (begin, end) = (header.begin_offset, header.end_offset);
+                format!(
+                    "the header cannot be: records stored from {} to {}, at log offsets {begin} \
+                     to {end}, {} slots in use, {} as the number of the next entry",
+                    header.begin_time, header.end_time, header.used_slots, header.count
+                )
             });
             if !sound {
                 return Ok(());

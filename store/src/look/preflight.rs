@@ -2,7 +2,7 @@
 //! rules are those of `DefaultMessageStore.load`, `MappedFileQueue.load`, `CommitLog`'s recoveries
 //! and `IndexService.load`.
 
-use super::check::{CHUNK, Checked};
+use super::check::{CHUNK, Checked, NO_MESSAGES};
 use super::compacted_walk;
 use super::files::{self, Run};
 use super::log_walk::{LogWalk, Step};
@@ -105,10 +105,13 @@ impl Look<'_> {
                 None => self.cuts(&checked, cut_from, &mut tell),
             }
             self.out_of_reach(cut_from, &run, &mut tell)?;
-            self.java_index(&mut tell)?;
+            self.java_index(&checked, &mut tell)?;
         } else {
             self.refused_by_ours(&run, &mut tell)?;
             ours(&checked, &mut tell);
+        }
+        if checked.is_empty() {
+            tell(Effect::Notes, NO_MESSAGES.into());
         }
         self.foreign(target, &mut tell)?;
         self.configs_for(target, &checked, &mut tell)?;
@@ -424,8 +427,21 @@ impl Look<'_> {
         }
     }
 
-    /// Index files that Java deletes after an unclean stop.
-    fn java_index(&self, tell: &mut impl FnMut(Effect, String)) -> Result<(), Error> {
+    /// Keys that Java does not find, and index files that it deletes after an unclean stop.
+    fn java_index(
+        &self,
+        checked: &Checked,
+        tell: &mut impl FnMut(Effect, String),
+    ) -> Result<(), Error> {
+        if checked.not_indexed > 0 {
+            let what = format!(
+                "{} messages are in no index file, and it indexes only what its recovery reads: \
+                 queries by key do not find them. If files of index are gone, a start of \
+                 Rockhopper makes them anew",
+                checked.not_indexed
+            );
+            tell(Effect::Ignores, what);
+        }
         let fields = self.checkpoint_fields()?;
         if Settled::read(self, fields.as_ref())? == Settled::All {
             return Ok(());
@@ -589,17 +605,17 @@ fn kept(checked: &Checked, from: i64, tell: &mut impl FnMut(Effect, String)) {
 /// What Rockhopper does with damage.
 fn ours(checked: &Checked, tell: &mut impl FnMut(Effect, String)) {
     for damage in &checked.damage {
-        let (count, label) = (damage.count, damage.kind.label());
+        let counted = damage.kind.counted(damage.count);
         match damage.kind {
             Kind::Record | Kind::LogFilesMissing | Kind::SetAside => tell(
                 Effect::Notes,
                 format!(
-                    "{count} {label}: set aside when a start or a reader meets them, everything \
+                    "{counted}: set aside when a start or a reader meets them, everything \
                      behind stays readable; their messages are lost unless a copy has the file"
                 ),
             ),
             Kind::CompactedRecord | Kind::CompactedUnit => {
-                tell(Effect::Notes, format!("{count} {label}: all other messages stay readable"))
+                tell(Effect::Notes, format!("{counted}: all other messages stay readable"))
             }
             Kind::LogFile
             | Kind::Config
@@ -609,14 +625,14 @@ fn ours(checked: &Checked, tell: &mut impl FnMut(Effect, String)) {
             Kind::UnitMissing | Kind::UnitWrong | Kind::UnitLost => {
                 let what = "mended from the log when they are read, for a start reads none that \
                             were durable";
-                tell(Effect::Rebuilds, format!("{count} {label}: {what}"));
+                tell(Effect::Rebuilds, format!("{counted}: {what}"));
             }
             Kind::IndexEntry | Kind::IndexSlot => {
                 let what = "queries by key may miss their messages until the broker is stopped and \
                             index moved away, for a start reads none that were durable";
-                tell(Effect::Ignores, format!("{count} {label}: {what}"));
+                tell(Effect::Ignores, format!("{counted}: {what}"));
             }
-            _ => tell(Effect::Rebuilds, format!("{count} {label}: mended from the log")),
+            _ => tell(Effect::Rebuilds, format!("{counted}: mended from the log")),
         }
     }
 }

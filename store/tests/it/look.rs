@@ -283,6 +283,23 @@ fn damage_of_every_kind_is_found_at_its_first_place() {
 }
 
 #[test]
+fn what_verify_says_is_for_people() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    made(&settings);
+    let index = std::fs::OpenOptions::new().write(true).open(index_file(dir.path())).unwrap();
+    index.write_all_at(&[0x9a; 40], 0).unwrap();
+    std::fs::write(dir.path().join("checkpoint"), [0; 4096]).unwrap();
+    let found = check(&settings);
+    let damage = found.damage.iter().find(|damage| damage.kind == Kind::IndexFile).unwrap();
+    assert!(damage.why.contains("slots in use") && !damage.why.contains('{'), "{damage:?}");
+    assert_eq!(damage.kind.counted(1), "1 damaged index file");
+    assert_eq!(damage.kind.counted(2), "2 damaged index files");
+    assert_eq!(Kind::IndexEntry.counted(1), "1 wrong index entry");
+    assert!(found.notes.iter().any(|note| note.contains("checkpoint is all zeros")), "{found:#?}");
+}
+
+#[test]
 fn a_slot_that_leads_astray_is_found() {
     let dir = TempDir::new();
     let settings = small(dir.path());

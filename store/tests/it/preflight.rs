@@ -236,6 +236,36 @@ fn what_a_start_does_not_mend_is_not_promised() {
 }
 
 #[test]
+fn keys_that_java_does_not_index_again_are_told() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    made(&settings);
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let found = preflight(&settings, Target::Java55);
+    assert!(has(&found, Effect::Ignores, "300 messages are in no index file"), "{found:#?}");
+    assert!(!has(&preflight(&settings, Target::Rockhopper), Effect::Ignores, "index"));
+}
+
+#[test]
+fn a_directory_without_messages_is_asked_about() {
+    let question = "there are no messages here: is this the right directory?";
+    for stranger in [None, Some("readme.txt")] {
+        let dir = TempDir::new();
+        let settings = small(dir.path());
+        let commit_log = dir.path().join("commitlog");
+        std::fs::create_dir_all(&commit_log).unwrap();
+        if let Some(name) = stranger {
+            std::fs::write(commit_log.join(name), "x").unwrap();
+        }
+        let found = preflight(&settings, Target::Rockhopper);
+        assert!(has(&found, Effect::Notes, question), "{found:#?}");
+        let look =
+            Look { disk: &OsDisk, settings: &settings, parse: &parse, needed: &[], watch: &|_| {} };
+        assert_eq!(look.check().unwrap().notes, [question]);
+    }
+}
+
+#[test]
 fn what_our_start_refuses_is_told() {
     let dir = TempDir::new();
     let settings = small(dir.path());
