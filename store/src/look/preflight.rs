@@ -525,7 +525,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Configuration files that the broker cannot read or misses, or that do not say everything yet.
+    /// Configuration files that the broker cannot read, misses, or that do not say everything yet.
     fn configs_for(
         &self,
         target: Target,
