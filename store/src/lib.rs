@@ -16,6 +16,7 @@ mod config_journal;
 mod consume_queue;
 mod dirty;
 pub mod disk;
+mod early;
 mod error;
 mod flush;
 mod front;

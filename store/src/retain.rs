@@ -3,6 +3,7 @@
 
 use crate::consume_queue::Queue;
 use crate::disk::Space;
+use crate::early::{Early, RATIO, setting_of};
 use crate::segments::Segment;
 use crate::{Error, Store, light, queue_ends};
 use message::{Str, names};
@@ -40,18 +41,19 @@ impl Store {
         let due = settings.delete_hours.iter().any(|at| i64::from(*at) == hour);
         let low = used > f64::from(settings.disk_used_percent);
         let tight = self.bound_hit(spaces, self.next_file_bytes()).is_some();
-        let mut removed = Retained::default();
+        let (mut removed, mut early) = (Retained::default(), Early::default());
         let by_itself = due || low || refuse || forced || tight;
         let is_manual = !by_itself && self.take_manual_round();
         if by_itself || is_manual {
             let urgent = forced || refuse || tight;
-            self.remove_expired(now, (forced, urgent), &mut removed)?;
+            self.remove_expired(now, (forced, urgent), (&mut removed, &mut early))?;
         }
         if tight && settings.delete_forcibly {
-            self.remove_for_bounds(self.next_file_bytes(), &mut removed)?;
+            self.remove_for_bounds(self.next_file_bytes(), (&mut removed, &mut early))?;
         }
         if removed.log_files > 0 {
             tracing::info!(files = removed.log_files, forced, tight, "commit log files removed");
+            early.tell(self.earliest_log_time());
             self.follow_log_min(&mut removed)?;
         }
         let all = *went + removed.log_files;
@@ -72,10 +74,10 @@ impl Store {
             return Ok(());
         }
         let _one_at_a_time = self.removing.lock();
-        let mut removed = Retained::default();
-        self.remove_for_bounds(more, &mut removed)?;
+        let (mut removed, mut early) = (Retained::default(), Early::default());
+        self.remove_for_bounds(more, (&mut removed, &mut early))?;
         if removed.log_files > 0 {
-            tracing::info!(files = removed.log_files, "oldest commit log files removed for room");
+            early.tell(self.earliest_log_time());
             self.follow_log_min(&mut removed)?;
         }
         Ok(())
@@ -110,12 +112,13 @@ impl Store {
         &self,
         now: i64,
         (forced, urgent): (bool, bool),
-        removed: &mut Retained,
+        (removed, early): (&mut Retained, &mut Early),
     ) -> Result<(), Error> {
         let settings = self.live();
         let reserved_ms = settings.reserved_hours.saturating_mul(MS_PER_HOUR);
         let modified = self.log.segments.modified()?;
-        let may_go = |time: i64| time.saturating_add(reserved_ms) <= now || forced;
+        let has_expired = |time: i64| time.saturating_add(reserved_ms) <= now;
+        let may_go = |time: i64| has_expired(time) || forced;
         let most = if urgent { settings.delete_files_at_once } else { 1 };
         self.log.moved.look_again();
         while removed.log_files < most && self.log.moved.remove_one(may_go) {
@@ -131,13 +134,20 @@ impl Store {
             }
             self.remove_first(&first)?;
             removed.log_files += 1;
+            if time.is_some_and(|(_, time)| !has_expired(*time)) {
+                early.note(&first, RATIO);
+            }
         }
         Ok(())
     }
 
     /// Removes log files of any age while an absolute bound has no room for `more` bytes, a bounded
     /// number.
-    fn remove_for_bounds(&self, more: u64, removed: &mut Retained) -> Result<(), Error> {
+    fn remove_for_bounds(
+        &self,
+        more: u64,
+        (removed, early): (&mut Retained, &mut Early),
+    ) -> Result<(), Error> {
         let most = self.live().delete_files_at_once;
         while removed.log_files < most
             && self.bound_hit(self.spaces()?, more).is_some()
@@ -147,11 +157,12 @@ impl Store {
         }
         while removed.log_files < most
             && let Some(first) = self.first_removable()
-            && self.bound_hit(self.spaces()?, more).is_some()
+            && let Some(full) = self.bound_hit(self.spaces()?, more)
             && self.is_safe_without(&first)?
         {
             self.remove_first(&first)?;
             removed.log_files += 1;
+            early.note(&first, setting_of(full.bound));
         }
         Ok(())
     }

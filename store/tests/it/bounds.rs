@@ -1,5 +1,6 @@
 //! When the store is full by its settings, what is removed then, and that it goes on by itself.
 
+use crate::lines::lines_of;
 use crate::support::*;
 use simulator::SimDisk;
 use std::io;
@@ -173,6 +174,36 @@ fn the_ratios_remove_what_they_are_documented_to_remove() {
     let first = read(&store, "T", 0, store.min_offset("T", 0));
     let first = record_of(&first.messages[0]).log_offset;
     assert_eq!(first.unsigned_abs() / FILE, 3, "the queue follows");
+}
+
+/// The one line of a round that says what went before its time.
+#[test]
+fn files_that_go_before_they_expired_are_told_once_a_round() {
+    let (disk, store) = open_measured(|s| s.reserved_hours = 72);
+    fill(&store, 6).unwrap();
+    disk.leave(149);
+    let (young, old) = (72 * HOUR - 1, 72 * HOUR);
+    let (removed, lines) = lines_of(|| store.retain(young).unwrap().log_files);
+    assert_eq!((removed, lines.len()), (5, 1), "{lines:#?}");
+    for part in [
+        "ERROR",
+        "that had not expired",
+        "(diskSpaceCleanForciblyRatio, cleanFileForciblyEnable)",
+        "5 files of 81920 bytes, offsets 0 to 81920",
+        "stored before 2023-11-14 22:13:20 UTC",
+    ] {
+        assert!(lines[0].contains(part), "{part}: {lines:?}");
+    }
+    fill(&store, 8).unwrap();
+    let (removed, lines) = lines_of(|| store.retain(old).unwrap().log_files);
+    assert_eq!((removed, lines.len()), (2, 0), "they had expired: {lines:?}");
+    disk.leave(500);
+    let bound = Settings { store_bytes_max: 4 * FILE, ..store.settings().clone() };
+    store.retune(bound).unwrap();
+    let (_, lines) = lines_of(|| fill(&store, 12).unwrap());
+    let told = |line: &&String| line.starts_with("WARN") && line.contains("(storeBytesMax, ");
+    assert!(lines.iter().any(|line| told(&line)), "{lines:#?}");
+    assert!(lines.iter().all(|line| told(&line)), "{lines:#?}");
 }
 
 #[test]
