@@ -20,9 +20,27 @@ impl Recovery<'_> {
         };
         // A unit that leads behind the end is wrong, or was left there: the last file tells which.
         let at_end = self.log.segments.last().is_some_and(|last| last.end() == queues_end);
-        let is_sound = queues_end <= noted && (at_end || self.is_boundary(queues_end));
+        let is_sound = queues_end <= noted
+            && (at_end || self.is_boundary(queues_end))
+            && self.has_last_record(queues_end);
         let start = if is_sound { queues_end } else { self.last_sound_segment(i64::MAX) };
         self.not_behind_index(start)
+    }
+
+    /// Whether the record before `queues_end` is there, of all that the queues know the newest: the
+    /// log may have lost its end since the stop, which zeros alone do not tell.
+    fn has_last_record(&self, queues_end: i64) -> bool {
+        for topic in self.queues.topics() {
+            for id in self.queues.ids(&topic) {
+                let queue = self.queues.find(&topic, id);
+                let Some(queue) = queue.filter(|queue| queue.log_end() == queues_end) else {
+                    continue;
+                };
+                let unit = queue.raw_unit(queue.max() - 1).filter(|unit| !unit.is_blank());
+                return unit.is_none_or(|unit| self.log.leads_to(&unit, (&topic, id), None));
+            }
+        }
+        true
     }
 
     /// After a crash everything that may not have been durable is looked at: from where the last

@@ -2,11 +2,13 @@
 //! contradict.
 
 use crate::bad_disk::BadDisk;
-use crate::recovery::{fill, fill_at, settings, sim};
+use crate::lines::lines_of;
+use crate::recovery::{FILE as LOG_FILE, fill, fill_at, log_path, settings, sim};
 use crate::support::*;
 use std::path::Path;
 use std::sync::Arc;
 use store::Disk;
+use store::disk::Allocation;
 
 const TOPICS: usize = 40;
 const COUNT: i64 = 30;
@@ -21,7 +23,8 @@ fn a_clean_start_reads_the_file_of_each_queue_once() {
     drop(store);
     let (bad, disk) = BadDisk::around(disk);
     let store = open(&disk, &settings());
-    assert_eq!(bad.reads_under(Path::new("/store/consumequeue")), TOPICS);
+    // Of all units the newest is read once more: its record is looked for in the log.
+    assert_eq!(bad.reads_under(Path::new("/store/consumequeue")), TOPICS + 1);
     for topic in 0..TOPICS {
         assert_eq!(bodies(&store, &format!("T{topic}"), 0), ["0000", "0001", "0002"]);
     }
@@ -63,4 +66,32 @@ fn check(disk: &Arc<dyn Disk>, what: &str) {
     let expected: Vec<_> = (0..COUNT).map(|number| format!("{number:04}")).collect();
     assert_eq!(bodies(&store, "T", 0), expected, "{what}");
     assert_eq!(fill_at(&store, NOW, "T", COUNT..COUNT + 1)[0].queue_offset, COUNT, "{what}");
+}
+
+/// The file system gives zeros for what was durable before the stop.
+#[test]
+fn a_zeroed_end_of_the_log_is_told_by_the_start_not_by_a_reader() {
+    for zeroed in [100, 3_000] {
+        let disk = filled();
+        let store = open(&disk, &settings());
+        let end = store.max_log_offset();
+        store.close().unwrap();
+        drop(store);
+        assert!(end > zeroed && end < LOG_FILE as i64, "{end}");
+        let log = disk.open(&log_path(0), LOG_FILE, Allocation::Reserved).unwrap();
+        log.zero((end - zeroed) as u64..LOG_FILE).unwrap();
+        let (store, lines) = lines_of(|| open(&disk, &settings()));
+        let left = bodies_by_offset(&store, "T", 0).len() as i64;
+        let told: Vec<_> = lines.iter().filter(|line| line.contains("lost in ranges")).collect();
+        assert_eq!(told.len(), 1, "{lines:#?}");
+        assert!(left < COUNT && left > 0, "{left}");
+        let (gone, last) = (COUNT - left, COUNT - 1);
+        let s = if gone == 1 { "" } else { "s" };
+        assert!(told[0].contains(&format!("{gone} message{s}: ")), "{gone}: {told:?}");
+        assert!(told[0].contains(&format!("{last} of topic T queue 0")), "{told:?}");
+        assert_eq!(fill_at(&store, NOW, "T", COUNT..COUNT + 1)[0].queue_offset, COUNT);
+        drop(store);
+        let (_, lines) = lines_of(|| open(&disk, &settings()));
+        assert!(!lines.iter().any(|line| line.contains("lost in")), "once: {lines:#?}");
+    }
 }
