@@ -94,14 +94,7 @@ impl Losses {
         if !was_clean {
             self.sum_up(recovered);
         }
-        if let Some(lost) = self.aside.words() {
-            tracing::error!(
-                "lost in ranges of the commit log that hold no records any more (file setaside): \
-                 {lost}. Their places stay empty and consumers pass over them. If log files are \
-                 missing, or a copy has the range, stop the broker, put the files back and start; \
-                 else their senders have to send them again"
-            );
-        }
+        tell_aside(&self.aside);
         if let Some(lost) = self.before.words() {
             tracing::error!(
                 "lost before the beginning of the commit log, in first files of commitlog that are \
@@ -168,6 +161,18 @@ impl Losses {
                 "queues lost units, which are made anew from the log: units of {short}"
             );
         }
+    }
+}
+
+/// Says what is lost in ranges of the log that were set aside, if anything is.
+pub(crate) fn tell_aside(lost: &Tally) {
+    if let Some(lost) = lost.words() {
+        tracing::error!(
+            "lost in ranges of the commit log that hold no records any more (file setaside): \
+             {lost}. Their places stay empty and consumers pass over them. If log files are \
+             missing, or a copy has the range, stop the broker, put the files back and start; \
+             else their senders have to send them again"
+        );
     }
 }
 

@@ -268,9 +268,9 @@ impl Store {
                 queue_offset = place,
                 log_offset,
                 aside_to = to,
-                "the record of this message is damaged in the commit log: it is set aside, with \
-                 what is lost behind it, and passed over; check the disk. Of many such lines only \
-                 a few are written"
+                "lost: the record of this message is damaged in the commit log. It is set aside, \
+                 with what is lost behind it, and passed over; check the disk. Of many such lines \
+                 only a few are written"
             );
         }
         let why = format!("the record of {topic} queue {queue_id} offset {place}");

@@ -5,6 +5,7 @@
 //! Where a pass stands is forgotten at a restart: the next one begins with the oldest file.
 
 use crate::look::{Cause, Gap, LogWalk, Step};
+use crate::losses::{Tally, tell_aside};
 use crate::{Aside, Store};
 use std::time::Duration;
 
@@ -117,8 +118,22 @@ impl Store {
             "the commit log is damaged here: the messages in this range are lost unless a copy has \
              them, all others stay readable; it is noted in setaside"
         );
+        tell_aside(&self.places_in(from, to));
         if let Err(error) = added {
             tracing::error!(%error, "the range is known until the next start only");
         }
+    }
+
+    /// What queues have between two log offsets: a few reads for each queue.
+    fn places_in(&self, from: i64, to: i64) -> Tally {
+        let places = Tally::default();
+        for topic in self.queues.topics() {
+            for id in self.queues.ids(&topic) {
+                let Some(queue) = self.queues.find(&topic, id) else { continue };
+                let (first, end) = queue.places_between(from, to);
+                places.note((&topic, id), first, end);
+            }
+        }
+        places
     }
 }
