@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
 use remoting::flat::Header;
@@ -19,6 +19,7 @@ use remoting::headers::offset::{
 use remoting::headers::pull::{PullMessageRequestHeader, PullMessageResponseHeader};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::cli::Tail;
 use crate::render;
@@ -38,6 +39,17 @@ const HOLD: Duration = Duration::from_secs(15);
 const PULL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often new queues are looked for, and lost ones again.
 const LOOK: Duration = Duration::from_secs(1);
+/// A queue that fails again and again is asked after 1, 2, 4 and so on seconds, 2 to this power at
+/// most.
+const PAUSE_POWER_MAX: u32 = 4;
+/// Refusals that asking again does not change.
+const FINAL: [ResponseCode; 5] = [
+    ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
+    ResponseCode::NO_PERMISSION,
+    ResponseCode::SUBSCRIPTION_PARSE_FAILED,
+    ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
+    ResponseCode::INVALID_PARAMETER,
+];
 /// Messages that one pull asks for.
 const PULL_MESSAGES: i32 = 32;
 /// Pulled batches that may wait to be printed.
@@ -48,6 +60,31 @@ struct Batch {
     queue: Queue,
     answer: Command,
     next_offset: i64,
+}
+
+/// A broker refuses for good, in its words.
+#[derive(Debug)]
+struct Refused(String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// A queue that is pulled.
+struct Running {
+    queue: Queue,
+    since: Instant,
+}
+
+/// A queue that failed so many times, each soon after the one before.
+#[derive(Clone, Copy)]
+struct Failed {
+    times: u32,
+    not_before: Instant,
 }
 
 /// Prints until it is stopped or has printed enough.
@@ -62,6 +99,7 @@ pub(crate) async fn run(tail: Tail) -> anyhow::Result<()> {
         committed: BTreeMap::new(),
         tasks: JoinSet::new(),
         running: BTreeMap::new(),
+        failed: BTreeMap::new(),
         batches,
         started: false,
         left: u64::MAX,
@@ -78,7 +116,7 @@ pub(crate) async fn run(tail: Tail) -> anyhow::Result<()> {
             }
             _ = look.tick() => result = follow.look().await,
             Some(batch) = printing.recv() => result = follow.print(batch),
-            Some(ended) = follow.tasks.join_next_with_id() => follow.ended(ended),
+            Some(ended) = follow.tasks.join_next_with_id() => result = follow.ended(ended),
         }
     }
     follow.tasks.abort_all();
@@ -100,7 +138,9 @@ struct Follow {
     committed: BTreeMap<Queue, i64>,
     tasks: JoinSet<anyhow::Result<()>>,
     /// The queues that are pulled, by task.
-    running: BTreeMap<tokio::task::Id, Queue>,
+    running: BTreeMap<tokio::task::Id, Running>,
+    /// Those that ended with an error.
+    failed: BTreeMap<Queue, Failed>,
     batches: mpsc::Sender<Batch>,
     /// Whether the first look is over: a queue that appears later is read from its start.
     started: bool,
@@ -124,7 +164,8 @@ impl Follow {
             tell(&format!("topic {} does not exist yet; waiting for it", self.tail.topic));
         }
         for queue in found.unwrap_or_default() {
-            if self.running.values().any(|running| *running == queue) {
+            let waits = self.failed.get(&queue).is_some_and(|it| Instant::now() < it.not_before);
+            if waits || self.running.values().any(|running| running.queue == queue) {
                 continue;
             }
             let known = self.positions.get(&queue).copied();
@@ -132,7 +173,9 @@ impl Follow {
                 Some(offset) => offset,
                 None => match self.begin(&queue).await {
                     Ok(offset) => offset,
+                    Err(error) if error.is::<Refused>() => return Err(error),
                     Err(error) => {
+                        self.put_off(&queue, Duration::ZERO);
                         tracing::warn!("queue {} of {}: {error:#}", queue.id, queue.broker);
                         continue;
                     }
@@ -142,7 +185,7 @@ impl Follow {
             let (cluster, batches) = (Arc::clone(&self.cluster), self.batches.clone());
             let request = self.pull_header(&queue, begin);
             let task = self.tasks.spawn(pull_all(cluster, queue.clone(), request, batches));
-            self.running.insert(task.id(), queue);
+            self.running.insert(task.id(), Running { queue, since: Instant::now() });
         }
         self.started = true;
         Ok(())
@@ -190,7 +233,7 @@ impl Follow {
                 Ok(Some(QueryConsumerOffsetResponseHeader::read(&answer.fields)?.offset))
             }
             ResponseCode::QUERY_NOT_FOUND => Ok(None),
-            _ => bail!("{}", refusal(&answer)),
+            _ => Err(refused(&answer)),
         }
     }
 
@@ -229,19 +272,33 @@ impl Follow {
         Ok(())
     }
 
-    /// A puller that ended is begun again by the next look.
+    /// A puller that ended is begun again by a later look, unless it is refused for good.
     fn ended(
         &mut self,
         ended: Result<(tokio::task::Id, anyhow::Result<()>), tokio::task::JoinError>,
-    ) {
+    ) -> anyhow::Result<()> {
         let (id, why) = match ended {
             Ok((id, Ok(()))) => (id, None),
+            Ok((_, Err(error))) if error.is::<Refused>() => return Err(error),
             Ok((id, Err(error))) => (id, Some(format!("{error:#}"))),
             Err(error) => (error.id(), Some(error.to_string())),
         };
-        if let (Some(queue), Some(why)) = (self.running.remove(&id), why) {
-            tracing::warn!("queue {} of {}: {why}; trying again", queue.id, queue.broker);
+        if let (Some(Running { queue, since }), Some(why)) = (self.running.remove(&id), why) {
+            let pause = self.put_off(&queue, since.elapsed());
+            let seconds = pause.as_secs();
+            let (id, broker) = (queue.id, &queue.broker);
+            tracing::warn!("queue {id} of {broker}: {why}; trying again in {seconds} s");
         }
+        Ok(())
+    }
+
+    /// Lets a queue that failed after `went_well` wait, the longer the more often it did.
+    fn put_off(&mut self, queue: &Queue, went_well: Duration) -> Duration {
+        let before = self.failed.get(queue).filter(|_| went_well < PULL_TIMEOUT);
+        let times = before.map_or(0, |failed| failed.times + 1);
+        let pause = LOOK * 2_u32.pow(times.min(PAUSE_POWER_MAX));
+        self.failed.insert(queue.clone(), Failed { times, not_before: Instant::now() + pause });
+        pause
     }
 
     /// Tells the brokers how far the group came.
@@ -271,6 +328,14 @@ impl Follow {
     }
 }
 
+/// What a broker's refusal means to a puller.
+fn refused(answer: &Command) -> anyhow::Error {
+    match FINAL.contains(&answer.response_code()) {
+        true => Refused(refusal(answer)).into(),
+        false => anyhow::Error::msg(refusal(answer)),
+    }
+}
+
 /// Pulls one queue until the broker is lost or nobody prints any more.
 async fn pull_all(
     cluster: Arc<Cluster>,
@@ -287,7 +352,7 @@ async fn pull_all(
             ResponseCode::PULL_NOT_FOUND
             | ResponseCode::PULL_RETRY_IMMEDIATELY
             | ResponseCode::PULL_OFFSET_MOVED => false,
-            _ => bail!("{}", refusal(&answer)),
+            _ => return Err(refused(&answer)),
         };
         let header = PullMessageResponseHeader::read(&answer.fields)?;
         let moved = header.next_begin_offset != request.queue_offset;

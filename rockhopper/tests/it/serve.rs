@@ -80,6 +80,19 @@ fn a_group_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn a_tail_that_is_refused_for_good_ends() {
+    let (data, ports) = (fresh_dir("refused"), Ports::free());
+    let servers = ports.servers();
+    let running = Server::start(&mut dev(&data, &ports), READY);
+    succeed(&["send", "T", "hello", "--namesrv", &servers]);
+    let refused = run(&["tail", "T", "--group", "bad group!", "--namesrv", &servers]);
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("error: SUBSCRIPTION_GROUP_NOT_EXIST"), "{said}");
+    assert_eq!(running.signal("-TERM"), Some(0));
+}
+
+#[test]
 fn both_servers_run_alone_from_javas_files() {
     let (dir, ports) = (fresh_dir("alone"), Ports::free());
     let (namesrv_conf, broker_conf) = (dir.join("namesrv.conf"), dir.join("broker.conf"));
