@@ -114,12 +114,11 @@ impl Index {
         let durable_to = checkpoint.get(Mark::IndexTime);
         let last_time = files.all.last().map_or(0, |file| file.header.end_time);
         if durable_to > last_time && !self.damaged.swap(true, Ordering::AcqRel) {
-            tracing::error!(
-                dir = %self.dir.display(),
-                last_time,
-                durable_to,
-                "index files lack their newest keys, which are put anew from the log"
-            );
+            let what = match files.all.is_empty() {
+                true => "there are no index files any more: they are made anew from the whole log",
+                false => "index files lack their newest keys, which are put anew from the log",
+            };
+            tracing::error!(dir = %self.dir.display(), last_time, durable_to, "{what}");
         }
         Ok(())
     }

@@ -107,6 +107,17 @@ fn index_files_that_are_mixed_up_are_made_anew() {
 }
 
 #[test]
+fn an_index_that_is_gone_is_called_so() {
+    for (keep, said) in [(0, "there are no index files any more"), (1, "lack their newest keys")] {
+        let disk = filled(true);
+        let gone = files(&disk, "/store/index").split_off(keep);
+        gone.iter().for_each(|path| disk.remove(path).unwrap());
+        let (_, lines) = lines_of(|| open(&disk, &settings()));
+        assert!(lines.iter().any(|line| line.contains(said)), "{said}: {lines:#?}");
+    }
+}
+
+#[test]
 fn a_directory_in_the_place_of_an_index_file_is_passed_over() {
     let dir = TempDir::new();
     let settings = small(dir.path());
@@ -165,7 +176,7 @@ fn what_is_gone_after_a_kill_is_told() {
         all.iter().all(told)
     };
     let told = |disk: &Arc<dyn Disk>, what: &str| all_told(disk, &[what]);
-    let (gone, index) = ("the checkpoint is gone", "index files lack");
+    let (gone, index) = ("the checkpoint is gone", "there are no index files any more");
     let whole = filled(false);
     assert!(!told(&whole, gone) && !told(&whole, index));
     let filled_without_mark = || {
