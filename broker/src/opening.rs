@@ -283,6 +283,7 @@ fn open_store(
     watch: &dyn Fn(Progress),
 ) -> Result<Store, String> {
     let settings = store_settings(settings, surroundings.memory_bytes, surroundings.utc_offset_ms);
+    store::root::check(&*disk, &settings.root).map_err(|error| error.to_string())?;
     store::rocks::refuse(&*disk, &settings.root).map_err(|error| error.to_string())?;
     ConfigFiles::new(disk.clone(), &settings.root).check_readable(&CONFIG)?;
     Store::open_watched(disk, settings, watch).map_err(|error| error.to_string())

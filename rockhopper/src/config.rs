@@ -97,7 +97,14 @@ fn read(path: &Path) -> Loaded<(String, Vec<u8>)> {
     } else {
         match fs::read(path) {
             Ok(bytes) => return Ok((name, bytes)),
-            Err(error) => error.to_string(),
+            Err(error) if path.is_relative() => {
+                let here = std::env::current_dir().unwrap_or_default();
+                format!(
+                    "{error} (-c names it; looked for from {}, the present directory)",
+                    here.display()
+                )
+            }
+            Err(error) => format!("{error} (-c names it)"),
         }
     };
     refuse(&format!("{name}: {why}"));

@@ -44,6 +44,7 @@ mod recover;
 mod removed_topics;
 mod retain;
 pub mod rocks;
+pub mod root;
 mod scrub;
 mod search;
 mod segments;

@@ -15,7 +15,7 @@ use crate::parts::Parts;
 use crate::queues::Queues;
 use crate::removed_topics::RemovedTopics;
 use crate::scrub::Pass;
-use crate::{ConfigFiles, Error, Lack, Progress, SetAside, Settings, Stats};
+use crate::{ConfigFiles, Error, Lack, Progress, SetAside, Settings, Stats, root};
 use parking_lot::{Mutex, RwLock};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -320,7 +320,7 @@ type Locks = (Box<dyn Lock>, Option<Box<dyn Lock>>);
 fn take_locks(disk: &dyn Disk, settings: &Settings) -> Result<Locks, Error> {
     let failed = |path: &Path, error: std::io::Error| match error.kind() {
         std::io::ErrorKind::WouldBlock => Error::Locked { path: path.into() },
-        _ => Error::io("lock", path)(error),
+        _ => root::refused(&settings.root, error, "lock", path),
     };
     let (path, log) = (settings.root.join("lock"), settings.commit_log_path());
     let lock = disk.lock(&path, b"lock").map_err(|error| failed(&path, error))?;
@@ -328,6 +328,9 @@ fn take_locks(disk: &dyn Disk, settings: &Settings) -> Result<Locks, Error> {
         // Its directory is locked with the store.
         return Ok((lock, None));
     }
-    let of_log = disk.lock_dir(&log).map_err(|error| failed(&log, error))?;
+    let of_log = disk.lock_dir(&log).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Error::Locked { path: log },
+        _ => Error::io("lock", &log)(error),
+    })?;
     Ok((lock, of_log))
 }

@@ -1,6 +1,6 @@
 //! Configuration that is wrong, printed, or asked about.
 
-use crate::process::{command, fresh_dir, output, run, succeed, text};
+use crate::process::{command, free_port, fresh_dir, output, run, succeed, text};
 
 #[test]
 fn a_wrong_file_is_explained_and_refuses_the_start() {
@@ -53,6 +53,30 @@ fn what_is_not_there_yet_is_refused() {
     let tls = output(tls.env("JAVA_OPT", "-server -Dtls.server.mode=enforcing"));
     assert_eq!(tls.status.code(), Some(78));
     assert!(text(&tls.stderr).contains("TLS"));
+}
+
+#[test]
+fn paths_that_cannot_be_used_are_named_by_their_setting() {
+    let file = fresh_dir("root-is-a-file").join("afile");
+    std::fs::write(&file, "x").expect("it is written");
+    let root = |path: &str| {
+        let root = format!("storePathRootDir={path}");
+        let port = format!("listenPort={}", free_port());
+        let ports = ["--set", &port, "--set", "bindAddress=127.0.0.1"];
+        let refused = output(command("rockhopper").args(["broker", "--set", &root]).args(ports));
+        assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
+        text(&refused.stderr)
+    };
+    let said = root(&file.display().to_string());
+    assert!(said.contains("storePathRootDir: /") && said.contains("afile is a file"), "{said}");
+    let said = root("/proc/nope");
+    assert!(said.contains("storePathRootDir: /proc/nope cannot be made (No such file"), "{said}");
+    let refused = run(&["broker", "-c", "nofile.conf"]);
+    assert_eq!(refused.status.code(), Some(78));
+    let said = text(&refused.stderr);
+    let named =
+        "nofile.conf: No such file or directory (os error 2) (-c names it; looked for from /";
+    assert!(said.contains(named), "{said}");
 }
 
 #[test]
