@@ -154,7 +154,7 @@ settings! {
         /// next one goes on.
         max_offset_map_size: i32 = 104_857_600 => 1..=i32::MAX;
 
-        /// Port that replicas are told; unset: the listen port + 1.
+        /// Port that replicas are told; nothing listens there yet. Unset: the listen port + 1.
         ha_listen_port: i32 = 10_912 => 0..=65_535;
     }
 }
