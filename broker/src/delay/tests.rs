@@ -121,7 +121,8 @@ fn a_damaged_unit_costs_no_message_and_an_empty_place_delivers_none() {
 
 #[test]
 fn a_level_shows_with_its_first_message_before_that_is_due() {
-    let (broker, _) = cold::open(Cold::default(), Path::new("/store"), NOW);
+    let dir = TempDir::new();
+    let (broker, _) = cold::open(Cold::default(), &dir.0, NOW);
     deliver(&broker, NOW);
     assert_eq!(broker.delays.lock().levels(), []);
     park(&broker, &["a"]);
