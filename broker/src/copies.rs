@@ -17,7 +17,7 @@ pub(crate) struct Copies {
 }
 
 impl Copies {
-    /// Whether a topic has a parked message, stored later.
+    /// Whether a topic has a parked message, stored later; `is_it` looks at the times of a copy.
     pub(crate) fn find(
         &mut self,
         broker: &Broker,
@@ -26,7 +26,6 @@ impl Copies {
         is_it: impl Fn(&Record<'_>) -> bool,
     ) -> bool {
         let Some(id) = parked.property(property::UNIQ_KEY) else { return false };
-        let out_ms = parked.property(property::TIMER_OUT_MS);
         let times = (parked.store_timestamp - BACK_MS, i64::MAX);
         let found = broker.store.query(topic, id, LOOKED_AT, times);
         for stored in &found.records {
@@ -35,12 +34,16 @@ impl Copies {
                 && copy.log_offset > parked.log_offset
                 && copy.born_timestamp == parked.born_timestamp
                 && copy.body_crc == parked.body_crc
-                && copy.property(property::UNIQ_KEY) == Some(id)
-                && copy.property(property::TIMER_OUT_MS) == out_ms;
+                && copy.property(property::UNIQ_KEY) == Some(id);
             if is_same && is_it(&copy) && self.used.insert(copy.log_offset) {
                 return true;
             }
         }
         false
     }
+}
+
+/// Whether a copy waits, or waited, for the same slot of the timer.
+pub(crate) fn has_same_slot(parked: &Record<'_>, copy: &Record<'_>) -> bool {
+    copy.property(property::TIMER_OUT_MS) == parked.property(property::TIMER_OUT_MS)
 }

@@ -6,7 +6,7 @@
 //! was delivered.
 
 use crate::broker::Broker;
-use crate::copies::Copies;
+use crate::copies::{Copies, has_same_slot};
 use crate::files;
 use crate::put;
 use crate::unread::{Place, Unread};
@@ -136,7 +136,9 @@ fn was_delivered(broker: &Broker, queue_id: i32, offset: i64, copies: &mut Copie
     let Ok(Some((stored, _))) = broker.store.message_in(place) else { return false };
     let Ok(Entry::Message(parked)) = record::decode(&stored, false) else { return false };
     let Some((topic, _)) = put::real(&parked) else { return false };
-    copies.find(broker, &parked, &topic, |copy| copy.reconsume_times == parked.reconsume_times)
+    copies.find(broker, &parked, &topic, |copy| {
+        copy.reconsume_times == parked.reconsume_times && has_same_slot(&parked, copy)
+    })
 }
 
 /// Delivers what is due, and says when to look again; `None` while nothing waits.

@@ -175,6 +175,14 @@ impl Store {
         fit.unwrap_or(least).into()
     }
 
+    /// The longest that the slot of a message can be which begins at a time, whatever broker gave
+    /// it, ms; 0 where none begins there.
+    #[must_use]
+    pub fn timer_slot_ms_at(slot_ms: i64) -> i64 {
+        let fit = TIMER_PRECISIONS_MS.map(i64::from).into_iter().rfind(|ms| slot_ms % ms == 0);
+        fit.unwrap_or(0)
+    }
+
     /// How many slots a message waits at most before it is stored again
     /// (Java: `TimerMessageStore.timerRollWindowSlots`).
     #[must_use]
@@ -226,6 +234,9 @@ mod tests {
         for (set, slot) in [(50, 100), (199, 100), (500, 500), (999, 500), (60_000, 1_000)] {
             store.timer_precision_ms = set;
             assert_eq!(store.timer_slot_ms(), slot);
+        }
+        for (begins, slot) in [(3_000, 1_000), (2_500, 500), (2_400, 200), (2_300, 100), (7, 0)] {
+            assert_eq!(Store::timer_slot_ms_at(begins), slot);
         }
         for (set, slots) in [(172_800, 172_800), (1, 604_740), (604_741, 604_740), (2, 2)] {
             store.timer_roll_window_slot = set;

@@ -2,10 +2,11 @@
 //! `HookUtils.transformTimerMessage`).
 
 use crate::put;
-use message::{Draft, Properties, names, property};
+use message::{Draft, Properties, Record, names, property};
 use remoting::codes::ResponseCode;
 use remoting::reply::Refusal;
-use settings::BrokerSettings;
+use settings::{BrokerSettings, Store};
+use std::num::ParseIntError;
 
 /// What asks for a time; of several the first counts.
 const WISHES: [&str; 3] =
@@ -41,9 +42,7 @@ fn wanted(
     settings: &BrokerSettings,
     now_ms: i64,
 ) -> Result<Option<i64>, Refusal> {
-    let Some((key, text)) = WISHES.into_iter().find_map(|key| Some((key, all.get(key)?))) else {
-        return Ok(None);
-    };
+    let Some(deliver_ms) = asked(|key| all.get(key), now_ms) else { return Ok(None) };
     if !settings.store.timer_wheel_enable {
         let remark = "accurate timer message is not enabled, timerWheelEnable is false";
         return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
@@ -56,12 +55,7 @@ fn wanted(
         );
         Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark)
     };
-    let number = text.parse::<i64>().map_err(|_| illegal())?;
-    let deliver_ms = match key {
-        property::TIMER_DELAY_SEC => now_ms.saturating_add(number.saturating_mul(1_000)),
-        property::TIMER_DELAY_MS => now_ms.saturating_add(number),
-        _ => number,
-    };
+    let deliver_ms = deliver_ms.map_err(|_| illegal())?;
     if deliver_ms <= now_ms {
         let deletes = all.contains(property::TIMER_DEL_UNIQKEY);
         return if deletes { Err(illegal()) } else { Ok(None) };
@@ -70,6 +64,35 @@ fn wanted(
         return Err(illegal());
     }
     Ok(Some(deliver_ms))
+}
+
+/// The time that the properties of a message ask for, ms since the epoch, where it came at another
+/// one; an error where it is no number.
+fn asked<'a>(
+    property: impl Fn(&'static str) -> Option<&'a str>,
+    came_ms: i64,
+) -> Option<Result<i64, ParseIntError>> {
+    let (key, text) = WISHES.into_iter().find_map(|key| Some((key, property(key)?)))?;
+    Some(text.parse::<i64>().map(|number| match key {
+        property::TIMER_DELAY_SEC => came_ms.saturating_add(number.saturating_mul(1_000)),
+        property::TIMER_DELAY_MS => came_ms.saturating_add(number),
+        _ => number,
+    }))
+}
+
+/// The time that a parked message asks for, ms since the epoch, where its slot, which begins at
+/// `out_ms`, may end before that: a broker with longer slots may have given it. A message that was
+/// stored again before its time does not say any more when it came.
+pub(super) fn due_ms(parked: &Record<'_>, out_ms: i64) -> Option<i64> {
+    let latest_ms = out_ms.saturating_add(Store::timer_slot_ms_at(out_ms));
+    let asked_ms = asked(|key| parked.property(key), parked.store_timestamp)?.ok()?;
+    let is_exact = WISHES[..2].iter().all(|key| parked.property(key).is_none());
+    if is_exact {
+        return Some(asked_ms).filter(|asked_ms| *asked_ms <= latest_ms);
+    }
+    // It was stored a little later than it came.
+    let is_first = parked.property(property::TIMER_ROLL_TIMES).is_none();
+    is_first.then_some(asked_ms.min(latest_ms))
 }
 
 /// The slot that ends at the time of delivery, or in which it lies: when that slot is over it is

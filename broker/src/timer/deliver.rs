@@ -2,6 +2,7 @@
 //! or in the timer's where it is due later. Messages that were taken back are left out. What cannot
 //! be delivered is passed over and counted, and holds up nothing else.
 
+use super::accept;
 use super::ahead::Ahead;
 use super::enqueue::out_ms;
 use super::known::Unsure;
@@ -254,7 +255,13 @@ impl Round<'_> {
             return Verdict::Pass;
         }
         self.count(real_topic, unit);
-        match draft(&parked, stored, unit, self.now_ms) {
+        let now_ms = self.now_ms;
+        // A broker with longer slots gave it one that ends before its time.
+        let due_ms = accept::due_ms(&parked, out_ms).filter(|due_ms| *due_ms > now_ms);
+        let later_ms = due_ms.map(|due_ms| self.files.slot_of(due_ms - 1));
+        let again_ms = if unit.rolls { Some(out_ms) } else { later_ms };
+        let draft = |again_ms| draft((&parked, stored), unit.write_ms, again_ms, now_ms);
+        match draft(again_ms).or_else(|| draft(None).filter(|_| !unit.rolls)) {
             Some(draft) => Verdict::Put(draft),
             None => unreadable("it does not say where it belongs, or is too large"),
         }
@@ -275,17 +282,22 @@ fn is_recalled(parked: &Record<'_>, real_topic: &str, recalled: &HashSet<String>
 }
 
 /// The message as it is stored again (Java: `convert`): all that it had, and when it was put and
-/// taken out.
-fn draft(parked: &Record<'_>, stored: &Bytes, unit: &TimerUnit, now_ms: i64) -> Option<Draft> {
-    let (topic, queue_id) = match unit.rolls {
-        true => (Str::from_static(names::TIMER_TOPIC), QUEUE),
-        false => put::real(parked)?,
+/// taken out. `again_ms` is the slot that it is due in where it goes back to the timer's topic.
+fn draft(
+    (parked, stored): (&Record<'_>, &Bytes),
+    write_ms: i64,
+    again_ms: Option<i64>,
+    now_ms: i64,
+) -> Option<Draft> {
+    let (topic, queue_id) = match again_ms {
+        Some(_) => (Str::from_static(names::TIMER_TOPIC), QUEUE),
+        None => put::real(parked)?,
     };
     let times = [
-        (property::TIMER_ENQUEUE_MS, unit.write_ms.to_string()),
+        (property::TIMER_ENQUEUE_MS, write_ms.to_string()),
         (property::TIMER_DEQUEUE_MS, now_ms.to_string()),
     ];
-    let properties = if is_plain(parked, unit) {
+    let properties = if again_ms.is_none() && is_plain(parked) {
         let mut out = Vec::with_capacity(parked.properties.len() + ROOM);
         out.extend_from_slice(parked.properties);
         if out.last().is_some_and(|last| *last != properties::PAIR_SEPARATOR) {
@@ -295,10 +307,11 @@ fn draft(parked: &Record<'_>, stored: &Bytes, unit: &TimerUnit, now_ms: i64) -> 
         out.into()
     } else {
         let mut all = Properties::parse(parked.properties);
-        if unit.rolls {
+        if let Some(out_ms) = again_ms {
             let before = all.get(property::TIMER_ROLL_TIMES);
             let before = before.and_then(|text| text.parse::<i32>().ok()).unwrap_or(0);
             all.set(property::TIMER_ROLL_TIMES, before.wrapping_add(1).to_string());
+            all.set(property::TIMER_OUT_MS, out_ms.to_string());
         }
         times.into_iter().for_each(|(key, value)| all.set(key, value));
         all.remove(property::CRC32);
@@ -309,7 +322,7 @@ fn draft(parked: &Record<'_>, stored: &Bytes, unit: &TimerUnit, now_ms: i64) -> 
         return Some(draft);
     }
     let mut less = Properties::parse(parked.properties);
-    for key in SPARE.into_iter().filter(|_| !unit.rolls) {
+    for key in SPARE.into_iter().filter(|_| again_ms.is_none()) {
         less.remove(key);
     }
     let (topic, queue_id) = (draft.topic, draft.queue_id);
@@ -319,7 +332,7 @@ fn draft(parked: &Record<'_>, stored: &Bytes, unit: &TimerUnit, now_ms: i64) -> 
 
 /// Whether the times can stand behind what the message has: none of them is there yet, nor anything
 /// that must go.
-fn is_plain(parked: &Record<'_>, unit: &TimerUnit) -> bool {
+fn is_plain(parked: &Record<'_>) -> bool {
     let odd = [property::TIMER_ENQUEUE_MS, property::TIMER_DEQUEUE_MS, property::CRC32];
-    !unit.rolls && odd.into_iter().all(|key| parked.property(key).is_none())
+    odd.into_iter().all(|key| parked.property(key).is_none())
 }

@@ -2,8 +2,9 @@
 //! the commit log has what was stored, and the index leads there.
 
 use super::QUEUE;
+use super::enqueue::out_ms as slot_of;
 use crate::broker::Broker;
-use crate::copies::Copies;
+use crate::copies::{Copies, has_same_slot};
 use message::{Record, names, property};
 use store::{Store, TimerUnit};
 
@@ -56,8 +57,13 @@ impl Unsure {
         }
         let times = |text: Option<&str>| text.and_then(|text| text.parse::<i32>().ok());
         let next = times(parked.property(property::TIMER_ROLL_TIMES)).unwrap_or(0) + 1;
-        let is_next =
-            |copy: &Record<'_>| times(copy.property(property::TIMER_ROLL_TIMES)) == Some(next);
+        // Its slot may be a later one then, within the one that another broker gave it.
+        let latest_ms = out_ms + settings::Store::timer_slot_ms_at(out_ms);
+        let is_next = |copy: &Record<'_>| {
+            times(copy.property(property::TIMER_ROLL_TIMES)) == Some(next)
+                && (has_same_slot(parked, copy)
+                    || slot_of(copy).is_some_and(|ms| (out_ms..latest_ms).contains(&ms)))
+        };
         if self.copies.find(broker, parked, names::TIMER_TOPIC, is_next) {
             return true;
         }
@@ -65,7 +71,7 @@ impl Unsure {
         !rolls
             && out_ms <= self.until_ms
             && self.copies.find(broker, parked, topic, |copy| {
-                copy.property(property::TIMER_DEQUEUE_MS).is_some()
+                copy.property(property::TIMER_DEQUEUE_MS).is_some() && has_same_slot(parked, copy)
             })
     }
 }

@@ -454,6 +454,45 @@ fn another_precision_loses_and_doubles_nothing() {
     }
 }
 
+#[test]
+fn a_slot_that_another_broker_gave_delivers_nothing_early() {
+    for (before, after) in [(1_000, 100), (1_000, 500), (500, 200), (200, 500), (100, 1_000)] {
+        let mut world = World::new();
+        world.precision_ms = before;
+        world.restart_after(|_| {});
+        world.pass_to(BOOT_MS + 300);
+        let dues = [5_000, 5_001, 5_099, 5_250, 5_501, 5_599, 5_901, 6_000];
+        for due in dues {
+            world.send(&due.to_string(), &format!("TIMER_DELIVER_MS^{}~", BOOT_MS + due));
+            world.send(&due.to_string(), &format!("TIMER_DELAY_MS^{}~", due - 300));
+        }
+        world.send("5999", &format!("TIMER_DELIVER_MS^{}~", BOOT_MS + 5_999));
+        let out_ms = accept::out_ms(BOOT_MS + 5_999, before.into());
+        world.precision_ms = after;
+        world.restart_after(|_| {});
+        world.send("5999", &format!("TIMER_DELIVER_MS^{}~TIMER_DEL_UNIQKEY^5999~", out_ms + 1));
+        let mut came = Vec::new();
+        for now in (4_000..8_000).step_by(50) {
+            if [5_150, 5_550, 6_050].contains(&now) {
+                // What it stored last is not written down anywhere.
+                world.kill();
+            }
+            world.pass_to(BOOT_MS + now);
+            let delivered = world.delivered();
+            for due in delivered[came.len()..].iter().map(|due| due.parse::<i64>().unwrap()) {
+                let late_ms = now - due;
+                let most_ms = i64::from(after) + 50;
+                assert!((0..most_ms).contains(&late_ms), "{before} to {after}: {due} at {now}");
+            }
+            came = delivered;
+        }
+        came.sort();
+        let twice = dues.iter().flat_map(|due| [due.to_string(), due.to_string()]);
+        assert_eq!(came, twice.collect::<Vec<_>>(), "{before} to {after}");
+        assert_eq!((world.condition().pending, world.condition().passed_over), (0, 0));
+    }
+}
+
 fn damage(dir: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
     let path = dir.join(name);
     let mut bytes = std::fs::read(&path).unwrap();
