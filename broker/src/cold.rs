@@ -4,6 +4,7 @@
 use crate::broker::{Broker, Outside};
 use crate::opening::Surroundings;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use settings::BrokerSettings;
 use std::fs::OpenOptions;
 use std::io;
@@ -12,6 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use store::disk::{Allocation, File, Listed, Lock, Space};
 use store::{Disk, OsDisk, Progress, UNIT_LEN};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -71,6 +73,19 @@ pub(crate) struct Cold {
     pub(crate) fails: Arc<AtomicBool>,
     /// A place of the commit log that it does not give at the moment, if not 0.
     pub(crate) fails_at: Arc<AtomicU64>,
+    held: Arc<Mutex<Option<Held>>>,
+}
+
+/// Whom a read is told, and whose word it waits for.
+type Held = (Sender<()>, Receiver<()>);
+
+impl Cold {
+    /// The next read of the commit log says so to the first, and waits for a word from the second.
+    pub(crate) fn hold_next(&self) -> (Receiver<()>, Sender<()>) {
+        let ((reads, read), (go_on, goes_on)) = (channel(), channel());
+        *self.held.lock() = Some((reads, goes_on));
+        (read, go_on)
+    }
 }
 
 impl Disk for Cold {
@@ -116,6 +131,11 @@ struct ColdFile {
 
 impl ColdFile {
     fn answers(&self, range: Range<u64>) -> io::Result<()> {
+        let held = if self.is_log { self.disk.held.lock().take() } else { None };
+        if let Some((reads, goes_on)) = held {
+            reads.send(()).expect("the test waits for it");
+            goes_on.recv().expect("the test lets it go on");
+        }
         let bad = self.disk.fails_at.load(Ordering::Relaxed);
         let is_bad = self.is_log && bad > 0 && range.contains(&bad);
         match self.disk.fails.load(Ordering::Relaxed) || is_bad {

@@ -18,7 +18,7 @@ use finished::{Finished, OffsetSet};
 use message::{Draft, Entry, Properties, Record, Str, names, property, record, sys_flag};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use store::{Append, NotNow, Wait};
+use store::Append;
 use waiting::Waiting;
 
 /// The group whose offsets say how far the rounds came.
@@ -31,6 +31,9 @@ const OP_TAG: &str = "d";
 /// What is known about half messages.
 #[derive(Debug, Default)]
 pub struct Transactions {
+    /// What requests ask for and change: nobody reads or writes a file while he has it.
+    known: Mutex<Known>,
+    /// How far the check came, which reads from the disk.
     state: Mutex<State>,
     /// How many wait, by topic.
     pub waiting: Mutex<Waiting>,
@@ -38,16 +41,21 @@ pub struct Transactions {
     discarded: AtomicU64,
 }
 
+/// Which half messages are finished.
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct Known {
     /// What the op queue says, as far as it was read.
     finished: Finished,
-    /// The next op message to read; `None` before the first look.
-    op: Option<i64>,
     /// Finished by requests; their op messages were not read yet.
     ended: OffsetSet,
     /// Finished, and the op message could not be written yet.
     owed: Vec<Places>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// The next op message to read; `None` before the first look.
+    op: Option<i64>,
     round: Option<Round>,
     /// When the last round ended, ms since the epoch.
     rested_ms: i64,
@@ -76,29 +84,28 @@ impl Places {
     }
 }
 
-impl State {
-    fn knows(&self, offset: i64) -> bool {
+impl Known {
+    fn has(&self, offset: i64) -> bool {
         self.ended.contains(offset) || self.finished.contains(offset)
     }
 }
 
 impl Transactions {
     /// Notes that a half message is about to be finished; false if it is already.
-    ///
-    /// # Errors
-    /// A round of the check has the table, which may be reading from the disk.
-    pub fn begin_end(&self, places: Places, wait: Wait) -> Result<bool, NotNow> {
-        let mut state = match wait {
-            Wait::Never => self.state.try_lock().ok_or(NotNow)?,
-            Wait::ForDisk => self.state.lock(),
-        };
-        if places.each().any(|offset| state.knows(offset)) {
-            return Ok(false);
+    pub fn begin_end(&self, places: Places) -> bool {
+        let mut known = self.known.lock();
+        if places.each().any(|offset| known.has(offset)) {
+            return false;
         }
         places.each().for_each(|offset| {
-            state.ended.insert(offset);
+            known.ended.insert(offset);
         });
-        Ok(true)
+        true
+    }
+
+    /// Whether a half message at a place of the queue is finished.
+    fn knows(&self, offset: i64) -> bool {
+        self.known.lock().has(offset)
     }
 
     /// How often a producer was asked, and how many half messages were given up.
@@ -108,13 +115,21 @@ impl Transactions {
 
     /// It was not finished after all.
     pub fn undo_end(&self, places: Places) {
-        let mut state = self.state.lock();
-        places.each().for_each(|offset| state.ended.remove(offset));
+        let mut known = self.known.lock();
+        places.each().for_each(|offset| known.ended.remove(offset));
     }
 
     /// It is finished, and the op message that says so must be written later.
     pub fn owe(&self, places: Places) {
-        self.state.lock().owed.push(places);
+        self.known.lock().owed.push(places);
+    }
+}
+
+/// Writes the op message of what is finished and has none yet, if the store takes it.
+fn write_owed(broker: &Broker, now_ms: i64) {
+    let mut owed = std::mem::take(&mut broker.transactions.known.lock().owed);
+    if !owed.is_empty() && !write_op(broker, &owed, now_ms) {
+        broker.transactions.known.lock().owed.append(&mut owed);
     }
 }
 

@@ -42,9 +42,7 @@ pub fn end(
     if may_be_late && call.lane == Lane::Inline {
         return Ok(Reply::Effect(Effect::Block));
     }
-    let Ok(is_first) = broker.transactions.begin_end(places, put::patience(call.lane)) else {
-        return Ok(Reply::Effect(Effect::Block));
-    };
+    let is_first = broker.transactions.begin_end(places);
     let is_late = || may_be_late && transactions::is_committed(broker, &half, &all, call.now_ms);
     if !is_first || is_late() {
         // Twice is once: a second commit would be a second message.

@@ -9,7 +9,7 @@
 
 use super::finished::OffsetSet;
 use super::waiting::Waiting;
-use super::{GROUP, OP_TAG, Places, QUEUE, State, count, is_committed, write_op};
+use super::{GROUP, OP_TAG, Places, QUEUE, State, count, is_committed, write_owed};
 use crate::broker::Broker;
 use crate::clients::Client;
 use crate::put::again;
@@ -87,9 +87,7 @@ pub fn step(broker: &Broker, now_ms: i64) -> i64 {
     Waiting::save(broker, every_ms, now_ms);
     let mut state = broker.transactions.state.lock();
     let state = &mut *state;
-    if !state.owed.is_empty() && write_op(broker, &state.owed, now_ms) {
-        state.owed.clear();
-    }
+    write_owed(broker, now_ms);
     match read_ops(broker, state) {
         Ok(true) => drop(state.unread.1.note(UNREAD, None, now_ms)),
         Ok(false) => return now_ms,
@@ -108,7 +106,7 @@ pub fn step(broker: &Broker, now_ms: i64) -> i64 {
         if now_ms - rested_ms < interval_ms.saturating_mul(quiet) {
             return now_ms + IDLE_MS.min(interval_ms);
         }
-        state.finished.close_part();
+        broker.transactions.known.lock().finished.close_part();
         state.round = Some(Round { begun_ms: now_ms, seen: OffsetSet::default() });
     }
     if walk(broker, state, &settings, now_ms) {
@@ -155,10 +153,11 @@ fn read_ops(broker: &Broker, state: &mut State) -> Result<bool, NotNow> {
         });
         at += 1;
         state.op = Some(at);
-        named.iter().for_each(|offset| state.ended.remove(*offset));
         // After the read: what the half queue holds now may be finished by it.
         let half_end = broker.store.max_offset(names::TRANS_HALF_TOPIC, QUEUE);
-        state.finished.note(named.into_iter(), at, half_end);
+        let mut known = broker.transactions.known.lock();
+        named.iter().for_each(|offset| known.ended.remove(*offset));
+        known.finished.note(named.into_iter(), at, half_end);
     }
     state.op = Some(at);
     Ok(at >= end)
@@ -227,7 +226,7 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
             }
         }
     }
-    let op = state.finished.come_to(at);
+    let op = broker.transactions.known.lock().finished.come_to(at);
     if at != begin || op.is_some() {
         // What was put back, and what says that others are finished.
         broker.moves.note(GROUP, broker.store.max_log_offset());
@@ -252,7 +251,8 @@ struct Look<'a> {
 impl Look<'_> {
     fn verdict(&self, state: &mut State) -> Verdict {
         // No record has to be read for that.
-        if state.knows(self.at) {
+        let transactions = &self.broker.transactions;
+        if transactions.knows(self.at) {
             return Verdict::Pass;
         }
         let (topic, queue_id) = (names::TRANS_HALF_TOPIC, QUEUE);
@@ -266,7 +266,7 @@ impl Look<'_> {
         let all = Properties::parse(half.properties);
         let places = Places { own: self.at, ..Places::of(&half, &all) };
         let Some(round) = &state.round else { return Verdict::Stop };
-        if state.knows(places.first) || round.seen.contains(places.first) {
+        if transactions.knows(places.first) || round.seen.contains(places.first) {
             return Verdict::Pass;
         }
         if half.store_timestamp >= round.begun_ms {

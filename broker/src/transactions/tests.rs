@@ -418,10 +418,30 @@ fn a_damaged_unit_hides_no_half_message_and_an_empty_place_is_none() {
 }
 
 #[test]
-fn who_finishes_one_in_a_hurry_does_not_wait_for_a_round() {
-    let (transactions, places) = (Transactions::default(), Places { own: 0, first: 0 });
-    let round = transactions.state.lock();
-    assert!(transactions.begin_end(places, Wait::Never).is_err());
-    drop(round);
-    assert!(transactions.begin_end(places, Wait::Never).is_ok_and(|is_first| is_first));
+fn who_finishes_one_does_not_wait_for_what_the_check_reads() {
+    let mut world = World::new();
+    let (first, _) = (world.half("a", ""), world.half("b", ""));
+    let producer = world.producer("g");
+    world.commit(first);
+    world.now_ms += INTERVAL_MS + 1;
+    let (transactions, now_ms) = (&world.broker().transactions, world.now_ms);
+    let other = Places { own: 7, first: 7 };
+    let mut ends = Vec::new();
+    std::thread::scope(|scope| {
+        let mut held = Some(world.disk.hold_next());
+        scope.spawn(|| check::step(world.broker(), now_ms));
+        // The op message, then the half message that nobody decided about.
+        while let Some((reads, goes_on)) = held.take() {
+            reads.recv().unwrap();
+            let is_free = transactions.known.try_lock().is_some();
+            ends.push(is_free && transactions.begin_end(other));
+            if is_free {
+                transactions.undo_end(other);
+            }
+            held = (ends.len() < 2).then(|| world.disk.hold_next());
+            goes_on.send(()).unwrap();
+        }
+    });
+    assert_eq!(ends, [true, true]);
+    assert_eq!(producer.asked(), 1);
 }
