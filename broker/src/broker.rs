@@ -380,10 +380,22 @@ impl Broker {
 
     /// A connection is gone: so are its clients, and the pulls that it held.
     pub fn disconnected(&self, peer: &Peer) {
-        self.holds.forget(peer.id);
-        self.pops.waiting.forget(peer.id);
-        self.notices.forget(peer.id);
+        self.forget_held(peer.id);
         self.lite.forget(peer.id);
         self.notify_changed(self.clients.closed(peer.id));
+    }
+
+    /// The same for what a request left waiting that ran beside its connection, which may have
+    /// ended meanwhile.
+    pub fn forget_if_gone(&self, peer: &Peer) {
+        if peer.is_closing() {
+            self.forget_held(peer.id);
+        }
+    }
+
+    fn forget_held(&self, peer_id: u64) {
+        self.holds.forget(peer_id);
+        self.pops.waiting.forget(peer_id);
+        self.notices.forget(peer_id);
     }
 }

@@ -241,9 +241,11 @@ fn hold(
         each: usize::try_from(settings.broker.pop_polling_size).unwrap_or(0),
         all: usize::try_from(settings.broker.max_pop_polling_size).unwrap_or(0),
     };
+    let peer = Arc::clone(held.asker.peer());
     if let Err(held) = broker.notices.hold(place, held, bounds) {
         return held.asker.answer(answer(false, true));
     }
+    broker.forget_if_gone(&peer);
     // A message may have come while nobody waited for it yet.
     if look(broker, &topic, &selection, &header, now_ms).has_message
         && let Some(held) = broker.notices.next(name, &group, queue_id)

@@ -138,10 +138,12 @@ fn hold(
     let revive = records::revive_topic(&java.broker_cluster_name);
     let of_pops = **topic == *names::TIMER_TOPIC || *topic == revive;
     let bounds = if of_pops { Bounds { all: 0, ..bounds } } else { bounds };
+    let peer = Arc::clone(held.asker.peer());
     if let Err(held) = broker.pops.waiting.hold(place, held, bounds) {
         held.asker.answer(nothing(ResponseCode::POLLING_FULL, &header, &popped, now_ms));
         return Vec::new();
     }
+    broker.forget_if_gone(&peer);
     // A message may have come, or a queue been given back, while nobody waited for it yet.
     let ask = checked.ask(broker, &header, Wait::Never, now_ms);
     let came = popped.more || popped.missed || ask.ends() != popped.ends || ask.is_free(&popped);
@@ -190,6 +192,10 @@ pub fn release(broker: &Broker, now_ms: i64) {
 /// Runs one; gives those that can go on then.
 fn resume(broker: &Broker, held: HeldPop, wait: Wait, now_ms: i64) -> Vec<HeldPop> {
     let header = &held.header;
+    if held.asker.peer().is_closing() {
+        // What it popped nobody would get.
+        return next(broker, header).into_iter().collect();
+    }
     let checked = match check(broker, held.asker.peer().remote, header, now_ms) {
         Ok(checked) => checked,
         Err(refusal) => {

@@ -139,6 +139,7 @@ fn hold(
     if broker.holds.hold(&topic, queue_id, call.now_ms + wait_ms, held).is_err() {
         return Reply::Answer(answer);
     }
+    broker.forget_if_gone(call.peer);
     // A message may have come while nobody waited for it yet, or the group was moved. A message
     // that cannot be read yet would have the pull answered with nothing, and come again at once.
     let end = broker.store.read_to(&topic, queue_id);

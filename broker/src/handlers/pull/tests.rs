@@ -73,6 +73,38 @@ fn what_is_not_in_memory_is_read_beside_the_connection() {
 }
 
 #[test]
+fn a_pull_whose_connection_ended_meanwhile_does_not_wait() {
+    let root = std::env::temp_dir().join(format!("rockhopper-gone-{}", std::process::id()));
+    let broker = open(&root);
+    let address: SocketAddr = "127.0.0.1:7".parse().unwrap();
+    let (command, room) = (Command::request(RequestCode::PULL_MESSAGE), Room::default());
+    let held = |lane, is_gone| {
+        let peer = Arc::new(Peer::new(address, address));
+        let header = PullMessageRequestHeader {
+            consumer_group: "g".into(),
+            topic: names::SELF_TEST_TOPIC.into(),
+            max_msg_nums: 32,
+            sys_flag: SUBSCRIPTION | SUSPEND,
+            suspend_timeout_millis: 10_000,
+            subscription: Some("*".into()),
+            ..PullMessageRequestHeader::default()
+        };
+        if is_gone {
+            // The loop has ended the connection while this waited for its turn.
+            peer.close();
+            broker.disconnected(&peer);
+        }
+        let call = Call { peer: &peer, command: &command, now_ms: NOW, lane, room: &room };
+        assert!(matches!(pull(&broker, &call, header).unwrap(), Reply::Later));
+        broker.holds.len()
+    };
+    assert_eq!(held(Lane::Blocking, false), 1);
+    assert_eq!(held(Lane::Blocking, true), 1);
+    drop(broker);
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
 fn a_pull_of_a_lite_topic_waits_for_its_messages() {
     let name = format!("rockhopper-lite-pull-{}", std::process::id());
     let root = std::env::temp_dir().join(name);
