@@ -145,10 +145,7 @@ impl Broker {
         let mut unflushed = self.unflushed.0.lock();
         if log_end <= self.store.flushed_to() {
             drop(unflushed);
-            if let Some((asker, answer)) = self.saving.keep(unanswered.asker, unanswered.answer) {
-                asker.answer(answer);
-            }
-            return;
+            return self.give_saved(unanswered.asker, unanswered.answer);
         }
         if unflushed.failed {
             drop(unflushed);
@@ -179,14 +176,21 @@ impl Broker {
         Reply::Later
     }
 
-    /// Gives such an answer when what ends at `log_end` is durable; at once without `SYNC_FLUSH`.
+    /// Gives such an answer when what ends at `log_end` is durable; without `SYNC_FLUSH` as soon as
+    /// what it may rest on is saved.
     pub fn give_when_flushed(&self, log_end: i64, asker: Asker, answer: Answer, now_ms: i64) {
         if !self.flushes_first() {
-            return asker.answer(answer);
+            return self.give_saved(asker, answer);
         }
         let deadline_ms = now_ms + i64::from(self.settings().store.sync_flush_timeout);
         let unanswered = Unanswered { asker, answer, begun_ms: now_ms, deadline_ms };
         self.answer_when_flushed(Waits::ToBeSure, log_end, unanswered);
+    }
+
+    fn give_saved(&self, asker: Asker, answer: Answer) {
+        if let Some((asker, answer)) = self.saving.keep(asker, answer) {
+            asker.answer(answer);
+        }
     }
 
     /// The store failed: whoever waits for a flush is refused, and so is everybody who comes now.

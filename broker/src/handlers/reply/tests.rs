@@ -5,10 +5,12 @@ use crate::clients::Client;
 use crate::cold;
 use crate::flush::Durable;
 use crate::put::Effect;
+use crate::saving::Wake;
 use remoting::codes::LanguageCode;
 use remoting::peer::Peer;
 use remoting::room::Room;
 use remoting::router::Lane;
+use settings::FlushDiskType;
 use simulator::SimDisk;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,18 +18,47 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 const NOW: i64 = 1_700_000_000_000;
 
-fn broker() -> (Broker, UnboundedReceiver<Outside>) {
+fn broker(flush_disk_type: FlushDiskType) -> (Broker, UnboundedReceiver<Outside>) {
     cold::open_with(SimDisk::new(7), Path::new("/store"), NOW, |settings| {
-        settings.store.flush_disk_type = settings::FlushDiskType::SyncFlush;
+        settings.store.flush_disk_type = flush_disk_type;
     })
 }
 
+fn peer() -> Arc<Peer> {
+    let address = "127.0.0.1:7".parse().unwrap();
+    Arc::new(Peer::new(address, address))
+}
+
+/// Registers who asked.
+fn asks(broker: &Broker) {
+    let (peer, language) = (peer(), LanguageCode::JAVA);
+    let (peer_id, address) = (peer.id, peer.remote);
+    let client = Client { id: "asks".into(), peer_id, peer, address, language, version: 0 };
+    broker.clients.register_producer(&"p".into(), &client, NOW);
+}
+
+/// The reply to it is carried there.
+fn carry(broker: &Broker, asked: &mut UnboundedReceiver<Outside>) {
+    let Ok(Outside::Ask { asker, then, .. }) = asked.try_recv() else { panic!("carried") };
+    then(broker, asker, vec![Ok(Command::request(RequestCode::SEND_REPLY_MESSAGE))]);
+}
+
 fn replied(broker: &Broker, replier: &Arc<Peer>, properties: &'static str) -> Reply<Effect> {
+    replied_to("DefaultCluster_REPLY_TOPIC", broker, replier, properties)
+}
+
+fn replied_to(
+    topic: &'static str,
+    broker: &Broker,
+    replier: &Arc<Peer>,
+    properties: &'static str,
+) -> Reply<Effect> {
     let (command, room) = (Command::request(RequestCode::SEND_REPLY_MESSAGE), Room::default());
     let header = SendMessageRequestHeader {
         producer_group: "replies".into(),
-        topic: "DefaultCluster_REPLY_TOPIC".into(),
+        topic: topic.into(),
         default_topic: "TBW102".into(),
+        default_topic_queue_nums: 1,
         properties: Some(properties.into()),
         ..SendMessageRequestHeader::default()
     };
@@ -44,19 +75,13 @@ fn flush(broker: &Broker) {
 
 #[test]
 fn a_replier_is_told_when_the_stored_reply_is_durable() {
-    let (broker, mut asked) = broker();
-    let address = "127.0.0.1:7".parse().unwrap();
-    let peer = || Arc::new(Peer::new(address, address));
-    let (replier, asker) = (peer(), peer());
-    let (language, peer_id) = (LanguageCode::JAVA, asker.id);
-    let client = Client { id: "asks".into(), peer_id, peer: asker, address, language, version: 0 };
-    broker.clients.register_producer(&"p".into(), &client, NOW);
-
+    let (broker, mut asked) = broker(FlushDiskType::SyncFlush);
+    let replier = peer();
+    asks(&broker);
     let told = || !replier.take_unwritten().is_empty();
     let mut carried = |properties| {
         assert!(matches!(replied(&broker, &replier, properties), Reply::Later));
-        let Ok(Outside::Ask { asker, then, .. }) = asked.try_recv() else { panic!("carried") };
-        then(&broker, asker, vec![Ok(Command::request(RequestCode::SEND_REPLY_MESSAGE))]);
+        carry(&broker, &mut asked);
     };
     carried("REPLY_TO_CLIENT\u{1}asks\u{2}");
     assert!(!told(), "the reply could be lost");
@@ -69,5 +94,22 @@ fn a_replier_is_told_when_the_stored_reply_is_durable() {
     let gone = replied(&broker, &replier, "REPLY_TO_CLIENT\u{1}gone\u{2}");
     assert!(matches!(gone, Reply::Later) && !told(), "it is stored as well");
     flush(&broker);
+    assert!(told());
+}
+
+#[test]
+fn a_replier_whose_topic_is_new_is_told_when_the_name_servers_know_it() {
+    let (broker, mut asked) = broker(FlushDiskType::AsyncFlush);
+    let replier = peer();
+    asks(&broker);
+    let told = || !replier.take_unwritten().is_empty();
+    let reply = replied_to("new", &broker, &replier, "REPLY_TO_CLIENT\u{1}asks\u{2}");
+    assert!(matches!(reply, Reply::Later));
+    carry(&broker, &mut asked);
+    assert!(!told(), "its topic could be lost");
+    let Wake::Round(round) = broker.saving.wait(None) else { panic!("it is not saved") };
+    let change = round.change;
+    broker.save_round(round, NOW);
+    broker.saving.told(change);
     assert!(told());
 }
