@@ -25,22 +25,34 @@ impl Copies {
         topic: &str,
         is_it: impl Fn(&Record<'_>) -> bool,
     ) -> bool {
-        let Some(id) = parked.property(property::UNIQ_KEY) else { return false };
-        let times = (parked.store_timestamp - BACK_MS, i64::MAX);
-        let found = broker.store.query(topic, id, LOOKED_AT, times);
-        for stored in &found.records {
-            let Ok(Entry::Message(copy)) = record::decode(stored, false) else { continue };
-            let is_same = copy.topic == topic
-                && copy.log_offset > parked.log_offset
-                && copy.born_timestamp == parked.born_timestamp
-                && copy.body_crc == parked.body_crc
-                && copy.property(property::UNIQ_KEY) == Some(id);
-            if is_same && is_it(&copy) && self.used.insert(copy.log_offset) {
-                return true;
-            }
-        }
-        false
+        any(broker, parked, topic, |copy| is_it(copy) && self.take(copy))
     }
+
+    /// Takes a copy for a message; whether no other has it.
+    pub(crate) fn take(&mut self, copy: &Record<'_>) -> bool {
+        self.used.insert(copy.log_offset)
+    }
+}
+
+/// Whether a topic has a message like the parked one, stored later, that `is_it` takes.
+pub(crate) fn any(
+    broker: &Broker,
+    parked: &Record<'_>,
+    topic: &str,
+    mut is_it: impl FnMut(&Record<'_>) -> bool,
+) -> bool {
+    let Some(id) = parked.property(property::UNIQ_KEY) else { return false };
+    let times = (parked.store_timestamp - BACK_MS, i64::MAX);
+    let found = broker.store.query(topic, id, LOOKED_AT, times);
+    found.records.iter().any(|stored| {
+        let Ok(Entry::Message(copy)) = record::decode(stored, false) else { return false };
+        copy.topic == topic
+            && copy.log_offset > parked.log_offset
+            && copy.born_timestamp == parked.born_timestamp
+            && copy.body_crc == parked.body_crc
+            && copy.property(property::UNIQ_KEY) == Some(id)
+            && is_it(&copy)
+    })
 }
 
 /// Whether a copy waits, or waited, for the same slot of the timer.

@@ -23,6 +23,7 @@ pub mod process;
 pub mod raw;
 pub mod records;
 pub mod report;
+pub mod rocks;
 pub mod runs;
 pub mod server;
 pub mod statics;

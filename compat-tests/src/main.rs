@@ -13,7 +13,7 @@ use compat_tests::report::Report;
 use compat_tests::runs::Crew;
 use compat_tests::server::Make;
 use compat_tests::{
-    appends, cuts, differ, faults, features, hand_over, mixed, parts, plan, preflights, say,
+    appends, cuts, differ, faults, features, hand_over, mixed, parts, plan, preflights, rocks, say,
     statics,
 };
 
@@ -241,6 +241,7 @@ fn of_stores(options: &Options, places: &Places, report: &mut Report) -> Result<
     if options.has(Suite::Store) {
         cuts::run(places, make, &options.only, report)?;
         parts::run(places, make, &options.only, report);
+        rocks::run(places, make, &options.only, report);
         let which = (options.only.as_str(), options.asks_for_all(Suite::Store));
         preflights::run(places, make, which, report)?;
     }

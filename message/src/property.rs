@@ -128,6 +128,8 @@ names! {
     TIMER_DEQUEUE_MS = "TIMER_DEQUEUE_MS",
     /// Timer book-keeping.
     TIMER_ROLL_TIMES = "TIMER_ROLL_TIMES",
+    /// `R` on a message that Java's timer in RocksDB stored again before its time.
+    TIMER_ROLL_LABEL = "TIMER_ROLL_LABEL",
     /// Absolute due time that the broker computed, ms since the epoch.
     TIMER_OUT_MS = "TIMER_OUT_MS",
     /// The message deletes the named timer message.

@@ -5,7 +5,7 @@
 use crate::batch_topics;
 use crate::disk::{Disk, Listed};
 use crate::removed_topics::{self, RemovedTopics};
-use crate::{Error, SetAside, set_aside};
+use crate::{Error, SetAside, rocks, set_aside};
 use std::path::{Path, PathBuf};
 
 /// What a name gets that was in the way.
@@ -76,7 +76,7 @@ pub(crate) fn clear(disk: &dyn Disk, root: &Path) -> Result<(), Error> {
     for queues in [batch_topics::SINGLE_DIR, batch_topics::DIR].map(|name| root.join(name)) {
         let topics = list(&queues)?;
         // A RocksDB of Java's is another kind of store, which nobody here needs.
-        let is_other = topics.iter().any(|file| !file.is_dir && file.name == "CURRENT");
+        let is_other = rocks::is_one(&topics);
         for file in topics.iter().filter(|file| !file.is_dir && !is_other && is_topic(&file.name)) {
             move_aside(disk, &queues.join(&file.name), REBUILT)?;
         }

@@ -2,6 +2,7 @@
 //! start beside it would lose what is there alone, and nobody would see it: offsets, above all.
 
 use crate::checkpoint::Fields;
+use crate::disk::Listed;
 use crate::{Disk, Error};
 use std::path::{Path, PathBuf};
 
@@ -10,16 +11,20 @@ const CURRENT: &str = "CURRENT";
 
 /// Where it makes one, below the root, and what only that one has (Java
 /// `RocksDBConsumerOffsetManager`, `RocksDBTopicConfigManager`, `RocksDBSubscriptionGroupManager`,
-/// `ConfigStorage`, `PopConsumerService`). Not `rocksdbstore`, which 5.5 makes whatever its
-/// settings say.
-const PLACES: [(&str, &str); 6] = [
+/// `ConfigStorage`, `PopConsumerService`, `MessageRocksDBStorage`).
+const PLACES: [(&str, &str); 7] = [
     ("config/consumerOffsets", "where groups are"),
     ("config/topics", "topics"),
     ("config/subscriptionGroups", "groups"),
     ("config/metadata", "topics, groups and where these are"),
     ("config/rdb", "topics, groups and where these are"),
     ("kvStore", "what was popped and not acknowledged"),
+    (MESSAGES, "messages that wait for their time or for their producers' word"),
 ];
+
+/// The one that 5.5 makes whatever its settings say. There is something in it where they say
+/// `timerRocksDBEnable`, `transRocksDBEnable` or `indexRocksDBEnable`.
+const MESSAGES: &str = "rocksdbstore";
 
 /// Refuses a start beside one, unless our own start has been here before.
 ///
@@ -41,16 +46,27 @@ pub(crate) fn found(disk: &dyn Disk, root: &Path) -> Result<Vec<(PathBuf, String
     for (name, what) in PLACES {
         let path = root.join(name);
         let listed = disk.list(&path).map_err(Error::io("list", &path))?;
-        if listed.iter().any(|file| file.is_file() && file.name == CURRENT) {
+        if is_one(&listed) && (name != MESSAGES || has_records(&listed)) {
             let why = format!(
                 "is a RocksDB of a stock broker, which is not read here: {what} may be known there \
-                 alone, and would be lost. Let the stock broker write it to files first \
-                 (docs/takeover.md), then move the directory away"
+                 alone, and would be lost. docs/takeover.md (From RocksDB) says what the stock \
+                 broker is to do first; then move the directory away"
             );
             found.push((path, why));
         }
     }
     Ok(found)
+}
+
+/// Whether a directory that holds this is one.
+pub(crate) fn is_one(listed: &[Listed]) -> bool {
+    listed.iter().any(|file| file.is_file() && file.name == CURRENT)
+}
+
+/// Whether one has records, in tables or in the log before them.
+fn has_records(listed: &[Listed]) -> bool {
+    let holds = |file: &&Listed| file.name.ends_with(".sst") || file.name.ends_with(".log");
+    listed.iter().filter(holds).any(|file| file.is_file() && file.len > 0)
 }
 
 /// Whether no other broker has had the store since ours.

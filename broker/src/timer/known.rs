@@ -4,7 +4,7 @@
 use super::QUEUE;
 use super::enqueue::out_ms as slot_of;
 use crate::broker::Broker;
-use crate::copies::{Copies, has_same_slot};
+use crate::copies::{self, Copies, has_same_slot};
 use message::{Record, names, property};
 use store::{Store, TimerUnit};
 
@@ -64,14 +64,25 @@ impl Unsure {
                 && (has_same_slot(parked, copy)
                     || slot_of(copy).is_some_and(|ms| (out_ms..latest_ms).contains(&ms)))
         };
-        if self.copies.find(broker, parked, names::TIMER_TOPIC, is_next) {
+        // Java's timer in RocksDB stores all that waits for long again and again, counts nothing, and
+        // takes those that are alike for one.
+        let is_alike = |copy: &Record<'_>| {
+            copy.property(property::TIMER_ROLL_LABEL).is_some() && has_same_slot(parked, copy)
+        };
+        let is_stored_again = copies::any(broker, parked, names::TIMER_TOPIC, |copy| {
+            is_alike(copy) || is_next(copy) && self.copies.take(copy)
+        });
+        if is_stored_again {
             return true;
         }
         let topic = parked.property(property::REAL_TOPIC).unwrap_or_default();
         !rolls
             && out_ms <= self.until_ms
             && self.copies.find(broker, parked, topic, |copy| {
-                copy.property(property::TIMER_DEQUEUE_MS).is_some() && has_same_slot(parked, copy)
+                // The latter says so where it was the timer in RocksDB.
+                let is_out = copy.property(property::TIMER_DEQUEUE_MS).is_some()
+                    || copy.property(property::REAL_TOPIC).is_none();
+                is_out && has_same_slot(parked, copy)
             })
     }
 }

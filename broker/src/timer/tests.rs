@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "files are damaged on purpose")]
 
+mod from_rocksdb;
 mod seeds;
 
 use super::*;

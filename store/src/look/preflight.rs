@@ -496,7 +496,7 @@ impl Look<'_> {
                 tell(Effect::Refuses, format!("{}: {why}", path.display()));
             }
             let queues = list(&self.path("consumequeue"))?;
-            if queues.iter().any(|file| !file.is_dir && file.name == "CURRENT") {
+            if rocks::is_one(&queues) {
                 let what = "consumequeue is a RocksDB (storeType=defaultRocksDB): it is not read, \
                             the queues are made anew from the log";
                 tell(Effect::Rebuilds, what.into());

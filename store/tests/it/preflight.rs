@@ -290,17 +290,29 @@ fn what_our_start_refuses_is_told() {
 
 #[test]
 fn what_a_rocksdb_alone_may_hold_keeps_rockhopper_from_starting() {
-    for (name, what) in [("config/consumerOffsets", "where groups are"), ("kvStore", "popped")] {
+    let places = [
+        ("config/consumerOffsets", "where groups are"),
+        ("kvStore", "popped"),
+        ("rocksdbstore", "wait for their time"),
+    ];
+    for (name, what) in places {
         let dir = TempDir::new();
         let settings = small(dir.path());
         made(&settings);
         std::fs::create_dir_all(dir.path().join(name)).unwrap();
-        std::fs::write(dir.path().join(name).join("CURRENT"), "MANIFEST-000005\n").unwrap();
+        let write = |file: &str, text: &str| std::fs::write(dir.path().join(name).join(file), text);
+        write("CURRENT", "MANIFEST-000005\n").unwrap();
         // What was decided at our first start stays decided.
         assert!(preflight(&settings, Target::Rockhopper).safe);
         store::rocks::refuse(&OsDisk, dir.path()).unwrap();
         // As the checkpoint of another broker, ours is not there.
         std::fs::remove_file(dir.path().join("checkpoint")).unwrap();
+        if name == "rocksdbstore" {
+            // 5.5 makes it whatever its settings say.
+            write("000008.log", "").unwrap();
+            assert_eq!(refusal(&settings, Target::Rockhopper), None);
+            write("000008.log", "a record").unwrap();
+        }
         let told = refusal(&settings, Target::Rockhopper).unwrap();
         assert!(told.contains(name) && told.contains(what), "{told}");
         let refused = store::rocks::refuse(&OsDisk, dir.path()).unwrap_err().to_string();
