@@ -37,10 +37,46 @@ struct Request {
     only_as_it_is: bool,
     /// The stock server does later what it was asked before: its answer may need a while.
     settles: bool,
+    /// How its header is written, if not as Java does.
+    loosely: Option<Loosely>,
     code: i32,
     name: String,
     fields: Vec<(String, String)>,
     body: String,
+}
+
+/// What fastjson takes that no standard knows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Loosely {
+    /// Texts in single quotes.
+    Quotes,
+    /// Comments at both ends.
+    Comments,
+    /// Numbers with a letter for their type.
+    Types,
+    /// A comma behind the last member.
+    Comma,
+}
+
+impl Loosely {
+    fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "'" => Self::Quotes,
+            "/*" => Self::Comments,
+            "7L" => Self::Types,
+            "," => Self::Comma,
+            _ => return None,
+        })
+    }
+
+    fn write(self, header: &str) -> String {
+        match self {
+            Self::Quotes => header.replace('"', "'"),
+            Self::Comments => format!("/*a*/{}/*c*/ //d", header.replace('{', "{/*b*/")),
+            Self::Types => header.replace("\"flag\":0", "\"flag\":0L"),
+            Self::Comma => header.replace('}', ",}"),
+        }
+    }
 }
 
 /// An answer made comparable, or why there is none.
@@ -110,6 +146,8 @@ fn parse(line: &str) -> Result<Request> {
     };
     let settles = words.next_if_eq(&"?").is_some();
     let only_as_it_is = words.next_if_eq(&"!").is_some() || settles;
+    let loosely = words.peek().and_then(|word| Loosely::of(word));
+    words.next_if(|_| loosely.is_some());
     let code = words.next().context("no code")?.parse()?;
     let name = words.next().context("no name")?.to_owned();
     let mut fields = Vec::new();
@@ -118,7 +156,8 @@ fn parse(line: &str) -> Result<Request> {
         let value = value.replace('^', "\u{1}").replace('~', "\u{2}").replace('`', " ");
         fields.push((key.to_owned(), value));
     }
-    Ok(Request { to_namesrv, only_as_it_is, settles, code, name, fields, body: body.to_owned() })
+    let body = body.to_owned();
+    Ok(Request { to_namesrv, only_as_it_is, settles, loosely, code, name, fields, body })
 }
 
 /// The request itself, and with names that nobody has.
@@ -197,7 +236,13 @@ impl Side {
             request.fields.iter().map(|(key, value)| (key.clone(), fill(value))).collect();
         let fields: Vec<(&str, &str)> =
             fields.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        match line.ask(request.code, &fields, fill(&request.body).as_bytes()) {
+        let body = fill(&request.body);
+        let asked = (request.code, &fields[..], body.as_bytes());
+        let written = |header: &str| match request.loosely {
+            Some(loosely) => loosely.write(header),
+            None => header.to_owned(),
+        };
+        match line.ask_as(asked, written) {
             Ok(answer) => {
                 self.lines[place] = Some(line);
                 if self.first_id.is_empty()

@@ -60,8 +60,20 @@ impl Line {
     /// # Errors
     /// The connection closes, is silent for too long, or the answer is not a frame.
     pub fn ask(&mut self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> Result<Answer> {
-        let frame = self.request(code, fields.iter().copied(), body)?;
-        self.stream.write_all(&frame)?;
+        self.ask_as((code, fields, body), str::to_owned)
+    }
+
+    /// The same with a header that is written in another way.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn ask_as(
+        &mut self,
+        (code, fields, body): (i32, &[(&str, &str)], &[u8]),
+        written: impl Fn(&str) -> String,
+    ) -> Result<Answer> {
+        let header = self.header(code, fields.iter().copied());
+        self.stream.write_all(&frame(written(&header).as_bytes(), body)?)?;
         loop {
             let (opaque, answer) = self.answer()?;
             if opaque == self.opaque {
@@ -83,7 +95,8 @@ impl Line {
         let (first, mut frames) = (self.opaque + 1, Vec::new());
         for Ask { code, fields, body } in asks {
             let fields = fields.iter().map(|(key, value)| (&**key, &**value));
-            frames.extend(self.request(*code, fields, body)?);
+            let header = self.header(*code, fields);
+            frames.extend(frame(header.as_bytes(), body)?);
         }
         self.stream.write_all(&frames)?;
         // An answer that waits for a flush may come after those that do not.
@@ -104,12 +117,11 @@ impl Line {
         failed
     }
 
-    fn request<'a>(
+    fn header<'a>(
         &mut self,
         code: i32,
         fields: impl Iterator<Item = (&'a str, &'a str)>,
-        body: &[u8],
-    ) -> Result<Vec<u8>> {
+    ) -> String {
         self.opaque += 1;
         let fields: Map<String, Value> =
             fields.map(|(key, value)| (key.to_owned(), json!(value))).collect();
@@ -117,7 +129,7 @@ impl Line {
             "code": code, "language": "JAVA", "version": VERSION, "opaque": self.opaque,
             "flag": 0, "extFields": fields, "serializeTypeCurrentRPC": "JSON",
         });
-        frame(header.to_string().as_bytes(), body)
+        header.to_string()
     }
 
     /// The next answer, and the number of its request.

@@ -77,7 +77,11 @@ pub(crate) fn decode(
     let mut more = reader.begins(b'{', "an object was expected")?;
     let mut guess = 0;
     while more {
-        match reader.member(&mut guess)? {
+        let member = match reader.member(&mut guess) {
+            Err(_) if reader.closes_behind_comma() => break,
+            member => member?,
+        };
+        match member {
             Some(Member::Code) => head.code = reader.integer()?,
             Some(Member::ExtFields) => reader.fields(limits, spans)?,
             Some(Member::Flag) => head.flag = reader.integer()?,
@@ -90,7 +94,7 @@ pub(crate) fn decode(
         more = reader.goes_on(b'}')?;
     }
     // A zero behind it ends the text of some C programs.
-    if reader.peek().is_some_and(|byte| byte != 0) {
+    if reader.peek().is_some_and(|byte| byte != 0) && !reader.ends_in_comments() {
         return Err(reader.error("something follows the object"));
     }
     Ok(head)
@@ -169,6 +173,16 @@ fn whole(written: &[u8]) -> Option<i64> {
     number.is_finite().then_some(number as i64)
 }
 
+/// A number without the letter behind it that names its type in Java.
+fn untyped(written: &[u8]) -> &[u8] {
+    match written {
+        [b'0'..=b'9' | b'-' | b'+', .., b'L' | b'S' | b'B' | b'F' | b'D'] => {
+            &written[..written.len() - 1]
+        }
+        _ => written,
+    }
+}
+
 struct Reader<'a> {
     header: &'a mut [u8],
     at: usize,
@@ -216,9 +230,9 @@ impl Reader<'_> {
             Some(_) => Some(*guess),
             None => {
                 let key = self.quoted()?;
-                let written = &self.header[key.start - 1..=key.end];
+                let name = &self.header[key];
                 let found = MEMBERS.iter().position(|(member, _)| {
-                    member.strip_suffix(b":").is_some_and(|member| member == written)
+                    member[1..].strip_suffix(b"\":").is_some_and(|member| member == name)
                 });
                 self.expect(b':', "':' was expected")?;
                 found
@@ -230,10 +244,47 @@ impl Reader<'_> {
 
     fn expect(&mut self, byte: u8, why: &'static str) -> Result<(), CommandError> {
         if self.peek() != Some(byte) {
-            return Err(self.error(why));
+            return if self.passes_comment() {
+                self.expect(byte, why)
+            } else {
+                Err(self.error(why))
+            };
         }
         self.at += 1;
         Ok(())
+    }
+
+    /// Passes comments and the blanks behind them; whether there were any. fastjson takes them
+    /// wherever a blank may stand.
+    #[cold]
+    fn passes_comment(&mut self) -> bool {
+        let from = self.at;
+        while self.peek() == Some(b'/') {
+            let rest = &self.header[self.at..];
+            let ends = |end: &[u8]| rest.windows(end.len()).skip(2).position(|it| it == end);
+            let len = match rest {
+                [_, b'*', ..] => ends(b"*/").map(|at| at + 4),
+                [_, b'/', ..] => Some(ends(b"\n").map_or(rest.len(), |at| at + 3)),
+                _ => None,
+            };
+            let Some(len) = len else { break };
+            self.at += len;
+        }
+        self.at > from
+    }
+
+    /// Passes the bracket that ends an object where a member was expected: behind a comma too many,
+    /// or where there was a comment alone.
+    #[cold]
+    fn closes_behind_comma(&mut self) -> bool {
+        let before = self.header.get(..self.at).unwrap_or_default().trim_ascii_end();
+        matches!(before.last(), Some(b',' | b'/')) && self.passes(b"}")
+    }
+
+    #[cold]
+    fn ends_in_comments(&mut self) -> bool {
+        self.passes_comment();
+        self.peek().is_none_or(|byte| byte == 0)
     }
 
     /// Passes the opening bracket of an object or array; says whether it has a member.
@@ -250,6 +301,9 @@ impl Reader<'_> {
     fn goes_on(&mut self, closing: u8) -> Result<bool, CommandError> {
         let found = self.peek();
         if found != Some(b',') && found != Some(closing) {
+            if self.passes_comment() {
+                return self.goes_on(closing);
+            }
             return Err(self.error("',' or the closing bracket was expected"));
         }
         self.at += 1;
@@ -259,7 +313,11 @@ impl Reader<'_> {
     /// The object of the ext fields; what is no object is passed over.
     fn fields(&mut self, limits: &Limits, spans: &mut Spans) -> Result<(), CommandError> {
         if self.peek() != Some(b'{') {
-            return self.skip(DEPTH);
+            return if self.passes_comment() {
+                self.fields(limits, spans)
+            } else {
+                self.skip(DEPTH)
+            };
         }
         let mut more = self.begins(b'{', "an object was expected")?;
         while more {
@@ -267,7 +325,10 @@ impl Reader<'_> {
                 return Err(self.error(TOO_MANY_FIELDS));
             }
             let letter = self.letter();
-            let key = letter.clone().map_or_else(|| self.text(), Ok)?;
+            let key = match letter.clone().map_or_else(|| self.text(), Ok) {
+                Err(_) if self.closes_behind_comma() => break,
+                key => key?,
+            };
             let value = match letter.is_some() || self.passes(b":\"") {
                 true => Some(self.begun_text()?),
                 false => {
@@ -319,13 +380,40 @@ impl Reader<'_> {
 
     /// A text in quotes as it is written, its escapes unresolved.
     fn quoted(&mut self) -> Result<Range<usize>, CommandError> {
-        self.expect(b'"', "a text in quotes was expected")?;
+        if self.peek() != Some(b'"') {
+            return self.other_text();
+        }
+        self.at += 1;
         let start = self.at;
         while self.go_to_mark()? == b'\\' {
             self.at += 2;
         }
         self.at += 1;
         Ok(start..self.at - 1)
+    }
+
+    /// A text behind a comment, or in single quotes, its escapes resolved.
+    #[cold]
+    fn other_text(&mut self) -> Result<Range<usize>, CommandError> {
+        if self.passes_comment() {
+            return self.text();
+        }
+        self.expect(b'\'', "a text in quotes was expected")?;
+        let (start, mut end) = (self.at, self.at);
+        loop {
+            match self.header.get(self.at) {
+                None => return Err(self.error("a text does not end")),
+                Some(b'\'') => break,
+                Some(b'\\') => end = self.resolve_one(end)?,
+                Some(byte) => {
+                    self.header[end] = *byte;
+                    (self.at, end) = (self.at + 1, end + 1);
+                }
+            }
+        }
+        self.header[end..self.at].fill(b' ');
+        self.at += 1;
+        Ok(start..end)
     }
 
     /// A number, boolean or null as it is written; empty when there is something else.
@@ -342,19 +430,26 @@ impl Reader<'_> {
 
     /// A short text without escapes, or a bare value.
     fn short(&mut self) -> Result<Range<usize>, CommandError> {
-        if self.peek() == Some(b'"') { self.quoted() } else { Ok(self.bare()) }
+        if self.peek() == Some(b'/') {
+            self.passes_comment();
+        }
+        if matches!(self.peek(), Some(b'"' | b'\'')) { self.quoted() } else { Ok(self.bare()) }
     }
 
     /// A text, or the text of any other value as it stands; nothing for null.
     #[inline(always)]
     fn value(&mut self) -> Result<Option<Range<usize>>, CommandError> {
-        if self.peek() == Some(b'"') {
-            return self.text().map(Some);
+        match self.peek() {
+            Some(b'"') => return self.text().map(Some),
+            Some(b'\'') => return self.other_text().map(Some),
+            Some(b'/') if self.passes_comment() => return self.value(),
+            _ => {}
         }
         let start = self.at;
         self.skip(DEPTH)?;
-        let written = start..self.at;
-        Ok((&self.header[written.clone()] != b"null").then_some(written))
+        let written = &self.header[start..self.at];
+        let len = untyped(written).len();
+        Ok((written != b"null").then_some(start..start + len))
     }
 
     fn integer(&mut self) -> Result<i32, CommandError> {
@@ -372,13 +467,14 @@ impl Reader<'_> {
             self.at = at;
             return Ok(number);
         }
-        let is_text = self.peek() == Some(b'"');
         let written = self.short()?;
+        let is_text = matches!(self.header[self.at - 1], b'"' | b'\'');
         let number = match &self.header[written] {
             b"null" | b"false" => Some(0),
             b"" if is_text => Some(0),
             b"true" => Some(1),
-            other => Decimal::parse(other).or_else(|| whole(other)),
+            other if is_text => Decimal::parse(other).or_else(|| whole(other)),
+            other => Decimal::parse(untyped(other)).or_else(|| whole(untyped(other))),
         };
         let number = number.map(i32::try_from).and_then(Result::ok);
         number.ok_or_else(|| self.error("a 32-bit number was expected"))
@@ -401,7 +497,10 @@ impl Reader<'_> {
     /// A text in quotes, its escapes resolved. Most have none.
     #[inline(always)]
     fn text(&mut self) -> Result<Range<usize>, CommandError> {
-        self.expect(b'"', "a text in quotes was expected")?;
+        if self.peek() != Some(b'"') {
+            return self.other_text();
+        }
+        self.at += 1;
         self.begun_text()
     }
 
@@ -517,7 +616,8 @@ impl Reader<'_> {
                 }
                 Ok(())
             }
-            Some(b'"') => self.quoted().map(drop),
+            Some(b'"' | b'\'') => self.quoted().map(drop),
+            Some(b'/') if self.passes_comment() => self.skip(depth),
             _ if self.bare().is_empty() => Err(self.error("a value was expected")),
             _ => Ok(()),
         }

@@ -149,6 +149,26 @@ fn loose_headers_are_understood() {
 }
 
 #[test]
+fn headers_in_single_quotes_with_comments_and_typed_numbers_are_understood() {
+    let (head, fields) = json(
+        "/*a*/ {//b\n'code':7L/*c*/,/*d*/\"flag\"/*e*/:/*f*/1, 'version':'9','language':'GO',\
+        'remark':'it\\'s','extFields':/*g*/{/*h*/'a':'b\"c\\n','d'/*i*/:/*j*/8L,\"e\":'L',/**/},\
+        'x':['}',{'y':1/*k*/}]/*l*/, }//m",
+    )
+    .unwrap();
+    assert_eq!((head.code, head.flag, head.version), (7, 1, 9));
+    assert_eq!((head.language, head.remark.as_deref()), (LanguageCode::GO, Some("it's")));
+    let fields = ["a", "d", "e"].map(|key| fields.get(key).unwrap());
+    assert_eq!(fields, ["b\"c\n", "8", "L"]);
+    assert!(json("{\"extFields\":{/*c*/}}").unwrap().1.is_empty());
+    let many = format!("{{{}\"code\":1}}", "/**/ ".repeat(50_000));
+    assert_eq!(json(&many).unwrap().0.code, 1);
+    for broken in ["{/*'code':7}", "{/'code':7}", "{'code':7", "{'code", "{\"a\":'\\", "{'a':7}/"] {
+        assert!(json(broken).is_err(), "{broken}");
+    }
+}
+
+#[test]
 fn broken_json_headers_are_errors() {
     let deep = format!("{{\"x\":{}", "[".repeat(100_000));
     for broken in [

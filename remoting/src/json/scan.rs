@@ -214,7 +214,7 @@ impl<'de> Reader<'de> {
         let text = match self.scalar()? {
             Scalar::Null => return Ok(0),
             Scalar::Bool(flag) => return Ok(i64::from(flag)),
-            Scalar::Bare(text) => Cow::Borrowed(text),
+            Scalar::Bare(text) => Cow::Borrowed(untyped(text)),
             Scalar::Quoted(text) => text,
         };
         let text = text.trim();
@@ -254,6 +254,12 @@ impl<'de> Reader<'de> {
             _ => Err(not("a boolean", &text)),
         }
     }
+}
+
+/// A number without the letter behind it that names its type in Java.
+fn untyped(text: &str) -> &str {
+    let number = text.strip_suffix(['L', 'S', 'B', 'F', 'D']);
+    number.filter(|number| number.ends_with(|last: char| last.is_ascii_digit())).unwrap_or(text)
 }
 
 /// The error for a text that should be `what`; a long text is cut.
