@@ -16,6 +16,10 @@ use std::io;
 /// Code 100.
 pub(crate) fn put_kv(namesrv: &Namesrv, _: &Call<'_>, header: PutKVConfigRequestHeader) -> Done {
     let PutKVConfigRequestHeader { namespace, key, value } = header;
+    let Some(value) = value else {
+        // Java puts a null there, which is read and saved as none.
+        return stored(namesrv.change_kv(|kv| kv.delete(&namespace, &key)));
+    };
     tracing::info!(%namespace, %key, %value, "key-value configuration set");
     stored(namesrv.change_kv(|kv| kv.put(namespace, key, value)))
 }

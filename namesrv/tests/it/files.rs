@@ -13,7 +13,7 @@ fn put(value: &str) -> Command {
     Command::request(RequestCode::PUT_KV_CONFIG).with_header(&PutKVConfigRequestHeader {
         namespace: "ORDER_TOPIC_CONFIG".into(),
         key: "t".into(),
-        value: value.into(),
+        value: Some(value.into()),
     })
 }
 

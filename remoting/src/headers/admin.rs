@@ -14,7 +14,7 @@ crate::headers! {
     }
     /// Compares consume queues in RocksDB with those in files (code 354).
     CheckRocksdbCqWriteProgressRequestHeader {
-        topic: Str,
+        topic: Str = "",
         check_store_time: i64 = 0,
     }
     /// Writes configuration out of RocksDB to JSON files (code 355); types joined by semicolons.

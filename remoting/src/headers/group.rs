@@ -27,7 +27,7 @@ crate::headers! {
     /// Forbids or allows a group a topic (code 353); only asks without `readable`.
     UpdateGroupForbiddenRequestHeader: TopicFields {
         group: Str,
-        topic: Str,
+        topic: Str = "",
         readable: Option<bool>,
     }
     /// Asks who is connected as a member of a group (code 203).
@@ -66,6 +66,6 @@ crate::headers! {
     /// Asks for the time span of a group's messages by queue (code 303).
     QueryConsumeTimeSpanRequestHeader: TopicFields {
         topic: Str,
-        group: Str,
+        group: Str = "",
     }
 }

@@ -7,8 +7,8 @@ use super::base::{RpcFields, TopicFields};
 crate::headers! {
     /// Looks messages up by key (code 12), times in ms since the epoch.
     QueryMessageRequestHeader: TopicFields {
-        topic: Str,
-        key: Str,
+        topic: Str = "",
+        key: Str = "",
         max_num: i32,
         begin_timestamp: i64,
         end_timestamp: i64,

@@ -9,7 +9,7 @@ crate::headers! {
         broker_name: Str,
         broker_addr: Str,
         cluster_name: Str,
-        ha_server_addr: Str,
+        ha_server_addr: Str = "",
         broker_id: i64,
         heartbeat_timeout_millis: Option<i64>,
         enable_acting_master: Option<bool>,
@@ -23,16 +23,16 @@ crate::headers! {
     }
     /// Takes a broker out of the routes (code 104).
     UnRegisterBrokerRequestHeader {
-        broker_name: Str,
-        broker_addr: Str,
-        cluster_name: Str,
-        broker_id: i64,
+        broker_name: Str = "",
+        broker_addr: Str = "",
+        cluster_name: Str = "",
+        broker_id: i64 = 0,
     }
     /// Says that a broker is alive (code 904, to name server and controller).
     BrokerHeartbeatRequestHeader {
         cluster_name: Str,
         broker_addr: Str,
-        broker_name: Str,
+        broker_name: Str = "",
         broker_id: Option<i64>,
         epoch: Option<i32>,
         max_offset: Option<i64>,
@@ -42,10 +42,10 @@ crate::headers! {
     }
     /// Asks whether the data version in the body is news to the name server (code 322).
     QueryDataVersionRequestHeader {
-        broker_name: Str,
+        broker_name: Str = "",
         broker_addr: Str,
         cluster_name: Str,
-        broker_id: i64,
+        broker_id: i64 = 0,
     }
     /// Whether it is.
     QueryDataVersionResponseHeader {
@@ -53,19 +53,19 @@ crate::headers! {
     }
     /// Asks for the brokers of one name (code 901).
     GetBrokerMemberGroupRequestHeader {
-        cluster_name: Str,
-        broker_name: Str,
+        cluster_name: Str = "",
+        broker_name: Str = "",
     }
     /// Sets a value of a namespace (code 100).
     PutKVConfigRequestHeader {
         namespace: Str,
         key: Str,
-        value: Str,
+        value: Option<Str>,
     }
     /// Asks for a value (code 101).
     GetKVConfigRequestHeader {
-        namespace: Str,
-        key: Str,
+        namespace: Str = "",
+        key: Str = "",
     }
     /// The value.
     GetKVConfigResponseHeader {
@@ -73,16 +73,16 @@ crate::headers! {
     }
     /// Deletes a value (code 102).
     DeleteKVConfigRequestHeader {
-        namespace: Str,
-        key: Str,
+        namespace: Str = "",
+        key: Str = "",
     }
     /// Asks for all values of a namespace (code 219).
     GetKVListByNamespaceRequestHeader {
-        namespace: Str,
+        namespace: Str = "",
     }
     /// Takes the write permission of a broker's topics (code 205).
     WipeWritePermOfBrokerRequestHeader {
-        broker_name: Str,
+        broker_name: Str = "",
     }
     /// How many topics changed.
     WipeWritePermOfBrokerResponseHeader {
@@ -90,7 +90,7 @@ crate::headers! {
     }
     /// Gives it back (code 327).
     AddWritePermOfBrokerRequestHeader {
-        broker_name: Str,
+        broker_name: Str = "",
     }
     /// How many topics changed.
     AddWritePermOfBrokerResponseHeader {

@@ -8,7 +8,7 @@ use crate::flat::Boundary;
 crate::headers! {
     /// Asks for the stored offset of a group (code 14).
     QueryConsumerOffsetRequestHeader: TopicFields {
-        consumer_group: Str,
+        consumer_group: Str = "",
         topic: Str,
         queue_id: i32,
         set_zero_if_not_found: Option<bool>,
@@ -69,7 +69,7 @@ crate::headers! {
     /// Moves a group (codes 220 and 222): `queueId` -1 means all queues, `offset` counts before
     /// `timestamp`, `timestamp` -1 means the end.
     ResetOffsetRequestHeader: TopicFields {
-        group: Str,
+        group: Str = "",
         topic: Str,
         queue_id: i32 = -1,
         offset: Option<i64>,
@@ -78,15 +78,15 @@ crate::headers! {
     }
     /// Copies the offsets of one group to another (code 314).
     CloneGroupOffsetRequestHeader: RpcFields {
-        src_group: Str,
-        dest_group: Str,
+        src_group: Str = "",
+        dest_group: Str = "",
         topic: Option<Str>,
         offline: bool = false,
     }
     /// Asks for the smallest offsets of groups (code 308).
     QueryCorrectionOffsetHeader: TopicFields {
         filter_groups: Option<Str>,
-        compare_group: Str,
+        compare_group: Str = "",
         topic: Str,
     }
 }

@@ -7,11 +7,11 @@ use super::base::TopicFields;
 crate::headers! {
     /// Asks where a topic lives (code 105).
     GetRouteInfoRequestHeader: TopicFields {
-        topic: Str,
+        topic: Str = "",
         accept_standard_json_only: Option<bool>,
     }
     /// Asks for the topics of a cluster (code 224).
     GetTopicsByClusterRequestHeader {
-        cluster: Str,
+        cluster: Str = "",
     }
 }

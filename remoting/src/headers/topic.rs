@@ -8,7 +8,7 @@ crate::headers! {
     /// Creates or changes a topic (codes 17 and 513).
     CreateTopicRequestHeader: TopicFields {
         topic: Str,
-        default_topic: Str,
+        default_topic: Str = "",
         read_queue_nums: i32,
         write_queue_nums: i32,
         perm: i32,
@@ -22,11 +22,11 @@ crate::headers! {
     CreateTopicListRequestHeader: RpcFields {}
     /// Deletes a topic on a broker (code 215).
     DeleteTopicRequestHeader: TopicFields {
-        topic: Str,
+        topic: Str = "",
     }
     /// Forgets a topic on a name server (code 216), in one cluster or in all.
     DeleteTopicFromNamesrvRequestHeader: TopicFields {
-        topic: Str,
+        topic: Str = "",
         cluster_name: Option<Str>,
     }
     /// Announces the single topic in the body (code 217).
