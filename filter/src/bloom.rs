@@ -62,10 +62,36 @@ impl Bloom {
         (1..=self.hashes).map(position).collect()
     }
 
+    /// The bits of a message that nobody wants; [`set`] adds names to them.
+    pub fn blank(self) -> Vec<u8> {
+        vec![0; usize::try_from(self.bits / 8).unwrap_or(0)]
+    }
+
     /// Whether positions that were kept are of this filter, by their number and the number of bits.
     pub fn is_own(self, positions: &[i32], bits: i32) -> bool {
         bits == self.bits && i32::try_from(positions.len()) == Ok(self.hashes)
     }
+}
+
+/// Adds a name to bits, by its positions; what lies behind them is passed over.
+pub fn set(bits: &mut [u8], positions: &[i32]) {
+    for (at, mask) in positions.iter().filter_map(|position| place(*position)) {
+        if let Some(byte) = bits.get_mut(at) {
+            *byte |= mask;
+        }
+    }
+}
+
+/// Whether bits may have a name, by its positions.
+pub fn has_all(bits: &[u8], positions: &[i32]) -> bool {
+    let has = |(at, mask): (usize, u8)| bits.get(at).is_none_or(|byte| byte & mask != 0);
+    positions.iter().filter_map(|position| place(*position)).all(has)
+}
+
+/// The byte of a position, and its bit there.
+fn place(position: i32) -> Option<(usize, u8)> {
+    let position = usize::try_from(position).ok()?;
+    Some((position / 8, 1 << (position % 8)))
 }
 
 /// The first half of MurmurHash3 for 64-bit machines with 128 bits, seed 0.
@@ -118,6 +144,24 @@ mod tests {
         assert_eq!(large.positions("G#T"), [632, 7_738, 4_339, 8_182, 3_895, 8_626, 6_140]);
         assert!(bloom.is_own(&[1, 2, 3], 112) && !bloom.is_own(&[1, 2, 3], 120));
         assert!(!bloom.is_own(&[1, 2], 112));
+    }
+
+    #[test]
+    fn bits_have_the_names_that_were_added_and_rarely_another() {
+        let bloom = Bloom::new(20, 32).unwrap();
+        let mut bits = bloom.blank();
+        assert_eq!(bits, [0; 14]);
+        set(&mut bits, &[24, 26, 83]);
+        // The lowest bit of a byte comes first.
+        assert_eq!(bits, [0, 0, 0, 0b101, 0, 0, 0, 0, 0, 0, 0b1000, 0, 0, 0]);
+        assert!(has_all(&bits, &[24, 26, 83]) && has_all(&bits, &[83]));
+        assert!(!has_all(&bits, &[24, 27, 83]));
+        assert!(has_all(&bits, &[112, -1]), "what cannot be told is not denied");
+        let names: Vec<_> = (0..1_000).map(|name| bloom.positions(&format!("{name}"))).collect();
+        names[..32].iter().for_each(|name| set(&mut bits, name));
+        assert!(names[..32].iter().all(|name| has_all(&bits, name)));
+        let seeming = names[32..].iter().filter(|name| has_all(&bits, name)).count();
+        assert!((1..400).contains(&seeming), "{seeming}");
     }
 
     #[test]

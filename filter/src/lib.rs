@@ -13,7 +13,7 @@ mod number;
 mod parse;
 mod token;
 
-pub use bloom::{Bloom, BloomError};
+pub use bloom::{Bloom, BloomError, has_all, set};
 pub use evaluate::Illegal;
 pub use expression::{Expression, MAX_DEPTH, MAX_SOURCE_BYTES};
 pub use parse::ParseError;
