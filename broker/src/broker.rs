@@ -141,7 +141,7 @@ pub struct Broker {
     /// Subscriptions that came with pulls.
     pub carried: Carried,
     /// What groups want of topics, in SQL92.
-    pub filters: Filters,
+    pub filters: Arc<Filters>,
     /// Queues locked by ordered consumers.
     pub locks: Locks,
     /// What FIFO groups popped and have not acknowledged.
@@ -200,6 +200,7 @@ impl Broker {
 
     /// Replaces the settings as a whole; nobody sees half a change.
     pub fn set_settings(&self, settings: BrokerSettings) {
+        self.filters.set_marks(settings.broker.enable_calc_filter_bit_map);
         *self.settings.write() = Arc::new(settings);
     }
 

@@ -1,20 +1,22 @@
 //! `Filters`: the SQL92 expressions of consumer groups, kept in `config/consumerFilter.json` (Java:
 //! `ConsumerFilterManager`). Heartbeats bring them; a group that has gone keeps them for a day, so
-//! that what was said of it stays true while its members restart.
+//! that what was said of it stays true while its members restart. And the bits by which an extended
+//! queue says which groups want a message (Java: `CommitLogDispatcherCalcBitMap`).
 //!
 //! Not here: the verdict on a message (the `filter` crate), and which pull uses which expression
 //! ([`crate::handlers::pull`]).
 
 use crate::files;
 use filter::{Bloom, Expression, ParseError};
-use message::Str;
+use message::{Str, properties};
 use parking_lot::{Mutex, RwLock};
 use remoting::body::heartbeat::{SQL92, SubscriptionData, TAG};
 use remoting::json::BodyError;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use store::FilterBits;
 
 /// The file under `config`.
 pub const FILE: &str = "consumerFilter.json";
@@ -70,6 +72,9 @@ struct OfTopic {
 #[derive(Clone, Debug)]
 pub struct Known {
     data: FilterData,
+    /// Messages that were stored behind this time have its bits where it wants them, ms since the
+    /// epoch.
+    bits_since_ms: i64,
     /// What it lets pass.
     pub expression: Arc<Expression>,
 }
@@ -78,6 +83,16 @@ impl Known {
     /// The version of the subscription that brought it.
     pub fn version(&self) -> i64 {
         self.data.client_version
+    }
+
+    /// Whether the group may want a message that was stored at a time, ms since the epoch, by the
+    /// bits that stand with it. They tell nothing of one from before the filter, nor where they are
+    /// of another number.
+    pub fn may_want(&self, bits: &[u8], stored_ms: i64) -> bool {
+        let Some(own) = &self.data.bloom_filter_data else { return true };
+        let is_told = stored_ms > self.bits_since_ms
+            && usize::try_from(own.bit_num).is_ok_and(|number| number == bits.len() * 8);
+        !is_told || filter::has_all(bits, &own.bit_pos)
     }
 
     /// As operators are shown it.
@@ -107,6 +122,15 @@ impl FilterData {
 pub struct Filters {
     bloom: Bloom,
     groups: RwLock<HashMap<Str, HashMap<Str, Known>>>,
+    /// The same by topic, for the bits of messages. Lock after `groups`.
+    topics: RwLock<HashMap<Str, Vec<Wish>>>,
+    /// Whether messages get bits (Java: `enableCalcFilterBitMap`).
+    marks: AtomicBool,
+    /// The newest store time of messages that got none of a filter that is not there yet, ms since
+    /// the epoch. Changes while `topics` is locked.
+    marked_to_ms: AtomicI64,
+    /// Whether the bits of messages from before the start belong to the filters that the file has.
+    was_clean: bool,
     changed: AtomicBool,
     compiled: Mutex<HashMap<Str, Arc<Expression>>>,
 }
@@ -117,9 +141,25 @@ impl Filters {
         Self {
             bloom,
             groups: RwLock::default(),
+            topics: RwLock::default(),
+            marks: AtomicBool::new(false),
+            marked_to_ms: AtomicI64::new(i64::MIN),
+            was_clean: true,
             changed: AtomicBool::new(false),
             compiled: Mutex::default(),
         }
+    }
+
+    /// After a start: messages up to this store time have the bits of filters from before, of which
+    /// the file may have others unless the stop was clean.
+    pub fn behind(mut self, newest_ms: i64, was_clean: bool) -> Self {
+        (*self.marked_to_ms.get_mut(), self.was_clean) = (newest_ms, was_clean);
+        self
+    }
+
+    /// Whether messages get bits from now on.
+    pub fn set_marks(&self, marks: bool) {
+        self.marks.store(marks, Ordering::Release);
     }
 
     /// Takes over what a file has. Its groups count as gone until they are heard of. As in Java
@@ -153,8 +193,14 @@ impl Filters {
             if data.dead_time == 0 {
                 data.die(now_ms - GONE_BEFORE_START_MS);
             }
-            groups.entry(group).or_default().insert(topic, Known { data, expression });
+            let bits_since_ms = match self.was_clean {
+                true => data.born_time,
+                false => data.born_time.max(now_ms).max(self.marked_to_ms.load(Ordering::Acquire)),
+            };
+            let known = Known { data, bits_since_ms, expression };
+            groups.entry(group).or_default().insert(topic, known);
         }
+        *self.topics.write() = wishes(&groups);
         *self.groups.write() = groups;
         Ok(())
     }
@@ -166,18 +212,21 @@ impl Filters {
             return;
         }
         let mut groups = self.groups.write();
+        // A message that gets its bits meanwhile gets this filter's too, or it was stored before.
+        let mut topics = self.topics.write();
+        let now_ms = now_ms.max(self.marked_to_ms.load(Ordering::Acquire));
         let mut changed = false;
         for said in said.iter().filter(|said| is_sql(said)) {
             changed |= self.register_one(&mut groups, group, said, now_ms);
         }
-        let Some(topics) = groups.get_mut(group) else { return };
-        for (topic, known) in topics {
+        for (topic, known) in groups.get_mut(group).into_iter().flatten() {
             if !known.data.is_dead() && !said.iter().any(|said| said.topic == *topic) {
                 known.data.die(now_ms);
                 changed = true;
             }
         }
         if changed {
+            *topics = wishes(&groups);
             self.changed.store(true, Ordering::Relaxed);
         }
     }
@@ -236,7 +285,8 @@ impl Filters {
             topic: topic.clone(),
             ..FilterData::default()
         };
-        groups.entry(group).or_default().insert(topic, Known { data, expression });
+        let known = Known { data, bits_since_ms: now_ms, expression };
+        groups.entry(group).or_default().insert(topic, known);
         true
     }
 
@@ -298,12 +348,49 @@ impl Filters {
             });
             !topics.is_empty()
         });
+        if changed {
+            *self.topics.write() = wishes(&groups);
+        }
         changed.then(|| files::text(&to_file(&groups)))
     }
 
     /// What was given to be saved was not: it is given again.
     pub fn set_changed(&self) {
         self.changed.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What one group wants of a topic, and its bits with each message that it does.
+#[derive(Debug)]
+struct Wish {
+    expression: Arc<Expression>,
+    positions: Vec<i32>,
+}
+
+fn wishes(groups: &HashMap<Str, HashMap<Str, Known>>) -> HashMap<Str, Vec<Wish>> {
+    let mut topics: HashMap<Str, Vec<Wish>> = HashMap::new();
+    for (topic, known) in groups.values().flatten() {
+        let Some(bits) = &known.data.bloom_filter_data else { continue };
+        let wish =
+            Wish { expression: Arc::clone(&known.expression), positions: bits.bit_pos.clone() };
+        topics.entry(topic.clone()).or_default().push(wish);
+    }
+    topics
+}
+
+impl FilterBits for Filters {
+    /// Of groups that are gone too: when they come back, their bits are there.
+    fn bits(&self, topic: &str, encoded: &[u8], now: i64) -> Option<Vec<u8>> {
+        let topics = self.topics.read();
+        self.marked_to_ms.fetch_max(now, Ordering::AcqRel);
+        let wishes = topics.get(topic).filter(|_| self.marks.load(Ordering::Acquire))?;
+        let mut bits = self.bloom.blank();
+        for Wish { expression, positions } in wishes {
+            if expression.evaluate(properties::pairs(encoded)) == Ok(Some(true)) {
+                filter::set(&mut bits, positions);
+            }
+        }
+        Some(bits)
     }
 }
 

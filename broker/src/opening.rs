@@ -97,6 +97,7 @@ impl Broker {
         let offsets_saved = offsets.changes();
         mending::make_groups(&groups, &offsets, &store, groups_from, now);
         mending::check_offsets(&offsets, &store, from);
+        let filters = load_filters(&store, &settings, now)?;
         let broker = Self {
             unique_ids: unique_ids(&identity, surroundings),
             identity,
@@ -106,7 +107,7 @@ impl Broker {
             offsets,
             clients: Clients::default(),
             carried: Carried::default(),
-            filters: load_filters(store.config(), &settings, now)?,
+            filters,
             locks: load_locks(store.config(), now),
             orders: load_orders(store.config()),
             lite: Default::default(),
@@ -439,17 +440,21 @@ fn load_locks(files: &ConfigFiles, now: i64) -> Locks {
     locks
 }
 
-/// The SQL92 filters that groups had.
+/// The SQL92 filters that groups had; they give messages their bits.
 fn load_filters(
-    files: &ConfigFiles,
+    store: &Store,
     settings: &BrokerSettings,
     now: i64,
-) -> Result<Filters, String> {
+) -> Result<Arc<Filters>, String> {
     let broker = &settings.broker;
     let bloom =
         Bloom::new(broker.max_error_rate_of_bloom_filter, broker.expect_consumer_num_use_filter);
     let filters = Filters::new(bloom.map_err(|error| error.to_string())?);
-    files.load(filters::FILE, |text| filters.load(text, now).ok());
+    let filters = filters.behind(store.newest_store_time(), store.was_clean());
+    store.config().load(filters::FILE, |text| filters.load(text, now).ok());
+    filters.set_marks(broker.enable_calc_filter_bit_map);
+    let filters = Arc::new(filters);
+    store.set_filter_bits(filters.clone());
     Ok(filters)
 }
 
@@ -514,6 +519,9 @@ pub(crate) fn store_settings(
         commit_log_file_bytes: size(java.mapped_file_size_commit_log),
         consume_queue_file_bytes: java.consume_queue_segment_bytes(),
         batch_queue_file_bytes: size(java.mapper_file_size_batch_consume_queue),
+        extension_file_bytes: java
+            .enable_consume_queue_ext
+            .then(|| size(java.mapped_file_size_consume_queue_ext)),
         compaction: java.enable_compaction,
         compaction_log_file_bytes: size(java.compaction_mapped_file_size),
         compaction_queue_file_bytes: size(java.compaction_cq_mapped_file_size),

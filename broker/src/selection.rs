@@ -2,6 +2,7 @@
 //! `ExpressionForRetryMessageFilter`): all, those of some tags, or those that an expression over
 //! their properties is true of. Not here: where expressions are kept ([`crate::filters`]).
 
+use crate::filters::Known;
 use filter::Expression;
 use message::{Str, properties, property, record};
 use remoting::body::heartbeat::{SUB_ALL, SubscriptionData};
@@ -18,6 +19,8 @@ pub enum Selection {
     Tags(Vec<i32>),
     /// Messages that the expression is true of.
     Expression(Arc<Expression>),
+    /// As [`Self::Expression`], of a group whose bits stand with the messages of an extended queue.
+    Marked(Arc<Known>),
     /// Retried messages, each by the expression for the topic that it came from; those of other
     /// topics all.
     Retried(Arc<HashMap<Str, Arc<Expression>>>),
@@ -34,7 +37,7 @@ impl Selection {
 
     /// Whether a message's properties must be looked at.
     pub fn needs_properties(&self) -> bool {
-        matches!(self, Self::Expression(_) | Self::Retried(_))
+        matches!(self, Self::Expression(_) | Self::Marked(_) | Self::Retried(_))
     }
 
     /// Whether a message with these properties is wanted, as far as they decide. One that an
@@ -43,6 +46,7 @@ impl Selection {
         let expression = match self {
             Self::All | Self::Tags(_) => return true,
             Self::Expression(expression) => expression,
+            Self::Marked(known) => &known.expression,
             Self::Retried(expressions) => {
                 let topic = properties::find(encoded, property::RETRY_TOPIC).unwrap_or_default();
                 match expressions.get(topic) {
@@ -62,6 +66,17 @@ impl Filter for Selection {
             Self::Tags(codes) => codes.contains(&(tags_code as i32)),
             _ => true,
         }
+    }
+
+    fn wants_bits(&self, bits: &[u8], stored_ms: i64) -> bool {
+        match self {
+            Self::Marked(known) => known.may_want(bits, stored_ms),
+            _ => true,
+        }
+    }
+
+    fn wants_all(&self) -> bool {
+        matches!(self, Self::All)
     }
 
     fn judges_records(&self) -> bool {

@@ -142,8 +142,11 @@ settings! {
         enable_property_filter: bool = false, live;
         /// Whether a retried message is filtered by what its group wants of the topic it came from.
         filter_support_retry: bool = false, live;
+        /// Whether with `enableConsumeQueueExt` bits are kept of each message, which say what SQL92
+        /// filters want it, so that their pulls pass over others without a look at the messages.
+        enable_calc_filter_bit_map: bool = false, live;
         /// Groups with SQL92 filters that a topic is expected to have; with the next key it shapes
-        /// what `consumerFilter.json` keeps of each group.
+        /// what `consumerFilter.json` keeps of each group, and how many bits a message has.
         expect_consumer_num_use_filter: i32 = 32 => 1..=1_000_000;
         /// How many of a hundred messages may seem wanted by a group that does not want them.
         max_error_rate_of_bloom_filter: i32 = 20 => 1..=99;

@@ -2,7 +2,7 @@
 //! write a segment, with their queue units and index keys at once.
 
 use crate::commit_log::CommitLog;
-use crate::consume_queue::{Queue, Unit};
+use crate::consume_queue::{Extended, Queue, Unit};
 use crate::index::{Index, IndexKey};
 use crate::light;
 use crate::marks::{self, Marks};
@@ -469,7 +469,8 @@ impl Store {
             let size = i32::try_from(draft.encoded_len()).expect("check() bounds it");
             let tags_code = marks.tags_code(&self.settings, &draft.topic, now);
             let unit = Unit { log_offset, size, tags_code };
-            queue_offset = writer.push(queue, unit, (now, marks::count(draft)));
+            let own = self.extended(&queue, unit, draft, now);
+            queue_offset = writer.push(queue, own, (now, marks::count(draft)));
             if self.settings.light_queues {
                 self.stage_light(writer, &marks, &draft.topic, (unit, now));
             }
@@ -486,6 +487,15 @@ impl Store {
         }
         writer.messages += marks::count(draft) as u64;
         queue_offset
+    }
+
+    /// The unit of a message for the queue of its topic, with an address where that has an
+    /// extension. A light queue has the tags codes, as in Java.
+    fn extended(&self, queue: &Queue, unit: Unit, draft: &Draft, now: i64) -> Unit {
+        let Some(extension) = queue.extension() else { return unit };
+        let bits = self.bits_of(&draft.topic, &draft.properties, now);
+        let entry = Extended { tags_code: unit.tags_code, stored_ms: now, bits: &bits };
+        Unit { tags_code: extension.push(&entry).unwrap_or(unit.tags_code), ..unit }
     }
 
     /// Gives the unit of a message to the light queues that it names.

@@ -6,9 +6,11 @@
 //! offset of the unit's message.
 
 mod batch;
+mod extension;
 mod start;
 
 pub(crate) use batch::{BATCH_UNIT_LEN, BatchUnit, Shape};
+pub(crate) use extension::{DIR as EXTENSION_DIR, Extended, Extension, Window, offset_of};
 pub(crate) use start::{Noted, Opening, Restored};
 
 use crate::Error;
@@ -50,12 +52,9 @@ pub struct Unit {
     /// The record's whole size, bytes.
     pub size: i32,
     /// Java hash of the tag; for delayed messages the time when they are due. In a file it may
-    /// also say where a Java broker wrote that, see `Unit::is_extended`.
+    /// also say where that is written, see `Unit::is_extended`.
     pub tags_code: i64,
 }
-
-/// The highest tags code that is an address (Java `ConsumeQueueExt.MAX_ADDR`).
-const ADDRESS_MAX: i64 = i32::MIN as i64 - 1;
 
 impl Unit {
     pub(crate) const BLANK: Self = Self { log_offset: 0, size: BLANK_SIZE, tags_code: 0 };
@@ -68,11 +67,11 @@ impl Unit {
         self.size == BLANK_SIZE
     }
 
-    /// Whether the tags code is an address in `consumequeue_ext`, where a Java broker with
-    /// `enableConsumeQueueExt=true` put it beside bits that it filters by. The record says the same
+    /// Whether the tags code is an address in `consumequeue_ext`, where it stands beside bits to
+    /// filter by, as brokers with `enableConsumeQueueExt=true` write it. The record says the same
     /// as that file.
     pub(crate) fn is_extended(&self) -> bool {
-        self.tags_code <= ADDRESS_MAX
+        extension::is_address(self.tags_code)
     }
 
     /// Whether it says of a record what `plain` does, as far as it is there.
@@ -109,6 +108,8 @@ impl Unit {
 pub(crate) struct Queue {
     pub(crate) id: i32,
     segments: Segments,
+    /// What stands beside the units, where the store keeps that.
+    extension: Option<Extension>,
     /// The bytes of a unit.
     unit: i64,
     /// The place of the first readable unit.
@@ -139,6 +140,7 @@ impl Queue {
         Self {
             id,
             segments: Segments::empty(disk, dir, shape.file_bytes, Allocation::Sparse),
+            extension: None,
             unit: shape.unit_len as i64,
             min: AtomicI64::new(0),
             max: AtomicI64::new(0),
@@ -150,6 +152,17 @@ impl Queue {
             start: Mutex::default(),
             again_behind: AtomicI64::new(i64::MAX),
         }
+    }
+
+    /// The same queue with an extension.
+    pub(crate) fn with_extension(self, extension: Option<Extension>) -> Self {
+        Self { extension, ..self }
+    }
+
+    /// What stands beside the units.
+    #[inline]
+    pub(crate) fn extension(&self) -> Option<&Extension> {
+        self.extension.as_ref()
     }
 
     /// The place of the first readable unit.
@@ -182,6 +195,8 @@ impl Queue {
 
     /// Notes that the records of all units are written, and returns the place behind them.
     pub(crate) fn commit(&self) -> i64 {
+        // Before the units, which may be written from here on: what they lead to is, first.
+        self.extension.iter().for_each(Extension::commit);
         self.tail.lock().commit()
     }
 
@@ -189,6 +204,7 @@ impl Queue {
     /// this moment may wait for the disk, and is not waited for.
     pub(crate) fn write_many(&self) -> Result<(), Error> {
         let waiting = self.tail.lock().waiting_bytes();
+        let waiting = waiting.max(self.extension.as_ref().map_or(0, Extension::waiting_bytes));
         if waiting < WAITING_BYTES {
             return Ok(());
         }
@@ -210,22 +226,13 @@ impl Queue {
         if removed {
             return Ok(());
         }
+        if let Some(extension) = &self.extension {
+            extension.write()?;
+        }
         let Some((first, units)) = self.tail.lock().take() else { return Ok(()) };
-        let written = self.write_files(first * self.unit, &units);
+        let written = self.segments.write_at(first * self.unit, &units);
         self.tail.lock().wrote(written.is_ok());
         written
-    }
-
-    fn write_files(&self, mut at: i64, mut units: &[u8]) -> Result<(), Error> {
-        while !units.is_empty() {
-            let segment = self.segments.for_append(at)?;
-            let (now, later) = units.split_at(units.len().min((segment.end() - at) as usize));
-            let written = segment.file.write_at((at - segment.start) as u64, now);
-            written.map_err(Error::io("write", &self.segments.path(segment.start)))?;
-            at += now.len() as i64;
-            units = later;
-        }
-        Ok(())
     }
 
     /// Copies readable units from `offset` on into `out` and says how many: at least one when
@@ -386,14 +393,10 @@ impl Queue {
     /// Writes the units that wait and makes them durable.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         let to = self.write_to()?;
-        let from = self.synced.load(Ordering::Acquire);
-        for segment in self.segments.all() {
-            if segment.start < to && segment.end() > from {
-                let range = 0..segment.file.len();
-                let synced = segment.file.sync(range);
-                synced.map_err(Error::io("sync", &self.segments.path(segment.start)))?;
-            }
+        if let Some(extension) = &self.extension {
+            extension.sync()?;
         }
+        self.segments.sync(self.synced.load(Ordering::Acquire)..to)?;
         self.set_synced(to);
         Ok(())
     }
@@ -416,7 +419,8 @@ impl Queue {
         const PAGE: u64 = 4096;
         let first = self.segments.first().map_or(0, |segment| segment.start);
         let bytes = self.tail.lock().next() * self.unit - first;
-        bytes.max(0).unsigned_abs().next_multiple_of(PAGE)
+        let extension = self.extension.as_ref().map_or(0, Extension::disk_bytes);
+        bytes.max(0).unsigned_abs().next_multiple_of(PAGE) + extension
     }
 
     /// Notes whether the queue is listed as dirty, and says whether that is a change.
@@ -467,6 +471,11 @@ impl Queue {
         let min = if stays { from } else { self.first_kept(known, before) };
         self.min.store(min, Ordering::Release);
         self.follow_min();
+        if let Some(extension) = self.extension.as_ref().filter(|it| it.has_files())
+            && let Some(first) = self.any_unit(min).filter(Unit::is_extended)
+        {
+            extension.expire(first.tags_code)?;
+        }
         Ok(removed)
     }
 
@@ -504,6 +513,9 @@ impl Queue {
     /// Removes all files and the directory.
     pub(crate) fn remove(&self, disk: &dyn Disk) -> Result<(), Error> {
         *self.removed.lock() = true;
+        if let Some(extension) = &self.extension {
+            extension.remove(disk)?;
+        }
         self.segments.remove_all()?;
         match disk.remove_dir(self.segments.dir()) {
             // What was moved aside there stays.

@@ -65,10 +65,12 @@ pub use full::{Bound, Full};
 pub use mend::NotNow;
 pub use progress::{Progress, Step};
 pub use reach::Wait;
-pub use read::{Boundary, Everything, Filter, Limits, Position, Query, Read, ReadStatus};
+pub use read::{
+    Boundary, Everything, Filter, Limits, Position, Query, Read, ReadStatus, UnitEntry,
+};
 pub use retain::Retained;
 pub use set_aside::{Aside, SetAside};
 pub use settings::{FlushMode, Settings};
 pub use stats::{APPEND_TIME_BOUNDS_MS, Stats};
-pub use store::Store;
+pub use store::{FilterBits, Store};
 pub use timer::{Timer, TimerCounts, TimerFiles, TimerProgress, TimerSlot, TimerUnit};

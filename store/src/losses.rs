@@ -70,6 +70,10 @@ pub(crate) struct Losses {
     pub(crate) aside: Tally,
     /// Units that were wrong, and made anew from the log.
     pub(crate) mended: Tally,
+    /// Units whose entries in the extension may have been written in part.
+    pub(crate) doubted: Tally,
+    /// The last units of queues whose entries are gone from the extension.
+    pub(crate) unextended: Tally,
     /// Places that queues lost since the last checkpoint; the log may have their messages.
     pub(crate) short: Tally,
     /// Ranges of the log that were set aside now, from and to.
@@ -125,10 +129,25 @@ impl Losses {
                 "dropped, left by a broker that cut the log: units of {dropped}"
             );
         }
+        self.tell_extensions();
         if let Some(mended) = self.mended.words() {
             tracing::error!(
                 "damaged queue units were made anew from the log, nothing is lost by that: units \
                  of {mended}. If consumequeue was not restored from a copy, check the disk"
+            );
+        }
+    }
+
+    /// Says what became of extensions: readers lose nothing by it.
+    fn tell_extensions(&self) {
+        if let Some(doubted) = self.doubted.words() {
+            tracing::warn!(
+                "what consumequeue_ext has of the newest messages may be written in part: their                  units have the tags codes themselves now, and filters look at the messages.                  Nothing is lost. Units of {doubted}"
+            );
+        }
+        if let Some(lost) = self.unextended.words() {
+            tracing::error!(
+                "files of consumequeue_ext are missing or damaged, up to the last entries of some                  queues: filters look at the messages instead, which takes longer and loses                  nothing. New messages get entries behind those that are missing. Last entries:                  {lost}"
             );
         }
     }

@@ -1,5 +1,6 @@
 //! The end of a consume queue in memory: units that were given out and are not in the file yet. The
-//! append only leaves units here; the periodic flush writes many at once.
+//! append only leaves units here; the periodic flush writes many at once. Of an extension the units
+//! are bytes.
 
 use crate::consume_queue::Unit;
 use bytes::Bytes;
@@ -60,15 +61,20 @@ impl Tail {
 
     /// Takes a unit whose bytes in the file are `bytes`.
     pub(crate) fn push_bytes(&mut self, unit: &Unit, bytes: &[u8]) -> Pushed {
-        debug_assert_eq!(bytes.len(), self.unit_len, "all units of a queue have one length");
+        self.log_end = if unit.is_blank() { self.log_end } else { unit.log_end() };
+        self.push_run(bytes, 1)
+    }
+
+    /// Takes the bytes of so many units, which lead to no record of their own.
+    pub(crate) fn push_run(&mut self, bytes: &[u8], units: usize) -> Pushed {
+        debug_assert_eq!(bytes.len(), units * self.unit_len, "all units have one length");
         let pushed = Pushed { queue_offset: self.next, is_first: self.staged == 0 };
         if self.waiting.is_empty() {
             self.waiting.reserve(self.usual);
         }
         self.waiting.extend_from_slice(bytes);
-        self.next += 1;
-        self.log_end = if unit.is_blank() { self.log_end } else { unit.log_end() };
-        self.staged += 1;
+        self.next += units as i64;
+        self.staged += units;
         pushed
     }
 

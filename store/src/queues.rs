@@ -1,18 +1,18 @@
 //! The table of all consume queues: topic and queue id to [`Queue`], found without allocating.
 
 use crate::batch_topics::{self, BatchTopics};
-use crate::consume_queue::{Opening, Queue, Shape};
+use crate::consume_queue::{EXTENSION_DIR, Extension, Opening, Queue, Shape};
 use crate::disk::{Disk, Listed};
 use crate::in_the_way::move_aside;
 use crate::losses::is_told;
 use crate::queue_ends::QueueEnds;
-use crate::{Error, Settings};
+use crate::{Error, FilterBits, Settings};
 use message::{Lookup, Str, names};
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The queues of one topic, sorted by id.
 type Topic = Vec<Arc<Queue>>;
@@ -23,6 +23,10 @@ pub(crate) struct Queues {
     root: PathBuf,
     single: Shape,
     batch: Shape,
+    /// Bytes of a file of an extension, where there are any.
+    extension_bytes: Option<u64>,
+    /// Who knows what filters say of their messages.
+    pub(crate) filter_bits: OnceLock<Arc<dyn FilterBits>>,
     /// The topics whose queues are of batches.
     pub(crate) batch_topics: BatchTopics,
     topics: RwLock<Topics>,
@@ -83,6 +87,8 @@ impl Queues {
             root: settings.root.clone(),
             single: Shape::single(settings.consume_queue_file_bytes),
             batch: Shape::batch(settings.batch_queue_file_bytes),
+            extension_bytes: settings.extension_file_bytes,
+            filter_bits: OnceLock::new(),
             batch_topics,
             topics: RwLock::default(),
         }
@@ -195,11 +201,18 @@ impl Queues {
             Err(at) => {
                 let (dir, shape) = self.place_of(topic);
                 let dir = dir.join(id.to_string());
-                let queue = Arc::new(Queue::new(self.disk.clone(), dir, id, shape));
+                let queue = Queue::new(self.disk.clone(), dir, id, shape);
+                let extension = self.extension_of(topic, id).filter(|_| !shape.is_batch());
+                let queue = Arc::new(queue.with_extension(extension));
                 queues.insert(at, queue.clone());
                 queue
             }
         }
+    }
+
+    fn extension_of(&self, topic: &str, id: i32) -> Option<Extension> {
+        let dir = || self.root.join(EXTENSION_DIR).join(topic).join(id.to_string());
+        self.extension_bytes.map(|bytes| Extension::new(self.disk.clone(), dir(), bytes))
     }
 
     /// All queues.
@@ -247,12 +260,14 @@ impl Queues {
     }
 
     fn remove_dir(&self, topic: &str) -> Result<(), Error> {
-        let dir = self.place_of(topic).0;
-        match self.disk.remove_dir(&dir) {
-            Err(error) if ![NotFound, DirectoryNotEmpty].contains(&error.kind()) => {
-                Err(Error::io("remove", &dir)(error))
+        let extension = self.extension_bytes.map(|_| self.root.join(EXTENSION_DIR).join(topic));
+        [self.place_of(topic).0].into_iter().chain(extension).try_for_each(|dir| {
+            match self.disk.remove_dir(&dir) {
+                Err(error) if ![NotFound, DirectoryNotEmpty].contains(&error.kind()) => {
+                    Err(Error::io("remove", &dir)(error))
+                }
+                _ => Ok(()),
             }
-            _ => Ok(()),
-        }
+        })
     }
 }

@@ -4,16 +4,20 @@
 
 mod batches;
 mod compacted;
+mod entries;
 
 use crate::consume_queue::{Queue, UNIT_LEN, Unit};
 use crate::mend::{Led, NotNow, QueueName, is_whole};
 use crate::reach::{Reach, Wait};
 use crate::{Settings, Store};
 use bytes::Bytes;
+pub use entries::UnitEntry;
+use entries::{Entries, Judged};
 use message::record::{self, Entry};
 
 /// Units that are read from a queue at once.
 const UNITS_AT_ONCE: usize = 64;
+const PAGE_BYTES: usize = UNITS_AT_ONCE * UNIT_LEN;
 /// The most bytes that one read returns whatever the caller asks.
 const READ_BYTES_MAX: usize = 128 << 20;
 /// The fewest bytes that a caller can ask for.
@@ -58,6 +62,15 @@ pub trait Filter {
     fn judges_records(&self) -> bool {
         false
     }
+    /// Decides by the bits that an extended queue has of a message, and when it was stored, ms since
+    /// the epoch. They may seem to want one that the record says is not wanted.
+    fn wants_bits(&self, _bits: &[u8], _stored_ms: i64) -> bool {
+        true
+    }
+    /// Whether it wants every message, so that nothing has to be looked up for it.
+    fn wants_all(&self) -> bool {
+        false
+    }
     /// Decides by the whole record; asked only when the first answer was yes.
     fn wants_record(&self, _record: &[u8]) -> bool {
         true
@@ -68,7 +81,11 @@ pub trait Filter {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Everything;
 
-impl Filter for Everything {}
+impl Filter for Everything {
+    fn wants_all(&self) -> bool {
+        true
+    }
+}
 
 /// What a read found (Java `GetMessageStatus`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,14 +218,14 @@ impl Store {
         let scan_bytes = settings.filter_scan_bytes.max(limits.max_messages * UNIT_LEN);
         let last = read.max_offset.min(queue.next_file(first)).min(first + to_units(scan_bytes));
         let (log_end, hot_bytes) = (self.log.written_to(), settings.hot_bytes());
-        let (mut last_log_offset, mut skip_to) = (log_end, i64::MIN);
-        let (mut reach, mut units) = (Reach::new(limits.wait), [0; UNITS_AT_ONCE * UNIT_LEN]);
+        let (mut last_log_offset, mut skip_to, mut page) = (log_end, i64::MIN, [0; PAGE_BYTES]);
+        let (mut reach, mut entries) = (Reach::new(limits.wait), Entries::of(queue, filter));
         read.messages.reserve(limits.max_messages.min(UNITS_AT_ONCE));
         'all: while read.next_offset < last {
-            let wanted = ((last - read.next_offset) as usize).min(UNITS_AT_ONCE);
-            let units = &mut units[..wanted * UNIT_LEN];
-            let Some(units) = next_units(queue, read, limits.wait, units) else { break };
-            self.load(units, (limits, filter), &mut reach);
+            let units = next_units(queue, read, (last, limits.wait), &mut page);
+            let Some(units) = units else { break };
+            let known = self.load(units, (limits, filter), &mut entries, (&mut reach, read));
+            let Some(known) = known else { break };
             for (at, bytes) in units.iter().enumerate() {
                 let decoded = Unit::decode(bytes);
                 let unit = decoded.unwrap_or(Unit::NONE);
@@ -221,8 +238,8 @@ impl Store {
                 if unit.is_blank() || unit.log_offset < skip_to {
                     continue;
                 }
-                let says_tags = decoded.is_some_and(|unit| !unit.is_extended());
-                if says_tags && !filter.wants_tags_code(unit.tags_code) {
+                let verdict = known.verdict(at, decoded, filter);
+                if verdict == Some(false) {
                     continue;
                 }
                 if !self.log.is_recent(unit.log_offset) {
@@ -246,8 +263,8 @@ impl Store {
                     }
                 };
                 skip_to = i64::MIN;
-                let wants_tags = || says_tags || filter.wants_tags_code(self.tags_code_of(&record));
-                if wants_tags() && filter.wants_record(&record) {
+                let wants_tags = || filter.wants_tags_code(self.tags_code_of(&record));
+                if verdict.unwrap_or_else(wants_tags) && filter.wants_record(&record) {
                     read.bytes += record.len();
                     read.messages.push(record);
                     read.status = ReadStatus::Found;
@@ -258,16 +275,31 @@ impl Store {
         read.suggest_replica = read.log_behind > hot_bytes;
     }
 
-    /// Has the records loaded that are likely to be looked at.
+    /// Has the records loaded that are likely to be looked at, and says what is known without them;
+    /// none where the read ends.
     fn load(
         &self,
         units: &[[u8; UNIT_LEN]],
         (limits, filter): (Limits, &dyn Filter),
-        reach: &mut Reach,
-    ) {
+        entries: &mut Option<Entries<'_>>,
+        (reach, read): (&mut Reach, &mut Read),
+    ) -> Option<Judged> {
+        let judged = match entries {
+            None => Judged::default(),
+            Some(entries) => {
+                let judged = entries.judge(units, filter, limits.wait);
+                judged.inspect_err(|error| cannot_read(read, limits.wait, error)).ok()?
+            }
+        };
         let looked_at = if filter.judges_records() { units.len() } else { limits.max_messages };
         let first = units.iter().map_while(Unit::decode).take(looked_at);
-        self.log.load(first.filter(|unit| filter.wants_tags_code(unit.tags_code)), reach);
+        if judged.is_empty() {
+            self.log.load(first.filter(|unit| filter.wants_tags_code(unit.tags_code)), reach);
+        } else {
+            let wanted = first.enumerate().filter(|(at, _)| judged.is_wanted(*at));
+            self.log.load(wanted.map(|(_, unit)| unit), reach);
+        }
+        Some(judged)
     }
 
     /// The queue's first offset; 0 when there is no such queue.
@@ -293,14 +325,15 @@ impl Store {
     pub fn unit(&self, topic: &str, queue_id: i32, offset: i64) -> Option<Unit> {
         let queue = self.queues.find(topic, queue_id)?;
         let place = queue.place_holding(offset)?;
-        queue.unit(place).map(|unit| self.plain(unit))
+        queue.unit(place).map(|unit| self.plain(&queue, unit))
     }
 
     /// The unit with the tags code itself.
-    fn plain(&self, unit: Unit) -> Unit {
-        let record = unit.is_extended().then(|| self.record_of(&unit)).flatten();
-        let tags_code = record.map_or(unit.tags_code, |record| self.tags_code_of(&record));
-        Unit { tags_code, ..unit }
+    fn plain(&self, queue: &Queue, unit: Unit) -> Unit {
+        let known = self.entry_of(queue, &unit).map(|entry| entry.tags_code);
+        let record = || unit.is_extended().then(|| self.record_of(&unit)).flatten();
+        let told = || record().map(|record| self.tags_code_of(&record));
+        Unit { tags_code: known.or_else(told).unwrap_or(unit.tags_code), ..unit }
     }
 
     /// The tags code that a record says; 0 when it is none.
@@ -336,11 +369,13 @@ impl Store {
                     let led = self.follow(&queue, name, (place, &Unit::NONE), &mut reach);
                     match (led, queue.unit_now(place)) {
                         (Led::Later, _) | (_, Err(_)) => return all,
-                        (_, Ok(unit)) => all.push(self.plain(unit.unwrap_or(Unit::BLANK))),
+                        (_, Ok(unit)) => {
+                            all.push(self.plain(&queue, unit.unwrap_or(Unit::BLANK)));
+                        }
                     }
                     continue;
                 };
-                all.push(self.plain(unit));
+                all.push(self.plain(&queue, unit));
             }
         }
         all
@@ -456,13 +491,16 @@ impl Store {
     }
 }
 
-/// Copies units from `read.next_offset` on and gives them, at least one; none where the read ends.
+/// Copies units from `read.next_offset` to `last` and gives them, at least one; none where the read
+/// ends.
 fn next_units<'a>(
     queue: &Queue,
     read: &mut Read,
-    wait: Wait,
-    out: &'a mut [u8],
+    (last, wait): (i64, Wait),
+    out: &'a mut [u8; PAGE_BYTES],
 ) -> Option<&'a [[u8; UNIT_LEN]]> {
+    let wanted = ((last - read.next_offset) as usize).min(UNITS_AT_ONCE);
+    let out = &mut out[..wanted * UNIT_LEN];
     let some = queue.read(read.next_offset, out, wait);
     let some = some.inspect_err(|error| cannot_read(read, wait, error)).ok()?;
     let some = some.filter(|some| *some > 0);

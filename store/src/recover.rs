@@ -282,6 +282,10 @@ impl Recovery<'_> {
                 self.touch();
                 self.losses.mended.note(name, place, place + 1);
             }
+            Restored::Unextended => {
+                self.touch();
+                self.losses.doubted.note(name, place, place + 1);
+            }
             Restored::LacksOlder { from } => return Ok(Some(from)),
         }
         Ok(None)

@@ -7,6 +7,7 @@ use crate::in_the_way::{move_out, move_rest_out, put_out, remove_half_segment};
 use crate::look::{Run, RunFile};
 use parking_lot::{Mutex, RwLock};
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -243,6 +244,35 @@ impl Segments {
         Ok(Some(segment))
     }
 
+    /// Opens the files of a run that nothing is made anew of: those of the right name and length.
+    /// Others go, and it says whether there were none.
+    pub(crate) fn load_whole(&self) -> Result<bool, Error> {
+        let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
+        let (mut files, mut all) = (Vec::new(), true);
+        for file in listed.iter().filter(|file| is_name(&file.name)) {
+            let path = self.dir.join(&file.name);
+            match start_of(file).filter(|start| start % self.file_bytes == 0) {
+                Some(start) if file.len == self.file_bytes as u64 => files.push(self.open(start)?),
+                Some(_) | None if file.is_file() => {
+                    all = false;
+                    tracing::error!(
+                        path = %path.display(),
+                        len = file.len,
+                        expected = self.file_bytes,
+                        "a file of another size or place than its settings say is removed"
+                    );
+                    self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+                }
+                _ => {
+                    all = false;
+                    put_out(&*self.disk, &path, "what a file there would hold is in the log")?;
+                }
+            }
+        }
+        *self.files.write() = files;
+        Ok(all)
+    }
+
     /// Gives a file the right length, with the bytes that it has.
     fn resize(&self, file: &Listed) -> Result<(), Error> {
         let (path, len, expected) = (self.dir.join(&file.name), file.len, self.file_bytes);
@@ -367,6 +397,30 @@ impl Segments {
         let mut spare = self.spare.lock();
         if spare.is_none() {
             *spare = Some(self.open(self.next_start())?);
+        }
+        Ok(())
+    }
+
+    /// Writes bytes at `at`, into as many files as that takes.
+    pub(crate) fn write_at(&self, mut at: i64, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            let segment = self.for_append(at)?;
+            let (now, later) = bytes.split_at(bytes.len().min((segment.end() - at) as usize));
+            let written = segment.file.write_at((at - segment.start) as u64, now);
+            written.map_err(Error::io("write", &self.path(segment.start)))?;
+            at += now.len() as i64;
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// Makes the files durable that have bytes from `from` to `to`.
+    pub(crate) fn sync(&self, Range { start: from, end: to }: Range<i64>) -> Result<(), Error> {
+        for segment in self.all() {
+            if segment.start < to && segment.end() > from {
+                let synced = segment.file.sync(0..segment.file.len());
+                synced.map_err(Error::io("sync", &self.path(segment.start)))?;
+            }
         }
         Ok(())
     }

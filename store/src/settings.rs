@@ -26,6 +26,9 @@ pub struct Settings {
     pub consume_queue_file_bytes: u64,
     /// `mapperFileSizeBatchConsumeQueue`; never change it on an existing store.
     pub batch_queue_file_bytes: u64,
+    /// `mappedFileSizeConsumeQueueExt` when `enableConsumeQueueExt`: units have addresses of what
+    /// stands beside them in files of this size; `None`: they have tags codes.
+    pub extension_file_bytes: Option<u64>,
     /// `enableCompaction`: [`crate::Store::keep_newest`] counts.
     pub compaction: bool,
     /// `compactionMappedFileSize`; never change it on an existing store.
@@ -122,6 +125,7 @@ impl Default for Settings {
             commit_log_file_bytes: 1 << 30,
             consume_queue_file_bytes: 6_000_000,
             batch_queue_file_bytes: 13_800_000,
+            extension_file_bytes: None,
             compaction: true,
             compaction_log_file_bytes: 100 << 20,
             compaction_queue_file_bytes: 10 << 20,
@@ -202,6 +206,10 @@ impl Settings {
         if batch_bytes == 0 || !batch_bytes.is_multiple_of(46) || batch_bytes >= 1 << 31 {
             let why = "must be a multiple of 46 and below 2 GiB";
             return refuse("mapperFileSizeBatchConsumeQueue", why);
+        }
+        if self.extension_file_bytes.is_some_and(|bytes| !(256..1 << 31).contains(&bytes)) {
+            let why = "must be from 256 bytes to below 2 GiB";
+            return refuse("mappedFileSizeConsumeQueueExt", why);
         }
         let files = [self.compaction_log_file_bytes, self.compaction_queue_file_bytes];
         if files.iter().any(|bytes| !(92..=1 << 30).contains(bytes)) || files[1] > 128 << 20 {

@@ -78,6 +78,15 @@ pub struct Store {
     _locks: Locks,
 }
 
+/// Knows which filters want a message, for the bits that stand beside its unit where the store keeps
+/// extended queues ([`Settings::extension_file_bytes`]; Java `CommitLogDispatcherCalcBitMap`).
+pub trait FilterBits: Send + Sync {
+    /// The bits of the filters that want a message of a topic with these properties, encoded, which
+    /// is stored at `now`, ms since the epoch; `None` where the topic has no filters. Asked under
+    /// the append lock.
+    fn bits(&self, topic: &str, properties: &[u8], now: i64) -> Option<Vec<u8>>;
+}
+
 impl Store {
     /// Opens the directory: locks it, finds where the log ends, mends what a crash left, and marks
     /// it as in use until [`Store::close`].
@@ -192,6 +201,20 @@ impl Store {
     /// The settings of which some may change: not those of the files' shape, nor the flush mode.
     pub(crate) fn live(&self) -> Arc<Settings> {
         Arc::clone(&self.live.read())
+    }
+
+    /// Says who knows the bits of filters, once: messages that were stored before have none, and
+    /// neither have those that recovery gives to queues.
+    pub fn set_filter_bits(&self, bits: Arc<dyn FilterBits>) {
+        let is_first = self.queues.filter_bits.set(bits).is_ok();
+        assert!(is_first, "one knows them all");
+    }
+
+    /// The bits of the filters that want a message of these properties, at its store time.
+    pub(crate) fn bits_of(&self, topic: &str, properties: &[u8], now: i64) -> Vec<u8> {
+        let bits =
+            self.queues.filter_bits.get().and_then(|known| known.bits(topic, properties, now));
+        bits.unwrap_or_default()
     }
 
     /// The files under `config/`.

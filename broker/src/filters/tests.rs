@@ -123,3 +123,60 @@ fn there_is_room_for_so_many() {
     assert_eq!(filters.compiled.lock().len(), 1);
     assert!(filters.compiled("CLASS", "a = 1").is_err());
 }
+
+/// The bits of a message of topic T whose property a has a value.
+fn bits(filters: &Filters, a: u32, now: i64) -> Option<Vec<u8>> {
+    filters.bits("T", format!("a\u{1}{a}\u{2}").as_bytes(), now)
+}
+
+#[test]
+fn a_message_has_the_bits_of_those_who_want_it_dead_or_alive() {
+    let filters = filters();
+    let register = |group: &'static str, source, now| {
+        filters.register(&group.into(), &[sql("T", source, now)], now);
+    };
+    register("g", "a > 5", 10);
+    assert_eq!(bits(&filters, 6, 11), None, "not asked for");
+    filters.set_marks(true);
+    assert_eq!(bits(&filters, 6, 11).unwrap().len(), 14);
+    assert_eq!(filters.bits("U", b"a\x016\x02", 11), None, "nobody filters it");
+    register("h", "a < 7", 12);
+    let known = |group| filters.find(group, "T").unwrap();
+    // The groups that may want a message by its bits.
+    let wanted = |a, now| {
+        let bits = bits(&filters, a, now).unwrap();
+        ["g", "h"].map(|group| known(group).may_want(&bits, now))
+    };
+    assert_eq!(wanted(4, 20), [false, true]);
+    assert_eq!(wanted(6, 20), [true, true]);
+    assert_eq!(wanted(8, 20), [true, false]);
+    assert_eq!(wanted(8, 12), [true, true], "stored when the filter was not there");
+    assert!(known("h").may_want(&[0; 13], 20), "of another number of groups");
+    filters.tick(|_| false, i64::MAX, 30);
+    assert_eq!(wanted(8, 31), [true, false], "both are gone");
+    register("h", "a > 7", 40);
+    assert_eq!(wanted(8, 41), [true, true]);
+}
+
+/// What is stored while a filter comes has not its bits, whatever the clocks of the two say.
+#[test]
+fn a_filter_is_born_behind_all_messages_that_have_not_its_bits() {
+    let filters = filters();
+    filters.set_marks(true);
+    assert_eq!(bits(&filters, 1, 100), None);
+    filters.register(&"g".into(), &[sql("T", "a = 1", 1)], 90);
+    let known = filters.find("g", "T").unwrap();
+    assert!(known.may_want(&[0; 14], 100));
+    assert!(!known.may_want(&[0; 14], 101));
+
+    // After a kill the file may have another filter than the messages have bits of.
+    for (was_clean, sure_from) in [(true, 10), (false, 500)] {
+        let filters = Filters::new(Bloom::new(20, 32).unwrap()).behind(400, was_clean);
+        filters.load(&STOCK.replace('.', "\t"), 500).unwrap();
+        let known = filters.find("g", "T").unwrap();
+        assert!(known.may_want(&[0; 14], sure_from), "{was_clean}");
+        assert!(!known.may_want(&[0; 14], sure_from + 1), "{was_clean}");
+        filters.register(&"new".into(), &[sql("T", "a = 1", 1)], 300);
+        assert!(filters.find("new", "T").unwrap().may_want(&[0; 14], 400));
+    }
+}

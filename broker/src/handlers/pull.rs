@@ -498,7 +498,12 @@ fn registered(
         let remark = "the consumer's consumer filter data not latest";
         return Err(refuse(ResponseCode::FILTER_DATA_NOT_LATEST, remark));
     }
-    let selection = retried(broker, header).unwrap_or(Selection::Expression(known.expression));
+    let selection = retried(broker, header).unwrap_or_else(|| {
+        match broker.store.settings().extension_file_bytes {
+            Some(_) => Selection::Marked(Arc::new(known)),
+            None => Selection::Expression(known.expression),
+        }
+    });
     Ok((subscription, selection))
 }
 

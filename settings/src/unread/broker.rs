@@ -27,9 +27,6 @@ unread! {
             boolean: useSingleRocksDBForAllConfigs = false;
             text: configManagerVersion = "v1";
         }
-        accepted "filters in SQL92 look at each message, bits that spare some looks are not kept" {
-            boolean: enableCalcFilterBitMap = false;
-        }
         refused "what is popped is kept in the revive log" {
             boolean: popConsumerKVServiceEnable = false, popConsumerKVServiceInit = false;
         }

@@ -148,9 +148,9 @@ unread! {
         accepted "a queue of inner batches is searched in its files" {
             boolean: searchBcqByCacheEnable = true;
         }
-        accepted "extended consume queues of a Java broker are read past, none are written" {
-            boolean: enableConsumeQueueExt = false;
-            int: mappedFileSizeConsumeQueueExt = 50331648, bitMapLengthConsumeQueueExt = 64;
+        accepted "the bits of filters are as many as expectConsumerNumUseFilter and \
+            maxErrorRateOfBloomFilter make them, as in Java, which sets this key itself" {
+            int: bitMapLengthConsumeQueueExt = 64;
         }
         accepted "delayed messages are delivered in order, level by level" {
             boolean: enableScheduleMessageStats = true, enableScheduleAsyncDeliver = false;

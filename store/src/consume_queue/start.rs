@@ -23,6 +23,9 @@ pub(crate) enum Restored {
     Known,
     /// The queue had another unit in its place that leads nowhere; it was written over.
     Mended,
+    /// The unit led to an entry of the extension that may have been written in part; it has the tags
+    /// code itself now.
+    Unextended,
     /// The queue lacks units before it, whose records begin at this log offset or behind it. It was
     /// not given the record.
     LacksOlder { from: i64 },
@@ -37,6 +40,8 @@ pub(super) struct Start {
     copy: (i64, Vec<u8>),
     /// The queue ended here or behind it once.
     noted_end: i64,
+    /// Units that lead before this log offset have whole entries in the extension.
+    sure_to: i64,
     /// The log offset at which the log began when the queue's first offset was noted.
     first_noted_at: Option<i64>,
 }
@@ -105,7 +110,10 @@ impl Queue {
         self.min.store(first, Ordering::Release);
         self.max.store(next, Ordering::Release);
         self.synced.store(if clean { next * self.unit } else { walk_from }, Ordering::Release);
-        self.start.lock().is_damaged = is_damaged;
+        let mut start = self.start.lock();
+        start.is_damaged = is_damaged;
+        start.sure_to = if clean { i64::MAX } else { durable.unwrap_or(0) };
+        drop(start);
         self.follow_units(0);
         Ok(is_damaged.then_some(log_end))
     }
@@ -163,7 +171,9 @@ impl Queue {
         self.min.store(min, Ordering::Release);
         self.max.store(end, Ordering::Release);
         self.synced.store(end * self.unit, Ordering::Release);
-        self.start.lock().first_noted_at = Some(log_min);
+        let mut start = self.start.lock();
+        (start.first_noted_at, start.sure_to) = (Some(log_min), i64::MAX);
+        drop(start);
         Ok(true)
     }
 
@@ -494,6 +504,14 @@ impl Queue {
         is_right: &dyn Fn(Option<i64>, &Unit) -> bool,
     ) -> Result<Restored, Error> {
         let found = self.copied(queue_offset);
+        if found.is_some_and(|found| found.is_extended() && found.says_same(&unit)) {
+            if unit.log_end() <= self.start.lock().sure_to {
+                return Ok(Restored::Known);
+            }
+            // Its bits may be lost, and nothing tells that.
+            let mended = self.mend(queue_offset, unit)?;
+            return Ok(if mended { Restored::Unextended } else { Restored::Known });
+        }
         // A unit that leads to the record and says other tags was written in part.
         let is_same = |found: &Unit| (found.log_offset, found.size) == (unit.log_offset, unit.size);
         if found.is_some_and(|found| {
@@ -532,7 +550,13 @@ impl Queue {
         self.synced.fetch_min(at, Ordering::AcqRel);
         self.min.fetch_min(place, Ordering::AcqRel);
         let mut start = self.start.lock();
-        (start.copy, start.first_noted_at) = Default::default();
+        start.first_noted_at = None;
+        let (first, copied) = &mut start.copy;
+        if let Ok(from) = usize::try_from((place - *first) * self.unit)
+            && let Some(there) = copied.get_mut(from..from.saturating_add(bytes.len()))
+        {
+            there.copy_from_slice(bytes);
+        }
         Ok(true)
     }
 
@@ -550,6 +574,42 @@ impl Queue {
         }
         let at = ((queue_offset - *first) * self.unit) as usize;
         self.decode(bytes.get(at..at + self.unit as usize)?)
+    }
+
+    /// Finds where the extension ends, once the queue has its last unit. Returns the place of the
+    /// last unit that has an entry when that is lost. Behind a queue that never had one that is
+    /// looked for in all of its units.
+    pub(crate) fn settle_extension(
+        &self,
+        clean: bool,
+        cutting: Cutting<'_>,
+    ) -> Result<Option<i64>, Error> {
+        let Some(extension) = &self.extension else { return Ok(None) };
+        let last = self.last_extended();
+        let address = last.map(|(_, unit)| unit.tags_code);
+        let is_there = extension.settle(address, clean, cutting)?;
+        Ok(last.map(|(place, _)| place).filter(|_| !is_there))
+    }
+
+    /// The last unit that has an address, with its place.
+    fn last_extended(&self) -> Option<(i64, Unit)> {
+        let (first, mut at) = (self.first_place(), self.max());
+        let mut units = [0; PAGE_BYTES_MAX];
+        while at > first {
+            // One read gives units of one file.
+            let file = self.segments.start_for((at - 1) * self.unit) / self.unit;
+            let from = first.max(at - PAGE_UNITS as i64).max(file);
+            let page = &mut units[..((at - from) * self.unit) as usize];
+            let count = self.read_any(from, page).ok().flatten().unwrap_or(0);
+            let units = (from..).zip(self.decoded(page, count));
+            let extended = units.filter_map(|(place, unit)| Some((place, unit?)));
+            let last = extended.filter(|(_, unit)| unit.is_extended()).last();
+            if last.is_some() {
+                return last;
+            }
+            at = from;
+        }
+        None
     }
 
     /// Ends recovery: what the files hold behind the queue's end is made zeros, and the queue

@@ -30,7 +30,7 @@ impl Recovery<'_> {
             is_own.then(|| self.place_at(unit.log_offset, name)).flatten()
         };
         match queue.restore_batch(batch, start, &said, self.cutting)? {
-            Restored::Known => Ok(None),
+            Restored::Known | Restored::Unextended => Ok(None),
             Restored::Mended => {
                 self.touch();
                 self.losses.mended.note(name, batch.base, batch.end());

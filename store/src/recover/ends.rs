@@ -113,11 +113,13 @@ impl Recovery<'_> {
     }
 
     pub(super) fn settle_queues(&self, end: i64, durable: i64) -> Result<(), Error> {
-        let log_min = self.log.min();
+        let (log_min, losses) = (self.log.min(), self.losses);
         for topic in self.queues.topics() {
             let begin = log_min.max(self.removed_topics.end_of(&topic));
             for id in self.queues.ids(&topic) {
                 let Some(queue) = self.queues.find(&topic, id) else { continue };
+                let lost = queue.settle_extension(self.clean, self.cutting)?;
+                lost.iter().for_each(|at| losses.unextended.note((&topic, id), *at, at + 1));
                 let is_looked_at = queue.settle(log_min, durable, self.cutting)?;
                 // They may be there in memory alone, as a start left them that died.
                 let keeps_places = !self.clean && queue.ends_blank();

@@ -12,6 +12,7 @@ mod compaction_damage;
 mod compaction_look;
 mod crash;
 mod damage;
+mod extended;
 mod fence;
 mod found;
 mod full_disk;
