@@ -9,6 +9,7 @@ mod compacted_view;
 mod compacted_walk;
 mod damage;
 mod dump;
+mod entry_walk;
 mod files;
 mod index_walk;
 mod log_walk;

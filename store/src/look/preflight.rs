@@ -12,6 +12,7 @@ use super::{Damage, Kind, Look};
 use crate::batch_topics;
 use crate::checkpoint::{Fields, Mark};
 use crate::compaction::DELETE;
+use crate::consume_queue::EXTENSION_DIR;
 use crate::disk::peek;
 use crate::index_file::{HEADER, Header};
 use crate::moved::moved;
@@ -77,8 +78,7 @@ pub struct Preflight {
 }
 
 /// Names in the root that only one side knows, with what becomes of them.
-const FOREIGN: [(&str, &str); 3] = [
-    ("consumequeue_ext", "filter bitmaps of SQL92 consumers; every message is looked at instead"),
+const FOREIGN: [(&str, &str); 2] = [
     ("epochFileCheckpoint", "epochs of controller mode"),
     ("tieredStore", "tiered storage: what is only there cannot be read"),
 ];
@@ -464,12 +464,23 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// What becomes of extended queues: either side reads them where its settings say so.
+    fn extended(&self, has: bool, tell: &mut impl FnMut(Effect, String)) {
+        let what = "what stands beside queue units, with the bits of SQL92 filters, is used with \
+                    enableConsumeQueueExt=true; else filters look at each message, and new units \
+                    have tags codes";
+        if has {
+            tell(Effect::Notes, format!("{EXTENSION_DIR}: {what}"));
+        }
+    }
+
     /// What only the other side knows.
     fn foreign(&self, target: Target, tell: &mut impl FnMut(Effect, String)) -> Result<(), Error> {
         let root = &self.settings.root;
         let list = |dir: &std::path::Path| self.disk.list(dir).map_err(Error::io("list", dir));
         let listed = list(root)?;
         let has = |name: &str| listed.iter().any(|file| file.name == name);
+        self.extended(has(EXTENSION_DIR), tell);
         if target != Target::Rockhopper {
             for name in
                 ["setaside", "queueends", "batchtopics"].into_iter().filter(|name| has(name))

@@ -6,6 +6,7 @@
 //! is held back until its end.
 
 use super::damage::{Kind, Place, Tally};
+use super::entry_walk::EntryWalk;
 use super::files::Run;
 use super::marks::Unsettled;
 use crate::batch_topics;
@@ -69,6 +70,8 @@ pub(super) struct QueueWalk<'a> {
     pub(super) without_queues: HashMap<String, (u64, i64)>,
     /// Places in light queues that are not there.
     pub(super) without_light: u64,
+    /// Units that lead to nothing in `consumequeue_ext`.
+    pub(super) without_entry: u64,
     /// Where the log ended when topics were removed.
     pub(super) removed: BTreeMap<Str, i64>,
     /// How many records topics have from before they were deleted.
@@ -94,6 +97,7 @@ struct Queue {
     from: i64,
     buffer: Vec<u8>,
     units: u64,
+    entries: EntryWalk,
     /// A file that was looked for in vain.
     missing: Option<i64>,
     /// The log offset at which the queue began anew.
@@ -120,6 +124,7 @@ impl<'a> QueueWalk<'a> {
             pending: Unsettled::default(),
             without_queues: HashMap::new(),
             without_light: 0,
+            without_entry: 0,
             removed: BTreeMap::new(),
             deleted: BTreeMap::new(),
             strays: BTreeMap::new(),
@@ -253,6 +258,7 @@ impl<'a> QueueWalk<'a> {
                 }
                 queue.hole(&topic, id, reader)?;
                 self.units += queue.units;
+                self.without_entry += queue.entries.lost;
                 self.damage.join(queue.damage);
             }
         }
@@ -275,6 +281,7 @@ impl Queue {
             from: 0,
             buffer: Vec::new(),
             units: 0,
+            entries: EntryWalk::default(),
             missing: None,
             born: None,
             damage: Tally::default(),
@@ -310,11 +317,9 @@ impl Queue {
             None => self.unit_again(offset, reader)?,
         };
         // It may have been written in part when it was read.
-        let found = match found {
-            Some(unit) if unit != record.unit && !record.settled => {
-                self.unit_again(offset, reader)?
-            }
-            found => found,
+        let found = match found.filter(|unit| *unit != record.unit && !record.settled) {
+            Some(_) => self.unit_again(offset, reader)?,
+            None => found,
         };
         let place = |queue: &Self| {
             let (path, at) = queue.place(offset);
@@ -330,7 +335,9 @@ impl Queue {
             self.next = offset;
         }
         match found {
-            Some(unit) if unit.says_same(&record.unit) => self.units += 1,
+            Some(unit) if unit.says_same(&record.unit) => {
+                self.look_beside(unit, record, (place(self), reader))?;
+            }
             Some(unit) if record.is_torn && is_ours(unit) && unit.size == record.unit.size => {
                 self.units += 1;
             }
@@ -347,6 +354,27 @@ impl Queue {
         let in_files = self.run.files.last().is_some_and(|last| byte < self.end(last.start));
         if offset == self.next && in_files {
             self.next += 1;
+        }
+        Ok(())
+    }
+
+    /// Counts a unit, and looks whether what stands beside it says the tags code of its record.
+    fn look_beside(
+        &mut self,
+        unit: Unit,
+        record: &Expected<'_>,
+        (place, reader): (Place, Reader<'_>),
+    ) -> Result<(), Error> {
+        self.units += 1;
+        if !unit.is_extended() {
+            return Ok(());
+        }
+        let said = self.entries.tags_code(reader.disk, &self.run.dir, unit.tags_code)?;
+        let expected = record.unit.tags_code;
+        if let Some(said) = said.filter(|said| *said != expected && !record.is_torn) {
+            self.damage.add(Kind::UnitWrong, place, || {
+                format!("beside the unit stands tags code {said}; the record says {expected}")
+            });
         }
         Ok(())
     }
