@@ -4,6 +4,7 @@
 
 use crate::decode::{self, Entry, Record};
 use crate::model::{At, Place, State};
+use crate::wishes;
 use crate::world::{Outage, World};
 use std::collections::{BTreeMap, BTreeSet};
 use store::{Everything, Limits, Position, Store};
@@ -225,6 +226,7 @@ fn queue_agrees(
 ) -> Verdict {
     let name = world.name(place);
     let found = read_all(world, place)?;
+    wishes::are_served(world, place, &found)?;
     let half_deleted = world.model.half_deleted.contains(&place);
     if half_deleted
         && found.is_empty()

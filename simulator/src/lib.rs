@@ -10,6 +10,7 @@ mod kept;
 mod model;
 mod plan;
 mod random;
+mod wishes;
 mod world;
 
 pub use disk::{Loss, Op, SimDisk};

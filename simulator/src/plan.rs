@@ -13,6 +13,8 @@ pub(crate) const BEGIN: i64 = 1_700_000_000_000;
 
 /// Seeds from here on have light queues and inner batches.
 const FIRST_WITH_MORE: u64 = 5_000_000;
+/// From here on some seeds have extended queues.
+const FIRST_WITH_EXTENSIONS: u64 = 6_000_000;
 
 /// What happens between two starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +72,8 @@ pub(crate) struct Plan {
     pub(crate) clock_steps: bool,
     pub(crate) slow_one_in: u64,
     pub(crate) names_in_order: bool,
+    /// Extended queues come and go, and their files change their size.
+    pub(crate) extensions_change: Option<Random>,
 }
 
 impl Plan {
@@ -139,6 +143,7 @@ impl Plan {
             clock_steps: random.one_in(4),
             slow_one_in: random.pick(&[0, 0, 50]),
             names_in_order: !random.one_in(3),
+            extensions_change: None,
             settings,
         }
     }
@@ -174,6 +179,25 @@ impl Plan {
             self.topics.extend(names.into_iter().take(1 + random.index(3)));
         }
         self
+    }
+
+    /// Extended queues, which seeds before [`FIRST_WITH_EXTENSIONS`] do not have. Nothing tells a
+    /// bit of them that has flipped.
+    pub(crate) fn with_extensions(mut self, seed: u64) -> Self {
+        let mut random = Random::new(seed.rotate_left(16));
+        if seed >= FIRST_WITH_EXTENSIONS && !self.flips && !random.one_in(3) {
+            self.settings.extension_file_bytes = Some(random.pick(&[256, 300, 1_000, 4_096]));
+            self.extensions_change = random.one_in(3).then_some(random);
+        }
+        self
+    }
+
+    /// Where the setting changes from start to start.
+    pub(crate) fn change_extensions(&mut self) {
+        if let Some(random) = &mut self.extensions_change {
+            let bytes = random.pick(&[None, Some(300), Some(1_000)]);
+            self.settings.extension_file_bytes = bytes;
+        }
     }
 
     /// Some of the light queues, as a message names them; none where there are none.

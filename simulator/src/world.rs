@@ -8,6 +8,7 @@ use crate::flips;
 use crate::kept::Left;
 use crate::model::{At, Model, Place};
 use crate::plan::{BEGIN, End, Plan, ROOT};
+use crate::wishes::Marks;
 use crate::{Op, Random, SimDisk};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,7 +67,7 @@ impl<'a> World<'a> {
     pub(crate) fn new(seed: u64, say: &'a dyn Fn(std::fmt::Arguments<'_>)) -> Self {
         let mut random = Random::new(seed);
         let plan = Plan::draw(&mut random).with_small_files(&mut Random::new(!seed));
-        let plan = plan.with_more(seed);
+        let plan = plan.with_more(seed).with_extensions(seed);
         let disk = SimDisk::new(random.bits());
         disk.order_names(plan.names_in_order);
         disk.slow_down(plan.slow_one_in);
@@ -199,9 +200,13 @@ impl<'a> World<'a> {
 
     fn open(&mut self) -> Result<(), store::Error> {
         self.tick(0);
+        self.plan.change_extensions();
         let opened = Store::open(Arc::new(self.disk.clone()), self.plan.settings.clone());
         let opened = opened?;
         let _ = opened.hold_batches(&self.plan.topics[0], self.plan.batch_queues)?;
+        if self.plan.settings.extension_file_bytes.is_some() {
+            opened.set_filter_bits(Arc::new(Marks));
+        }
         self.store = Some(opened);
         Ok(())
     }

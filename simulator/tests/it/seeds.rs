@@ -1,12 +1,14 @@
-//! Two hundred seeds on all cores, some of them with light queues and inner batches, and that a
-//! seed says all.
+//! Two hundred seeds on all cores, some of them with light queues and inner batches, some with
+//! extended queues, and that a seed says all.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 110;
 /// The first with light queues and inner batches, and how many of these.
 const MORE: (u64, u64) = (5_000_000, 50);
+/// The first with extended queues besides, and how many of these.
+const EXTENDED: (u64, u64) = (6_000_000, 40);
 
 /// Runs seeds on all cores; panics with those that failed.
 pub(crate) fn run_all(seeds: &[u64]) {
@@ -30,7 +32,8 @@ pub(crate) fn run_all(seeds: &[u64]) {
 
 #[test]
 fn two_hundred_seeds_hold() {
-    run_all(&(0..SEEDS).chain(MORE.0..MORE.0 + MORE.1).collect::<Vec<_>>());
+    let ranges = [(0, SEEDS), MORE, EXTENDED];
+    run_all(&ranges.into_iter().flat_map(|(from, count)| from..from + count).collect::<Vec<_>>());
 }
 
 #[test]
