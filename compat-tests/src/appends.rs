@@ -30,6 +30,16 @@ const SLOTS: usize = 50;
 const SMALL: &str = "mappedFileSizeCommitLog=65536\nmaxMessageSize=65536\nmaxHashSlotNum=50\n\
                      maxIndexNum=40\nrecallMessageEnable=true\n";
 const SEALED: &str = "enabledAppendPropCRC=true\n";
+/// Units lead to what stands beside them, with bits for the groups that [`WISHES`] names.
+const EXTENDED: &str = "enableConsumeQueueExt=true\nenableCalcFilterBitMap=true\n\
+                        enablePropertyFilter=true\nmappedFileSizeConsumeQueueExt=512\n";
+/// Groups, and what they want of [`TOPIC`].
+const WISHES: [(&str, &str); 4] = [
+    ("bits-tagged", "TAGS IS NOT NULL"),
+    ("bits-keyed", "KEYS IS NOT NULL AND UNIQ_KEY <> 'u4'"),
+    ("bits-a", "A = 'b' OR A = '2'"),
+    ("bits-nothing", "nothing = 1"),
+];
 const LIGHT: &str = "enableLmq=true\nenableMultiDispatch=true\n";
 const TOPIC: &str = "bytes";
 /// Holds inner batches.
@@ -49,6 +59,7 @@ pub fn run(places: &Places, make: Make, only: &str, report: &mut Report) -> Resu
         (Release::V550, ""),
         (Release::V550, SEALED),
         (Release::V550, LIGHT),
+        (Release::V550, EXTENDED),
         (Release::V533, ""),
         (Release::V498, ""),
     ];
@@ -90,7 +101,13 @@ fn one(
     ensure!(found.is_empty(), "{}", found.join("\n  "));
     let bytes: usize = ours.records.iter().map(|record| record.bytes.len()).sum();
     let (records, files) = (ours.records.len(), ours.fillers.len() + 1);
-    Ok(format!("{records} records of {bytes} bytes in {files} files"))
+    let entries = || ours.extended.values().flat_map(|(entries, _)| entries);
+    let marked = entries().filter(|(.., bits)| bits.iter().any(|byte| *byte != 0)).count();
+    let beside = match entries().count() {
+        0 => String::new(),
+        count => format!(", {count} entries beside units, {marked} of them with bits set"),
+    };
+    Ok(format!("{records} records of {bytes} bytes in {files} files{beside}"))
 }
 
 /// Whether a broker took each message, and where its files are.
@@ -105,6 +122,9 @@ fn fill(cluster: &mut Cluster, settings: &str, form: Form) -> Result<Filled> {
     cluster.broker.start()?;
     let mut raw = Raw::open(cluster.broker.address())?;
     make_topics(&mut raw, form)?;
+    if settings.contains(EXTENDED) {
+        wish(&mut raw)?;
+    }
     let mut answers = Vec::new();
     for (name, letter, batch) in list(form) {
         let answer = raw.try_send(&letter, batch)?;
@@ -135,6 +155,28 @@ fn make_topics(raw: &mut Raw, form: Form) -> Result<()> {
     }
     let group = br#"{"groupName":"bytes-group","retryQueueNums":1,"retryMaxTimes":3}"#;
     raw.must(200, &[], group).map(drop)
+}
+
+/// Says in a heartbeat what groups want.
+fn wish(raw: &mut Raw) -> Result<()> {
+    let consumers: Vec<String> = WISHES
+        .iter()
+        .map(|(group, sql)| {
+            format!(
+                "{{\"consumeFromWhere\":\"CONSUME_FROM_FIRST_OFFSET\",\
+                 \"consumeType\":\"CONSUME_PASSIVELY\",\"groupName\":\"{group}\",\
+                 \"messageModel\":\"CLUSTERING\",\"subscriptionDataSet\":[{{\
+                 \"classFilterMode\":false,\"codeSet\":[],\"expressionType\":\"SQL92\",\
+                 \"subString\":\"{sql}\",\"subVersion\":1,\"tagsSet\":[],\
+                 \"topic\":\"{TOPIC}\"}}],\"unitMode\":false}}"
+            )
+        })
+        .collect();
+    let consumers = consumers.join(",");
+    let beat = format!(
+        "{{\"clientID\":\"bytes@1\",\"consumerDataSet\":[{consumers}],\"producerDataSet\":[]}}"
+    );
+    raw.must(34, &[], beat.as_bytes()).map(drop)
 }
 
 /// What a broker's records look like.

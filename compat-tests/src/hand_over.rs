@@ -18,6 +18,7 @@ use crate::ledger::{Ledger, now_ms};
 use crate::loose_json;
 use crate::places::Places;
 use crate::raw::{self, Letter, Raw, batched};
+use crate::records;
 use crate::report::{Report, Verdict};
 use crate::runs::Crew;
 use crate::server::{Make, Server};
@@ -41,13 +42,14 @@ const KILLED: &str = "store after kill -9";
 const WRITTEN_DOWN: Duration = Duration::from_millis(1_200);
 /// What a stock client leaves to the next broker: the row's name, the stems of its scenarios'
 /// names, and settings.
-const PLAYS: [(&str, &str, &str); 6] = [
+const PLAYS: [(&str, &str, &str); 7] = [
     ("light queues and lite topics, there and back and there", "lite light", LIGHT),
     ("inner batches, there and back and there", "batches", ""),
     ("compacted topics, there and back and there", "compactions", COMPACTED),
     ("undecided transactions, there and back and there", "halves", HALVES),
     ("messages that wait for their time, there and back and there", "timers", TIMERS),
     ("popped messages, there and back and there", "pops", ""),
+    ("extended queues with the bits of filters, there and back and there", "filters", EXTENDED),
 ];
 const PREPARED: i32 = 4;
 const COMMIT: &str = "8";
@@ -143,6 +145,10 @@ const LIGHT: &str = "enableLmq=true\nenableMultiDispatch=true\nflushConsumerOffs
 const COMPACTED: &str = "compactionScheduleInternal=500\ncompactionMappedFileSize=27600\n\
                          compactionCqMappedFileSize=2300\n";
 
+/// Units lead to what stands beside them in small files, with bits for groups that filter.
+const EXTENDED: &str = "enableConsumeQueueExt=true\nenableCalcFilterBitMap=true\n\
+                        enablePropertyFilter=true\nmappedFileSizeConsumeQueueExt=2048\n";
+
 /// What waits for its time may be taken back, and is written down soon.
 const TIMERS: &str = "recallMessageEnable=true\ntimerFlushIntervalMs=200\n";
 
@@ -181,10 +187,37 @@ fn legs(
         } else {
             cluster.broker.stop()?;
         }
+        if settings == EXTENDED {
+            notes.push(extended(&cluster.broker.store()).with_context(|| format!("leg {leg}"))?);
+        }
     }
     cluster.namesrv.stop()?;
     notes.retain(|note| !note.is_empty());
     Ok(notes.join(", "))
+}
+
+/// How many units have an address, all of which lead to what stands there with bits; the last unit
+/// has one.
+fn extended(store: &Path) -> Result<String> {
+    let entries = records::extended(&store.join("consumequeue_ext"))?;
+    let (mut with, mut all) = (0, 0);
+    for (name, units) in records::queues(&store.join("consumequeue"))? {
+        let Some((entries, _)) = entries.get(&name).filter(|_| name.0.ends_with("-t")) else {
+            continue;
+        };
+        let known: BTreeMap<_, _> = entries.iter().map(|(at, .., bits)| (at, bits)).collect();
+        let is_address = |code: i64| code <= records::ADDRESS_MAX;
+        ensure!(units.last().is_some_and(|(.., code)| is_address(*code)), "the last has none");
+        for (at, _, code) in units.iter().filter(|(.., code)| is_address(*code)) {
+            let bits =
+                known.get(code).with_context(|| format!("the unit of {at} leads nowhere"))?;
+            ensure!(!bits.is_empty(), "the unit of {at} has no bits");
+            with += 1;
+        }
+        all += units.len();
+    }
+    ensure!(with > 0, "no unit has an address");
+    Ok(format!("{with} of {all} extended"))
 }
 
 /// Every kind of record. The stock client takes part where brokers are killed.

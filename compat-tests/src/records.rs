@@ -222,6 +222,49 @@ pub fn queues(directory: &Path) -> Result<BTreeMap<(String, i32), Vec<Unit>>> {
     Ok(all)
 }
 
+/// The highest tags code of a unit that is an address.
+pub const ADDRESS_MAX: i64 = i32::MIN as i64 - 1;
+
+/// What stands beside a queue's units: its address, the tags code, the time of storing, and the
+/// bits of filters.
+pub type Entry = (i64, i64, i64, Vec<u8>);
+
+/// The entries of a queue from the first on, and what stands where each file ends, with its address.
+pub type Entries = (Vec<Entry>, Vec<Filler>);
+
+/// All extended queues: topic and queue, and what stands there.
+///
+/// # Errors
+/// A file cannot be read, or something else stands there.
+pub fn extended(directory: &Path) -> Result<BTreeMap<(String, i32), Entries>> {
+    let mut all = BTreeMap::new();
+    for topic in files(directory)? {
+        for queue in files(&topic)? {
+            let (mut entries, mut ends) = (Vec::new(), Vec::new());
+            for file in files(&queue)? {
+                let bytes = fs::read(&file)?;
+                let start = i64::MIN + name(&file).parse::<i64>()?;
+                let mut at = 0;
+                while at + 2 <= bytes.len() {
+                    let address = start + i64::try_from(at)?;
+                    let Ok(len @ 20..) = usize::try_from(i16::from_be_bytes(array(&bytes, at)?))
+                    else {
+                        break;
+                    };
+                    let (bits, end) = (number(&bytes, at + 18, 2)?, at + len);
+                    ensure!(len == 20 + bits, "{} at {at}: {len} bytes", file.display());
+                    let bits = bytes.get(at + 20..end).context("the entry is cut")?.to_vec();
+                    entries.push((address, long(&bytes, at + 2)?, long(&bytes, at + 10)?, bits));
+                    at = end;
+                }
+                ends.push((start + i64::try_from(at)?, bytes[at..].to_vec()));
+            }
+            all.insert((name(&topic), name(&queue).parse()?), (entries, ends));
+        }
+    }
+    Ok(all)
+}
+
 /// A unit of a queue of inner batches: log offset, time of storing, and all other bytes.
 pub type BatchUnit = (i64, i64, Vec<u8>);
 

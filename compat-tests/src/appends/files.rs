@@ -18,6 +18,8 @@ pub(super) struct Files {
     pub(super) fillers: Vec<Filler>,
     queues: BTreeMap<(String, i32), Vec<Unit>>,
     batches: BTreeMap<(String, i32), Vec<records::BatchUnit>>,
+    /// What stands beside units.
+    pub(super) extended: BTreeMap<(String, i32), records::Entries>,
     index: Vec<records::IndexFile>,
 }
 
@@ -26,8 +28,9 @@ impl Files {
         let (records, fillers) = records::log(&store.join("commitlog"))?;
         let queues = records::queues(&store.join("consumequeue"))?;
         let batches = records::batch_queues(&store.join("batchconsumequeue"))?;
+        let extended = records::extended(&store.join("consumequeue_ext"))?;
         let index = records::index(&store.join("index"), SLOTS)?;
-        Ok(Self { records, fillers, queues, batches, index })
+        Ok(Self { records, fillers, queues, batches, extended, index })
     }
 
     pub(super) fn compare(&self, ours: &Self, old: bool, found: &mut Vec<String>) {
@@ -52,6 +55,7 @@ impl Files {
         }
         self.compare_queues(ours, found);
         self.compare_batches(ours, found);
+        self.compare_extended(ours, found);
         for (number, theirs) in self.index.iter().enumerate() {
             let Some(ours) = ours.index.get(number).filter(|ours| *ours != theirs) else {
                 continue;
@@ -102,10 +106,45 @@ impl Files {
         }
     }
 
+    /// Times of storing are those of the records, and what delayed messages wait for is told from
+    /// there.
+    fn compare_extended(&self, ours: &Self, found: &mut Vec<String>) {
+        let plain = |files: &Self| -> Result<Vec<_>, String> {
+            let mut all = Vec::new();
+            for (name, (entries, ends)) in &files.extended {
+                let units = files.queues.get(name).map(Vec::as_slice).unwrap_or_default();
+                for (address, code, stored_ms, bits) in entries {
+                    let unit = units.iter().find(|(_, _, code)| code == address);
+                    let at = unit.map_or(-1, |(at, ..)| *at);
+                    let record = files.records.iter().find(|record| record.log_offset == at);
+                    if record.is_none_or(|record| record.stored_ms != *stored_ms) {
+                        return Err(format!("an entry says {stored_ms}, {record:?}"));
+                    }
+                    let waits = name.0 == "SCHEDULE_TOPIC_XXXX";
+                    let code = code - if waits { stored_ms } else { &0 };
+                    all.push(format!("{name:?} {} {code} {bits:?}", address - i64::MIN));
+                }
+                all.extend(ends.iter().map(|(at, end)| format!("{name:?} {at} ends with {end:?}")));
+            }
+            Ok(all)
+        };
+        match (plain(self), plain(ours)) {
+            (Ok(theirs), Ok(ours)) if theirs == ours => {}
+            (Ok(theirs), Ok(ours)) => {
+                let first = theirs.iter().zip(&ours).find(|(a, b)| a != b);
+                let counts = (theirs.len(), ours.len());
+                found.push(format!("entries beside units: {counts:?}, first {first:?}"));
+            }
+            (theirs, ours) => found.push(format!("{:?} here {:?}", theirs.err(), ours.err())),
+        }
+    }
+
     fn units(&self, name: &(String, i32)) -> Vec<Unit> {
         let mut units = self.queues.get(name).cloned().unwrap_or_default();
         if name.0 == "SCHEDULE_TOPIC_XXXX" {
-            for (place, _, code) in &mut units {
+            for (place, _, code) in
+                units.iter_mut().filter(|(.., code)| *code > records::ADDRESS_MAX)
+            {
                 let record = self.records.iter().find(|record| record.log_offset == *place);
                 *code -= record.map_or(0, |record| record.stored_ms);
             }

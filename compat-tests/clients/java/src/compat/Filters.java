@@ -34,6 +34,77 @@ final class Filters {
         scenarios.put("sql-lite-pull", Filters::litePull);
         scenarios.put("sql-retry", Filters::retry);
         scenarios.put("sql-refused", Filters::refused);
+        scenarios.put("filters-write", Filters::write);
+        scenarios.put("filters-read", Filters::read);
+    }
+
+    /** What one leg of a hand-over adds: so many messages, every tenth of which is wanted. */
+    private static final int LEFT = 300;
+
+    private static int leg(Kit kit) {
+        return Integer.parseInt(kit.prefix.substring(kit.prefix.lastIndexOf('-') + 1));
+    }
+
+    private static String shared(Kit kit, String suffix) {
+        return kit.prefix.substring(0, kit.prefix.lastIndexOf('-')) + suffix;
+    }
+
+    private static void write(Kit kit) throws Exception {
+        int leg = leg(kit);
+        String topic = shared(kit, "-t");
+        if (leg == 0) {
+            kit.topicOfKind(topic, 1, "");
+        }
+        // Its filter is there before the messages, which have its bits.
+        List<Inbox> inboxes = readers(kit, "write");
+        DefaultMQProducer producer = kit.producer();
+        await("the route", () -> !producer.fetchPublishMessageQueues(topic).isEmpty());
+        MessageQueue queue = producer.fetchPublishMessageQueues(topic).get(0);
+        for (int i = 0; i < LEFT; i++) {
+            Message message = new Message(topic, "T" + i % 10, (leg + "-" + i).getBytes());
+            message.putUserProperty("a", Integer.toString(i % 10));
+            same((long) leg * LEFT + i, producer.send(message, queue).getQueueOffset(), "offset");
+        }
+        expect(inboxes, leg);
+    }
+
+    private static void read(Kit kit) throws Exception {
+        expect(readers(kit, "read"), leg(kit));
+    }
+
+    /**
+     * Two groups that filter and one that goes by tags, each from the first message on: a client
+     * that broadcasts keeps its offsets under its name.
+     */
+    private static List<Inbox> readers(Kit kit, String name) throws Exception {
+        String topic = shared(kit, "-t");
+        List<Inbox> inboxes = new ArrayList<>();
+        for (MessageSelector wanted : List.of(
+                MessageSelector.bySql("a = 3"),
+                MessageSelector.bySql("a BETWEEN 6.5 AND 7 AND TAGS <> 'T6'"),
+                MessageSelector.byTag("T9"))) {
+            String group = shared(kit, "-g" + inboxes.size());
+            DefaultMQPushConsumer consumer = kit.push(group, topic, "*");
+            Version.broadcasting(consumer);
+            consumer.setInstanceName(consumer.getInstanceName() + "-" + name);
+            consumer.subscribe(topic, wanted);
+            inboxes.add(Inbox.open(consumer));
+        }
+        return inboxes;
+    }
+
+    private static void expect(List<Inbox> inboxes, int leg) throws Exception {
+        int[] digits = {3, 7, 9};
+        for (int reader = 0; reader < digits.length; reader++) {
+            var expected = new TreeSet<String>();
+            for (int i = 0; i < (leg + 1) * LEFT; i++) {
+                if (i % 10 == digits[reader]) {
+                    expected.add(i / LEFT + "-" + i % LEFT);
+                }
+            }
+            inboxes.get(reader).awaitSize(expected.size());
+            same(expected, new TreeSet<>(inboxes.get(reader).bodies()), "reader " + reader);
+        }
     }
 
     /** Sends "0" to "19" with the number as property a, and a colour with the even ones. */
