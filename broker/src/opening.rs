@@ -502,6 +502,12 @@ fn identity(settings: &BrokerSettings, now_ms: i64) -> Result<Identity, String> 
     })
 }
 
+/// Bytes of a file of extended queues, where they are kept.
+fn extension_bytes(java: &settings::Store) -> Option<u64> {
+    let bytes = u64::try_from(java.mapped_file_size_consume_queue_ext).ok();
+    bytes.filter(|_| java.enable_consume_queue_ext)
+}
+
 /// The store's knobs, from Java's settings.
 pub(crate) fn store_settings(
     settings: &BrokerSettings,
@@ -519,9 +525,7 @@ pub(crate) fn store_settings(
         commit_log_file_bytes: size(java.mapped_file_size_commit_log),
         consume_queue_file_bytes: java.consume_queue_segment_bytes(),
         batch_queue_file_bytes: size(java.mapper_file_size_batch_consume_queue),
-        extension_file_bytes: java
-            .enable_consume_queue_ext
-            .then(|| size(java.mapped_file_size_consume_queue_ext)),
+        extension_file_bytes: extension_bytes(java),
         compaction: java.enable_compaction,
         compaction_log_file_bytes: size(java.compaction_mapped_file_size),
         compaction_queue_file_bytes: size(java.compaction_cq_mapped_file_size),

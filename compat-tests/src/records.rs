@@ -229,7 +229,8 @@ pub const ADDRESS_MAX: i64 = i32::MIN as i64 - 1;
 /// bits of filters.
 pub type Entry = (i64, i64, i64, Vec<u8>);
 
-/// The entries of a queue from the first on, and what stands where each file ends, with its address.
+/// The entries of a queue from the first on, and what stands where each file ends, with its
+/// address.
 pub type Entries = (Vec<Entry>, Vec<Filler>);
 
 /// All extended queues: topic and queue, and what stands there.

@@ -26,8 +26,8 @@ settings! {
         /// of 46 bytes; never change it on a store with messages.
         mapper_file_size_batch_consume_queue: i32 = 13_800_000 => 46..=1_000_000_000;
 
-        /// Whether the tags code of each message, and the bits of `enableCalcFilterBitMap`, are kept
-        /// in `consumequeue_ext`, where queue entries lead.
+        /// Whether the tags code of each message, and the bits of `enableCalcFilterBitMap`, are
+        /// kept in `consumequeue_ext`, where queue entries lead.
         enable_consume_queue_ext: bool = false;
         /// Bytes of one file there; what is in files of another size is no longer used.
         mapped_file_size_consume_queue_ext: i32 = 50_331_648 => 256..=i32::MAX;

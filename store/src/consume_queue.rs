@@ -109,7 +109,7 @@ pub(crate) struct Queue {
     pub(crate) id: i32,
     segments: Segments,
     /// What stands beside the units, where the store keeps that.
-    extension: Option<Extension>,
+    extension: Option<Box<Extension>>,
     /// The bytes of a unit.
     unit: i64,
     /// The place of the first readable unit.
@@ -156,13 +156,13 @@ impl Queue {
 
     /// The same queue with an extension.
     pub(crate) fn with_extension(self, extension: Option<Extension>) -> Self {
-        Self { extension, ..self }
+        Self { extension: extension.map(Box::new), ..self }
     }
 
     /// What stands beside the units.
     #[inline]
     pub(crate) fn extension(&self) -> Option<&Extension> {
-        self.extension.as_ref()
+        self.extension.as_deref()
     }
 
     /// The place of the first readable unit.
@@ -196,7 +196,7 @@ impl Queue {
     /// Notes that the records of all units are written, and returns the place behind them.
     pub(crate) fn commit(&self) -> i64 {
         // Before the units, which may be written from here on: what they lead to is, first.
-        self.extension.iter().for_each(Extension::commit);
+        self.extension().into_iter().for_each(Extension::commit);
         self.tail.lock().commit()
     }
 
@@ -204,7 +204,7 @@ impl Queue {
     /// this moment may wait for the disk, and is not waited for.
     pub(crate) fn write_many(&self) -> Result<(), Error> {
         let waiting = self.tail.lock().waiting_bytes();
-        let waiting = waiting.max(self.extension.as_ref().map_or(0, Extension::waiting_bytes));
+        let waiting = waiting.max(self.extension().map_or(0, Extension::waiting_bytes));
         if waiting < WAITING_BYTES {
             return Ok(());
         }
@@ -419,7 +419,7 @@ impl Queue {
         const PAGE: u64 = 4096;
         let first = self.segments.first().map_or(0, |segment| segment.start);
         let bytes = self.tail.lock().next() * self.unit - first;
-        let extension = self.extension.as_ref().map_or(0, Extension::disk_bytes);
+        let extension = self.extension().map_or(0, Extension::disk_bytes);
         bytes.max(0).unsigned_abs().next_multiple_of(PAGE) + extension
     }
 
@@ -471,7 +471,7 @@ impl Queue {
         let min = if stays { from } else { self.first_kept(known, before) };
         self.min.store(min, Ordering::Release);
         self.follow_min();
-        if let Some(extension) = self.extension.as_ref().filter(|it| it.has_files())
+        if let Some(extension) = self.extension().filter(|it| it.has_files())
             && let Some(first) = self.any_unit(min).filter(Unit::is_extended)
         {
             extension.expire(first.tags_code)?;

@@ -142,12 +142,17 @@ impl Losses {
     fn tell_extensions(&self) {
         if let Some(doubted) = self.doubted.words() {
             tracing::warn!(
-                "what consumequeue_ext has of the newest messages may be written in part: their                  units have the tags codes themselves now, and filters look at the messages.                  Nothing is lost. Units of {doubted}"
+                "what consumequeue_ext has of the newest messages may be written in part: their \
+                 units have the tags codes themselves now, and filters look at the messages. \
+                 Nothing is lost. Units of {doubted}"
             );
         }
         if let Some(lost) = self.unextended.words() {
             tracing::error!(
-                "files of consumequeue_ext are missing or damaged, up to the last entries of some                  queues: filters look at the messages instead, which takes longer and loses                  nothing. New messages get entries behind those that are missing. Last entries:                  {lost}"
+                "files of consumequeue_ext are missing or damaged, up to the last entries of \
+                 some queues: filters look at the messages instead, which takes longer and loses \
+                 nothing. New messages get entries behind those that are missing. Last entries: \
+                 {lost}"
             );
         }
     }

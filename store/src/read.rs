@@ -62,8 +62,8 @@ pub trait Filter {
     fn judges_records(&self) -> bool {
         false
     }
-    /// Decides by the bits that an extended queue has of a message, and when it was stored, ms since
-    /// the epoch. They may seem to want one that the record says is not wanted.
+    /// Decides by the bits that an extended queue has of a message, and when it was stored, ms
+    /// since the epoch. They may seem to want one that the record says is not wanted.
     fn wants_bits(&self, _bits: &[u8], _stored_ms: i64) -> bool {
         true
     }

@@ -78,8 +78,9 @@ pub struct Store {
     _locks: Locks,
 }
 
-/// Knows which filters want a message, for the bits that stand beside its unit where the store keeps
-/// extended queues ([`Settings::extension_file_bytes`]; Java `CommitLogDispatcherCalcBitMap`).
+/// Knows which filters want a message, for the bits that stand beside its unit where the store
+/// keeps extended queues ([`Settings::extension_file_bytes`]; Java
+/// `CommitLogDispatcherCalcBitMap`).
 pub trait FilterBits: Send + Sync {
     /// The bits of the filters that want a message of a topic with these properties, encoded, which
     /// is stored at `now`, ms since the epoch; `None` where the topic has no filters. Asked under

@@ -23,8 +23,8 @@ pub(crate) enum Restored {
     Known,
     /// The queue had another unit in its place that leads nowhere; it was written over.
     Mended,
-    /// The unit led to an entry of the extension that may have been written in part; it has the tags
-    /// code itself now.
+    /// The unit led to an entry of the extension that may have been written in part; it has the
+    /// tags code itself now.
     Unextended,
     /// The queue lacks units before it, whose records begin at this log offset or behind it. It was
     /// not given the record.

@@ -1,5 +1,5 @@
-//! What extended queues say of messages to a reader, before it looks at the messages themselves (Java
-//! `ExpressionMessageFilter.isMatchedByConsumeQueue`).
+//! What extended queues say of messages to a reader, before it looks at the messages themselves
+//! (Java `ExpressionMessageFilter.isMatchedByConsumeQueue`).
 
 use super::{Filter, UNITS_AT_ONCE};
 use crate::consume_queue::{Extended, Extension, Queue, UNIT_LEN, Unit, Window};
@@ -52,15 +52,19 @@ impl Judged {
         filter: &dyn Filter,
     ) -> Option<bool> {
         if self.is_done {
-            return (self.is_wanted(at) || self.unwanted >> at & 1 != 0)
-                .then(|| self.is_wanted(at));
+            return self.looked_up(at);
         }
         let unit = unit.filter(|unit| !unit.is_extended())?;
         Some(filter.wants_tags_code(unit.tags_code))
     }
 
+    #[cold]
+    fn looked_up(self, at: usize) -> Option<bool> {
+        let is_wanted = self.is_wanted(at);
+        (is_wanted || self.unwanted >> at & 1 != 0).then_some(is_wanted)
+    }
+
     /// Whether tags code and bits of the unit `at` speak for its message, as far as they do.
-    #[inline]
     pub(super) fn is_wanted(self, at: usize) -> bool {
         self.wanted >> at & 1 != 0
     }
@@ -84,6 +88,7 @@ impl<'a> Entries<'a> {
     ///
     /// # Errors
     /// Who does not wait has to come again.
+    #[cold]
     pub(super) fn judge(
         &mut self,
         units: &[[u8; UNIT_LEN]],
