@@ -6,6 +6,7 @@
 //! what is lost is not made anew: a unit whose address leads nowhere is judged by its record, and
 //! the address is never given to another one.
 
+use super::{PAGE_BYTES_MAX, PAGE_UNITS, Queue, Unit};
 use crate::Error;
 use crate::disk::{Allocation, Disk};
 use crate::queue_tail::Tail;
@@ -319,5 +320,43 @@ impl Window {
         let at = usize::try_from(offset - self.from).ok();
         let held = at.and_then(|at| self.bytes.get(at..)).unwrap_or_default();
         Extended::decode(held).err().unwrap_or(0)
+    }
+}
+
+impl Queue {
+    /// Finds where the extension ends, once the queue has its last unit. Returns the place of the
+    /// last unit that has an entry when that is lost. Behind a queue that never had one that is
+    /// looked for in all of its units.
+    pub(crate) fn settle_extension(
+        &self,
+        clean: bool,
+        cutting: Cutting<'_>,
+    ) -> Result<Option<i64>, Error> {
+        let Some(extension) = &self.extension else { return Ok(None) };
+        let last = self.last_extended();
+        let address = last.map(|(_, unit)| unit.tags_code);
+        let is_there = extension.settle(address, clean, cutting)?;
+        Ok(last.map(|(place, _)| place).filter(|_| !is_there))
+    }
+
+    /// The last unit that has an address, with its place.
+    fn last_extended(&self) -> Option<(i64, Unit)> {
+        let (first, mut at) = (self.first_place(), self.max());
+        let mut units = [0; PAGE_BYTES_MAX];
+        while at > first {
+            // One read gives units of one file.
+            let file = self.segments.start_for((at - 1) * self.unit) / self.unit;
+            let from = first.max(at - PAGE_UNITS as i64).max(file);
+            let page = &mut units[..((at - from) * self.unit) as usize];
+            let count = self.read_any(from, page).ok().flatten().unwrap_or(0);
+            let units = (from..).zip(self.decoded(page, count));
+            let extended = units.filter_map(|(place, unit)| Some((place, unit?)));
+            let last = extended.filter(|(_, unit)| unit.is_extended()).last();
+            if last.is_some() {
+                return last;
+            }
+            at = from;
+        }
+        None
     }
 }
