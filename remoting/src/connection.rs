@@ -7,7 +7,7 @@ use crate::codes::ResponseCode;
 use crate::command::{self, Command};
 use crate::frame::{self, Frame, FrameError, Limits};
 use crate::outbox::Outbox;
-use crate::peer::{BUFFERED_LIMIT, Peer};
+use crate::peer::{BUFFERED_LIMIT, Peer, Unwritten};
 use crate::reply::{Refusal, Ticket};
 use crate::seldom::Seldom;
 use bytes::{Buf, BytesMut};
@@ -190,7 +190,10 @@ impl Connection {
     ) -> Result<bool, Ended> {
         // Asked before the write: what was sent before it was said is written then.
         let closing = self.peer.is_closing();
-        let unwritten = self.peer.write(&mut arrived.out).map_err(|_| Ended::Io)?;
+        let unwritten = match closing || self.peer.is_stuck() {
+            true => self.peer.write(&mut arrived.out).map_err(|_| Ended::Io)?,
+            false => Unwritten { bytes: 0, more_at_once: false },
+        };
         let waiting = unwritten.bytes;
         if closing && waiting == 0 {
             return Err(self.peer.activity.verdict().unwrap_or(Ended::Local));

@@ -40,6 +40,9 @@ pub struct Peer {
     calls: Mutex<Calls<oneshot::Sender<Command>>>,
     in_flight: AtomicUsize,
     closing: AtomicBool,
+    /// Something waits for the event loop to write it: the socket did not take it or failed, or
+    /// others had their turn first.
+    stuck: AtomicBool,
     pub(crate) activity: Activity,
 }
 
@@ -128,6 +131,7 @@ impl Peer {
             calls: Mutex::new(Calls::new(CALLS_LIMIT)),
             in_flight: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
             activity: Activity::default(),
         }
     }
@@ -183,7 +187,7 @@ impl Peer {
     /// and by us of an error.
     fn write_now(&self, out: &mut Out) {
         while out.outbox.has_remaining() {
-            match self.write_once(out) {
+            match self.write_some(out) {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(_) => return out.wake(),
@@ -200,7 +204,7 @@ impl Peer {
             let mut out = self.out.lock();
             lent |= out.outbox.append(more);
             let before = out.outbox.remaining();
-            let taken = before > 0 && self.write_once(&mut out)?;
+            let taken = before > 0 && self.write_some(&mut out)?;
             let bytes = out.outbox.remaining();
             left = left.saturating_sub(before - bytes);
             if bytes == 0 && lent {
@@ -208,9 +212,33 @@ impl Peer {
                 swap(&mut out.outbox, more);
             }
             if bytes == 0 || !taken || left == 0 {
+                self.stuck.store(bytes > 0, Ordering::SeqCst);
                 return Ok(Unwritten { bytes, more_at_once: taken && bytes > 0 });
             }
         }
+    }
+
+    /// Whether something waits for the event loop to write it. What others are about to write does
+    /// not: to look at that, the loop would wait for a thread that it may have taken the processor
+    /// from.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::SeqCst)
+    }
+
+    /// Writes something. Gives `false` when the socket takes nothing now, and the event loop knows.
+    fn write_some(&self, out: &mut Out) -> io::Result<bool> {
+        let written = self.write_once(out);
+        let is_taken = *written.as_ref().unwrap_or(&false);
+        if is_taken {
+            if !out.outbox.has_remaining() {
+                self.stuck.store(false, Ordering::SeqCst);
+            }
+            return Ok(true);
+        }
+        // The system may have told it of room before it could know that there is something to
+        // write: then the next try finds that room.
+        let was_stuck = self.stuck.swap(true, Ordering::SeqCst);
+        written.map(|_| !was_stuck)
     }
 
     /// One system call. Gives `false` when the socket takes nothing now.
@@ -389,7 +417,7 @@ mod tests {
         for _ in 0..16 {
             peer.send_with(|out| out.push_bytes(&frame));
         }
-        assert!(peer.buffered() > 0, "more than any socket takes");
+        assert!(peer.buffered() > 0 && peer.is_stuck(), "more than any socket takes");
         let mut more = Outbox::default();
         more.push_bytes(&Bytes::from_static(b"last"));
         let task = async {
@@ -400,6 +428,7 @@ mod tests {
         let mut seen = vec![0; sent + 4];
         let ((), read) = tokio::join!(task, other.read_exact(&mut seen));
         read.unwrap();
+        assert!(!peer.is_stuck());
         assert!(seen.ends_with(b"\x07last") && seen[..sent].iter().all(|byte| *byte == 7));
         for _ in 0..=BUFFERED_LIMIT / frame.len() + 16 {
             peer.send_with(|out| out.push_bytes(&frame));
