@@ -64,8 +64,8 @@ impl Unsure {
                 && (has_same_slot(parked, copy)
                     || slot_of(copy).is_some_and(|ms| (out_ms..latest_ms).contains(&ms)))
         };
-        // Java's timer in RocksDB stores all that waits for long again and again, counts nothing, and
-        // takes those that are alike for one.
+        // Java's timer in RocksDB stores all that waits for long again and again, counts nothing,
+        // and takes those that are alike for one.
         let is_alike = |copy: &Record<'_>| {
             copy.property(property::TIMER_ROLL_LABEL).is_some() && has_same_slot(parked, copy)
         };
