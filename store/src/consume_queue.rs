@@ -15,14 +15,13 @@ pub(crate) use start::{Noted, Opening, Restored};
 
 use crate::Error;
 use crate::commit_log::is_lasting;
-use crate::disk::{Allocation, Disk};
+use crate::disk::{Allocation, Disk, remove_dir};
 use crate::mend::NotNow;
 use crate::queue_tail::{Pushed, Tail};
 use crate::reach::Wait;
 use crate::segments::Segments;
 use parking_lot::Mutex;
 use start::Start;
-use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -517,13 +516,7 @@ impl Queue {
             extension.remove(disk)?;
         }
         self.segments.remove_all()?;
-        match disk.remove_dir(self.segments.dir()) {
-            // What was moved aside there stays.
-            Err(error) if ![NotFound, DirectoryNotEmpty].contains(&error.kind()) => {
-                Err(Error::io("remove", self.segments.dir())(error))
-            }
-            _ => Ok(()),
-        }
+        remove_dir(disk, self.segments.dir())
     }
 }
 

@@ -12,6 +12,7 @@ mod peek;
 use crate::Error;
 use bytes::Bytes;
 use std::io;
+use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -180,10 +181,20 @@ pub trait File: Send + Sync {
     fn sync(&self, range: Range<u64>) -> io::Result<()>;
 }
 
+/// Removes a directory. One that is not there is gone already; what was moved aside in one stays.
+pub(crate) fn remove_dir(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
+    match disk.remove_dir(dir) {
+        Err(error) if ![NotFound, DirectoryNotEmpty].contains(&error.kind()) => {
+            Err(Error::io("remove", dir)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// As [`Disk::peek`]; a file that is gone holds nothing.
 pub(crate) fn peek(disk: &dyn Disk, path: &Path, at: u64, out: &mut [u8]) -> Result<usize, Error> {
     match disk.peek(path, at, out) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) if error.kind() == NotFound => Ok(0),
         read => read.map_err(Error::io("read", path)),
     }
 }

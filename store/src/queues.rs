@@ -2,7 +2,7 @@
 
 use crate::batch_topics::{self, BatchTopics};
 use crate::consume_queue::{EXTENSION_DIR, Extension, Opening, Queue, Shape};
-use crate::disk::{Disk, Listed};
+use crate::disk::{Disk, Listed, remove_dir};
 use crate::in_the_way::move_aside;
 use crate::losses::is_told;
 use crate::queue_ends::QueueEnds;
@@ -10,7 +10,6 @@ use crate::{Error, FilterBits, Settings};
 use message::{Lookup, Str, names};
 use parking_lot::RwLock;
 use std::collections::HashMap;
-use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -261,13 +260,7 @@ impl Queues {
 
     fn remove_dir(&self, topic: &str) -> Result<(), Error> {
         let extension = self.extension_bytes.map(|_| self.root.join(EXTENSION_DIR).join(topic));
-        [self.place_of(topic).0].into_iter().chain(extension).try_for_each(|dir| {
-            match self.disk.remove_dir(&dir) {
-                Err(error) if ![NotFound, DirectoryNotEmpty].contains(&error.kind()) => {
-                    Err(Error::io("remove", &dir)(error))
-                }
-                _ => Ok(()),
-            }
-        })
+        let mut dirs = [self.place_of(topic).0].into_iter().chain(extension);
+        dirs.try_for_each(|dir| remove_dir(&*self.disk, &dir))
     }
 }

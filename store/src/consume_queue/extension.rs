@@ -8,13 +8,13 @@
 
 use super::{PAGE_BYTES_MAX, PAGE_UNITS, Queue, Unit};
 use crate::Error;
-use crate::disk::{Allocation, Disk};
+use crate::disk::{Allocation, Disk, remove_dir};
 use crate::queue_tail::Tail;
 use crate::reach::Wait;
 use crate::segments::{Cutting, Segments};
 use parking_lot::Mutex;
 use std::io;
-use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
+use std::io::ErrorKind::NotFound;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -252,12 +252,7 @@ impl Extension {
             self.segments.load_whole()?;
         }
         self.segments.remove_all()?;
-        match disk.remove_dir(self.segments.dir()) {
-            Err(error) if ![NotFound, DirectoryNotEmpty].contains(&error.kind()) => {
-                Err(Error::io("remove", self.segments.dir())(error))
-            }
-            _ => Ok(()),
-        }
+        remove_dir(disk, self.segments.dir())
     }
 
     fn tell(&self, what: &dyn std::fmt::Display, why: &dyn std::fmt::Display) {
