@@ -109,9 +109,28 @@ pub fn month_start(now: i64, utc_offset_ms: i64) -> i64 {
     (days + 1 - day) * MS_PER_DAY - utc_offset_ms
 }
 
+/// A moment as a calendar and a clock show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Civil {
+    /// Year, month from 1, day from 1.
+    pub date: (i64, i64, i64),
+    /// Hours, minutes, seconds, milliseconds.
+    pub time: (i64, i64, i64, i64),
+}
+
+impl Civil {
+    /// Of ms since the epoch; of another place than Greenwich with that place's offset added.
+    pub fn of(ms: i64) -> Self {
+        let of_day = ms.rem_euclid(MS_PER_DAY);
+        let (hours, minutes) = (of_day / 3_600_000, of_day / 60_000 % 60);
+        let time = (hours, minutes, of_day / 1_000 % 60, of_day % 1_000);
+        Self { date: civil_date(ms.div_euclid(MS_PER_DAY)), time }
+    }
+}
+
 /// Year, month from 1 and day from 1 of a day counted from 1970-01-01 (proleptic Gregorian
 /// calendar).
-pub fn civil_date(days: i64) -> (i64, i64, i64) {
+fn civil_date(days: i64) -> (i64, i64, i64) {
     // Years are counted from 1 March, so that the leap day is the last of its year.
     let from_march = days + 719_468;
     let (era, of_era) = (from_march.div_euclid(146_097), from_march.rem_euclid(146_097));

@@ -3,7 +3,7 @@
 
 use crate::full::Bound;
 use crate::segments::Segment;
-use message::ids;
+use message::ids::Civil;
 
 /// What one round took.
 #[derive(Debug, Default)]
@@ -57,10 +57,8 @@ pub(crate) fn setting_of(bound: Bound) -> &'static str {
 
 /// Ms since the epoch as a person reads it.
 fn utc(ms: i64) -> String {
-    let (days, seconds) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000) / 1_000);
-    let (year, month, day) = ids::civil_date(days);
-    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
-    format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{:02} UTC", seconds % 60)
+    let Civil { date: (year, month, day), time: (hours, minutes, seconds, _) } = Civil::of(ms);
+    format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02} UTC")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::index_gaps::{Span, first_gap};
 use crate::marks::index_hash;
 use crate::{Error, Settings};
 use message::hash::{java_hash, java_hash_from};
+use message::ids::Civil;
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -498,10 +499,8 @@ fn next_name(local: i64, newest: Option<u64>) -> String {
 
 /// `yyyyMMddHHmmssSSS` of a local time in ms since the epoch.
 fn file_name(local: i64) -> String {
-    let (days, ms) = (local.div_euclid(86_400_000), local.rem_euclid(86_400_000));
-    let (year, month, day) = message::ids::civil_date(days);
-    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-    format!("{year:04}{month:02}{day:02}{hours:02}{minutes:02}{seconds:02}{:03}", ms % 1_000)
+    let Civil { date: (year, month, day), time: (hours, minutes, seconds, ms) } = Civil::of(local);
+    format!("{year:04}{month:02}{day:02}{hours:02}{minutes:02}{seconds:02}{ms:03}")
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use super::topics::existing;
 use super::{failed, json};
 use crate::broker::Broker;
-use message::{Str, ids};
+use message::Str;
+use message::ids::Civil;
 use remoting::body::group::{GroupList, QuerySubscriptionResponseBody};
 use remoting::body::offset::{
     ConsumeStats, ConsumeStatsList, OffsetWrapper, QueryConsumeTimeSpanBody, QueueTimeSpan,
@@ -148,12 +149,8 @@ pub fn time_span(
 
 /// `yyyy-MM-dd#HH:mm:ss:SSS` where the broker stands (Java: `UtilAll.formatDate`).
 fn local_time(ms: i64, utc_offset_ms: i64) -> String {
-    const DAY_MS: i64 = 86_400_000;
-    let local = ms.saturating_add(utc_offset_ms);
-    let (year, month, day) = ids::civil_date(local.div_euclid(DAY_MS));
-    let time = local.rem_euclid(DAY_MS);
-    let (hour, minute) = (time / 3_600_000, time / 60_000 % 60);
-    let (second, milli) = (time / 1_000 % 60, time % 1_000);
+    let local = Civil::of(ms.saturating_add(utc_offset_ms));
+    let Civil { date: (year, month, day), time: (hour, minute, second, milli) } = local;
     format!("{year:04}-{month:02}-{day:02}#{hour:02}:{minute:02}:{second:02}:{milli:03}")
 }
 
