@@ -29,10 +29,11 @@ use crate::stats::Stats;
 use crate::timer::Timer;
 use crate::topics::{self, Topics, Wanted};
 use crate::transactions::Transactions;
+use arc_swap::{ArcSwap, Guard};
 use bytes::{BufMut, BytesMut};
 use message::ids::UniqueIds;
 use message::{Str, properties, property};
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex};
 use remoting::body::data_version::DataVersion;
 use remoting::body::group::SubscriptionGroupConfig;
 use remoting::body::heartbeat::SubscriptionData;
@@ -180,7 +181,7 @@ pub struct Broker {
     pub(crate) counter: AtomicU16,
     /// Whose turn it is among queues.
     pub(crate) turn: AtomicU32,
-    pub(crate) settings: RwLock<Arc<BrokerSettings>>,
+    pub(crate) settings: ArcSwap<BrokerSettings>,
     /// How much of old messages groups may read, as operators said.
     pub(crate) cold_limits: Mutex<BTreeMap<Str, i64>>,
     /// Counts the changes of settings while the broker runs.
@@ -193,15 +194,16 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// The settings as they are now.
-    pub fn settings(&self) -> Arc<BrokerSettings> {
-        Arc::clone(&self.settings.read())
+    /// The settings as they are now. They are asked for several times for each message, by all
+    /// event loops: who asks writes to no memory that others write to.
+    pub fn settings(&self) -> Guard<Arc<BrokerSettings>> {
+        self.settings.load()
     }
 
     /// Replaces the settings as a whole; nobody sees half a change.
     pub fn set_settings(&self, settings: BrokerSettings) {
         self.filters.set_marks(settings.broker.enable_calc_filter_bit_map);
-        *self.settings.write() = Arc::new(settings);
+        self.settings.store(Arc::new(settings));
     }
 
     /// Asks the shell for something. A shell that is gone is stopping the broker.

@@ -21,10 +21,11 @@ use crate::stats::Stats;
 use crate::timer::{self, Timer};
 use crate::topics::{self, Own, Topics};
 use crate::transactions;
+use arc_swap::ArcSwap;
 use filter::Bloom;
 use message::ids::UniqueIds;
 use message::{names, properties, property};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use remoting::body::data_version::DataVersion;
 use remoting::json::BodyError;
 use settings::{BrokerSettings, FlushDiskType};
@@ -128,7 +129,7 @@ impl Broker {
             unflushed: Default::default(),
             counter: AtomicU16::new(0),
             turn: AtomicU32::new(0),
-            settings: RwLock::new(Arc::new(settings)),
+            settings: ArcSwap::from_pointee(settings),
             cold_limits: Default::default(),
             settings_version: Mutex::new(DataVersion::new(now)),
             outside,

@@ -14,6 +14,7 @@ use crate::pop::take::{Ask, NotInMemory, Popped};
 use crate::pop::waiting::{Bounds, Place};
 use crate::put::{self, Effect};
 use crate::selection::Selection;
+use arc_swap::Guard;
 use message::{Str, names};
 use remoting::body::heartbeat::{SUB_ALL, TAG};
 use remoting::body::topic::TopicConfig;
@@ -38,7 +39,7 @@ pub struct HeldPop {
 struct Checked {
     topic: Arc<TopicConfig>,
     selection: Selection,
-    settings: Arc<BrokerSettings>,
+    settings: Guard<Arc<BrokerSettings>>,
 }
 
 impl Checked {

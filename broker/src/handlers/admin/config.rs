@@ -31,7 +31,7 @@ pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusa
     if changes.is_empty() {
         return Ok(Answer::success());
     }
-    let mut settings = (*broker.settings()).clone();
+    let mut settings = settings::BrokerSettings::clone(&broker.settings());
     for (key, value) in &changes {
         if ALWAYS_REFUSED.contains(&key.as_str()) {
             return Err(forbidden(format!("Can not update config in black list. {key}")));
@@ -61,7 +61,7 @@ pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusa
 /// Changes settings that the store does not look at, at the word of another request, but for those
 /// that the operator protects; gives the changes as texts.
 pub(super) fn change(broker: &Broker, wanted: &[(&str, bool)]) -> Vec<(String, String)> {
-    let mut settings = (*broker.settings()).clone();
+    let mut settings = settings::BrokerSettings::clone(&broker.settings());
     let mut changes = Vec::new();
     for (key, value) in wanted {
         let value = value.to_string();

@@ -208,7 +208,7 @@ fn a_new_group_begins_at_the_last_message_where_that_is_set() {
     let world = World::new("begin");
     let mut settings = BrokerSettings::clone(&world.broker.settings());
     settings.broker.init_pop_offset_by_check_msg_in_mem = false;
-    *world.broker.settings.write() = Arc::new(settings);
+    world.broker.settings.store(Arc::new(settings));
     (0..3).for_each(|_| world.send("x"));
     world.subscribe("c", LiteSubscriptionAction::PartialAdd, None);
     assert_eq!(world.pop("c", NOW), 1);
