@@ -5,7 +5,7 @@ use message::Str;
 use remoting::body::route::TopicRouteData;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
-use remoting::flat::Header;
+use remoting::flat::{Header, OwnedHeader};
 use remoting::peer::CallError;
 use remoting::reply::Refusal;
 use std::fmt::Debug;
@@ -64,7 +64,7 @@ pub fn ask(
 ///
 /// # Errors
 /// It cannot be asked, does not answer, or refuses.
-pub fn ask_for<R: Header>(
+pub fn ask_for<R: OwnedHeader>(
     others: &dyn Others,
     broker: &str,
     code: RequestCode,
@@ -81,7 +81,7 @@ pub fn ask_for<R: Header>(
 ///
 /// # Errors
 /// It is not there.
-pub fn read<R: Header>(broker: &str, answer: &Command) -> Result<R, Refusal> {
+pub fn read<R: OwnedHeader>(broker: &str, answer: &Command) -> Result<R, Refusal> {
     R::read(&answer.fields).map_err(|error| {
         let remark = format!("broker {broker}, where the queue was before: {error}");
         Refusal::new(ResponseCode::SYSTEM_ERROR, remark)

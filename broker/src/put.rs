@@ -80,7 +80,7 @@ pub struct Sender {
     /// Where that queue of a static topic is.
     pub stay: Option<Box<LogicQueueMappingItem>>,
     /// Makes the answer.
-    pub then: fn(&Broker, &Room, &Self, &[Draft], &Appended) -> Answer,
+    pub then: fn(&Broker, &BrokerSettings, &Self, &[Draft], &Appended) -> Answer,
 }
 
 impl Sender {
@@ -89,7 +89,7 @@ impl Sender {
         ticket: Ticket,
         waits: Waits,
         queue_id: i32,
-        then: fn(&Broker, &Room, &Self, &[Draft], &Appended) -> Answer,
+        then: fn(&Broker, &BrokerSettings, &Self, &[Draft], &Appended) -> Answer,
     ) -> Self {
         Self { ticket, waits, queue_id, unique_id: None, stay: None, then }
     }

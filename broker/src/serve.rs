@@ -150,7 +150,7 @@ impl Batch {
         let begun_ms = self.begun_ms;
         broker.append(&mut self.appends, begun_ms);
         let took_ms = now_ms() - begun_ms;
-        let mut answered = 0;
+        let (settings, mut answered) = (broker.settings(), 0);
         for (append, (from, sender)) in self.appends.iter().zip(&self.senders) {
             let Arrived { peer, out, .. } = &mut arrived[*from];
             let stored = match &append.outcome {
@@ -162,10 +162,9 @@ impl Batch {
                     continue;
                 }
             };
-            let answer =
-                (sender.then)(broker, &self.room, sender, append.drafts.as_slice(), stored);
+            let answer = (sender.then)(broker, &settings, sender, append.drafts.as_slice(), stored);
             if broker.waits_for_flush(sender) {
-                let timeout_ms = i64::from(broker.settings().store.sync_flush_timeout);
+                let timeout_ms = i64::from(settings.store.sync_flush_timeout);
                 let asker = Asker::new(peer, sender.ticket);
                 let deadline_ms = begun_ms + timeout_ms;
                 let unanswered = Unanswered { asker, answer, begun_ms, deadline_ms };
@@ -241,9 +240,9 @@ mod tests {
     fn a_late_flush_is_told_to_senders_and_is_nothing_to_acknowledgements_and_recalls() {
         let broker = broker();
         let header = SendMessageRequestHeader {
-            producer_group: "p".into(),
-            topic: "T".into(),
-            default_topic: "TBW102".into(),
+            producer_group: "p",
+            topic: "T",
+            default_topic: "TBW102",
             ..SendMessageRequestHeader::default()
         };
         let sent = said_late(&broker, |call| send::send(&broker, call, header));

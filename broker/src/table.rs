@@ -11,6 +11,9 @@ use crate::handlers::{
 };
 use crate::put::Effect;
 use remoting::codes::RequestCode as Code;
+use remoting::headers::send::{
+    SendMessageRequestHeader as Send, SendMessageRequestHeaderV2 as SendV2,
+};
 use remoting::router::{Lane, Router};
 
 /// Requests that the second port, `listenPort` - 2, does not take (Java: the "fast" remoting
@@ -33,11 +36,11 @@ pub fn table() -> Router<Broker, Effect> {
 #[rustfmt::skip]
 fn of_clients(router: Router<Broker, Effect>) -> Router<Broker, Effect> {
     router
-        .on(Code::SEND_MESSAGE,               Lane::Inline,   send::send)
-        .on(Code::SEND_MESSAGE_V2,            Lane::Inline,   send::send_v2)
-        .on(Code::SEND_BATCH_MESSAGE,         Lane::Inline,   send::send_v2)
-        .on(Code::SEND_REPLY_MESSAGE,         Lane::Inline,   reply::reply)
-        .on(Code::SEND_REPLY_MESSAGE_V2,      Lane::Inline,   reply::reply_v2)
+        .on_lent::<Send<'_>, _>(Code::SEND_MESSAGE,          Lane::Inline, send::send)
+        .on_lent::<SendV2<'_>, _>(Code::SEND_MESSAGE_V2,     Lane::Inline, send::send_v2)
+        .on_lent::<SendV2<'_>, _>(Code::SEND_BATCH_MESSAGE,  Lane::Inline, send::send_v2)
+        .on_lent::<Send<'_>, _>(Code::SEND_REPLY_MESSAGE,    Lane::Inline, reply::reply)
+        .on_lent::<SendV2<'_>, _>(Code::SEND_REPLY_MESSAGE_V2, Lane::Inline, reply::reply_v2)
         .on(Code::CONSUMER_SEND_MSG_BACK,     Lane::Inline,   send_back::send_back)
         .on(Code::END_TRANSACTION,            Lane::Inline,   transaction::end)
         .on(Code::PULL_MESSAGE,               Lane::Inline,   pull::pull)

@@ -11,7 +11,7 @@ use crate::saved::{Changed, Part};
 use message::{Lookup, Str, names};
 use parking_lot::{RwLock, RwLockWriteGuard};
 use remoting::body::data_version::DataVersion;
-use remoting::body::topic::{TopicConfig, TopicConfigSerializeWrapper};
+use remoting::body::topic::{TopicConfig, TopicConfigSerializeWrapper, TopicFilterType};
 use remoting::json::BodyError;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -68,6 +68,37 @@ pub struct Wanted<'a> {
     pub queues: i32,
     /// Its `topicSysFlag`.
     pub sys_flag: i32,
+}
+
+/// What a send has to know of the topic that it goes to.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Whether it is ordered.
+    pub order: bool,
+    /// Queues that may be written to.
+    pub write_queue_nums: i32,
+    /// Queues that may be read.
+    pub read_queue_nums: i32,
+    /// Whether its messages have several tags.
+    pub multi_tags: bool,
+    /// Whether its queues hold inner batches.
+    pub inner_batches: bool,
+    /// Whether only the newest message of each key is kept.
+    pub keeps_newest: bool,
+}
+
+impl Shape {
+    /// That of a topic.
+    pub fn of(topic: &TopicConfig) -> Self {
+        Self {
+            order: topic.order,
+            write_queue_nums: topic.write_queue_nums,
+            read_queue_nums: topic.read_queue_nums,
+            multi_tags: topic.topic_filter_type == TopicFilterType::MultiTag,
+            inner_batches: attributes::holds_inner_batches(topic),
+            keeps_newest: attributes::keeps_newest(topic),
+        }
+    }
 }
 
 /// A topic, and whether the call changed anything: then it has to be saved and announced.
@@ -142,6 +173,15 @@ impl Topics {
             return Some(Arc::new(simple(topic, 1)));
         }
         self.state.read().table.get(topic).cloned()
+    }
+
+    /// The shape of a topic. Unlike [`Self::find`] it counts no holder of the topic: for the topic
+    /// of each message that would be memory that all event loops write to.
+    pub fn shape(&self, topic: &str) -> Option<Shape> {
+        if self.is_light(topic) {
+            return Some(Shape::of(&simple(topic, 1)));
+        }
+        self.state.read().table.get(topic).map(|topic| Shape::of(topic))
     }
 
     /// Whether the topic is there.

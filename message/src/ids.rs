@@ -16,15 +16,23 @@ pub struct MessageId {
 }
 
 impl MessageId {
+    /// The bytes of the longest id as text.
+    pub const TEXT_BYTES: usize = 56;
+
     /// The id as text: 32 characters for IPv4, 56 for IPv6.
     pub fn encode(&self) -> String {
-        let mut out = Vec::with_capacity(56);
-        self.encode_into(&mut out);
-        String::from_utf8(out).expect("hexadecimal digits are ASCII")
+        self.encode_in(&mut [0; Self::TEXT_BYTES]).to_owned()
     }
 
-    /// Appends the id's text to `out`.
-    pub fn encode_into(&self, out: &mut impl BufMut) {
+    /// The same text in room of the caller's.
+    pub fn encode_in<'a>(&self, room: &'a mut [u8; Self::TEXT_BYTES]) -> &'a str {
+        let mut free = &mut room[..];
+        self.encode_into(&mut free);
+        let len = Self::TEXT_BYTES - free.len();
+        std::str::from_utf8(&room[..len]).expect("hexadecimal digits are ASCII")
+    }
+
+    fn encode_into(&self, out: &mut impl BufMut) {
         push_ip(out, self.store_host.ip());
         // Together: this is done for each message.
         let mut rest = [0; 12];

@@ -4,7 +4,6 @@
 use bytes::{Bytes, BytesMut};
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use message::Str;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
 use remoting::flat::Header;
@@ -23,15 +22,15 @@ fn main() {
 
 fn request(form: Form) -> Command {
     let header = SendMessageRequestHeaderV2 {
-        producer_group: Str::from_static("producer"),
-        topic: Str::from_static("Topic"),
-        default_topic: Str::from_static("TBW102"),
+        producer_group: "producer",
+        topic: "Topic",
+        default_topic: "TBW102",
         default_topic_queue_nums: 4,
         queue_id: 2,
         born_timestamp: 1_700_000_000_000,
-        properties: Some(Str::from_static(
+        properties: Some(
             "UNIQ_KEY\u{1}7F000001B3E018B4AAC2000000000001\u{2}WAIT\u{1}true\u{2}TAGS\u{1}A\u{2}",
-        )),
+        ),
         reconsume_times: Some(0),
         unit_mode: Some(false),
         batch: Some(false),
@@ -71,7 +70,7 @@ fn read_sends(bencher: Bencher<'_, '_>, form: Form) {
 fn write_answers(bencher: Bencher<'_, '_>, form: Form) {
     let ticket = Ticket::of(&request(form));
     let header = SendMessageResponseHeader {
-        msg_id: Str::from_static("7F00000100002A9F00000000000186A0"),
+        msg_id: "7F00000100002A9F00000000000186A0",
         queue_id: 2,
         queue_offset: 100_000,
         ..SendMessageResponseHeader::default()

@@ -6,39 +6,122 @@
 //! it.
 
 use message::{Str, scan};
-use smallvec::SmallVec;
+use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 
-/// Fields that need no room of their own: as many as a send has.
-const INLINE: usize = 16;
-/// Bytes of keys and values that need no room of their own: more than the answer to a send has.
-const INLINE_TEXT: usize = 256;
+/// Rooms that a thread keeps for the fields of requests and answers to come, as many as a batch of
+/// requests has at a time.
+const SPARE_ROOMS: usize = 512;
+/// Bytes of a room that is kept; a larger one is given back to the allocator.
+const KEPT_BYTES: usize = 4 << 10;
+
+thread_local! {
+    /// Rooms that nobody uses now. To take one from here costs less than to ask the allocator, and
+    /// much less than to carry its bytes around in each request and answer.
+    #[expect(clippy::vec_box, reason = "fields hold the box")]
+    static SPARE: RefCell<Vec<Box<Room>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The ext fields of one command, in the order in which they arrived or were set.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Fields {
-    text: Text,
-    spans: Spans,
+    /// The text of fields that arrived, which is lent; that of those that are being set grows in
+    /// the room.
+    arrived: Option<Str>,
+    /// Where the keys and values lie. No fields need none.
+    room: Spans,
 }
 
-/// The text of fields that arrived can be lent; that of fields that are being set can grow.
-#[derive(Clone)]
-#[allow(clippy::large_enum_variant, reason = "a box would cost an allocation for each answer")]
-enum Text {
-    Arrived(Str),
-    Growing(Growing),
+/// Where the keys and values of fields lie in their text.
+#[derive(Debug, Default)]
+pub(crate) struct Spans(Option<Box<Room>>);
+
+/// What fields are made in.
+#[derive(Clone, Debug, Default)]
+struct Room {
+    spans: Vec<Span>,
+    text: Growing,
 }
 
-/// Text that is being written, as a JSON object without its last bracket: what does not fit the
-/// room it has goes, with all before it, to room of its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    key: (u32, u32),
+    value: (u32, u32),
+}
+
+/// Text that is being written, as a JSON object without its last bracket.
+#[derive(Clone, Debug, Default)]
 pub struct Growing {
-    room: [u8; INLINE_TEXT],
-    len: usize,
-    more: Vec<u8>,
+    bytes: Vec<u8>,
     /// Something stands there that JSON writes in another way.
     is_other: bool,
+}
+
+impl Span {
+    fn of(key: Range<usize>, value: Range<usize>) -> Self {
+        let range = |of: Range<usize>| (of.start as u32, of.end as u32);
+        assert!(value.end <= u32::MAX as usize, "a header is far smaller than 4 GiB");
+        Self { key: range(key), value: range(value) }
+    }
+}
+
+impl Spans {
+    fn room(&mut self) -> &mut Room {
+        let spare = || SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+        self.0.get_or_insert_with(|| spare().unwrap_or_default())
+    }
+
+    fn all(&self) -> &[Span] {
+        self.0.as_ref().map_or(&[], |room| &room.spans)
+    }
+
+    /// One more pair.
+    #[inline]
+    pub(crate) fn push(&mut self, key: Range<usize>, value: Range<usize>) {
+        self.room().spans.push(Span::of(key, value));
+    }
+
+    /// How many there are.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.all().len()
+    }
+}
+
+impl Drop for Spans {
+    /// Leaves the room to the fields that come next on this thread.
+    fn drop(&mut self) {
+        let Some(mut room) = self.0.take() else { return };
+        if room.spans.capacity() * size_of::<Span>() + room.text.bytes.capacity() > KEPT_BYTES {
+            return;
+        }
+        room.spans.clear();
+        room.text.bytes.clear();
+        room.text.is_other = false;
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_ROOMS {
+                spare.push(room);
+            }
+        });
+    }
+}
+
+impl Clone for Spans {
+    fn clone(&self) -> Self {
+        let mut clone = Self::default();
+        if let Some(room) = &self.0 {
+            clone.room().clone_from(room);
+        }
+        clone
+    }
+}
+
+impl Clone for Fields {
+    fn clone(&self) -> Self {
+        Self { arrived: self.arrived.clone(), room: self.room.clone() }
+    }
 }
 
 impl Growing {
@@ -56,45 +139,16 @@ impl Growing {
     /// Begins a member with its key, which needs no escape, and the quote of its value.
     #[inline]
     fn begin(&mut self, key: &[u8]) {
-        let bracket = if self.len == 0 { b'{' } else { b',' };
-        let (before, rest) = self.grow(key.len() + 5).split_at_mut(2);
-        let (name, behind) = rest.split_at_mut(key.len());
-        before.copy_from_slice(&[bracket, b'"']);
-        name.copy_from_slice(key);
-        behind.copy_from_slice(b"\":\"");
+        let bracket = if self.bytes.is_empty() { b'{' } else { b',' };
+        self.bytes.reserve(key.len() + 5);
+        self.push(&[bracket, b'"']);
+        self.push(key);
+        self.push(b"\":\"");
     }
 
     #[inline]
     fn push(&mut self, text: &[u8]) {
-        self.grow(text.len()).copy_from_slice(text);
-    }
-
-    /// Room for so many more bytes, which then belong to the text.
-    #[inline]
-    fn grow(&mut self, bytes: usize) -> &mut [u8] {
-        let from = self.len;
-        self.len += bytes;
-        match self.more.is_empty() && self.len <= INLINE_TEXT {
-            true => &mut self.room[from..self.len],
-            false => self.grow_more(from),
-        }
-    }
-
-    #[cold]
-    fn grow_more(&mut self, from: usize) -> &mut [u8] {
-        if self.more.is_empty() {
-            self.more.extend_from_slice(&self.room[..from]);
-        }
-        self.more.resize(self.len, 0);
-        &mut self.more[from..]
-    }
-
-    fn bytes(&self) -> &[u8] {
-        if self.more.is_empty() { &self.room[..self.len] } else { &self.more }
-    }
-
-    fn as_str(&self) -> &str {
-        std::str::from_utf8(self.bytes()).expect("nothing but whole texts was pushed")
+        self.bytes.extend_from_slice(text);
     }
 }
 
@@ -102,71 +156,6 @@ impl Growing {
 fn needs_escape(text: &str) -> bool {
     let marks = |eight| scan::below(eight, 0x20) | scan::has(eight, b'"') | scan::has(eight, b'\\');
     scan::holds(text.as_bytes(), marks, |byte| matches!(byte, 0..=0x1f | b'"' | b'\\'))
-}
-
-impl Default for Growing {
-    fn default() -> Self {
-        Self { room: [0; INLINE_TEXT], len: 0, more: Vec::new(), is_other: false }
-    }
-}
-
-impl Text {
-    /// Room for more: an arrived text is copied to it.
-    fn growing(&mut self) -> &mut Growing {
-        if let Self::Arrived(text) = self {
-            let mut growing = Growing { is_other: true, ..Growing::default() };
-            growing.push_str(text);
-            *self = Self::Growing(growing);
-        }
-        match self {
-            Self::Growing(text) => text,
-            Self::Arrived(_) => unreachable!("an arrived text was made a growing one above"),
-        }
-    }
-
-    fn as_str(&self) -> &str {
-        match self {
-            Self::Arrived(text) => text,
-            Self::Growing(text) => text.as_str(),
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Arrived(text) => text.as_bytes(),
-            Self::Growing(text) => text.bytes(),
-        }
-    }
-}
-
-impl Default for Text {
-    fn default() -> Self {
-        Self::Growing(Growing::default())
-    }
-}
-
-/// Where the keys and values of fields lie in their text.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Spans(SmallVec<[Span; INLINE]>);
-
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    key: (u32, u32),
-    value: (u32, u32),
-}
-
-impl Spans {
-    /// One more pair.
-    pub(crate) fn push(&mut self, key: Range<usize>, value: Range<usize>) {
-        let range = |of: Range<usize>| (of.start as u32, of.end as u32);
-        assert!(value.end <= u32::MAX as usize, "a header is far smaller than 4 GiB");
-        self.0.push(Span { key: range(key), value: range(value) });
-    }
-
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
 }
 
 /// A number as decimal digits.
@@ -247,14 +236,39 @@ impl Fields {
     /// The same with a value that writes itself, and a key of a table, which needs no escape.
     #[inline]
     pub(crate) fn push_with(&mut self, key: &str, write: impl FnOnce(&mut Growing)) {
-        let text = self.text.growing();
+        self.grow();
+        let Room { text, spans } = self.room.room();
         text.begin(key.as_bytes());
-        let value = text.len;
+        let value = text.bytes.len();
         write(text);
-        let end = text.len;
+        let end = text.bytes.len();
         text.push(b"\"");
         let key_end = value - 3;
-        self.spans.push(key_end - key.len()..key_end, value..end);
+        spans.push(Span::of(key_end - key.len()..key_end, value..end));
+    }
+
+    /// Copies a text that arrived to where more can be written behind it.
+    fn grow(&mut self) {
+        if let Some(arrived) = self.arrived.take() {
+            let text = &mut self.room.room().text;
+            text.push(arrived.as_bytes());
+            text.is_other = true;
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match (&self.arrived, &self.room.0) {
+            (Some(text), _) => text.as_bytes(),
+            (None, Some(room)) => &room.text.bytes,
+            (None, None) => &[],
+        }
+    }
+
+    fn text(&self) -> &str {
+        match &self.arrived {
+            Some(text) => text,
+            None => str::from_utf8(self.bytes()).expect("nothing but whole texts was pushed"),
+        }
     }
 
     /// The value of `key`, as Java's map would hold it: the last one given.
@@ -264,59 +278,57 @@ impl Fields {
 
     /// A value of these fields as text of its own, which shares the buffer that it arrived in.
     pub fn lend(&self, value: &str) -> Str {
-        match &self.text {
-            Text::Arrived(text) => text.slice_ref(value),
-            Text::Growing(_) => Str::from(value),
+        match &self.arrived {
+            Some(text) => text.slice_ref(value),
+            None => Str::from(value),
         }
     }
 
     /// All pairs as a JSON object without its last bracket, where they lie like that.
     pub(crate) fn as_json(&self) -> Option<&[u8]> {
-        match &self.text {
-            Text::Growing(text) if !text.is_other => Some(text.bytes()),
-            _ => None,
-        }
+        let room = self.room.0.as_ref().filter(|_| self.arrived.is_none())?;
+        (!room.text.is_other).then_some(&room.text.bytes)
     }
 
     /// All pairs.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let text = self.text.as_str();
-        self.spans.0.iter().map(|span| (part(text, span.key), part(text, span.value)))
+        let text = self.text();
+        self.room.all().iter().map(|span| (part(text, span.key), part(text, span.value)))
     }
 
     /// The bytes of all keys, and where their values lie.
     #[inline]
     pub(crate) fn places(&self) -> impl Iterator<Item = (&[u8], (u32, u32))> {
-        let text = self.text.bytes();
+        let text = self.bytes();
         let key = |(start, end): (u32, u32)| &text[start as usize..end as usize];
-        self.spans.0.iter().map(move |span| (key(span.key), span.value))
+        self.room.all().iter().map(move |span| (key(span.key), span.value))
     }
 
     /// The bytes of the value at a place.
     #[inline]
     pub(crate) fn bytes_at(&self, (start, end): (u32, u32)) -> &[u8] {
-        &self.text.bytes()[start as usize..end as usize]
+        &self.bytes()[start as usize..end as usize]
     }
 
     /// The value at a place.
     pub(crate) fn text_at(&self, place: (u32, u32)) -> &str {
-        part(self.text.as_str(), place)
+        part(self.text(), place)
     }
 
     /// How many pairs there are, doubles included.
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.room.len()
     }
 
     /// Whether there is no pair at all.
     pub fn is_empty(&self) -> bool {
-        self.spans.0.is_empty()
+        self.room.all().is_empty()
     }
 
     /// The fields whose keys and values lie in `text` where `spans` says.
     #[inline]
     pub(crate) fn arrived(text: Str, spans: Spans) -> Self {
-        Self { text: Text::Arrived(text), spans }
+        Self { arrived: Some(text), room: spans }
     }
 
     /// The same of bytes that are not all UTF-8, such as keys in GBK: Java reads U+FFFD for each of
@@ -327,7 +339,7 @@ impl Fields {
             String::from_utf8_lossy(&bytes[start as usize..end as usize])
         };
         let mut fields = Self::new();
-        for span in &spans.0 {
+        for span in spans.all() {
             fields.push(part(span.key), part(span.value));
         }
         fields
@@ -383,14 +395,35 @@ mod tests {
         assert_eq!(all, [("a", "xy"), ("b", ""), ("c", "z")]);
     }
     #[test]
-    fn more_text_than_there_is_room_for_finds_other_room() {
+    fn more_text_than_a_room_keeps_is_held_and_given_back() {
         let mut fields = Fields::new();
-        let long = "x".repeat(INLINE_TEXT);
+        let long = "x".repeat(2 * KEPT_BYTES);
         for (key, value) in [("a", "1"), ("long", &long), ("b", "2")] {
             fields.push(key, value);
         }
         let all: Vec<_> = fields.iter().collect();
         assert_eq!(all, [("a", "1"), ("long", &long[..]), ("b", "2")]);
+        let spare = || SPARE.with_borrow(Vec::len);
+        let before = spare();
+        drop(fields);
+        assert_eq!(spare(), before);
+    }
+
+    #[test]
+    fn a_room_is_used_again_and_empty_then() {
+        let mut fields = Fields::new();
+        fields.push("a", "\"");
+        let room = |fields: &Fields| std::ptr::from_ref(&**fields.room.0.as_ref().unwrap()).addr();
+        let at = room(&fields);
+        drop(fields);
+        let mut next = Fields::new();
+        assert!(next.is_empty() && next.as_json().is_none());
+        next.push("b", "2");
+        assert_eq!(room(&next), at);
+        assert_eq!(next.as_json(), Some(&b"{\"b\":\"2\""[..]));
+        let other = next.clone();
+        assert_ne!(room(&other), at);
+        assert_eq!(other, next);
     }
 
     #[test]

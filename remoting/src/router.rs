@@ -5,7 +5,7 @@
 
 use crate::codes::{RequestCode, ResponseCode};
 use crate::command::Command;
-use crate::flat::Header;
+use crate::flat::{Header, OwnedHeader};
 use crate::peer::Peer;
 use crate::reply::{Asker, Refusal, Reply, RequestId, Ticket};
 use crate::room::Room;
@@ -81,11 +81,25 @@ impl<S: 'static, E: 'static> Router<S, E> {
     /// # Panics
     /// When the code stands in the table already: that is a mistake of ours, seen at every start.
     #[must_use]
-    pub fn on<H: Header + 'static, R: Into<Reply<E>> + 'static>(
-        mut self,
+    pub fn on<H: OwnedHeader, R: Into<Reply<E>> + 'static>(
+        self,
         code: RequestCode,
         lane: Lane,
         handler: fn(&S, &Call<'_>, H) -> Result<R, Refusal>,
+    ) -> Self {
+        self.on_lent::<H, R>(code, lane, handler)
+    }
+
+    /// The same with a header whose texts are those of the request.
+    ///
+    /// # Panics
+    /// As [`Self::on`].
+    #[must_use]
+    pub fn on_lent<H: Header + 'static, R: Into<Reply<E>> + 'static>(
+        mut self,
+        code: RequestCode,
+        lane: Lane,
+        handler: for<'a> fn(&S, &Call<'a>, H::Of<'a>) -> Result<R, Refusal>,
     ) -> Self {
         let run: Run<S, E> = Box::new(move |state, call| {
             let reply = match H::read(&call.command.fields) {

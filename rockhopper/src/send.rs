@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use broker::server::now_ms;
 use message::ids::UniqueIds;
 use message::properties::Properties;
-use message::{Str, property};
+use message::property;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
 use remoting::flat::Header;
@@ -113,7 +113,7 @@ impl Sender {
         let now = now_ms();
         let unique_id = self.ids.id(now, self.sent as u16);
         let command = Command::request(RequestCode::SEND_MESSAGE_V2)
-            .with_header(&self.header(queue, now, &unique_id))
+            .with_header(&self.header(queue, now, &self.properties(&unique_id)))
             .with_body(body);
         let answer = self.cluster.client.call(&queue.address, command, TIMEOUT).await;
         let answer = answer.with_context(|| format!("{} at {}", queue.broker, queue.address))?;
@@ -139,7 +139,7 @@ impl Sender {
         .context("standard output cannot be written")
     }
 
-    fn header(&self, queue: &Queue, now: i64, unique_id: &str) -> SendMessageRequestHeaderV2 {
+    fn properties(&self, unique_id: &str) -> String {
         let mut properties = Properties::new();
         properties.set(property::UNIQ_KEY, unique_id);
         properties.set(property::WAIT, "true");
@@ -149,19 +149,27 @@ impl Sender {
         if let Some(keys) = &self.send.key {
             properties.set(property::KEYS, keys.as_str());
         }
-        let properties = String::from_utf8(properties.encode().to_vec());
+        String::from_utf8_lossy(&properties.encode()).into_owned()
+    }
+
+    fn header<'a>(
+        &'a self,
+        queue: &'a Queue,
+        now: i64,
+        properties: &'a str,
+    ) -> SendMessageRequestHeaderV2<'a> {
         SendMessageRequestHeaderV2 {
-            producer_group: GROUP.into(),
-            topic: self.send.topic.as_str().into(),
-            default_topic: TEMPLATE_TOPIC.into(),
+            producer_group: GROUP,
+            topic: &self.send.topic,
+            default_topic: TEMPLATE_TOPIC,
             default_topic_queue_nums: NEW_TOPIC_QUEUES as i32,
             queue_id: queue.id,
             born_timestamp: now,
-            properties: properties.ok().map(Str::from),
+            properties: Some(properties),
             reconsume_times: Some(0),
             unit_mode: Some(false),
             batch: Some(false),
-            broker_name: Some(queue.broker.clone()),
+            broker_name: Some(&queue.broker),
             ..SendMessageRequestHeaderV2::default()
         }
     }

@@ -132,7 +132,7 @@ fn properties_of(
 
 fn answer(
     broker: &Broker,
-    _: &remoting::room::Room,
+    _: &BrokerSettings,
     _: &Sender,
     drafts: &[Draft],
     _: &store::Appended,

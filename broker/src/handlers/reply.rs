@@ -24,18 +24,18 @@ use store::{Append, Appended};
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Code 324: the header with long keys.
-pub fn reply(
+pub fn reply<'a>(
     broker: &Broker,
-    call: &Call<'_>,
-    header: SendMessageRequestHeader,
+    call: &Call<'a>,
+    header: SendMessageRequestHeader<'a>,
 ) -> Result<Reply<Effect>, Refusal> {
     let settings = broker.settings();
     let topic = match send::check(broker, &settings, call, &header) {
         Ok(topic) => topic,
         Err(refusal) => return Ok(send::stamped(broker, refusal.into()).into()),
     };
-    let queue_id = send::queue(broker, &topic, header.queue_id);
-    let mut all = Properties::parse(header.properties.as_deref().unwrap_or_default().as_bytes());
+    let queue_id = send::queue(broker, topic, header.queue_id);
+    let mut all = Properties::parse(header.properties.unwrap_or_default().as_bytes());
     let trace_on = if settings.broker.trace_on { "true" } else { "false" };
     all.set(property::MSG_REGION, settings.broker.region_id.as_str());
     all.set(property::TRACE_ON, trace_on);
@@ -72,10 +72,10 @@ pub fn reply(
 }
 
 /// Code 325: the header with one-letter keys.
-pub fn reply_v2(
+pub fn reply_v2<'a>(
     broker: &Broker,
-    call: &Call<'_>,
-    header: SendMessageRequestHeaderV2,
+    call: &Call<'a>,
+    header: SendMessageRequestHeaderV2<'a>,
 ) -> Result<Reply<Effect>, Refusal> {
     reply(broker, call, header.into())
 }
@@ -84,7 +84,7 @@ pub fn reply_v2(
 fn keep(
     broker: &Broker,
     call: &Call<'_>,
-    header: &SendMessageRequestHeader,
+    header: &SendMessageRequestHeader<'_>,
     (queue_id, all): (i32, &Properties),
 ) -> Option<Appended> {
     let draft = send::draft(broker, call, header);
@@ -93,7 +93,7 @@ fn keep(
     broker.append(&mut appends, call.now_ms);
     let outcome = &appends[0].outcome;
     if let Err(error) = outcome {
-        tracing::warn!(topic = &*header.topic, %error, "a reply was not stored");
+        tracing::warn!(topic = header.topic, %error, "a reply was not stored");
     }
     outcome.ok()
 }
@@ -102,15 +102,15 @@ fn keep(
 fn pushed(
     broker: &Broker,
     call: &Call<'_>,
-    header: SendMessageRequestHeader,
+    header: SendMessageRequestHeader<'_>,
     mut all: Properties,
 ) -> Command {
     all.set(property::PUSH_REPLY_TIME, call.now_ms.to_string());
     let properties = String::from_utf8_lossy(&all.encode()).into_owned();
     let push = ReplyMessageRequestHeader {
-        producer_group: header.producer_group,
-        topic: header.topic,
-        default_topic: header.default_topic,
+        producer_group: header.producer_group.into(),
+        topic: header.topic.into(),
+        default_topic: header.default_topic.into(),
         default_topic_queue_nums: header.default_topic_queue_nums,
         queue_id: header.queue_id,
         sys_flag: header.sys_flag,
@@ -143,11 +143,11 @@ fn told(
         // Clients want a place.
         None => pushed.is_ok().then(|| ("0".to_owned(), 0)),
     };
-    let mut answer = match place {
+    let mut answer = match &place {
         Some((id, queue_offset)) => Answer::header(&SendMessageResponseHeader {
-            msg_id: id.into(),
+            msg_id: id,
             queue_id,
-            queue_offset,
+            queue_offset: *queue_offset,
             ..SendMessageResponseHeader::default()
         }),
         None => Answer::success(),

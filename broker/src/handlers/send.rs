@@ -4,26 +4,23 @@
 //! A handler here only checks and prepares. The shell appends what all requests of one read want
 //! stored with one hold of the append lock, and the answers are made by `answer` afterwards.
 
-use crate::attributes;
 use crate::broker::Broker;
 use crate::mappings::{LogicalQueue, stays};
 use crate::put::{self, Effect, Pending, Sender, Waits, Wishes};
 use crate::timer::accept;
 use crate::timer::handle::Handle;
-use crate::topics::{self, PERM_WRITE, Wanted};
+use crate::topics::{self, PERM_WRITE, Shape, Wanted};
 use crate::transactions;
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use message::{
     Draft, Properties, Str, batch, ids::MessageId, names, properties, property, sys_flag,
 };
-use remoting::body::topic::{TopicConfig, TopicFilterType};
 use remoting::codes::ResponseCode;
 use remoting::flat::Header as _;
 use remoting::headers::send::{
     SendMessageRequestHeader, SendMessageRequestHeaderV2, SendMessageResponseHeader,
 };
 use remoting::reply::{Answer, Refusal, Reply, Ticket};
-use remoting::room::Room;
 use remoting::router::Call;
 use remoting::version::Version;
 use settings::BrokerSettings;
@@ -34,10 +31,10 @@ use store::{Append, Appended};
 const DLQ_QUEUES: i32 = 1;
 
 /// Code 10: the header with long keys.
-pub fn send(
+pub fn send<'a>(
     broker: &Broker,
-    call: &Call<'_>,
-    header: SendMessageRequestHeader,
+    call: &Call<'a>,
+    header: SendMessageRequestHeader<'a>,
 ) -> Result<Reply<Effect>, Refusal> {
     let prepared = match logical_queue(broker, &header) {
         Ok(None) => prepare_any(broker, call, header),
@@ -55,7 +52,7 @@ pub fn send(
 fn prepare_any(
     broker: &Broker,
     call: &Call<'_>,
-    header: SendMessageRequestHeader,
+    header: SendMessageRequestHeader<'_>,
 ) -> Result<Pending, Refusal> {
     match header.batch {
         Some(true) => prepare_batch(broker, call, header),
@@ -66,9 +63,9 @@ fn prepare_any(
 /// The queue of a static topic that a send names, or any that this broker leads.
 fn logical_queue(
     broker: &Broker,
-    header: &SendMessageRequestHeader,
+    header: &SendMessageRequestHeader<'_>,
 ) -> Result<Option<LogicalQueue>, Refusal> {
-    let (topic, logical) = (&header.topic, header.base.logical);
+    let (topic, logical) = (header.topic, header.base.logical);
     if header.queue_id >= 0 {
         return broker.mappings.queue(topic, header.queue_id, logical);
     }
@@ -88,36 +85,35 @@ fn prepare_in(
     broker: &Broker,
     call: &Call<'_>,
     queue: &LogicalQueue,
-    header: SendMessageRequestHeader,
+    header: SendMessageRequestHeader<'_>,
 ) -> Result<Pending, Refusal> {
     let stay = queue.leader().clone();
     let header = SendMessageRequestHeader { queue_id: stay.queue_id, ..header };
-    let topic = header.topic.clone();
+    let topic = header.topic;
     let mut pending = prepare_any(broker, call, header)?;
     pending.sender.queue_id = queue.id();
     // What waits in a queue of the system's is told its place there: a client ends its transaction
     // with it.
-    let is_there = pending.append.drafts.as_slice().iter().all(|draft| draft.topic == topic);
+    let is_there = pending.append.drafts.as_slice().iter().all(|draft| *draft.topic == *topic);
     pending.sender.stay = is_there.then(|| Box::new(stay));
     Ok(pending)
 }
 
 /// Codes 310 and 320: the header with one-letter keys.
-pub fn send_v2(
+pub fn send_v2<'a>(
     broker: &Broker,
-    call: &Call<'_>,
-    header: SendMessageRequestHeaderV2,
+    call: &Call<'a>,
+    header: SendMessageRequestHeaderV2<'a>,
 ) -> Result<Reply<Effect>, Refusal> {
     send(broker, call, header.into())
 }
 
 pub(super) fn stamped(broker: &Broker, mut answer: Answer) -> Answer {
-    stamp(broker, &mut answer);
+    stamp(&broker.settings(), &mut answer);
     answer
 }
 
-fn stamp(broker: &Broker, answer: &mut Answer) {
-    let settings = broker.settings();
+fn stamp(settings: &BrokerSettings, answer: &mut Answer) {
     answer.fields.push(property::MSG_REGION, settings.broker.region_id.as_str());
     answer.fields.push(property::TRACE_ON, if settings.broker.trace_on { "true" } else { "false" });
 }
@@ -126,15 +122,15 @@ fn stamp(broker: &Broker, answer: &mut Answer) {
 fn prepare(
     broker: &Broker,
     call: &Call<'_>,
-    header: SendMessageRequestHeader,
+    header: SendMessageRequestHeader<'_>,
 ) -> Result<Pending, Refusal> {
     let settings = broker.settings();
     let topic = check(broker, &settings, call, &header)?;
-    let sent = header.properties.as_deref().unwrap_or_default();
-    check_key(sent, &topic)?;
+    let sent = header.properties.unwrap_or_default();
+    check_key(sent, topic)?;
     let mut wishes = Wishes::of(sent.as_bytes());
     let asked = wishes.priority.map(|priority| priority.min(topic.write_queue_nums - 1));
-    let queue_id = queue(broker, &topic, asked.unwrap_or(header.queue_id));
+    let queue_id = queue(broker, topic, asked.unwrap_or(header.queue_id));
     // Clients before 4.6.1 send a committed one to its retry topic as they got it.
     let is_again = header.reconsume_times.unwrap_or(0) > 0 && wishes.delay_level > 0;
     let is_half = wishes.prepared && !is_again;
@@ -143,15 +139,15 @@ fn prepare(
         let remark = format!("the broker[{address}] sending transaction message is forbidden");
         return Err(Refusal::new(ResponseCode::NO_PERMISSION, remark));
     }
-    check_wishes(&wishes, sent, (&header, &call.command.body), &topic)?;
+    check_wishes(&wishes, sent, (&header, &call.command.body), topic)?;
     let mut draft = draft(broker, call, &header);
     draft.queue_id = queue_id;
-    draft.sys_flag = flags(header.sys_flag, &topic);
+    draft.sys_flag = flags(header.sys_flag, topic);
     draft.properties = put::stamped(broker, call.room, sent, &wishes, call.now_ms);
     if wishes.lite {
         put::name_lite(&mut draft)?;
     }
-    if names::is_retry(&header.topic) {
+    if names::is_retry(header.topic) {
         retry(broker, call, &header, &mut draft, &mut wishes)?;
     }
     let answer_queue_id = draft.queue_id;
@@ -164,31 +160,31 @@ fn prepare(
         (wishes.delay_level, wishes.timer) = (0, false);
     }
     put::park(&mut draft, wishes.delay_level, wishes.timer, &settings, call.now_ms)?;
-    stays_a_batch(&draft, &header.topic)?;
+    stays_a_batch(&draft, header.topic)?;
     check_size(&settings, call, &draft)?;
     let then = if is_half { answer_half } else { answer };
     let waits = Waits::of_send(wishes.wait);
     let sender = Sender {
-        unique_id: wishes.unique.and_then(|id| lent(header.properties.as_ref()?, id)),
+        unique_id: wishes.unique.and_then(|id| lent(call, sent, id)),
         ..Sender::new(Ticket::of(call.command), waits, answer_queue_id, then)
     };
     Ok(Pending { append: Append::one(draft), sender })
 }
 
 /// Where the newest message of each key is kept, each has one.
-fn check_key(sent: &str, topic: &TopicConfig) -> Result<(), Refusal> {
+fn check_key(sent: &str, topic: Shape) -> Result<(), Refusal> {
     let key = || properties::find(sent.as_bytes(), property::KEYS).unwrap_or_default();
-    if attributes::keeps_newest(topic) && key().trim().is_empty() {
+    if topic.keeps_newest && key().trim().is_empty() {
         let remark = "Required message key is missing";
         return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
     }
     Ok(())
 }
 
-/// The text that some bytes of another text are.
-fn lent(text: &Str, bytes: &[u8]) -> Option<Str> {
+/// The text that some bytes of a request's text are.
+fn lent(call: &Call<'_>, text: &str, bytes: &[u8]) -> Option<Str> {
     let from = bytes.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
-    text.get(from..from + bytes.len()).map(|part| text.slice_ref(part))
+    text.get(from..from + bytes.len()).map(|part| call.command.fields.lend(part))
 }
 
 /// What Java refuses because of properties (`HookUtils`): a delay level that is no number, an inner
@@ -196,18 +192,18 @@ fn lent(text: &Str, bytes: &[u8]) -> Option<Str> {
 fn check_wishes(
     wishes: &Wishes<'_>,
     sent: &str,
-    (header, body): (&SendMessageRequestHeader, &[u8]),
-    topic: &TopicConfig,
+    (header, body): (&SendMessageRequestHeader<'_>, &[u8]),
+    topic: Shape,
 ) -> Result<(), Refusal> {
     check_level(wishes)?;
     let is_batch = header.sys_flag & sys_flag::INNER_BATCH != 0;
     let why = match (is_batch, wishes.inner_batch) {
-        (true, _) if !attributes::holds_inner_batches(topic) => "the topic holds no inner batches",
+        (true, _) if !topic.inner_batches => "the topic holds no inner batches",
         (false, true) => "it says how many messages it holds, and is no inner batch",
         (true, true) if !says_its_count(sent, body) => "it does not say how many messages it holds",
         _ => return Ok(()),
     };
-    Err(no_batch(&header.topic, why))
+    Err(no_batch(header.topic, why))
 }
 
 fn check_level(wishes: &Wishes<'_>) -> Result<(), Refusal> {
@@ -246,11 +242,11 @@ fn stays_a_batch(draft: &Draft, topic: &str) -> Result<(), Refusal> {
 fn prepare_batch(
     broker: &Broker,
     call: &Call<'_>,
-    header: SendMessageRequestHeader,
+    header: SendMessageRequestHeader<'_>,
 ) -> Result<Pending, Refusal> {
     let settings = broker.settings();
     let topic = check(broker, &settings, call, &header)?;
-    if names::is_retry(&header.topic) {
+    if names::is_retry(header.topic) {
         let remark = format!("batch request does not support retry group {}", header.topic);
         return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));
     }
@@ -260,23 +256,23 @@ fn prepare_batch(
         return Err(illegal(limit));
     }
     let mut whole = draft(broker, call, &header);
-    whole.queue_id = queue(broker, &topic, header.queue_id);
-    whole.sys_flag = flags(header.sys_flag, &topic);
-    let sent = header.properties.as_deref().unwrap_or_default();
+    whole.queue_id = queue(broker, topic, header.queue_id);
+    whole.sys_flag = flags(header.sys_flag, topic);
+    let sent = header.properties.unwrap_or_default();
     let wishes = Wishes::of(sent.as_bytes());
-    let unique_id = wishes.unique.and_then(|id| lent(header.properties.as_ref()?, id));
+    let unique_id = wishes.unique.and_then(|id| lent(call, sent, id));
     let sender = |queue_id| Sender {
         unique_id,
         ..Sender::new(Ticket::of(call.command), Waits::of_send(wishes.wait), queue_id, answer)
     };
-    if wishes.unique.is_some() && attributes::holds_inner_batches(&topic) {
+    if wishes.unique.is_some() && topic.inner_batches {
         // Java takes it, and no reader gets it: its compacted queue has records with a key alone.
-        check_key(sent, &topic)?;
+        check_key(sent, topic)?;
         let draft = inner_batch(broker, call, (sent, &wishes), whole)?;
         let sender = sender(draft.queue_id);
         return Ok(Pending { append: Append::one(draft), sender });
     }
-    check_wishes(&wishes, sent, (&header, &call.command.body), &topic)?;
+    check_wishes(&wishes, sent, (&header, &call.command.body), topic)?;
     let is_part = sys_flag::transaction_type(whole.sys_flag) != sys_flag::TRANSACTION_NONE;
     if is_part || wishes.delay_level > 0 {
         return Err(illegal(limit));
@@ -341,9 +337,13 @@ fn inner_batch(
     Ok(draft)
 }
 
-pub(super) fn draft(broker: &Broker, call: &Call<'_>, header: &SendMessageRequestHeader) -> Draft {
+pub(super) fn draft(
+    broker: &Broker,
+    call: &Call<'_>,
+    header: &SendMessageRequestHeader<'_>,
+) -> Draft {
     Draft {
-        topic: header.topic.clone(),
+        topic: call.command.fields.lend(header.topic),
         queue_id: header.queue_id,
         flag: header.flag,
         sys_flag: header.sys_flag,
@@ -357,13 +357,12 @@ pub(super) fn draft(broker: &Broker, call: &Call<'_>, header: &SendMessageReques
     }
 }
 
-fn flags(sent: i32, topic: &TopicConfig) -> i32 {
-    let multi = topic.topic_filter_type == TopicFilterType::MultiTag;
-    if multi { sent | sys_flag::MULTI_TAGS } else { sent }
+fn flags(sent: i32, topic: Shape) -> i32 {
+    if topic.multi_tags { sent | sys_flag::MULTI_TAGS } else { sent }
 }
 
 /// The asked queue, or any when the sender leaves it to us.
-pub(super) fn queue(broker: &Broker, topic: &TopicConfig, asked: i32) -> i32 {
+pub(super) fn queue(broker: &Broker, topic: Shape, asked: i32) -> i32 {
     if asked >= 0 { asked } else { broker.any(topic.write_queue_nums) }
 }
 
@@ -391,8 +390,8 @@ pub(super) fn check(
     broker: &Broker,
     settings: &BrokerSettings,
     call: &Call<'_>,
-    header: &SendMessageRequestHeader,
-) -> Result<Arc<TopicConfig>, Refusal> {
+    header: &SendMessageRequestHeader<'_>,
+) -> Result<Shape, Refusal> {
     let refuse = |code, remark| Err(Refusal::new(code, remark));
     let start = settings.broker.start_accept_send_request_time_stamp;
     if call.now_ms < start {
@@ -402,10 +401,10 @@ pub(super) fn check(
         );
         return refuse(ResponseCode::SYSTEM_ERROR, remark);
     }
-    let topic = &header.topic;
-    let known = broker.topics.find(topic);
+    let topic = header.topic;
+    let known = broker.topics.shape(topic);
     let forbidden = settings.broker.broker_permission & PERM_WRITE == 0;
-    if forbidden && known.as_ref().is_some_and(|topic| topic.order) {
+    if forbidden && known.is_some_and(|topic| topic.order) {
         let remark =
             format!("the broker[{}] sending message is forbidden", broker.identity.address);
         return refuse(ResponseCode::NO_PERMISSION, remark);
@@ -439,35 +438,36 @@ pub(super) fn check(
 fn create(
     broker: &Broker,
     call: &Call<'_>,
-    header: &SendMessageRequestHeader,
-) -> Option<Arc<TopicConfig>> {
-    let retry = names::is_retry(&header.topic);
+    header: &SendMessageRequestHeader<'_>,
+) -> Option<Shape> {
+    let retry = names::is_retry(header.topic);
     let unit = match (header.unit_mode, retry) {
         (Some(true), true) => topics::UNIT_SUB,
         (Some(true), false) => topics::UNIT,
         _ => 0,
     };
     let wanted = Wanted {
-        topic: &header.topic,
-        template: &header.default_topic,
+        topic: header.topic,
+        template: header.default_topic,
         queues: header.default_topic_queue_nums,
         sys_flag: unit,
     };
-    match broker.topic_for_send(wanted, call.request(), call.now_ms) {
-        None if retry => broker.topic_for_retry(&header.topic, 1, unit, call.now_ms),
+    let made = match broker.topic_for_send(wanted, call.request(), call.now_ms) {
+        None if retry => broker.topic_for_retry(header.topic, 1, unit, call.now_ms),
         made => made,
-    }
+    };
+    made.map(|topic| Shape::of(&topic))
 }
 
 /// A consumer sent the message to its retry topic by itself: counts its tries.
 fn retry(
     broker: &Broker,
     call: &Call<'_>,
-    header: &SendMessageRequestHeader,
+    header: &SendMessageRequestHeader<'_>,
     draft: &mut Draft,
     wishes: &mut Wishes<'_>,
 ) -> Result<(), Refusal> {
-    let group = names::group_of(&header.topic).unwrap_or_default();
+    let group = names::group_of(header.topic).unwrap_or_default();
     let Some(config) = broker.group(group, call.now_ms) else {
         let remark = format!("subscription group not exist, {group}");
         return Err(Refusal::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
@@ -497,34 +497,35 @@ fn retry(
 /// The answer to a send whose messages are stored.
 fn answer(
     broker: &Broker,
-    room: &Room,
+    settings: &BrokerSettings,
     sender: &Sender,
     drafts: &[Draft],
     stored: &Appended,
 ) -> Answer {
     let store_host = broker.identity.store_host;
-    let mut log_offset = stored.log_offset;
-    let msg_id = room.text(|out| {
-        for (at, draft) in drafts.iter().enumerate() {
-            if at > 0 {
-                out.put_u8(b',');
-            }
-            MessageId { store_host, log_offset }.encode_into(out);
-            log_offset += draft.encoded_len() as i64;
+    let (mut room, mut all) = ([0; MessageId::TEXT_BYTES], String::new());
+    let (mut msg_id, mut log_offset) = ("", stored.log_offset);
+    for draft in drafts {
+        msg_id = MessageId { store_host, log_offset }.encode_in(&mut room);
+        log_offset += draft.encoded_len() as i64;
+        if drafts.len() > 1 {
+            all.push_str(if all.is_empty() { "" } else { "," });
+            all.push_str(msg_id);
         }
-    });
+    }
     assert_eq!(log_offset, stored.log_end(), "the records lie side by side");
     // That of a batch stands in no record.
-    let transaction_id = sender.unique_id.clone().or_else(|| match drafts {
-        [alone] => made_id(&alone.properties),
+    let transaction_id = sender.unique_id.as_deref().or_else(|| match drafts {
+        [alone] => properties::find(&alone.properties, property::UNIQ_KEY),
         _ => None,
     });
     let batch_uniq_id = match drafts {
-        [alone] if alone.sys_flag & sys_flag::INNER_BATCH != 0 => transaction_id.clone(),
+        [alone] if alone.sys_flag & sys_flag::INNER_BATCH != 0 => transaction_id,
         _ => None,
     };
+    let recall_handle = recall_handle(settings, drafts);
     let header = SendMessageResponseHeader {
-        msg_id,
+        msg_id: if all.is_empty() { msg_id } else { &all },
         queue_id: sender.queue_id,
         queue_offset: match &sender.stay {
             Some(stay) => stays::logical_loosely(stay, stored.queue_offset),
@@ -532,39 +533,33 @@ fn answer(
         },
         transaction_id,
         batch_uniq_id,
-        recall_handle: recall_handle(broker, drafts),
+        recall_handle: recall_handle.as_deref(),
     };
     let mut answer = Answer::success();
     header.write(&mut answer.fields);
-    stamp(broker, &mut answer);
+    stamp(settings, &mut answer);
     answer
 }
 
 /// The answer to a half message that is stored, which is counted.
 fn answer_half(
     broker: &Broker,
-    room: &Room,
+    settings: &BrokerSettings,
     sender: &Sender,
     drafts: &[Draft],
     stored: &Appended,
 ) -> Answer {
     let [half] = drafts else { unreachable!("a half message comes alone") };
     transactions::count(broker, &half.properties, 1, stored.store_timestamp);
-    answer(broker, room, sender, drafts, stored)
-}
-
-/// The unique id that the broker gave.
-fn made_id(properties: &Bytes) -> Option<Str> {
-    let id = properties::find(properties, property::UNIQ_KEY)?;
-    Str::try_from(properties.slice_ref(id.as_bytes())).ok()
+    answer(broker, settings, sender, drafts, stored)
 }
 
 /// What takes a message back that waits for its time.
-fn recall_handle(broker: &Broker, drafts: &[Draft]) -> Option<Str> {
+fn recall_handle(settings: &BrokerSettings, drafts: &[Draft]) -> Option<Str> {
     let [alone] = drafts else { return None };
     if *alone.topic != *names::TIMER_TOPIC {
         return None;
     }
     let all = Properties::parse(&alone.properties);
-    Handle::of(&all, &broker.settings().broker.broker_name)
+    Handle::of(&all, &settings.broker.broker_name)
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use message::{Draft, Entry, names, property, record, sys_flag};
 use remoting::codes::{LanguageCode, RequestCode};
 use remoting::command::Command;
-use remoting::flat::Header;
+use remoting::flat::OwnedHeader;
 use remoting::headers::message::ConsumerSendMsgBackRequestHeader;
 use remoting::headers::pop::PopMessageRequestHeader;
 use remoting::peer::Peer;
@@ -100,7 +100,12 @@ impl World {
         self.call(RequestCode::POP_MESSAGE, pop::pop, header);
     }
 
-    fn call<H: Header>(&self, code: RequestCode, handler: Handler<H>, header: H) -> Reply<Effect> {
+    fn call<H: OwnedHeader>(
+        &self,
+        code: RequestCode,
+        handler: Handler<H>,
+        header: H,
+    ) -> Reply<Effect> {
         let address = "127.0.0.1:7".parse().unwrap();
         let peer = Arc::new(Peer::new(address, address));
         let (command, room) = (Command::request(code), Room::default());
@@ -212,7 +217,7 @@ fn a_message_that_was_given_back_outlives_power_loss_after_its_group_went_on() {
     let (mut appends, sender) = ([pending.append], pending.sender);
     world.broker.append(&mut appends, world.now_ms);
     let (drafts, stored) = (appends[0].drafts.as_slice(), appends[0].outcome.unwrap());
-    (sender.then)(&world.broker, &Room::default(), &sender, drafts, &stored);
+    (sender.then)(&world.broker, &world.broker.settings(), &sender, drafts, &stored);
     world.broker.offsets.commit("g", "T", 0, 1);
     let world = world.lose();
     assert_eq!(world.stands("g", "T"), (1, 1));

@@ -55,14 +55,13 @@ async fn create(client: &Caller, topic: &'static str, queues: i32) -> Command {
 
 /// Sends one message and gives its offset message id.
 async fn send(client: &Caller, key: &str) -> String {
+    let properties = format!("KEYS\u{1}{key}\u{2}UNIQ_KEY\u{1}U-{key}\u{2}TAGS\u{1}T-{key}\u{2}");
     let header = SendMessageRequestHeader {
-        producer_group: "p".into(),
-        topic: TOPIC.into(),
-        default_topic: "TBW102".into(),
+        producer_group: "p",
+        topic: TOPIC,
+        default_topic: "TBW102",
         default_topic_queue_nums: 4,
-        properties: Some(
-            format!("KEYS\u{1}{key}\u{2}UNIQ_KEY\u{1}U-{key}\u{2}TAGS\u{1}T-{key}\u{2}").into(),
-        ),
+        properties: Some(&properties),
         ..Default::default()
     };
     let message = Command::request(RequestCode::SEND_MESSAGE).with_header(&header).with_body("x");
@@ -270,9 +269,9 @@ async fn a_retry_topic_goes_with_its_group_unless_it_holds_something() {
     join(&member).await;
     member.call(RequestCode::UNREGISTER_CLIENT, &leave).await;
     let header = SendMessageRequestHeader {
-        producer_group: "p".into(),
-        topic: retry.as_str().into(),
-        default_topic: "TBW102".into(),
+        producer_group: "p",
+        topic: &retry,
+        default_topic: "TBW102",
         ..Default::default()
     };
     let message = Command::request(RequestCode::SEND_MESSAGE).with_header(&header).with_body("x");
@@ -596,9 +595,9 @@ async fn a_silent_name_server_holds_up_nothing_but_what_it_must_know() {
     };
     let first = async || {
         let header = SendMessageRequestHeader {
-            producer_group: "g".into(),
-            topic: "New".into(),
-            default_topic: "TBW102".into(),
+            producer_group: "g",
+            topic: "New",
+            default_topic: "TBW102",
             default_topic_queue_nums: 4,
             ..SendMessageRequestHeader::default()
         };

@@ -16,9 +16,9 @@ const MOST: usize = 100;
 
 async fn send(client: &Caller) -> Command {
     let header = SendMessageRequestHeader {
-        producer_group: "p".into(),
-        topic: TOPIC.into(),
-        default_topic: "TBW102".into(),
+        producer_group: "p",
+        topic: TOPIC,
+        default_topic: "TBW102",
         default_topic_queue_nums: 4,
         ..Default::default()
     };

@@ -35,13 +35,14 @@ async fn send(client: &Caller, topic: &str, says: i32) -> ResponseCode {
     }
     let is_batch = says > 0;
     let flags = sys_flag::INNER_BATCH | sys_flag::NEED_UNWRAP;
+    let count = format!("INNER_NUM\u{1}{says}\u{2}");
     let header = SendMessageRequestHeader {
-        producer_group: "p".into(),
-        topic: topic.to_owned().into(),
-        default_topic: "TBW102".into(),
+        producer_group: "p",
+        topic,
+        default_topic: "TBW102",
         default_topic_queue_nums: 1,
         sys_flag: if is_batch { flags } else { 0 },
-        properties: is_batch.then(|| format!("INNER_NUM\u{1}{says}\u{2}").into()),
+        properties: is_batch.then_some(&count),
         ..SendMessageRequestHeader::default()
     };
     let command = Command::request(RequestCode::SEND_MESSAGE).with_header(&header);

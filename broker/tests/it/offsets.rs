@@ -43,9 +43,9 @@ fn number(answer: &Command, key: &str) -> i64 {
 
 async fn send(client: &Caller) {
     let header = SendMessageRequestHeader {
-        producer_group: "p".into(),
-        topic: TOPIC.into(),
-        default_topic: "TBW102".into(),
+        producer_group: "p",
+        topic: TOPIC,
+        default_topic: "TBW102",
         default_topic_queue_nums: 4,
         queue_id: 3,
         ..Default::default()

@@ -30,9 +30,9 @@ pub(super) struct Got {
 pub(super) async fn send(client: &Caller, bodies: &[&str]) {
     for body in bodies {
         let header = SendMessageRequestHeader {
-            producer_group: "p".into(),
-            topic: "T".into(),
-            default_topic: "TBW102".into(),
+            producer_group: "p",
+            topic: "T",
+            default_topic: "TBW102",
             default_topic_queue_nums: 2,
             queue_id: 1,
             ..SendMessageRequestHeader::default()

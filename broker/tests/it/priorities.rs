@@ -26,12 +26,13 @@ async fn a_pop_of_a_topic_of_priorities_begins_with_the_highest() {
     assert_eq!(made.response_code(), ResponseCode::SUCCESS, "{made:?}");
     for round in 0..5 {
         for priority in ["2", "7", "0", "5"] {
+            let properties = format!("_SYS_MSG_PRIORITY_\u{1}{priority}\u{2}");
             let header = SendMessageRequestHeader {
-                producer_group: "p".into(),
-                topic: "P".into(),
-                default_topic: "TBW102".into(),
+                producer_group: "p",
+                topic: "P",
+                default_topic: "TBW102",
                 queue_id: -1,
-                properties: Some(format!("_SYS_MSG_PRIORITY_\u{1}{priority}\u{2}").into()),
+                properties: Some(&properties),
                 ..SendMessageRequestHeader::default()
             };
             let command = Command::request(RequestCode::SEND_MESSAGE).with_header(&header);

@@ -12,9 +12,9 @@ use std::path::Path;
 
 async fn send(client: &Caller, topic: &'static str, queue_id: i32) {
     let header = SendMessageRequestHeader {
-        producer_group: "p".into(),
-        topic: topic.into(),
-        default_topic: "TBW102".into(),
+        producer_group: "p",
+        topic,
+        default_topic: "TBW102",
         default_topic_queue_nums: 4,
         queue_id,
         ..Default::default()

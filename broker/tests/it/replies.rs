@@ -9,11 +9,12 @@ use remoting::headers::send::{SendMessageRequestHeader, SendMessageResponseHeade
 use remoting::reply::{Answer, Refusal};
 
 async fn reply(replier: &Caller, to: &str) -> Command {
+    let properties = format!("REPLY_TO_CLIENT\u{1}{to}\u{2}");
     let header = SendMessageRequestHeader {
-        producer_group: "replies".into(),
-        topic: "DefaultCluster_REPLY_TOPIC".into(),
-        default_topic: "TBW102".into(),
-        properties: Some(format!("REPLY_TO_CLIENT\u{1}{to}\u{2}").into()),
+        producer_group: "replies",
+        topic: "DefaultCluster_REPLY_TOPIC",
+        default_topic: "TBW102",
+        properties: Some(&properties),
         ..SendMessageRequestHeader::default()
     };
     let command = Command::request(RequestCode::SEND_REPLY_MESSAGE).with_header(&header);

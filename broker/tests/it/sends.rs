@@ -12,14 +12,14 @@ use remoting::headers::topic::CreateTopicRequestHeader;
 use remoting::headers::transaction::EndTransactionRequestHeader;
 use std::collections::BTreeSet;
 
-fn header(properties: &str) -> SendMessageRequestHeader {
+fn header(properties: &str) -> SendMessageRequestHeader<'_> {
     SendMessageRequestHeader {
-        producer_group: "p".into(),
-        topic: "T".into(),
-        default_topic: "TBW102".into(),
+        producer_group: "p",
+        topic: "T",
+        default_topic: "TBW102",
         default_topic_queue_nums: 4,
         queue_id: -1,
-        properties: Some(properties.to_owned().into()),
+        properties: Some(properties),
         ..SendMessageRequestHeader::default()
     }
 }
@@ -29,7 +29,7 @@ async fn send(client: &Caller, properties: &str) -> Command {
     client.ask(command.with_body("body")).await
 }
 
-fn stored(answer: &Command) -> SendMessageResponseHeader {
+fn stored(answer: &Command) -> SendMessageResponseHeader<'_> {
     assert_eq!(said(answer), (ResponseCode::SUCCESS, ""));
     SendMessageResponseHeader::read(&answer.fields).unwrap()
 }
@@ -55,13 +55,13 @@ async fn half_messages_that_wait_are_counted_in_javas_file() {
     let half = "TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}";
     let mut all = Vec::new();
     for _ in 0..4 {
-        all.push(stored(&send(&client, half).await));
+        all.push(send(&client, half).await);
     }
-    for (sent, how) in all.iter().zip([8, 12]) {
+    for (sent, how) in all.iter().map(stored).zip([8, 12]) {
         let header = EndTransactionRequestHeader {
             producer_group: "p".into(),
             tran_state_table_offset: sent.queue_offset,
-            commit_log_offset: MessageId::decode(&sent.msg_id).unwrap().log_offset,
+            commit_log_offset: MessageId::decode(sent.msg_id).unwrap().log_offset,
             commit_or_rollback: how,
             ..EndTransactionRequestHeader::default()
         };
@@ -109,9 +109,10 @@ async fn the_answer_to_a_batch_names_the_id_of_the_batch() {
         let header =
             SendMessageRequestHeader { batch: Some(true), ..header("UNIQ_KEY\u{1}WHOLE\u{2}") };
         let command = Command::request(RequestCode::SEND_MESSAGE).with_header(&header);
-        let answer = stored(&client.ask(command.with_body(body)).await);
+        let answer = client.ask(command.with_body(body)).await;
+        let answer = stored(&answer);
         assert_eq!(answer.msg_id.split(',').count(), parts);
-        assert_eq!(answer.transaction_id.as_deref(), Some("WHOLE"));
+        assert_eq!(answer.transaction_id, Some("WHOLE"));
     }
 }
 
@@ -119,8 +120,8 @@ async fn the_answer_to_a_batch_names_the_id_of_the_batch() {
 async fn a_message_is_given_up_into_a_topic_that_clients_may_not_write() {
     let world = World::start().await;
     let client = world.client();
-    let offset = stored(&send(&client, "").await).msg_id;
-    let offset = i64::from_str_radix(&offset[16..], 16).unwrap();
+    let sent = send(&client, "").await;
+    let offset = i64::from_str_radix(&stored(&sent).msg_id[16..], 16).unwrap();
     for (topic, code) in
         [("%DLQ%g", ResponseCode::SUCCESS), ("%RETRY%g", ResponseCode::NO_PERMISSION)]
     {

@@ -61,9 +61,9 @@ fn physical() -> TopicFields {
 
 async fn send(client: &Caller, queue_id: i32, base: TopicFields) -> Result<(i32, i64), String> {
     let header = SendMessageRequestHeader {
-        producer_group: "p".into(),
-        topic: "T".into(),
-        default_topic: "TBW102".into(),
+        producer_group: "p",
+        topic: "T",
+        default_topic: "TBW102",
         queue_id,
         base,
         ..SendMessageRequestHeader::default()
@@ -167,12 +167,12 @@ async fn a_half_message_of_a_moved_queue_is_ended_by_its_answer() {
     let client = world.client();
     tell(&client, &mapping(5, 10_000)).await;
     let header = SendMessageRequestHeader {
-        producer_group: "p".into(),
-        topic: "T".into(),
-        default_topic: "TBW102".into(),
+        producer_group: "p",
+        topic: "T",
+        default_topic: "TBW102",
         queue_id: 1,
         sys_flag: sys_flag::TRANSACTION_PREPARED,
-        properties: Some("TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}UNIQ_KEY\u{1}U\u{2}".into()),
+        properties: Some("TRAN_MSG\u{1}true\u{2}PGROUP\u{1}p\u{2}UNIQ_KEY\u{1}U\u{2}"),
         ..SendMessageRequestHeader::default()
     };
     let command = Command::request(RequestCode::SEND_MESSAGE).with_header(&header);

@@ -45,14 +45,14 @@ fn requests(form: Form, code: RequestCode, header: &impl Header, body: &'static 
 
 fn sends(form: Form) -> Vec<u8> {
     let header = SendMessageRequestHeaderV2 {
-        producer_group: "producer".into(),
-        topic: "T".into(),
-        default_topic: "TBW102".into(),
+        producer_group: "producer",
+        topic: "T",
+        default_topic: "TBW102",
         default_topic_queue_nums: 4,
         queue_id: 1,
         properties: Some(
-            "KEYS\u{1}order-1\u{2}UNIQ_KEY\u{1}7F000001B3E018B4AAC2000000000001\u{2}TAGS\u{1}A\u{2}"
-                .into(),
+            "KEYS\u{1}order-1\u{2}UNIQ_KEY\u{1}7F000001B3E018B4AAC2000000000001\u{2}\
+             TAGS\u{1}A\u{2}",
         ),
         ..SendMessageRequestHeaderV2::default()
     };

@@ -7,7 +7,7 @@ use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
 use remoting::connection::{Arrived, Serve};
 use remoting::fields::Fields;
-use remoting::flat::Header;
+use remoting::flat::{Header as _, OwnedHeader};
 use remoting::headers::ha::NotifyMinBrokerIdChangeRequestHeader;
 use remoting::headers::namesrv::{
     BrokerHeartbeatRequestHeader, GetBrokerMemberGroupRequestHeader, QueryDataVersionRequestHeader,
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-fn header<H: Header>(answer: &Command) -> H {
+fn header<H: OwnedHeader>(answer: &Command) -> H {
     assert_eq!(answer.response_code(), ResponseCode::SUCCESS, "{answer:?}");
     H::read(&answer.fields).unwrap()
 }

@@ -5,17 +5,27 @@ use message::Str;
 use super::{Found, Kind};
 use crate::fields::{Decimal, Fields, Growing};
 
-/// A value that fits one field of the flat map.
-pub trait Field: Sized {
+/// A value that fits one field of the flat map; one that is lent lives as long as that (`'a`).
+pub trait Field<'a>: Sized {
     /// The Java type.
     const KIND: Kind;
     /// The value that Java reads from `text`, or none if it is no such value.
-    fn parse(text: Found<'_>) -> Option<Self>;
+    fn parse(text: Found<'a>) -> Option<Self>;
     /// The text that Java writes.
     fn print(&self, out: &mut Growing);
 }
 
-impl Field for Str {
+impl<'a> Field<'a> for &'a str {
+    const KIND: Kind = Kind::Text;
+    fn parse(text: Found<'a>) -> Option<Self> {
+        Some(text.as_str())
+    }
+    fn print(&self, out: &mut Growing) {
+        out.push_str(self);
+    }
+}
+
+impl Field<'_> for Str {
     const KIND: Kind = Kind::Text;
     fn parse(text: Found<'_>) -> Option<Self> {
         Some(text.to_text())
@@ -25,7 +35,7 @@ impl Field for Str {
     }
 }
 
-impl Field for i32 {
+impl Field<'_> for i32 {
     const KIND: Kind = Kind::Int;
     fn parse(text: Found<'_>) -> Option<Self> {
         Self::try_from(Decimal::parse(text.bytes())?).ok()
@@ -35,7 +45,7 @@ impl Field for i32 {
     }
 }
 
-impl Field for i64 {
+impl Field<'_> for i64 {
     const KIND: Kind = Kind::Long;
     fn parse(text: Found<'_>) -> Option<Self> {
         Decimal::parse(text.bytes())
@@ -46,7 +56,7 @@ impl Field for i64 {
 }
 
 /// Java's `Boolean.parseBoolean`: every text but "true" is false.
-impl Field for bool {
+impl Field<'_> for bool {
     const KIND: Kind = Kind::Bool;
     fn parse(text: Found<'_>) -> Option<Self> {
         Some(text.bytes().eq_ignore_ascii_case(b"true"))
@@ -67,7 +77,7 @@ pub enum Boundary {
 }
 
 /// Every text but "upper" is the lower boundary.
-impl Field for Boundary {
+impl Field<'_> for Boundary {
     const KIND: Kind = Kind::Boundary;
     fn parse(text: Found<'_>) -> Option<Self> {
         Some(if text.bytes().eq_ignore_ascii_case(b"upper") { Self::Upper } else { Self::Lower })
@@ -81,7 +91,7 @@ impl Field for Boundary {
 }
 
 /// The type of a struct field: a bare [`Field`] or an `Option` of one.
-pub trait Slot: Sized {
+pub trait Slot<'a>: Sized {
     /// The Java type.
     const KIND: Kind;
     /// Whether the field may stay empty.
@@ -89,18 +99,18 @@ pub trait Slot: Sized {
     /// The value of an absent field, if there is one.
     fn absent() -> Option<Self>;
     /// The value of a text.
-    fn parse(text: Found<'_>) -> Option<Self>;
+    fn parse(text: Found<'a>) -> Option<Self>;
     /// Adds the pair; an empty field adds none.
     fn write(&self, key: &'static str, fields: &mut Fields);
 }
 
-impl<T: Field> Slot for T {
+impl<'a, T: Field<'a>> Slot<'a> for T {
     const KIND: Kind = T::KIND;
     const OPTIONAL: bool = false;
     fn absent() -> Option<Self> {
         None
     }
-    fn parse(text: Found<'_>) -> Option<Self> {
+    fn parse(text: Found<'a>) -> Option<Self> {
         T::parse(text)
     }
     fn write(&self, key: &'static str, fields: &mut Fields) {
@@ -108,13 +118,13 @@ impl<T: Field> Slot for T {
     }
 }
 
-impl<T: Field> Slot for Option<T> {
+impl<'a, T: Field<'a>> Slot<'a> for Option<T> {
     const KIND: Kind = T::KIND;
     const OPTIONAL: bool = true;
     fn absent() -> Option<Self> {
         Some(None)
     }
-    fn parse(text: Found<'_>) -> Option<Self> {
+    fn parse(text: Found<'a>) -> Option<Self> {
         T::parse(text).map(Some)
     }
     fn write(&self, key: &'static str, fields: &mut Fields) {

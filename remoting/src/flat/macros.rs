@@ -42,12 +42,14 @@ macro_rules! key {
 /// Declares header structs, one row for each field. A bare type is required, an `Option` may be
 /// absent, `= value` is what an absent field means; `: Base` embeds inherited fields as `base`;
 /// `strict = true` refuses a number that does not parse even where it might be absent, and
-/// `lent = true` copies no text out of the frame.
+/// `lent = true` copies no text out of the frame. A header with a lifetime has texts that are the
+/// command's (`&'a str`).
 #[macro_export]
 macro_rules! headers {
     ($(
         $(#[$meta:meta])*
-        $name:ident $(: $base:ident)? $(, strict = $strict:literal)? $(, lent = $lent:literal)? {
+        $name:ident $(<$life:lifetime>)? $(: $base:ident)?
+        $(, strict = $strict:literal)? $(, lent = $lent:literal)? {
             $($(#[$doc:meta])* $field:ident $(as $key:literal)?: $type:ty $(= $default:expr)?),*
             $(,)?
         }
@@ -55,12 +57,12 @@ macro_rules! headers {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[allow(missing_docs, reason = "the names of the fields are Java's own")]
-        pub struct $name {
+        pub struct $name $(<$life>)? {
             $($(#[$doc])* pub $field: $type,)*
             $(pub base: $base,)?
         }
 
-        impl Default for $name {
+        impl$(<$life>)? Default for $name$(<$life>)? {
             fn default() -> Self {
                 Self {
                     $($field: $crate::first!($(<$type>::from($default),)? <$type>::default()),)*
@@ -81,9 +83,11 @@ macro_rules! headers {
             }
 
             const OWN: usize = At::Base as usize;
-            assert!(OWN + <$name as Header>::BASE.len() <= $crate::flat::MAX_FIELDS);
+            type Kept = $crate::of!($name 'static $($life)?);
+            assert!(OWN + <Kept as Header>::BASE.len() <= $crate::flat::MAX_FIELDS);
 
-            impl Header for $name {
+            impl$(<$life>)? Header for $name$(<$life>)? {
+                type Of<'of> = $crate::of!($name 'of $($life)?);
                 const NAME: &'static str = stringify!($name);
                 const FIELDS: &'static [FieldSpec] = &[$(FieldSpec::of::<$type>(
                     $crate::key!($field $($key)?),
@@ -104,13 +108,15 @@ macro_rules! headers {
                 }
 
                 #[allow(unused_variables, reason = "some headers have no field")]
-                fn gather(found: &[Option<Found<'_>>]) -> Result<Self, HeaderError> {
-                    Ok(Self {
+                fn gather<'of>(
+                    found: &[Option<Found<'of>>],
+                ) -> Result<Self::Of<'of>, HeaderError> {
+                    Ok($name {
                         $($field: Self::FIELDS[At::$field as usize].take(
                             Self::NAME,
                             Self::STRICT,
                             found[At::$field as usize],
-                            $crate::first!($(Some(<$type>::from($default)),)? None),
+                            $crate::first!($(Some($default.into()),)? None),
                         )?,)*
                         $(base: <$base as Header>::gather(&found[OWN..])?,)?
                     })
@@ -127,6 +133,14 @@ macro_rules! headers {
             }
         };
     )* };
+}
+
+/// A header as it is read from fields with a lifetime: with that in the place of its own, if it has
+/// one.
+#[macro_export]
+macro_rules! of {
+    ($name:ident $of:lifetime) => { $name };
+    ($name:ident $of:lifetime $life:lifetime) => { $name<$of> };
 }
 
 /// The first of its arguments; the tables' macros use it for "given or else".

@@ -63,7 +63,7 @@ pub struct FieldSpec {
 
 impl FieldSpec {
     /// The row of a field of type `T`.
-    pub const fn of<T: Slot>(key: &'static str, default: Option<&'static str>) -> Self {
+    pub const fn of<'a, T: Slot<'a>>(key: &'static str, default: Option<&'static str>) -> Self {
         let presence = match default {
             Some(text) => Presence::Default(text),
             None if T::OPTIONAL => Presence::Optional,
@@ -78,11 +78,11 @@ impl FieldSpec {
     /// If a required field is absent, and if a number does not parse where that matters (see the
     /// module's text).
     #[inline]
-    pub fn take<T: Slot>(
+    pub fn take<'a, T: Slot<'a>>(
         &self,
         header: &'static str,
         strict: bool,
-        found: Option<Found<'_>>,
+        found: Option<Found<'a>>,
         default: Option<T>,
     ) -> Result<T, HeaderError> {
         match found.and_then(T::parse) {
@@ -92,11 +92,11 @@ impl FieldSpec {
     }
 
     /// The value where no text, or none that parses, was found.
-    fn without<T: Slot>(
+    fn without<'a, T: Slot<'a>>(
         &self,
         header: &'static str,
         strict: bool,
-        bad: Option<Found<'_>>,
+        bad: Option<Found<'a>>,
         default: Option<T>,
     ) -> Result<T, HeaderError> {
         match (bad, default.or_else(T::absent)) {
@@ -201,6 +201,9 @@ pub trait Header: Sized {
     /// of all that was read with it.
     const LENT: bool = false;
 
+    /// This header as it is read from fields that live for `'a`: with texts of theirs, or itself.
+    type Of<'a>;
+
     /// The place of `key` in `FIELDS` followed by `BASE`.
     fn index(key: &[u8]) -> Option<usize>;
 
@@ -208,7 +211,7 @@ pub trait Header: Sized {
     ///
     /// # Errors
     /// As [`FieldSpec::take`].
-    fn gather(found: &[Option<Found<'_>>]) -> Result<Self, HeaderError>;
+    fn gather<'a>(found: &[Option<Found<'a>>]) -> Result<Self::Of<'a>, HeaderError>;
 
     /// Adds the fields to the map; what is there already stays.
     fn write(&self, fields: &mut Fields);
@@ -217,7 +220,7 @@ pub trait Header: Sized {
     ///
     /// # Errors
     /// If a required field is missing or not of its type.
-    fn read(fields: &Fields) -> Result<Self, HeaderError> {
+    fn read(fields: &Fields) -> Result<Self::Of<'_>, HeaderError> {
         let mut found = [None; MAX_FIELDS];
         for (key, place) in fields.places() {
             if let Some(at) = Self::index(key) {
@@ -228,14 +231,20 @@ pub trait Header: Sized {
     }
 }
 
+/// A header that is read with texts of its own, and outlives the command.
+pub trait OwnedHeader: for<'a> Header<Of<'a> = Self> + 'static {}
+
+impl<H: for<'a> Header<Of<'a> = H> + 'static> OwnedHeader for H {}
+
 /// The header of a command that has none.
 impl Header for () {
     const NAME: &'static str = "none";
     const FIELDS: &'static [FieldSpec] = &[];
+    type Of<'a> = ();
     fn index(_: &[u8]) -> Option<usize> {
         None
     }
-    fn gather(_: &[Option<Found<'_>>]) -> Result<Self, HeaderError> {
+    fn gather(_: &[Option<Found<'_>>]) -> Result<(), HeaderError> {
         Ok(())
     }
     fn write(&self, _: &mut Fields) {}

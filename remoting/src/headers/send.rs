@@ -8,46 +8,46 @@ use super::base::TopicFields;
 crate::headers! {
     /// Stores the message in the body (codes 10 and 324): the form with long keys. Java looks at
     /// the template only where the topic has to be made, and does nothing with the group.
-    SendMessageRequestHeader: TopicFields, lent = true {
-        producer_group: Str = "",
-        topic: Str,
-        default_topic: Str = "",
+    SendMessageRequestHeader<'a>: TopicFields, lent = true {
+        producer_group: &'a str = "",
+        topic: &'a str,
+        default_topic: &'a str = "",
         default_topic_queue_nums: i32 = 4,
         queue_id: i32,
         sys_flag: i32,
         born_timestamp: i64,
         flag: i32,
-        properties: Option<Str>,
+        properties: Option<&'a str>,
         reconsume_times: Option<i32>,
         unit_mode: Option<bool>,
         batch: Option<bool>,
         max_reconsume_times: Option<i32>,
     }
     /// The same as [`SendMessageRequestHeader`] with one-letter keys (codes 310, 320 and 325).
-    SendMessageRequestHeaderV2: TopicFields, strict = true, lent = true {
-        producer_group as "a": Str = "",
-        topic as "b": Str,
-        default_topic as "c": Str = "",
+    SendMessageRequestHeaderV2<'a>: TopicFields, strict = true, lent = true {
+        producer_group as "a": &'a str = "",
+        topic as "b": &'a str,
+        default_topic as "c": &'a str = "",
         default_topic_queue_nums as "d": i32 = 4,
         queue_id as "e": i32,
         sys_flag as "f": i32,
         born_timestamp as "g": i64,
         flag as "h": i32,
-        properties as "i": Option<Str>,
+        properties as "i": Option<&'a str>,
         reconsume_times as "j": Option<i32>,
         unit_mode as "k": Option<bool>,
         max_reconsume_times as "l": Option<i32>,
         batch as "m": Option<bool>,
-        broker_name as "n": Option<Str>,
+        broker_name as "n": Option<&'a str>,
     }
     /// Where the message went. Java clients fail on an answer without `queueId` and `queueOffset`.
-    SendMessageResponseHeader, strict = true {
-        msg_id: Str,
+    SendMessageResponseHeader<'a>, strict = true {
+        msg_id: &'a str,
         queue_id: i32,
         queue_offset: i64,
-        transaction_id: Option<Str>,
-        batch_uniq_id: Option<Str>,
-        recall_handle: Option<Str>,
+        transaction_id: Option<&'a str>,
+        batch_uniq_id: Option<&'a str>,
+        recall_handle: Option<&'a str>,
     }
     /// Hands the reply in the body to the client that waits for it (code 326, broker to client).
     ReplyMessageRequestHeader: TopicFields {
@@ -68,11 +68,11 @@ crate::headers! {
     }
 }
 
-impl From<SendMessageRequestHeaderV2> for SendMessageRequestHeader {
-    fn from(short: SendMessageRequestHeaderV2) -> Self {
+impl<'a> From<SendMessageRequestHeaderV2<'a>> for SendMessageRequestHeader<'a> {
+    fn from(short: SendMessageRequestHeaderV2<'a>) -> Self {
         // Java drops `lo` here: the queue of this form is a logical one where the topic is static.
-        let broker_name = short.broker_name.or(short.base.broker_name);
-        let base = TopicFields { broker_name, logical: None, ..short.base };
+        // Nobody asks for the broker's name.
+        let base = TopicFields { logical: None, ..short.base };
         Self {
             producer_group: short.producer_group,
             topic: short.topic,
@@ -92,28 +92,6 @@ impl From<SendMessageRequestHeaderV2> for SendMessageRequestHeader {
     }
 }
 
-impl From<SendMessageRequestHeader> for SendMessageRequestHeaderV2 {
-    fn from(long: SendMessageRequestHeader) -> Self {
-        Self {
-            producer_group: long.producer_group,
-            topic: long.topic,
-            default_topic: long.default_topic,
-            default_topic_queue_nums: long.default_topic_queue_nums,
-            queue_id: long.queue_id,
-            sys_flag: long.sys_flag,
-            born_timestamp: long.born_timestamp,
-            flag: long.flag,
-            properties: long.properties,
-            reconsume_times: long.reconsume_times,
-            unit_mode: long.unit_mode,
-            max_reconsume_times: long.max_reconsume_times,
-            batch: long.batch,
-            broker_name: long.base.broker_name.clone(),
-            base: long.base,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,21 +99,30 @@ mod tests {
 
     #[test]
     fn one_letter_keys_carry_the_same() {
-        let long = SendMessageRequestHeader {
-            producer_group: "g".into(),
-            topic: "t".into(),
+        let short = SendMessageRequestHeaderV2 {
+            producer_group: "g",
+            topic: "t",
             queue_id: 3,
-            properties: Some("KEYS\u{1}k\u{2}".into()),
+            properties: Some("KEYS\u{1}k\u{2}"),
             max_reconsume_times: Some(16),
-            base: TopicFields { broker_name: Some("b".into()), ..TopicFields::default() },
-            ..SendMessageRequestHeader::default()
+            broker_name: Some("b"),
+            ..SendMessageRequestHeaderV2::default()
         };
         let mut fields = Fields::new();
-        SendMessageRequestHeaderV2::from(long.clone()).write(&mut fields);
+        short.write(&mut fields);
         assert_eq!(fields.get("n"), Some("b"));
         assert_eq!(fields.get("l"), Some("16"));
         assert_eq!(fields.get("m"), None);
-        let short = SendMessageRequestHeaderV2::read(&fields).unwrap();
-        assert_eq!(SendMessageRequestHeader::from(short), long);
+        let read = SendMessageRequestHeaderV2::read(&fields).unwrap();
+        assert_eq!(read, short);
+        let long = SendMessageRequestHeader {
+            producer_group: "g",
+            topic: "t",
+            queue_id: 3,
+            properties: Some("KEYS\u{1}k\u{2}"),
+            max_reconsume_times: Some(16),
+            ..SendMessageRequestHeader::default()
+        };
+        assert_eq!(SendMessageRequestHeader::from(read), long);
     }
 }

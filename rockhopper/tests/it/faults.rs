@@ -122,9 +122,9 @@ async fn idle_connections_take_no_file_from_the_store() {
     let (address, client) = (format!("127.0.0.1:{}", ports.broker), Client::new(Arc::new(Deaf)));
     let send = async |topic: String| {
         let header = SendMessageRequestHeaderV2 {
-            producer_group: "g".into(),
-            topic: topic.into(),
-            default_topic: "TBW102".into(),
+            producer_group: "g",
+            topic: &topic,
+            default_topic: "TBW102",
             default_topic_queue_nums: 4,
             ..SendMessageRequestHeaderV2::default()
         };

@@ -15,7 +15,7 @@ use remoting::body::topic::{
     TopicConfigAndQueueMapping, TopicFilterType, TopicOffset, TopicStatsTable,
 };
 use remoting::codes::ResponseCode;
-use remoting::flat::Header;
+use remoting::flat::OwnedHeader;
 use remoting::headers::topic::{
     CreateTopicListRequestHeader, CreateTopicRequestHeader, DeleteTopicRequestHeader,
     GetAllTopicConfigRequestHeader, GetAllTopicConfigResponseHeader, GetTopicConfigRequestHeader,
@@ -238,7 +238,7 @@ pub(super) fn asks_for_all(call: &Call<'_>) -> bool {
 }
 
 /// Reads a header that not every request of the code has.
-pub(super) fn read<H: Header>(call: &Call<'_>) -> Result<H, Refusal> {
+pub(super) fn read<H: OwnedHeader>(call: &Call<'_>) -> Result<H, Refusal> {
     H::read(&call.command.fields).map_err(|error| failed(error.to_string()))
 }
 

@@ -10,7 +10,7 @@ use crate::others;
 use crate::put::Effect;
 use remoting::body::mapping::LogicQueueMappingItem as Stay;
 use remoting::codes::{RequestCode, ResponseCode};
-use remoting::flat::{Boundary, Header};
+use remoting::flat::{Boundary, Header, OwnedHeader};
 use remoting::headers::base::TopicFields;
 use remoting::headers::offset::{
     GetEarliestMsgStoretimeRequestHeader, GetEarliestMsgStoretimeResponseHeader,
@@ -265,7 +265,7 @@ pub(super) fn by_time(
     Ok(stays::logical(last, found(last)?))
 }
 
-fn asked<R: Header>(
+fn asked<R: OwnedHeader>(
     broker: &Broker,
     stay: &Stay,
     code: RequestCode,

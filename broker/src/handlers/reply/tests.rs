@@ -55,11 +55,11 @@ fn replied_to(
 ) -> Reply<Effect> {
     let (command, room) = (Command::request(RequestCode::SEND_REPLY_MESSAGE), Room::default());
     let header = SendMessageRequestHeader {
-        producer_group: "replies".into(),
-        topic: topic.into(),
-        default_topic: "TBW102".into(),
+        producer_group: "replies",
+        topic,
+        default_topic: "TBW102",
         default_topic_queue_nums: 1,
-        properties: Some(properties.into()),
+        properties: Some(properties),
         ..SendMessageRequestHeader::default()
     };
     let lane = Lane::Inline;
