@@ -65,7 +65,7 @@ fn walk_log(world: &mut World<'_>, outage: Outage) -> Verdict<Log> {
                     return Err(format!("no phantom: message {id} is there twice, at {at} too"));
                 }
                 if world.model.messages[id].is_torn {
-                    world.model.lose_torn(id, &record);
+                    world.model.lose_torn(id, &record, &world.plan.topics);
                 } else {
                     log.insert(record.log_offset, (id, record));
                 }

@@ -194,12 +194,15 @@ impl Model {
     }
 
     /// A part of the message's properties was lost before it was durable: it is as good as lost,
-    /// may be served or passed over, and its place may be taken or not.
-    pub(crate) fn lose_torn(&mut self, id: usize, record: &Record) {
+    /// may be served or passed over, and its place may be taken or not; so are its places in light
+    /// queues, which its properties may still say, also when nobody was told of them.
+    pub(crate) fn lose_torn(&mut self, id: usize, record: &Record, topics: &[String]) {
+        let claimed = record.light_places();
         for shadow in self.shadows(id) {
+            let topic = &topics[self.messages[shadow].place.0];
             let known = match self.messages[shadow].state {
                 State::Stored(at) => Some(at.queue_offset),
-                _ => None,
+                _ => claimed.iter().find(|(name, _)| name == topic).map(|(_, offset)| *offset),
             };
             self.messages[shadow].is_torn = true;
             self.lose_at(shadow, known);
