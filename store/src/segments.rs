@@ -229,9 +229,12 @@ impl Segments {
         Ok(mended.into_iter().chain(moved).min())
     }
 
-    /// Opens the file that begins at `start` as the only one of the run, and says whether it is
-    /// there and has the right length. Others are not looked for.
+    /// Opens the file that begins at `start` as the only one of the run, where it is there, has the
+    /// right length, and none is before it. Those behind it are not looked for.
     pub(crate) fn load_only(&self, start: i64) -> Result<Option<Segment>, Error> {
+        if start > 0 && self.has_before(start)? {
+            return Ok(None);
+        }
         let path = self.path(start);
         let file = self.disk.open_existing(&path, self.file_bytes as u64, self.space);
         let file = match file {
@@ -242,6 +245,13 @@ impl Segments {
         let segment = Segment { start, file };
         *self.files.write() = vec![segment.clone()];
         Ok(Some(segment))
+    }
+
+    /// Whether files are there that begin before `start`: those that expired and were not removed
+    /// yet.
+    fn has_before(&self, start: i64) -> Result<bool, Error> {
+        let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
+        Ok(listed.iter().filter_map(start_of).any(|other| other < start))
     }
 
     /// Opens the files of a run that nothing is made anew of: those of the right name and length.

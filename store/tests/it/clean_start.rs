@@ -5,10 +5,11 @@ use crate::bad_disk::BadDisk;
 use crate::lines::lines_of;
 use crate::recovery::{FILE as LOG_FILE, fill, fill_at, log_path, settings, sim};
 use crate::support::*;
+use simulator::SimDisk;
 use std::path::Path;
 use std::sync::Arc;
-use store::Disk;
 use store::disk::Allocation;
+use store::{Disk, Store};
 
 const TOPICS: usize = 40;
 const COUNT: i64 = 30;
@@ -94,4 +95,40 @@ fn a_zeroed_end_of_the_log_is_told_by_the_start_not_by_a_reader() {
         let (_, lines) = lines_of(|| open(&disk, &settings()));
         assert!(!lines.iter().any(|line| line.contains("lost in")), "once: {lines:#?}");
     }
+}
+
+/// A queue's last file stays when all in it has expired, for it says where the queue ends; when
+/// another one follows it is to go, and not to make a removed queue anew.
+#[test]
+fn a_queue_file_that_expired_before_the_stop_is_known_to_the_next_start() {
+    let sim = SimDisk::new(1);
+    sim.set_clock(NOW);
+    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+    let names = || -> Vec<String> {
+        let files = disk.list(Path::new("/store/consumequeue/T/0")).unwrap();
+        files.into_iter().map(|file| file.name).collect()
+    };
+    let expire_all = |store: &Store| {
+        for _ in 0..20 {
+            append(store, NOW, draft("U", 0, &"x".repeat(3_000)));
+        }
+        store.sync().unwrap();
+        sim.set_room(sim.used() * 10, sim.used() * 8);
+        assert!(store.retain(NOW).unwrap().log_files > 0);
+        sim.set_room(1 << 40, 1 << 39);
+    };
+    let store = open(&disk, &settings());
+    fill(&store, "T", 0..50);
+    expire_all(&store);
+    assert_eq!(names(), ["00000000000000000000"]);
+    fill(&store, "T", 50..51);
+    store.close().unwrap();
+    drop(store);
+    let store = open(&disk, &settings());
+    assert_eq!(names(), ["00000000000000001000"]);
+    expire_all(&store);
+    assert_eq!(store.clean_expired_queues().unwrap(), 1);
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(open(&disk, &settings()).max_offset("T", 0), 0, "it was removed");
 }
