@@ -219,6 +219,25 @@ impl Queue {
         units.find(|(_, unit)| !unit.is_blank() && !passed_over(unit))
     }
 
+    /// The log offset behind the last record that ends at or before `to` and has a unit.
+    pub(crate) fn log_end_before(&self, to: i64) -> i64 {
+        match self.log_end() {
+            end if end <= to => end,
+            _ => self.last_unit_before(to).map_or(0, |unit| unit.log_end()),
+        }
+    }
+
+    /// The last unit whose record ends at or before log offset `to`.
+    pub(crate) fn last_unit_before(&self, to: i64) -> Option<Unit> {
+        if self.log_end() <= to {
+            return self.last_unit(&|_| false).map(|(_, unit)| unit);
+        }
+        let is_before = |unit: &Unit| (!unit.is_blank()).then_some(unit.log_end() <= to);
+        let first = self.first_place();
+        let place = self.partition(first, self.max(), is_before) - 1;
+        self.raw_unit(place).filter(|unit| place >= first && !unit.is_blank())
+    }
+
     /// Lets the queue end, in memory, before its last unit, which cannot be right.
     pub(crate) fn drop_last(&self) {
         let first = self.first_place();

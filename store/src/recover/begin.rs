@@ -14,7 +14,7 @@ impl Recovery<'_> {
         let queues_end = self.queues.all().iter().map(|queue| queue.log_end()).max().unwrap_or(0);
         let Some(noted) = self.checkpoint.durable_to() else {
             let files = 2 * self.log.segments.file_bytes();
-            let from = (self.last_sound_segment(i64::MAX) - files).max(self.log.min());
+            let from = (self.last_sound_segment(i64::MAX, i64::MAX) - files).max(self.log.min());
             let from = self.not_behind_index(from.min(self.boundary_before(queues_end)));
             return self.not_behind_stale_index(from);
         };
@@ -23,29 +23,32 @@ impl Recovery<'_> {
         let is_sound = queues_end <= noted
             && (at_end || self.is_boundary(queues_end))
             && self.has_last_record(queues_end);
-        let start = if is_sound { queues_end } else { self.last_sound_segment(i64::MAX) };
+        let start = if is_sound { queues_end } else { self.last_sound_segment(i64::MAX, i64::MAX) };
         self.not_behind_index(start)
     }
 
-    /// Whether the record before `queues_end` is there, of all that the queues know the newest: the
-    /// log may have lost its end since the stop, which zeros alone do not tell.
-    fn has_last_record(&self, queues_end: i64) -> bool {
+    /// Whether the newest record that queues know of before log offset `to`, where the log was
+    /// durable, is there: the log may have lost its end, which zeros alone do not tell.
+    fn has_last_record(&self, to: i64) -> bool {
+        let mut newest = (0, None);
         for topic in self.queues.topics() {
             for id in self.queues.ids(&topic) {
-                let queue = self.queues.find(&topic, id);
-                let Some(queue) = queue.filter(|queue| queue.log_end() == queues_end) else {
-                    continue;
-                };
-                let unit = queue.raw_unit(queue.max() - 1).filter(|unit| !unit.is_blank());
-                return unit.is_none_or(|unit| self.log.leads_to(&unit, (&topic, id), None));
+                let Some(queue) = self.queues.find(&topic, id) else { continue };
+                let end = queue.log_end_before(to);
+                if end > newest.0 {
+                    newest = (end, Some((topic.clone(), queue)));
+                }
             }
         }
-        true
+        let (_, Some((topic, queue))) = newest else { return true };
+        let unit = queue.last_unit_before(to);
+        unit.is_none_or(|unit| self.log.leads_to(&unit, (&topic, queue.id), None))
     }
 
     /// After a crash everything that may not have been durable is looked at: from where the last
-    /// checkpoint ended, or when another broker made it, from the newest file on whose first record
-    /// is older than it; and from where the index ends.
+    /// checkpoint ended, unless what was durable before that is gone, or when another broker made
+    /// it, from the newest file on whose first record is older than it; and from where the index
+    /// ends.
     pub(super) fn unclean_start(&self) -> i64 {
         if self.queues.all().iter().all(|queue| queue.log_end() == 0) {
             return self.log.min();
@@ -53,9 +56,10 @@ impl Recovery<'_> {
         let noted = self.checkpoint.durable_to();
         let last_end = self.log.segments.last().map_or(0, |last| last.end());
         let start = match noted {
+            Some(at) if !self.has_last_record(at) => self.last_sound_segment(i64::MAX, at),
             Some(at) if at >= last_end => last_end,
             Some(at) => self.boundary_before(at),
-            None => self.last_sound_segment(self.checkpoint.safe_time()),
+            None => self.last_sound_segment(self.checkpoint.safe_time(), i64::MAX),
         };
         self.not_behind_stale_index(self.not_behind_index(start.max(self.log.min())))
     }
@@ -94,9 +98,9 @@ impl Recovery<'_> {
         }
     }
 
-    /// The start of the last file that begins with a whole record stored at or before `time`; of
-    /// the first file when there is none.
-    fn last_sound_segment(&self, time: i64) -> i64 {
+    /// The start of the last file before log offset `to` that begins with a whole record stored at
+    /// or before `time`; of the first file when there is none.
+    fn last_sound_segment(&self, time: i64, to: i64) -> i64 {
         let is_sound = |segment: &Segment| {
             let mut reader = LogReader::default();
             let first = reader.entry(segment, segment.start, self.settings.check_crc_on_recover);
@@ -104,7 +108,8 @@ impl Recovery<'_> {
             first.store_timestamp != 0 && first.store_timestamp <= time
         };
         let segments = self.log.segments.all();
-        let found = segments.iter().rev().find(|segment| is_sound(segment));
+        let mut before = segments.iter().rev().filter(|segment| segment.start < to);
+        let found = before.find(|segment| is_sound(segment));
         found.map_or_else(|| self.log.min(), |segment| segment.start)
     }
 }
