@@ -195,7 +195,7 @@ impl Trust<'_> {
         let has_place =
             sys_flag::is_visible(record.sys_flag) && at >= self.removed_topics.end_of(record.topic);
         let queue = has_place.then(|| self.queues.find(name.0, name.1)).flatten();
-        let is_other = |place: i64, unit: &Unit| self.log.leads_to(unit, name, Some(place));
+        let is_other = |place, unit: &Unit| self.log.leads_to(unit, name, place);
         let could_hold = |queue: &Queue| queue.could_hold(record.queue_offset, at, &is_other);
         let is_newer = record.store_timestamp >= self.stale_before;
         match queue.is_none_or(|queue| could_hold(&queue)) && is_newer {

@@ -291,11 +291,20 @@ impl Queue {
         if min == max { self.end_offset() } else { self.offset_of(place.max(min)) }
     }
 
-    /// Whether a record at `log_offset` may be one of this queue: no unit leads over it.
-    pub(crate) fn could_hold_batch(&self, log_offset: i64) -> bool {
+    /// Whether a record at a log offset may be one of the queue's: it is behind all of them, or no
+    /// other one stands in its place. A unit that leads to no record, which `is_right` tells, may
+    /// be its own, whichever side of it that says now.
+    pub(crate) fn could_hold_batch(
+        &self,
+        log_offset: i64,
+        is_right: &dyn Fn(Option<i64>, &Unit) -> bool,
+    ) -> bool {
         let at = self.place_of_record(log_offset);
+        let is_free = |unit: Unit| unit.log_offset == log_offset || !is_right(None, &unit);
+        let before = (self.first_place()..at).next_back().and_then(|place| self.any_unit(place));
         log_offset >= self.log_end()
-            || self.any_unit(at).is_none_or(|unit| unit.log_offset == log_offset)
+            || self.any_unit(at).is_none_or(is_free)
+            || before.is_some_and(is_free)
     }
 
     /// The place of the first unit whose record begins at a log offset or behind it.

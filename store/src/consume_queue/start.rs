@@ -370,13 +370,13 @@ impl Queue {
         &self,
         queue_offset: i64,
         log_offset: i64,
-        is_right: &dyn Fn(i64, &Unit) -> bool,
+        is_right: &dyn Fn(Option<i64>, &Unit) -> bool,
     ) -> bool {
         if self.is_batch() {
-            return self.could_hold_batch(log_offset);
+            return self.could_hold_batch(log_offset, is_right);
         }
         let is_free = |unit: Unit| {
-            unit.is_blank() || unit.log_offset == log_offset || !is_right(queue_offset, &unit)
+            unit.is_blank() || unit.log_offset == log_offset || !is_right(Some(queue_offset), &unit)
         };
         queue_offset >= self.tail.lock().next() || self.any_unit(queue_offset).is_none_or(is_free)
     }
