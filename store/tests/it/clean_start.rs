@@ -5,7 +5,7 @@ use crate::bad_disk::BadDisk;
 use crate::lines::lines_of;
 use crate::recovery::{FILE as LOG_FILE, fill, fill_at, log_path, settings, sim};
 use crate::support::*;
-use simulator::SimDisk;
+use simulator::{Loss, SimDisk};
 use std::path::Path;
 use std::sync::Arc;
 use store::disk::Allocation;
@@ -170,4 +170,31 @@ fn a_queue_file_that_expired_before_the_stop_is_known_to_the_next_start() {
     store.close().unwrap();
     drop(store);
     assert_eq!(open(&disk, &settings()).max_offset("T", 0), 0, "it was removed");
+}
+
+/// Files that were missing in the middle of a queue are made anew by one start, and power fails
+/// soon after it: the next one looks at the last files alone.
+#[test]
+fn what_a_start_made_anew_outlives_a_power_loss_after_it() {
+    for (seed, loss) in (0..12).flat_map(|seed| Loss::ALL.map(|loss| (seed, loss))) {
+        let sim = SimDisk::new(seed);
+        let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+        let store = open(&disk, &settings());
+        fill(&store, "T", 0..300);
+        store.close().unwrap();
+        drop(store);
+        for start in [1_000, 2_000] {
+            let file = format!("/store/consumequeue/T/0/{start:020}");
+            disk.remove(Path::new(&file)).unwrap();
+        }
+        disk.sync_all(Path::new("/store")).unwrap();
+        drop(open(&disk, &settings()));
+        sim.lose(loss);
+        let store = open(&disk, &settings());
+        for place in 0..300 {
+            let unit = store.unit("T", 0, place);
+            assert!(unit.is_some_and(|unit| unit.size > 0 && !unit.is_blank()), "{seed} {place}");
+        }
+        assert_eq!(bodies(&store, "T", 0).len(), 300, "{seed} {loss:?}");
+    }
 }
