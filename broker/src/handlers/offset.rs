@@ -9,6 +9,7 @@ use crate::broker::Broker;
 use crate::lite;
 use crate::put::Effect;
 use message::Str;
+use remoting::body::heartbeat::ConsumeType;
 use remoting::codes::ResponseCode;
 use remoting::flat::Boundary;
 use remoting::headers::offset::{
@@ -26,7 +27,8 @@ use store::{NotNow, Wait};
 const NO_BATCH_YET: i64 = -1;
 
 /// Code 14: where a group goes on. One that has committed nothing is sent to the start of a queue
-/// that still has its very first message in memory; elsewhere it decides by itself.
+/// that still has its very first message in memory, and of one that its member found without any;
+/// elsewhere it decides by itself.
 pub fn query(
     broker: &Broker,
     call: &Call<'_>,
@@ -36,12 +38,16 @@ pub fn query(
     if let Some(queue) = broker.mappings.queue(&header.topic, header.queue_id, asked)? {
         return logical::query(broker, call, &queue, header);
     }
-    let offset = of_group(broker, &header)?;
+    let offset = of_group(broker, call.peer.id, &header)?;
     Ok(Answer::header(&QueryConsumerOffsetResponseHeader { offset }).into())
 }
 
 /// Where a group goes on in a queue of this broker.
-fn of_group(broker: &Broker, header: &QueryConsumerOffsetRequestHeader) -> Result<i64, Refusal> {
+fn of_group(
+    broker: &Broker,
+    peer_id: u64,
+    header: &QueryConsumerOffsetRequestHeader,
+) -> Result<i64, Refusal> {
     let (topic, queue_id) = (&header.topic, header.queue_id);
     if let Some(offset) = committed(broker, header) {
         return Ok(offset);
@@ -60,7 +66,7 @@ fn of_group(broker: &Broker, header: &QueryConsumerOffsetRequestHeader) -> Resul
             "Not found, the offsets of this group were lost with consumerOffset.json",
         );
     }
-    if starts_in_memory(broker, topic, queue_id) {
+    if starts_in_memory(broker, topic, queue_id) || found_empty(broker, peer_id, header) {
         return Ok(0);
     }
     not_found("Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first")
@@ -212,6 +218,22 @@ pub fn earliest_time(
     let timestamp = broker.store.earliest_store_time(&header.topic, header.queue_id);
     let timestamp = timestamp.unwrap_or(-1);
     Ok(Answer::header(&GetEarliestMsgStoretimeResponseHeader { timestamp }))
+}
+
+/// Whether a member asks who will pull from a queue that never had a message. Told that nothing is
+/// known of its group, it would ask for the queue's end next, begin there, and miss what was sent
+/// between its questions.
+fn found_empty(broker: &Broker, peer_id: u64, header: &QueryConsumerOffsetRequestHeader) -> bool {
+    let QueryConsumerOffsetRequestHeader { consumer_group: group, topic, queue_id, .. } = header;
+    let pulls = broker.clients.consumers(group).is_some_and(|known| {
+        known.habit.consume_type == Some(ConsumeType::Passively)
+            && known.subscription(topic).is_some()
+    });
+    let queues = broker.topics.find(topic).map_or(0, |found| found.read_queue_nums);
+    pulls
+        && (0..queues).contains(queue_id)
+        && broker.store.max_offset(topic, *queue_id) == 0
+        && broker.clients.is_member(group, peer_id)
 }
 
 /// Whether the queue's first message ever is still there, and near enough to the log's end to be

@@ -47,7 +47,7 @@ pub(super) fn query(
     {
         let set_zero_if_not_found = header.set_zero_if_not_found;
         let header = QueryConsumerOffsetRequestHeader { set_zero_if_not_found, ..at(only) };
-        return found(only, of_group(broker, &header)?);
+        return found(only, of_group(broker, call.peer.id, &header)?);
     }
     if all.iter().any(|stay| !queue.is_here(stay)) && call.lane == Lane::Inline {
         return Ok(Reply::Effect(Effect::Block));
