@@ -46,8 +46,10 @@ pub struct Transactions {
 pub(crate) struct Known {
     /// What the op queue says, as far as it was read.
     finished: Finished,
-    /// Finished by requests; their op messages were not read yet.
+    /// Finished by requests, or about to be; their op messages were not read yet.
     ended: OffsetSet,
+    /// Those of them that a request is about to finish, which may fail.
+    ending: OffsetSet,
     /// Finished, and the op message could not be written yet.
     owed: Vec<Places>,
 }
@@ -84,39 +86,87 @@ impl Places {
     }
 }
 
+/// What is known of a half message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Nobody finished it.
+    Open,
+    /// A request is about to.
+    Near,
+    /// It is finished.
+    Done,
+}
+
 impl Known {
-    fn has(&self, offset: i64) -> bool {
-        self.ended.contains(offset) || self.finished.contains(offset)
+    fn end_of(&self, offset: i64) -> End {
+        if self.ending.contains(offset) {
+            return End::Near;
+        }
+        match self.ended.contains(offset) || self.finished.contains(offset) {
+            true => End::Done,
+            false => End::Open,
+        }
+    }
+
+    /// The op queue names this place.
+    fn name(&mut self, offset: i64) {
+        self.ended.remove(offset);
+        self.ending.remove(offset);
+    }
+}
+
+/// A half message that a request is about to finish. Until that is sure the check does not pass it;
+/// unless it is, whoever drops this leaves it open.
+#[derive(Debug)]
+pub struct Ending<'a> {
+    known: &'a Mutex<Known>,
+    places: Places,
+    is_sure: bool,
+}
+
+impl Ending<'_> {
+    /// It is finished for good.
+    pub fn done(mut self) {
+        self.is_sure = true;
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let mut known = self.known.lock();
+        for offset in self.places.each() {
+            known.ending.remove(offset);
+            if !self.is_sure {
+                known.ended.remove(offset);
+            }
+        }
     }
 }
 
 impl Transactions {
-    /// Notes that a half message is about to be finished; false if it is already.
-    pub fn begin_end(&self, places: Places) -> bool {
+    /// Notes that a half message is about to be finished; or gives what is known of it, if another
+    /// request did or does that.
+    pub fn begin_end(&self, places: Places) -> Result<Ending<'_>, End> {
         let mut known = self.known.lock();
-        if places.each().any(|offset| known.has(offset)) {
-            return false;
+        let ends = || places.each().map(|offset| known.end_of(offset));
+        if let Some(other) = ends().find(|end| *end != End::Open) {
+            return Err(other);
         }
-        places.each().for_each(|offset| {
+        for offset in places.each() {
             known.ended.insert(offset);
-        });
-        true
+            known.ending.insert(offset);
+        }
+        Ok(Ending { known: &self.known, places, is_sure: false })
     }
 
-    /// Whether a half message at a place of the queue is finished.
-    fn knows(&self, offset: i64) -> bool {
-        self.known.lock().has(offset)
+    /// What is known of a half message at a place of the queue.
+    fn end_of(&self, offset: i64) -> End {
+        self.known.lock().end_of(offset)
     }
 
     /// How often a producer was asked, and how many half messages were given up.
     pub fn counts(&self) -> (u64, u64) {
         (self.asked.load(Ordering::Relaxed), self.discarded.load(Ordering::Relaxed))
-    }
-
-    /// It was not finished after all.
-    pub fn undo_end(&self, places: Places) {
-        let mut known = self.known.lock();
-        places.each().for_each(|offset| known.ended.remove(offset));
     }
 
     /// It is finished, and the op message that says so must be written later.

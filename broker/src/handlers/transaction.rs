@@ -5,7 +5,7 @@
 use super::{admin::UNSET_REMARK, query};
 use crate::broker::Broker;
 use crate::put::{self, Effect, Wishes};
-use crate::transactions::{self, Places, QUEUE};
+use crate::transactions::{self, End, Places, QUEUE};
 use message::ids::MessageId;
 use message::{Draft, Entry, Properties, Record, Str, names, property, record, sys_flag};
 use remoting::codes::ResponseCode;
@@ -42,32 +42,30 @@ pub fn end(
     if may_be_late && call.lane == Lane::Inline {
         return Ok(Reply::Effect(Effect::Block));
     }
-    let is_first = broker.transactions.begin_end(places);
-    let is_late = || may_be_late && transactions::is_committed(broker, &half, &all, call.now_ms);
-    if !is_first || is_late() {
+    let ended = || if is_commit { Answer::success().into() } else { done() };
+    let ending = match broker.transactions.begin_end(places) {
+        Ok(ending) => ending,
+        Err(End::Near) => return Err(failed("another request ends this transaction just now")),
         // Twice is once: a second commit would be a second message.
-        return Ok(if is_commit { Answer::success().into() } else { done() });
+        Err(_) => return Ok(ended()),
+    };
+    if may_be_late && transactions::is_committed(broker, &half, &all, call.now_ms) {
+        ending.done();
+        return Ok(ended());
     }
     if is_commit {
-        let put = commit(broker, call, transactions::committed(&half, &stored, &all));
-        if let Err(refusal) = put {
-            broker.transactions.undo_end(places);
-            return Err(refusal);
+        commit(broker, call, transactions::committed(&half, &stored, &all))?;
+        ending.done();
+        if !transactions::write_op(broker, &[places], call.now_ms) {
+            broker.transactions.owe(places);
         }
+    } else if transactions::write_op(broker, &[places], call.now_ms) {
+        ending.done();
+    } else {
+        return Err(failed("the end of the transaction was not stored"));
     }
-    let is_noted = transactions::write_op(broker, &[places], call.now_ms);
-    if is_commit || is_noted {
-        transactions::count(broker, half.properties, -1, call.now_ms);
-    }
-    if is_noted {
-        return Ok(if is_commit { Answer::success().into() } else { done() });
-    }
-    if is_commit {
-        broker.transactions.owe(places);
-        return Ok(Answer::success().into());
-    }
-    broker.transactions.undo_end(places);
-    Err(failed("the end of the transaction was not stored"))
+    transactions::count(broker, half.properties, -1, call.now_ms);
+    Ok(ended())
 }
 
 /// Whether it may have been committed before: what the check has passed is remembered for a while

@@ -9,7 +9,7 @@
 
 use super::finished::OffsetSet;
 use super::waiting::Waiting;
-use super::{GROUP, OP_TAG, Places, QUEUE, State, count, is_committed, write_owed};
+use super::{End, GROUP, OP_TAG, Places, QUEUE, State, count, is_committed, write_owed};
 use crate::broker::Broker;
 use crate::clients::Client;
 use crate::put::again;
@@ -60,6 +60,8 @@ pub(crate) struct Round {
 enum Verdict {
     /// Nothing any more.
     Pass,
+    /// A request is about to finish it, which may fail: the walk goes on from here a little later.
+    Wait,
     /// It is too young, and so is all that follows: the round ends before it.
     Stop,
     /// The disk does not give it now; the same.
@@ -156,7 +158,7 @@ fn read_ops(broker: &Broker, state: &mut State) -> Result<bool, NotNow> {
         // After the read: what the half queue holds now may be finished by it.
         let half_end = broker.store.max_offset(names::TRANS_HALF_TOPIC, QUEUE);
         let mut known = broker.transactions.known.lock();
-        named.iter().for_each(|offset| known.ended.remove(*offset));
+        named.iter().for_each(|offset| known.name(*offset));
         known.finished.note(named.into_iter(), at, half_end);
     }
     state.op = Some(at);
@@ -179,13 +181,17 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
     let (begin, end) = (offset(broker, topic), broker.store.max_offset(topic, QUEUE));
     let (mut moves, mut appends) = (Vec::new(), Vec::new());
     let mut at = begin;
-    let (mut has_stopped, mut is_unread) = (false, false);
+    let (mut has_stopped, mut is_unread, mut waits) = (false, false, false);
     while at < end && moves.len() < MOVES && at - begin < LOOKS as i64 {
         let look = Look { broker, settings, at, now_ms };
         let (draft, ask) = match look.verdict(state) {
             Verdict::Pass => {
                 at += 1;
                 continue;
+            }
+            Verdict::Wait => {
+                waits = true;
+                break;
             }
             verdict @ (Verdict::Stop | Verdict::Unread) => {
                 is_unread = matches!(verdict, Verdict::Unread);
@@ -237,7 +243,7 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
     if let Some(op) = op {
         broker.offsets.commit(GROUP, names::TRANS_OP_HALF_TOPIC, QUEUE, op);
     }
-    has_stopped || at >= end
+    has_stopped || (!waits && at >= end)
 }
 
 /// One half message in the walk.
@@ -252,8 +258,10 @@ impl Look<'_> {
     fn verdict(&self, state: &mut State) -> Verdict {
         // No record has to be read for that.
         let transactions = &self.broker.transactions;
-        if transactions.knows(self.at) {
-            return Verdict::Pass;
+        match transactions.end_of(self.at) {
+            End::Open => {}
+            End::Near => return Verdict::Wait,
+            End::Done => return Verdict::Pass,
         }
         let (topic, queue_id) = (names::TRANS_HALF_TOPIC, QUEUE);
         let at = Position { topic, queue_id, offset: self.at };
@@ -266,8 +274,10 @@ impl Look<'_> {
         let all = Properties::parse(half.properties);
         let places = Places { own: self.at, ..Places::of(&half, &all) };
         let Some(round) = &state.round else { return Verdict::Stop };
-        if transactions.knows(places.first) || round.seen.contains(places.first) {
-            return Verdict::Pass;
+        match transactions.end_of(places.first) {
+            End::Near => return Verdict::Wait,
+            End::Open if !round.seen.contains(places.first) => {}
+            End::Open | End::Done => return Verdict::Pass,
         }
         if half.store_timestamp >= round.begun_ms {
             return Verdict::Stop;

@@ -363,6 +363,33 @@ fn an_op_message_that_a_crash_took_is_not_missed() {
 }
 
 #[test]
+fn one_whose_end_fails_is_checked_though_the_check_came_by_meanwhile() {
+    let mut world = World::new();
+    let (first, last) = (world.half("a", ""), world.half("b", ""));
+    let producer = world.producer("g");
+    world.round();
+    world.round();
+    assert_eq!(producer.asked(), 4);
+    // One by a place from before the checks, one by where it stands.
+    let (old, new) = (Places { own: first.0, first: first.0 }, Places { own: 5, first: last.0 });
+    let transactions = &world.broker().transactions;
+    let endings = (transactions.begin_end(old).unwrap(), transactions.begin_end(new).unwrap());
+    assert_eq!(transactions.begin_end(new).map(drop), Err(End::Near));
+    world.end(last, sys_flag::TRANSACTION_COMMIT, "g").unwrap_err();
+    for step in 1..=10 {
+        check::step(world.broker(), world.now_ms + INTERVAL_MS + step);
+    }
+    assert_eq!((producer.asked(), world.end_of(names::TRANS_HALF_TOPIC, 0)), (0, 6));
+    drop(endings);
+    world.round();
+    assert_eq!(producer.asked(), 2);
+    assert_eq!((world.times(6).as_deref(), world.times(7).as_deref()), (Some("3"), Some("3")));
+    world.commit(last);
+    world.commit(last);
+    assert_eq!(world.end_of("T", 2), 1);
+}
+
+#[test]
 fn a_step_has_a_bound_and_a_restart_goes_on_where_it_was() {
     let mut world = World::new();
     for number in 0..300 {
@@ -434,10 +461,7 @@ fn who_finishes_one_does_not_wait_for_what_the_check_reads() {
         while let Some((reads, goes_on)) = held.take() {
             reads.recv().unwrap();
             let is_free = transactions.known.try_lock().is_some();
-            ends.push(is_free && transactions.begin_end(other));
-            if is_free {
-                transactions.undo_end(other);
-            }
+            ends.push(is_free && transactions.begin_end(other).is_ok());
             held = (ends.len() < 2).then(|| world.disk.hold_next());
             goes_on.send(()).unwrap();
         }
