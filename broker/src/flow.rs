@@ -187,7 +187,8 @@ impl Broker {
         self.answer_when_flushed(Waits::ToBeSure, log_end, unanswered);
     }
 
-    fn give_saved(&self, asker: Asker, answer: Answer) {
+    /// Gives an answer when the tables that it may rest on are saved, which may be now.
+    pub fn give_saved(&self, asker: Asker, answer: Answer) {
         if let Some((asker, answer)) = self.saving.keep(asker, answer) {
             asker.answer(answer);
         }
@@ -283,5 +284,86 @@ impl Broker {
         pop::release(self, now_ms);
         notification::release(self);
         lite::release(self, now_ms);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the test's own directory")]
+mod tests {
+    use super::*;
+    use crate::cold::{self, Cold};
+    use crate::saving::Wake;
+    use crate::topics;
+    use message::Draft;
+    use remoting::codes::RequestCode;
+    use remoting::command::Command;
+    use remoting::headers::pop::{NotificationRequestHeader, PopMessageRequestHeader};
+    use remoting::headers::pull::PullMessageRequestHeader;
+    use remoting::peer::Peer;
+    use remoting::room::Room;
+    use remoting::router::{Call, Lane};
+    use std::sync::Arc;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    #[test]
+    fn who_waited_is_answered_when_what_the_answer_rests_on_is_saved() {
+        let dir = std::env::temp_dir().join(format!("rockhopper-flow-{}", std::process::id()));
+        let (broker, _asked) = cold::open(Cold::default(), &dir, NOW);
+        broker.topics.update(topics::simple("T", 1), NOW).unwrap();
+        let address = "127.0.0.1:7".parse().unwrap();
+        let peers = [(); 3].map(|()| Arc::new(Peer::new(address, address)));
+        let (command, room) = (Command::request(RequestCode::POP_MESSAGE), Room::default());
+        let call =
+            |peer| Call { peer, command: &command, now_ms: NOW, lane: Lane::Inline, room: &room };
+        // The groups are new.
+        let (max_msg_nums, topic) = (32, Str::from("T"));
+        let pull = PullMessageRequestHeader {
+            consumer_group: "pulls".into(),
+            topic: topic.clone(),
+            max_msg_nums,
+            sys_flag: 2 | 4,
+            suspend_timeout_millis: 60_000,
+            subscription: Some("*".into()),
+            ..PullMessageRequestHeader::default()
+        };
+        pull::pull(&broker, &call(&peers[0]), pull).unwrap();
+        let (invisible_time, poll_time) = (60_000, 60_000);
+        let (consumer_group, order) = (Str::from("pops"), true);
+        let pop = PopMessageRequestHeader {
+            consumer_group,
+            topic: topic.clone(),
+            max_msg_nums,
+            invisible_time,
+            poll_time,
+            born_time: NOW,
+            order,
+            ..PopMessageRequestHeader::default()
+        };
+        pop::pop(&broker, &call(&peers[1]), pop).unwrap();
+        let (consumer_group, born_time) = (Str::from("asks"), NOW);
+        let asks = NotificationRequestHeader {
+            consumer_group,
+            topic,
+            poll_time,
+            born_time,
+            ..NotificationRequestHeader::default()
+        };
+        notification::notify(&broker, &call(&peers[2]), asks).unwrap();
+        broker.append(
+            &mut [Append::one(Draft {
+                body: "hello".into(),
+                ..Draft::plain("T", NOW, broker.identity.store_host)
+            })],
+            NOW,
+        );
+        let answered = || peers.each_ref().map(|peer| !peer.take_unwritten().is_empty());
+        assert_eq!((broker.holds.len(), broker.notices.len()), (0, 0), "all were woken");
+        assert_eq!(answered(), [false; 3]);
+        let Wake::Round(round) = broker.saving.wait(None) else { panic!("it is not saved") };
+        broker.save_round(round, NOW);
+        assert_eq!(answered(), [true; 3]);
+        drop(broker);
+        std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -371,7 +371,8 @@ fn hold(broker: &Broker, mut held: HeldLite, wait: Wait, now_ms: i64) {
         // Something was offered meanwhile, or too many wait.
         let found = take(broker, &held.header, wait, now_ms);
         if !found.messages.is_empty() {
-            held.asker.answer(answer(&held.header, found, now_ms));
+            let answer = answer(&held.header, found, now_ms);
+            broker.give_saved(held.asker, answer);
             return;
         }
         if found.not_in_memory {
@@ -379,7 +380,8 @@ fn hold(broker: &Broker, mut held: HeldLite, wait: Wait, now_ms: i64) {
             return;
         }
     }
-    held.asker.answer(nothing(ResponseCode::POLLING_FULL, &held.header, now_ms));
+    let full = nothing(ResponseCode::POLLING_FULL, &held.header, now_ms);
+    broker.give_saved(held.asker, full);
 }
 
 /// Runs a pop that was held where the disk may be waited for.
@@ -392,13 +394,15 @@ pub fn go_on(broker: &Broker, held: HeldLite, now_ms: i64) {
 fn resume(broker: &Broker, held: HeldLite, wait: Wait, now_ms: i64) {
     let found = take(broker, &held.header, wait, now_ms);
     if !found.messages.is_empty() {
-        held.asker.answer(answer(&held.header, found, now_ms));
+        let answer = answer(&held.header, found, now_ms);
+        broker.give_saved(held.asker, answer);
     } else if found.not_in_memory {
         broker.outside(Outside::LitePop { held });
     } else if poll_of(&held.header).may_wait(now_ms) {
         hold(broker, held, wait, now_ms);
     } else {
-        held.asker.answer(nothing(ResponseCode::POLLING_TIMEOUT, &held.header, now_ms));
+        let none = nothing(ResponseCode::POLLING_TIMEOUT, &held.header, now_ms);
+        broker.give_saved(held.asker, none);
     }
 }
 

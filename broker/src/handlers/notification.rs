@@ -166,12 +166,12 @@ pub fn resume(broker: &Broker, held: HeldNotice, now_ms: i64) {
         Ok(checked) => checked,
         Err(refusal) => {
             let answer = refused(refusal, &NotificationResponseHeader::default());
-            return held.asker.answer(answer);
+            return broker.give_saved(held.asker, answer);
         }
     };
     let found = look(broker, &topic, &selection, header, now_ms);
     if found.has_message || !poll_of(header).may_wait(now_ms) {
-        return held.asker.answer(answer(found.has_message, false));
+        return broker.give_saved(held.asker, answer(found.has_message, false));
     }
     hold(broker, held, (topic, selection), found, now_ms);
 }
@@ -243,14 +243,14 @@ fn hold(
     };
     let peer = Arc::clone(held.asker.peer());
     if let Err(held) = broker.notices.hold(place, held, bounds) {
-        return held.asker.answer(answer(false, true));
+        return broker.give_saved(held.asker, answer(false, true));
     }
     broker.forget_if_gone(&peer);
     // A message may have come while nobody waited for it yet.
     if look(broker, &topic, &selection, &header, now_ms).has_message
         && let Some(held) = broker.notices.next(name, &group, queue_id)
     {
-        held.asker.answer(answer(true, false));
+        broker.give_saved(held.asker, answer(true, false));
     }
 }
 

@@ -141,7 +141,8 @@ fn hold(
     let bounds = if of_pops { Bounds { all: 0, ..bounds } } else { bounds };
     let peer = Arc::clone(held.asker.peer());
     if let Err(held) = broker.pops.waiting.hold(place, held, bounds) {
-        held.asker.answer(nothing(ResponseCode::POLLING_FULL, &header, &popped, now_ms));
+        let full = nothing(ResponseCode::POLLING_FULL, &header, &popped, now_ms);
+        broker.give_saved(held.asker, full);
         return Vec::new();
     }
     broker.forget_if_gone(&peer);
@@ -200,7 +201,7 @@ fn resume(broker: &Broker, held: HeldPop, wait: Wait, now_ms: i64) -> Vec<HeldPo
     let checked = match check(broker, held.asker.peer().remote, header, now_ms) {
         Ok(checked) => checked,
         Err(refusal) => {
-            held.asker.answer(refused(refusal));
+            broker.give_saved(held.asker, refused(refusal));
             return Vec::new();
         }
     };
@@ -213,14 +214,14 @@ fn resume(broker: &Broker, held: HeldPop, wait: Wait, now_ms: i64) -> Vec<HeldPo
     };
     if popped.messages.is_empty() {
         if let Some(error) = popped.refused {
-            held.asker.answer(refused(put::refusal(broker, error)));
+            broker.give_saved(held.asker, refused(put::refusal(broker, error)));
             return Vec::new();
         }
         if poll_of(header).may_wait(now_ms) {
             return hold(broker, held, &checked, popped, now_ms);
         }
         let answer = nothing(ResponseCode::POLLING_TIMEOUT, header, &popped, now_ms);
-        held.asker.answer(answer);
+        broker.give_saved(held.asker, answer);
         return Vec::new();
     }
     let next = wakes(broker, header, &popped);

@@ -172,14 +172,14 @@ fn kept(header: PullMessageRequestHeader, checked: &Checked) -> PullMessageReque
 pub fn resume(broker: &Broker, held: HeldPull, now_ms: i64) {
     // Where it is no static topic, nothing of it is logical.
     if let Some(answer) = logical::resumed(broker, &held, now_ms) {
-        held.asker.answer(answer);
+        broker.give_saved(held.asker, answer);
         return;
     }
     let answer = match check(broker, held.code, held.asker.peer(), &held.header, now_ms) {
         Ok(checked) => attempt(broker, &held.header, &checked, (false, Wait::ForDisk), now_ms),
         Err(answer) => Some(*answer),
     };
-    held.asker.answer(answer.expect("who waits gets an answer"));
+    broker.give_saved(held.asker, answer.expect("who waits gets an answer"));
 }
 
 /// Runs the pulls that wait at a static topic: its queues may be elsewhere now.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cold::{self, Cold};
+use crate::saving::Wake;
 use crate::topics;
 use message::Draft;
 use remoting::body::group::SubscriptionGroupConfig;
@@ -165,12 +166,17 @@ fn a_pop_that_is_woken_leaves_the_disk_to_others() {
     assert!(matches!(reply, Reply::Later), "{reply:?}");
     world.subscribe("c", LiteSubscriptionAction::PartialAdd, None);
     assert!(world.peer.take_unwritten().is_empty());
+    // Nor does it answer before what changed is saved.
+    world.broker.groups_changed();
     let held = loop {
         if let Outside::LitePop { held } = world.outside.try_recv().unwrap() {
             break held;
         }
     };
     go_on(&world.broker, held, NOW);
+    assert!(world.peer.take_unwritten().is_empty());
+    let Wake::Round(round) = world.broker.saving.wait(None) else { panic!("it is not saved") };
+    world.broker.save_round(round, NOW);
     assert!(!world.peer.take_unwritten().is_empty());
     world.end();
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cold::{self, Cold};
+use crate::saving::Wake;
 use bytes::Bytes;
 use message::{Draft, names};
 use remoting::command::Command;
@@ -138,6 +139,9 @@ fn a_pull_of_a_lite_topic_waits_for_its_messages() {
     assert_eq!(broker.holds.len(), 1, "messages of others are none of its");
     send("other");
     assert_eq!((broker.holds.len(), peer.take_unwritten().len()), (1, 0));
+    // Its group is new.
+    let Wake::Round(round) = broker.saving.wait(None) else { panic!("it is not saved") };
+    broker.save_round(round, NOW);
     send("x");
     assert!(broker.holds.is_empty() && !peer.take_unwritten().is_empty());
     drop(broker);
