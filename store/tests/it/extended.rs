@@ -2,14 +2,17 @@
 //! that none is lost by it whatever becomes of it.
 
 use crate::support::*;
+use crate::verify::check;
 use message::{Draft, Properties, properties, property};
 use simulator::SimDisk;
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::disk::Allocation;
+use store::look::{Effect, Kind, Target};
 use store::{
-    Disk, Filter, FilterBits, Limits, Position, Read, Settings, Store, Unit, UnitEntry, Wait,
+    Disk, Filter, FilterBits, Limits, OsDisk, Position, Read, Settings, Store, Unit, UnitEntry,
+    Wait,
 };
 
 /// Bytes of a file: seven entries of 34 bytes, and 18 more.
@@ -347,4 +350,41 @@ fn what_does_not_fit_an_entry_leaves_the_tags_code_in_the_unit() {
     assert!(entry(&store, 0).unwrap().is_ok(), "it fills a file but for the end");
     assert_eq!(entry(&store, 1), None);
     assert_eq!(bodies(&store, "T", 0), ["0", "1"]);
+}
+
+#[test]
+fn who_looks_at_a_store_reads_what_stands_beside_its_units() {
+    let dir = TempDir::new();
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let settings = Settings { extension_file_bytes: Some(FILE), ..small(dir.path()) };
+    let store = open_with_bits(&disk, &settings);
+    send(&store, 0..26);
+    store.close().unwrap();
+    drop(store);
+    let looked = || {
+        let found = check(&*disk, &settings, &[]);
+        let damage =
+            found.damage.into_iter().map(|it| (it.kind, it.count, it.first.queue.unwrap().2));
+        (damage.collect::<Vec<_>>(), found.notes)
+    };
+    let (damage, notes) = looked();
+    assert_eq!(damage, []);
+    let says = |notes: &[String]| notes.iter().any(|note| note.contains("consumequeue_ext"));
+    assert!(!says(&notes), "{notes:?}");
+    // The tags code of the ninth entry, second of its file.
+    let path = ext_path(dir.path(), FILE as i64);
+    let whole = disk.read(&path).unwrap();
+    let mut wrong = whole.clone();
+    wrong[LEN as usize + 2 + 7] ^= 1;
+    disk.replace(&path, &wrong, None).unwrap();
+    let (damage, _) = looked();
+    assert_eq!(damage, [(Kind::UnitWrong, 1, 8)]);
+    disk.replace(&path, &whole, None).unwrap();
+    disk.remove(&ext_path(dir.path(), 2 * FILE as i64)).unwrap();
+    let (damage, notes) = looked();
+    assert!(damage.is_empty() && says(&notes), "{damage:?} {notes:?}");
+    for target in [Target::Java55, Target::Rockhopper] {
+        let told = crate::preflight::told(&settings, target, &[]);
+        assert!(crate::preflight::has(&told, Effect::Notes, "consumequeue_ext"), "{told:?}");
+    }
 }

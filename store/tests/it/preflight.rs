@@ -12,12 +12,12 @@ fn preflight(settings: &Settings, target: Target) -> Preflight {
     told(settings, target, &[])
 }
 
-fn told(settings: &Settings, target: Target, needed: &[&str]) -> Preflight {
+pub(crate) fn told(settings: &Settings, target: Target, needed: &[&str]) -> Preflight {
     let look = Look { disk: &OsDisk, settings, parse: &parse, needed, watch: &|_| {} };
     look.preflight(target).unwrap()
 }
 
-fn has(found: &Preflight, effect: Effect, part: &str) -> bool {
+pub(crate) fn has(found: &Preflight, effect: Effect, part: &str) -> bool {
     found.verdicts.iter().any(|verdict| verdict.effect == effect && verdict.what.contains(part))
 }
 
