@@ -82,7 +82,8 @@ fn asked<'a>(
 
 /// The time that a parked message asks for, ms since the epoch, where its slot, which begins at
 /// `out_ms`, may end before that: a broker with longer slots may have given it. A message that was
-/// stored again before its time does not say any more when it came.
+/// stored again before its time does not say any more when it came; how long its slot may be it
+/// says by two times that were cut to slots, that one and the one when it was put into the last.
 pub(super) fn due_ms(parked: &Record<'_>, out_ms: i64) -> Option<i64> {
     let latest_ms = out_ms.saturating_add(Store::timer_slot_ms_at(out_ms));
     let asked_ms = asked(|key| parked.property(key), parked.store_timestamp)?.ok()?;
@@ -90,9 +91,12 @@ pub(super) fn due_ms(parked: &Record<'_>, out_ms: i64) -> Option<i64> {
     if is_exact {
         return Some(asked_ms).filter(|asked_ms| *asked_ms <= latest_ms);
     }
-    // It was stored a little later than it came.
-    let is_first = parked.property(property::TIMER_ROLL_TIMES).is_none();
-    is_first.then_some(asked_ms.min(latest_ms))
+    if parked.property(property::TIMER_ROLL_TIMES).is_none() {
+        // It was stored a little later than it came.
+        return Some(asked_ms.min(latest_ms));
+    }
+    let put_ms = parked.property(property::TIMER_ENQUEUE_MS)?.parse().ok()?;
+    Some(latest_ms.min(out_ms.saturating_add(Store::timer_slot_ms_at(put_ms))))
 }
 
 /// The slot that ends at the time of delivery, or in which it lies: when that slot is over it is

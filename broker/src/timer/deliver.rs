@@ -259,8 +259,13 @@ impl Round<'_> {
         // A broker with longer slots gave it one that ends before its time.
         let due_ms = accept::due_ms(&parked, out_ms).filter(|due_ms| *due_ms > now_ms);
         let later_ms = due_ms.map(|due_ms| self.files.slot_of(due_ms - 1));
-        let again_ms = if unit.rolls { Some(out_ms) } else { later_ms };
-        let draft = |again_ms| draft((&parked, stored), unit.write_ms, again_ms, now_ms);
+        let (again_ms, put_ms) = match (unit.rolls, later_ms) {
+            (true, _) => (Some(later_ms.unwrap_or(out_ms).max(out_ms)), unit.write_ms),
+            // The slot is one of this broker's then.
+            (false, Some(_)) => (later_ms, self.files.slot_of(now_ms)),
+            (false, None) => (None, unit.write_ms),
+        };
+        let draft = |again_ms| draft((&parked, stored), put_ms, again_ms, now_ms);
         match draft(again_ms).or_else(|| draft(None).filter(|_| !unit.rolls)) {
             Some(draft) => Verdict::Put(draft),
             None => unreadable("it does not say where it belongs, or is too large"),

@@ -494,6 +494,30 @@ fn a_slot_that_another_broker_gave_delivers_nothing_early() {
     }
 }
 
+#[test]
+fn what_was_stored_again_before_the_slots_were_shorter_is_not_early() {
+    let mut world = World::new();
+    world.roll_slots = 20;
+    world.restart_after(|_| {});
+    world.pass_to(BOOT_MS + 300);
+    let dues = [24_299, 28_001, 28_550, 29_000, 75_299, 75_001, 75_950];
+    dues.iter()
+        .for_each(|due| world.send(&due.to_string(), &format!("TIMER_DELAY_MS^{}~", due - 300)));
+    world.pass_to(BOOT_MS + 22_500);
+    (world.precision_ms, world.roll_slots) = (100, 200);
+    world.restart_after(|_| {});
+    let mut came = 0;
+    for now in (22_500..77_000).step_by(100) {
+        world.pass_to(BOOT_MS + now);
+        let delivered = world.delivered();
+        for due in delivered[came..].iter().map(|due| due.parse::<i64>().unwrap()) {
+            assert!((0..1_100).contains(&(now - due)), "{due} at {now}");
+        }
+        came = delivered.len();
+    }
+    assert_eq!(came, dues.len());
+}
+
 fn damage(dir: &Path, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
     let path = dir.join(name);
     let mut bytes = std::fs::read(&path).unwrap();
