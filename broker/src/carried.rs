@@ -6,7 +6,7 @@
 use crate::subscription;
 use message::{Lookup, Str};
 use parking_lot::RwLock;
-use remoting::body::heartbeat::SubscriptionData;
+use remoting::body::heartbeat::{SubscriptionData, TAG};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -46,7 +46,7 @@ impl Carried {
         }
         drop(groups);
         // Copies: a piece of the request would keep all of its bytes.
-        let data = Arc::new(subscription::build(&Str::from(topic), text, "")?);
+        let data = Arc::new(subscription::build(&Str::from(topic), text, TAG)?);
         if text.len() <= TEXT_LIMIT {
             let data = Arc::clone(&data);
             let known = Known { text: text.into(), data, pulled_ms: AtomicI64::new(now_ms) };

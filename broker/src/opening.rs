@@ -28,7 +28,7 @@ use message::{names, properties, property};
 use parking_lot::Mutex;
 use remoting::body::data_version::DataVersion;
 use remoting::json::BodyError;
-use settings::{BrokerSettings, FlushDiskType};
+use settings::{BrokerSettings, Family as _, FlushDiskType};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -72,7 +72,7 @@ impl Broker {
     /// When the store can't be opened, or `brokerIP1` is no address; the text says what to do.
     pub fn open(
         disk: Arc<dyn Disk>,
-        settings: BrokerSettings,
+        mut settings: BrokerSettings,
         outside: UnboundedSender<Outside>,
         surroundings: &Surroundings,
         watch: &dyn Fn(Progress),
@@ -98,7 +98,7 @@ impl Broker {
         let offsets_saved = offsets.changes();
         mending::make_groups(&groups, &offsets, &store, groups_from, now);
         mending::check_offsets(&offsets, &store, from);
-        let filters = load_filters(&store, &settings, now)?;
+        let filters = load_filters(&store, &mut settings, now)?;
         let broker = Self {
             unique_ids: unique_ids(&identity, surroundings),
             identity,
@@ -444,16 +444,20 @@ fn load_locks(files: &ConfigFiles, now: i64) -> Locks {
 /// The SQL92 filters that groups had; they give messages their bits.
 fn load_filters(
     store: &Store,
-    settings: &BrokerSettings,
+    settings: &mut BrokerSettings,
     now: i64,
 ) -> Result<Arc<Filters>, String> {
     let broker = &settings.broker;
     let bloom =
         Bloom::new(broker.max_error_rate_of_bloom_filter, broker.expect_consumer_num_use_filter);
-    let filters = Filters::new(bloom.map_err(|error| error.to_string())?);
+    let bloom = bloom.map_err(|error| error.to_string())?;
+    let filters = Filters::new(bloom);
     let filters = filters.behind(store.newest_store_time(), store.was_clean());
     store.config().load(filters::FILE, |text| filters.load(text, now).ok());
     filters.set_marks(broker.enable_calc_filter_bit_map);
+    // Java sets it here too, whatever the file says.
+    let shown = settings.update("bitMapLengthConsumeQueueExt", &bloom.bits().to_string());
+    shown.map_err(|error| error.to_string())?;
     let filters = Arc::new(filters);
     store.set_filter_bits(filters.clone());
     Ok(filters)

@@ -46,6 +46,8 @@ struct GroupStats {
     sent_back: Counter,
     /// Messages acknowledged one by one.
     acks: Counter,
+    /// Checkpoints of pops, and of messages that got another invisible time.
+    check_points: Counter,
     /// Age of the newest message of each pull, ms, by queue.
     latency: Mutex<Lookup<i32, Arc<Counter>>>,
 }
@@ -87,6 +89,7 @@ struct Totals {
     user_puts: Counter,
     user_gets: Counter,
     acks: Counter,
+    check_points: Counter,
     /// Every append, of clients or of the broker itself.
     appends: AtomicU64,
     append_bytes: AtomicU64,
@@ -234,6 +237,12 @@ impl Stats {
         self.totals.acks.add_sum(messages);
     }
 
+    /// Counts a checkpoint of popped messages.
+    pub fn popped(&self, topic: &str, group: &str) {
+        self.topic(topic).group(group).check_points.add(1);
+        self.totals.check_points.add_sum(1);
+    }
+
     /// Does what is due, each second at the most. A call that comes late does what it finds due
     /// once.
     pub fn tick(&self, now_ms: i64) {
@@ -272,6 +281,7 @@ impl Stats {
             "GROUP_GET_NUMS" => spans_of(&self.known_group(key)?.gets),
             "GROUP_GET_SIZE" => spans_of(&self.known_group(key)?.get_bytes),
             "GROUP_ACK_NUMS" => spans_of(&self.known_group(key)?.acks),
+            "GROUP_CK_NUMS" => spans_of(&self.known_group(key)?.check_points),
             "SNDBCK_PUT_NUMS" => spans_of(&self.known_group(key)?.sent_back),
             "GROUP_GET_LATENCY" => {
                 let (queue_id, key) = key.split_once('@')?;
@@ -282,6 +292,7 @@ impl Stats {
             "BROKER_PUT_NUMS" => total(&totals.puts),
             "BROKER_GET_NUMS" => total(&totals.gets),
             "BROKER_ACK_NUMS" => total(&totals.acks),
+            "BROKER_CK_NUMS" => total(&totals.check_points),
             "BROKER_PUT_NUMS_WITHOUT_SYSTEM_TOPIC" => total(&totals.user_puts),
             "BROKER_GET_NUMS_WITHOUT_SYSTEM_TOPIC" => total(&totals.user_gets),
             _ => None,
@@ -344,13 +355,15 @@ impl Stats {
 
     fn each_counter(&self, sample: impl Fn(&Counter)) {
         let totals = &self.totals;
-        let all = [&totals.puts, &totals.gets, &totals.user_puts, &totals.user_gets, &totals.acks];
-        all.into_iter().for_each(&sample);
+        let users = [&totals.user_puts, &totals.user_gets];
+        let all = [&totals.puts, &totals.gets, &totals.acks, &totals.check_points];
+        all.into_iter().chain(users).for_each(&sample);
         for topic in self.topics.read().values() {
             [&topic.puts, &topic.put_bytes].into_iter().for_each(&sample);
             for group in topic.groups.read().values() {
-                let all = [&group.gets, &group.get_bytes, &group.sent_back, &group.acks];
-                all.into_iter().for_each(&sample);
+                let acks = [&group.acks, &group.check_points];
+                let all = [&group.gets, &group.get_bytes, &group.sent_back].into_iter().chain(acks);
+                all.for_each(&sample);
                 group.latency.lock().values().for_each(|counter| sample(counter));
             }
         }

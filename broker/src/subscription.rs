@@ -12,7 +12,7 @@ const OR: &str = "||";
 /// is empty in a language that needs text.
 pub fn build(topic: &Str, expression: &str, kind: &str) -> Option<SubscriptionData> {
     let base = SubscriptionData { topic: topic.clone(), ..SubscriptionData::default() };
-    if !kind.is_empty() && kind != TAG {
+    if kind != TAG {
         let sub_string = Some(expression).filter(|text| !text.is_empty())?;
         return Some(SubscriptionData {
             sub_string: Some(sub_string.into()),
@@ -57,7 +57,7 @@ mod tests {
     fn expressions_are_read_as_java_reads_them() {
         let topic = Str::from("T");
         let tags = |expression: &str| {
-            let built = build(&topic, expression, "")?;
+            let built = build(&topic, expression, TAG)?;
             let tags = built.tags_set.iter().map(ToString::to_string).collect::<Vec<_>>();
             Some((built.sub_string?.to_string(), tags))
         };
@@ -68,6 +68,9 @@ mod tests {
         assert_eq!(tags("||"), None);
         assert!(build(&topic, "a > 1", "SQL92").is_some());
         assert!(build(&topic, "", "SQL92").is_none());
+        // The empty name is one of its own: what comes with it names no tags.
+        assert!(build(&topic, "TagA", "").unwrap().tags_set.is_empty());
+        assert!(build(&topic, "", "").is_none());
         assert!(build(&topic, "TagA", "TAG").unwrap().code_set.contains(&2_598_919));
     }
 }

@@ -154,6 +154,7 @@ fn parse(line: &str) -> Result<Request> {
     for word in words {
         let (key, value) = word.split_once('=').context("a field without =")?;
         let value = value.replace('^', "\u{1}").replace('~', "\u{2}").replace('`', " ");
+        let value = value.replace("\\0", "\0");
         fields.push((key.to_owned(), value));
     }
     let body = body.to_owned();

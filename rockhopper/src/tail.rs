@@ -311,8 +311,8 @@ impl Follow {
             let header = UpdateConsumerOffsetRequestHeader {
                 consumer_group: group.as_str().into(),
                 topic: self.tail.topic.as_str().into(),
-                queue_id: queue.id,
-                commit_offset: *offset,
+                queue_id: Some(queue.id),
+                commit_offset: Some(*offset),
                 ..Default::default()
             };
             let command =

@@ -248,6 +248,7 @@ fn change_time(
     let pop_time = point.pop_ms;
     let said = ChangeInvisibleTimeResponseHeader { pop_time, invisible_time, revive_qid };
     let log_end = store(broker, call, drafts)?;
+    broker.stats.popped(&point.topic, &point.group);
     // The old time must not pass before the new one counts.
     let limit = settings.broker.pop_ck_max_buffer_size;
     broker.pops.taken.insert(point, revive_qid, usize::try_from(limit).unwrap_or(0));

@@ -137,7 +137,10 @@ fn share(
 /// Code 401: says how a group is to fetch a topic. A mode that is none is kept, as in Java: members
 /// are told none, and pull.
 pub fn set_mode(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
-    let mode: SetMessageRequestModeRequestBody = body(call)?;
+    let mut mode: SetMessageRequestModeRequestBody = body(call)?;
+    if json::has_null(&call.command.body, "mode") {
+        mode.mode = None;
+    }
     let topic = require(mode.topic.clone(), "topic")?;
     if names::is_retry(&topic) {
         let remark = "retry topic is not allowed to set mode";

@@ -103,7 +103,9 @@ pub fn update(
     header: UpdateConsumerOffsetRequestHeader,
 ) -> Result<Reply<Effect>, Refusal> {
     let asked = header.base.logical;
-    if let Some(queue) = broker.mappings.queue(&header.topic, header.queue_id, asked)? {
+    if let (Some(queue_id), Some(_)) = (header.queue_id, header.commit_offset)
+        && let Some(queue) = broker.mappings.queue(&header.topic, queue_id, asked)?
+    {
         return logical::update(broker, call, &queue, header);
     }
     commit(broker, &header).map(Reply::Answer)
@@ -120,7 +122,12 @@ fn commit(broker: &Broker, header: &UpdateConsumerOffsetRequestHeader) -> Result
         let remark = format!("Topic {topic} not exist!");
         return Err(Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark));
     }
-    let (queue_id, offset) = (header.queue_id, header.commit_offset);
+    let lacks = |what| {
+        let remark = format!("{what} is null, topic is {topic}");
+        Refusal::new(ResponseCode::INVALID_PARAMETER, remark)
+    };
+    let queue_id = header.queue_id.ok_or_else(|| lacks("QueueId"))?;
+    let offset = header.commit_offset.ok_or_else(|| lacks("Offset"))?;
     if !broker.settings().broker.use_server_side_reset_offset {
         broker.offsets.commit(group, topic, queue_id, offset);
         return Ok(Answer::success());

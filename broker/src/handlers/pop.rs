@@ -14,6 +14,7 @@ use crate::pop::take::{Ask, NotInMemory, Popped};
 use crate::pop::waiting::{Bounds, Place};
 use crate::put::{self, Effect};
 use crate::selection::Selection;
+use crate::subscription;
 use arc_swap::Guard;
 use message::{Str, names};
 use remoting::body::heartbeat::{SUB_ALL, TAG};
@@ -320,7 +321,7 @@ fn selection(
 ) -> Result<Selection, Refusal> {
     let (group, topic) = (&header.consumer_group, &header.topic);
     let text = header.exp.as_deref().unwrap_or_default();
-    let kind = header.exp_type.as_deref().unwrap_or_default();
+    let kind = header.exp_type.as_deref().unwrap_or(TAG);
     let failed = || {
         let remark = "parse the consumer's subscription failed";
         Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark)
@@ -331,8 +332,12 @@ fn selection(
         broker.carried.learn(group, topic, SUB_ALL, now_ms);
         return Ok(Selection::All);
     }
-    if kind.is_empty() || kind == TAG {
+    if kind == TAG {
         let subscription = broker.carried.learn(group, topic, text, now_ms).ok_or_else(failed)?;
+        return Ok(Selection::of_tags(&subscription));
+    }
+    if kind.is_empty() {
+        let subscription = subscription::build(topic, text, kind).ok_or_else(failed)?;
         return Ok(Selection::of_tags(&subscription));
     }
     let compiled = broker.filters.compiled(kind, text).map_err(|error| {

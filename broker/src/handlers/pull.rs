@@ -19,7 +19,7 @@ use crate::subscription;
 use crate::topics::PERM_READ;
 use message::{Str, names, record};
 use remoting::body::group::SubscriptionGroupConfig;
-use remoting::body::heartbeat::{ConsumeType, SubscriptionData, TAG};
+use remoting::body::heartbeat::{ConsumeType, SQL92, SubscriptionData, TAG};
 use remoting::body::topic::TopicConfig;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::headers::base::TopicFields;
@@ -416,8 +416,9 @@ fn pulls_itself(broker: &Broker, peer: &Peer, header: &PullMessageRequestHeader)
 /// A subscription, and what it selects.
 type Selected = (Arc<SubscriptionData>, Selection);
 
-/// The subscription that came with the pull. In Java an expression that is none lets every message
-/// pass here.
+/// The subscription that came with the pull. As in Java, an empty name of a language selects by no
+/// tag at all, and one that nobody knows lets every message pass. There an expression that is none
+/// does so too.
 fn carried(
     broker: &Broker,
     header: &PullMessageRequestHeader,
@@ -425,11 +426,11 @@ fn carried(
 ) -> Result<Selected, Box<Answer>> {
     let (group, topic) = (&header.consumer_group, &header.topic);
     let text = header.subscription.as_deref().unwrap_or_default();
-    let kind = header.expression_type.as_deref().unwrap_or_default();
+    let kind = header.expression_type.as_deref().unwrap_or(TAG);
     let no_subscription = || {
         refuse(ResponseCode::SUBSCRIPTION_PARSE_FAILED, "parse the consumer's subscription failed")
     };
-    if kind.is_empty() || kind == TAG {
+    if kind == TAG {
         let subscription =
             broker.carried.learn(group, topic, text, now_ms).ok_or_else(no_subscription)?;
         let selection = Selection::of_tags(&subscription);
@@ -438,9 +439,10 @@ fn carried(
     let built = subscription::build(topic, text, kind).ok_or_else(no_subscription)?;
     let compiled = || broker.filters.compiled(kind, text);
     let selection = match retried(broker, header) {
+        _ if kind.is_empty() => Selection::of_tags(&built),
         Some(retried) => retried,
-        // It is refused next.
-        None if !broker.settings().broker.enable_property_filter => Selection::All,
+        // Where none is taken it is refused next.
+        None if kind != SQL92 || !broker.settings().broker.enable_property_filter => Selection::All,
         None => Selection::Expression(compiled().map_err(|error| {
             let remark = format!("parse the consumer's subscription failed: {error}");
             refuse(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark)

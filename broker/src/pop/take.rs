@@ -455,6 +455,7 @@ impl Ask<'_> {
         broker.offsets.commit(&point.group, &point.topic, point.queue_id, next);
         drop(moving);
         popped.log_end = popped.log_end.max(stored.log_end());
+        broker.stats.popped(&self.header.topic, &point.group);
         let limit = usize::try_from(self.settings.broker.pop_ck_max_buffer_size).unwrap_or(0);
         broker.pops.taken.insert(point, popped.revive_queue, limit);
         true

@@ -74,7 +74,8 @@ async fn commit(client: &Caller, offset: i64) {
     let header = UpdateConsumerOffsetRequestHeader {
         consumer_group: GROUP.into(),
         topic: TOPIC.into(),
-        commit_offset: offset,
+        queue_id: Some(0),
+        commit_offset: Some(offset),
         ..Default::default()
     };
     let answer = client.call(RequestCode::UPDATE_CONSUMER_OFFSET, &header).await;
@@ -180,7 +181,7 @@ async fn what_a_list_changed_before_one_that_is_refused_is_saved() {
         ..TopicConfig::default()
     };
     let refused = TopicConfig { attributes: wrong(), ..topic("T2") };
-    let body = CreateTopicListRequestBody { topic_config_list: vec![topic("T1"), refused] };
+    let body = CreateTopicListRequestBody { topic_config_list: Some(vec![topic("T1"), refused]) };
     let answer = client.post(RequestCode::UPDATE_AND_CREATE_TOPIC_LIST, &body).await;
     assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR, "{:?}", said(&answer));
     let group = |name: &'static str| SubscriptionGroupConfig {
@@ -189,7 +190,7 @@ async fn what_a_list_changed_before_one_that_is_refused_is_saved() {
         ..SubscriptionGroupConfig::default()
     };
     let refused = SubscriptionGroupConfig { attributes: wrong(), ..group("G2") };
-    let body = SubscriptionGroupList { group_config_list: vec![group("G1"), refused] };
+    let body = SubscriptionGroupList { group_config_list: Some(vec![group("G1"), refused]) };
     let answer = client.post(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST, &body).await;
     assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR, "{:?}", said(&answer));
     world.restart().await;

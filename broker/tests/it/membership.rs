@@ -127,7 +127,8 @@ async fn a_heartbeat_makes_the_retry_topic_for_good() {
     let header = UpdateConsumerOffsetRequestHeader {
         consumer_group: "g".into(),
         topic: "%RETRY%g".into(),
-        commit_offset: 0,
+        queue_id: Some(0),
+        commit_offset: Some(0),
         ..Default::default()
     };
     let client = world.client();

@@ -18,8 +18,8 @@ async fn commit(client: &Caller, group: &'static str, topic: &'static str, at: i
     let header = UpdateConsumerOffsetRequestHeader {
         consumer_group: group.into(),
         topic: topic.into(),
-        queue_id: 3,
-        commit_offset: at,
+        queue_id: Some(3),
+        commit_offset: Some(at),
         ..Default::default()
     };
     client.call(RequestCode::UPDATE_CONSUMER_OFFSET, &header).await

@@ -28,8 +28,8 @@ async fn commit(client: &Caller, group: &'static str, at: i64) {
     let header = UpdateConsumerOffsetRequestHeader {
         consumer_group: group.into(),
         topic: "T".into(),
-        queue_id: 1,
-        commit_offset: at,
+        queue_id: Some(1),
+        commit_offset: Some(at),
         ..Default::default()
     };
     let answer = client.call(RequestCode::UPDATE_CONSUMER_OFFSET, &header).await;

@@ -112,8 +112,8 @@ async fn commit(client: &Caller, queue_id: i32, commit_offset: i64) -> ResponseC
     let header = UpdateConsumerOffsetRequestHeader {
         consumer_group: "g".into(),
         topic: "T".into(),
-        queue_id,
-        commit_offset,
+        queue_id: Some(queue_id),
+        commit_offset: Some(commit_offset),
         ..Default::default()
     };
     client.call(RequestCode::UPDATE_CONSUMER_OFFSET, &header).await.response_code()

@@ -136,8 +136,10 @@ fn java_row(line: &str) -> String {
 /// enforce the mark. 4.x tools and the dashboard ask for whole tables with no field at all; a pull
 /// and a send are answered without what nothing of theirs asks for.
 const LEFT_OUT: &[(&str, &str)] = &[
+    ("AckMessageRequestHeader.consumerGroup", "default "),
     ("AddWritePermOfBrokerRequestHeader.brokerName", "default "),
     ("BrokerHeartbeatRequestHeader.brokerName", "default "),
+    ("ChangeInvisibleTimeRequestHeader.consumerGroup", "default "),
     ("CheckRocksdbCqWriteProgressRequestHeader.topic", "default "),
     ("CloneGroupOffsetRequestHeader.destGroup", "default "),
     ("CloneGroupOffsetRequestHeader.srcGroup", "default "),
@@ -148,8 +150,8 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("DeleteTopicRequestHeader.topic", "default "),
     ("GetAllSubscriptionGroupRequestHeader.groupSeq", "optional"),
     ("GetAllTopicConfigRequestHeader.topicSeq", "optional"),
-    ("GetBrokerMemberGroupRequestHeader.brokerName", "default "),
-    ("GetBrokerMemberGroupRequestHeader.clusterName", "default "),
+    ("GetBrokerMemberGroupRequestHeader.brokerName", "optional"),
+    ("GetBrokerMemberGroupRequestHeader.clusterName", "optional"),
     ("GetKVConfigRequestHeader.key", "default "),
     ("GetKVConfigRequestHeader.namespace", "default "),
     ("GetKVListByNamespaceRequestHeader.namespace", "default "),
@@ -179,6 +181,9 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("UnRegisterBrokerRequestHeader.brokerName", "default "),
     ("UnRegisterBrokerRequestHeader.clusterName", "default "),
     ("UnregisterClientRequestHeader.clientID", "default "),
+    ("UpdateConsumerOffsetRequestHeader.commitOffset", "optional"),
+    ("UpdateConsumerOffsetRequestHeader.consumerGroup", "default "),
+    ("UpdateConsumerOffsetRequestHeader.queueId", "optional"),
     ("UpdateGroupForbiddenRequestHeader.topic", "default "),
     ("WipeWritePermOfBrokerRequestHeader.brokerName", "default "),
 ];

@@ -136,7 +136,7 @@ pub(crate) fn member_group(
     _: &Call<'_>,
     header: GetBrokerMemberGroupRequestHeader,
 ) -> Done {
-    let group = namesrv.routes.read().member_group(&header.cluster_name, &header.broker_name);
+    let group = namesrv.routes.read().member_group(header.cluster_name, header.broker_name);
     let body = GetBrokerMemberGroupResponseBody { broker_member_group: Some(group) };
     Ok(Answer::body(json::to_body(&body)).with_remark("not set any response code"))
 }

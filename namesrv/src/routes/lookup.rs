@@ -1,6 +1,7 @@
 //! What clients ask the route table: where a topic lives (code 105), who the brokers are.
 
 use super::{PERM_WRITE, PRIMARY, Policy, Routes};
+use message::Str;
 use remoting::body::route::{
     BrokerData, BrokerMemberGroup, ClusterInfo, QueueData, TopicRouteData,
 };
@@ -50,13 +51,13 @@ impl Routes {
         }
     }
 
-    /// The brokers of one name; none for an unknown name.
-    pub fn member_group(&self, cluster: &str, broker: &str) -> BrokerMemberGroup {
-        let known = self.brokers.get(broker);
+    /// The brokers of one name; none for an unknown name, or for none.
+    pub fn member_group(&self, cluster: Option<Str>, broker: Option<Str>) -> BrokerMemberGroup {
+        let known = broker.as_ref().and_then(|broker| self.brokers.get(broker));
         BrokerMemberGroup {
-            cluster: cluster.into(),
-            broker_name: broker.into(),
             broker_addrs: known.map(|known| known.broker_addrs.clone()).unwrap_or_default(),
+            cluster,
+            broker_name: broker,
         }
     }
 }

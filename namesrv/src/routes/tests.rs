@@ -75,8 +75,8 @@ fn a_topic_lives_on_every_broker_that_registers_it() {
     let info = routes.cluster_info();
     assert_eq!(info.broker_addr_table.len(), 2);
     assert_eq!(info.cluster_addr_table["c"].len(), 2);
-    assert_eq!(routes.member_group("c", "b").broker_addrs.len(), 2);
-    assert_eq!(routes.member_group("x", "unknown").broker_addrs.len(), 0);
+    assert_eq!(routes.member_group(Some("c".into()), Some("b".into())).broker_addrs.len(), 2);
+    assert_eq!(routes.member_group(None, Some("unknown".into())).broker_addrs.len(), 0);
 }
 
 #[test]

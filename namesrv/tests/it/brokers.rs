@@ -167,8 +167,10 @@ async fn data_versions_and_heartbeats() {
     };
     let beat = Command::request(RequestCode::BROKER_HEARTBEAT).with_header(&beat);
     assert_eq!(caller.call(beat).await.response_code(), ResponseCode::SUCCESS);
-    let group =
-        GetBrokerMemberGroupRequestHeader { cluster_name: "c".into(), broker_name: "a".into() };
+    let group = GetBrokerMemberGroupRequestHeader {
+        cluster_name: Some("c".into()),
+        broker_name: Some("a".into()),
+    };
     let group = Command::request(RequestCode::GET_BROKER_MEMBER_GROUP).with_header(&group);
     let body = caller.call(group).await.body;
     let group: GetBrokerMemberGroupResponseBody = json::from_body(&body).unwrap();

@@ -6,7 +6,7 @@ use message::Str;
 
 use super::data_version::DataVersion;
 use super::heartbeat::SubscriptionData;
-use crate::json::known_or_default;
+use crate::json::known;
 
 super::bodies! {
     /// The configuration of a consumer group (codes 200 and 352).
@@ -32,8 +32,8 @@ super::bodies! {
     GroupRetryPolicy {
         customized_retry_policy: Option<CustomizedRetryPolicy>,
         exponential_retry_policy: Option<ExponentialRetryPolicy>,
-        #[serde(rename = "type", deserialize_with = "known_or_default")]
-        kind: GroupRetryPolicyType,
+        #[serde(rename = "type", deserialize_with = "known")]
+        kind: Option<GroupRetryPolicyType> = GroupRetryPolicyType::Customized,
     }
     /// Waits of `initial * multiplier ^ tries` ms, at most `max`.
     #[derive(Eq)]
@@ -63,7 +63,7 @@ super::bodies! {
     }
     /// Groups to be created (code 225).
     SubscriptionGroupList {
-        group_config_list: Vec<SubscriptionGroupConfig>,
+        group_config_list: Option<Vec<SubscriptionGroupConfig>>,
     }
     /// Whether a group may read a topic (code 353).
     GroupForbidden {
@@ -91,10 +91,8 @@ const CUSTOMIZED_WAITS_MS: [i64; 18] = [
 
 crate::names! {
     /// Which of the two retry policies counts.
-    #[derive(Default)]
     GroupRetryPolicyType {
         EXPONENTIAL = Exponential,
-        #[default]
         CUSTOMIZED = Customized,
     }
 }

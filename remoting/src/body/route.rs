@@ -43,8 +43,8 @@ super::bodies! {
     /// The brokers of one name (code 901).
     BrokerMemberGroup {
         broker_addrs: BTreeMap<i64, Str>,
-        broker_name: Str,
-        cluster: Str,
+        broker_name: Option<Str>,
+        cluster: Option<Str>,
     }
     /// The answer to code 901.
     GetBrokerMemberGroupResponseBody {

@@ -25,7 +25,7 @@ super::bodies! {
     }
     /// Topics to be created (code 18).
     CreateTopicListRequestBody {
-        topic_config_list: Vec<TopicConfig>,
+        topic_config_list: Option<Vec<TopicConfig>>,
     }
     /// All topics of a broker, as 4.x knows them.
     TopicConfigSerializeWrapper {

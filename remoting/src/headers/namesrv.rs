@@ -53,8 +53,8 @@ crate::headers! {
     }
     /// Asks for the brokers of one name (code 901).
     GetBrokerMemberGroupRequestHeader {
-        cluster_name: Str = "",
-        broker_name: Str = "",
+        cluster_name: Option<Str>,
+        broker_name: Option<Str>,
     }
     /// Sets a value of a namespace (code 100).
     PutKVConfigRequestHeader {

@@ -19,10 +19,10 @@ crate::headers! {
     }
     /// Stores the offset of a group (code 15, mostly oneway).
     UpdateConsumerOffsetRequestHeader: TopicFields {
-        consumer_group: Str,
+        consumer_group: Str = "",
         topic: Str,
-        queue_id: i32,
-        commit_offset: i64,
+        queue_id: Option<i32>,
+        commit_offset: Option<i64>,
     }
     /// Empty.
     UpdateConsumerOffsetResponseHeader {}

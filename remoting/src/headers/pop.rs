@@ -39,7 +39,7 @@ crate::headers! {
     }
     /// Says that one taken message is done (code 200051).
     AckMessageRequestHeader: TopicFields {
-        consumer_group: Str,
+        consumer_group: Str = "",
         topic: Str,
         queue_id: i32,
         extra_info: Str,
@@ -48,7 +48,7 @@ crate::headers! {
     }
     /// Prolongs or shortens the time one message is taken for (code 200053).
     ChangeInvisibleTimeRequestHeader: TopicFields {
-        consumer_group: Str,
+        consumer_group: Str = "",
         topic: Str,
         queue_id: i32,
         extra_info: Str,

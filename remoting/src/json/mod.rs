@@ -60,6 +60,12 @@ pub fn from_body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
     Ok(body)
 }
 
+/// Whether a member of the object is null, and does not only lack: the structs that [`from_body`]
+/// makes take a default for both.
+pub fn has_null(bytes: &[u8], member: &str) -> bool {
+    Reader::new(bytes).is_ok_and(|mut reader| reader.has_null(member).unwrap_or(false))
+}
+
 /// Why a body could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyError {

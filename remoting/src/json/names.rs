@@ -2,7 +2,11 @@
 //! fastjson does, or by ordinal, since C++ clients send ordinals. A value that Java does not know
 //! is null to it, so such fields are `Option`s read with [`known`].
 
-use serde::{Deserialize, Deserializer};
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserializer;
+use serde::de::{Error, Unexpected, Visitor};
 
 use crate::codes::LanguageCode;
 
@@ -28,9 +32,36 @@ fn letters(name: &str) -> impl Iterator<Item = u8> + '_ {
 /// For `#[serde(deserialize_with)]` on an `Option` of an enum: unknown names count as absent.
 ///
 /// # Errors
-/// If the deserializer fails.
+/// If it is neither a text nor a number, or a number that is no ordinal, as in Java.
 pub fn known<'de, D: Deserializer<'de>, E: Named>(from: D) -> Result<Option<E>, D::Error> {
-    Ok(E::from_text(&String::deserialize(from)?))
+    from.deserialize_any(Constant(PhantomData))
+}
+
+/// Reads a constant of an enum.
+struct Constant<E>(PhantomData<E>);
+
+impl<E: Named> Visitor<'_> for Constant<E> {
+    type Value = Option<E>;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = E::NAMES.iter().map(|(name, _)| *name).collect();
+        write!(to, "one of {} by name, or its place among them", names.join(", "))
+    }
+
+    fn visit_str<F: Error>(self, text: &str) -> Result<Self::Value, F> {
+        Ok(E::from_text(text))
+    }
+
+    fn visit_i64<F: Error>(self, ordinal: i64) -> Result<Self::Value, F> {
+        let found = usize::try_from(ordinal).ok().and_then(|ordinal| E::NAMES.get(ordinal));
+        let (_, constant) =
+            found.ok_or_else(|| F::invalid_value(Unexpected::Signed(ordinal), &self))?;
+        Ok(Some(*constant))
+    }
+
+    fn visit_f64<F: Error>(self, ordinal: f64) -> Result<Self::Value, F> {
+        self.visit_i64(ordinal as i64)
+    }
 }
 
 /// The same for a field that is never empty: unknown names count as its default.

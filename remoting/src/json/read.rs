@@ -36,6 +36,24 @@ impl<'de> Reader<'de> {
         Ok(&self.text[start..self.at])
     }
 
+    /// Whether the object that comes has this member, and it is null.
+    pub(super) fn has_null(&mut self, member: &str) -> Result<bool, BodyError> {
+        let mut members = self.members()?;
+        loop {
+            while members.reader.passed(b',') {}
+            if members.reader.passed(b'}') {
+                return Ok(false);
+            }
+            let key = members.reader.string()?;
+            let is_it = members.reader.passed(b':') && *key == *member;
+            if is_it && members.reader.passed_null() {
+                return Ok(true);
+            }
+            members.reader.skip()?;
+            members.separator()?;
+        }
+    }
+
     fn members(&mut self) -> Result<Members<'_, 'de>, BodyError> {
         if self.peek() != Some(b'{') {
             return Err(self.wanted("an object"));

@@ -124,7 +124,16 @@ fn enums_by_name_in_any_case_and_by_ordinal() {
     assert_eq!(read(r#"{"consumeType":"consume_passively","messageModel":1}"#), expected);
     assert_eq!(read(r#"{"consumeType":"1","messageModel":"CLUSTERING"}"#), expected);
     assert_eq!(read(r#"{"consumeType":"ConsumePassively","messageModel":"Clustering"}"#), expected);
-    assert_eq!(read(r#"{"consumeType":"new","messageModel":99}"#), (None, None));
+    assert_eq!(read(r#"{"consumeType":"new","messageModel":"99"}"#), (None, None));
+    assert_eq!(read(r#"{"consumeType":null,"messageModel":1.5}"#), (None, expected.1));
+    for none in ["99", "-1", "true", "{}", "[]"] {
+        let why = refused::<ConsumerData>(&format!(r#"{{"messageModel":{none}}}"#));
+        assert!(why.contains("one of") && why.contains(".messageModel"), "{why}");
+    }
+    assert!(has_null(br#"{"a":[{"b":null}],'mode': null}"#, "mode"));
+    for other in [r#"{"a":{"mode":null}}"#, r#"{"mode":"null"}"#, "[null]", "{", "null"] {
+        assert!(!has_null(other.as_bytes(), "mode"), "{other}");
+    }
 }
 
 /// As the C++ client sends it.

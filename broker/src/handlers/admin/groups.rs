@@ -25,7 +25,8 @@ pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusa
 /// Code 225: makes or changes the groups of a list. Nothing is done if a name is refused.
 pub fn update_list(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
     let list: SubscriptionGroupList = body(&call.command.body)?;
-    update_all(broker, call, list.group_config_list)
+    let all = list.group_config_list.ok_or_else(|| failed("the body lacks groupConfigList"))?;
+    update_all(broker, call, all)
 }
 
 fn update_all(

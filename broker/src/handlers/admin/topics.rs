@@ -67,7 +67,8 @@ pub fn update_list(
     _: CreateTopicListRequestHeader,
 ) -> Result<Reply<Effect>, Refusal> {
     let list: CreateTopicListRequestBody = body(&call.command.body)?;
-    update_all(broker, call, list.topic_config_list)
+    let all = list.topic_config_list.ok_or_else(|| failed("the body lacks topicConfigList"))?;
+    update_all(broker, call, all)
 }
 
 fn update_all(
@@ -166,6 +167,10 @@ pub fn delete(
         return Err(invalid("The specified topic is blank."));
     }
     refuse_system(broker, topic)?;
+    if topic.contains('\0') {
+        // No topic, and no directory.
+        return Ok(Answer::success());
+    }
     let mut all = vec![topic.to_string()];
     if broker.settings().broker.clear_retry_topic_when_delete_topic {
         let groups = broker.offsets.groups_of(topic);

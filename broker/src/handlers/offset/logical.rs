@@ -90,14 +90,15 @@ pub(super) fn update(
     header: UpdateConsumerOffsetRequestHeader,
 ) -> Done {
     let all = queue.stays();
-    let stay = queue.at(header.commit_offset)?;
+    let offset = header.commit_offset.unwrap_or_default();
+    let stay = queue.at(offset)?;
     let is_here = queue.is_here(stay);
     if !is_here && call.lane == Lane::Inline {
         return Ok(Reply::Effect(Effect::Block));
     }
     let header = UpdateConsumerOffsetRequestHeader {
-        queue_id: stay.queue_id,
-        commit_offset: stays::physical(stay, header.commit_offset).max(0),
+        queue_id: Some(stay.queue_id),
+        commit_offset: Some(stays::physical(stay, offset).max(0)),
         base: physical(stay, &header.base),
         ..header
     };
