@@ -250,7 +250,7 @@ fn offsets(samples: &mut Samples) {
 fn tables(samples: &mut Samples) {
     let policy = GroupRetryPolicy {
         exponential_retry_policy: Some(ExponentialRetryPolicy::default()),
-        kind: GroupRetryPolicyType::Exponential,
+        kind: Some(GroupRetryPolicyType::Exponential),
         ..GroupRetryPolicy::default()
     };
     let group = SubscriptionGroupConfig {

@@ -198,7 +198,7 @@ fn headers() {
     let (mut names, mut ours) = (BTreeSet::new(), Fields::new());
     macro_rules! each {
         ($($family:ident::$name:ident,)*) => { $({
-            type This = remoting::headers::$family::$name;
+            use remoting::headers::$family::$name as This;
             assert!(names.insert(This::NAME), "{} stands in two tables", This::NAME);
             rows(This::NAME, This::FIELDS.iter().chain(This::BASE), &mut ours);
         })* };
