@@ -53,11 +53,19 @@ impl<'a> Marks<'a> {
         text(self.tags).is_some_and(|tags| !tags.is_empty())
     }
 
+    /// Whether the tags code is a time that a level gave, which may be another one by now.
+    pub(crate) fn is_due_time(&self, topic: &str) -> bool {
+        topic == names::SCHEDULE_TOPIC && self.level().is_some()
+    }
+
+    fn level(&self) -> Option<usize> {
+        text(self.delay)?.parse().ok().filter(|level| *level > 0)
+    }
+
     /// The tags code of the queue unit: the hash of the tag, or for a delayed message the time when
     /// it is due (Java `CommitLog.checkMessageAndReturnSize`).
     pub(crate) fn tags_code(&self, settings: &Settings, topic: &str, store_timestamp: i64) -> i64 {
-        let level = || text(self.delay)?.parse::<usize>().ok().filter(|level| *level > 0);
-        match level() {
+        match self.level() {
             Some(level) if topic == names::SCHEDULE_TOPIC => {
                 let level = level.min(settings.delay_levels_ms.len());
                 let delay = level.checked_sub(1).and_then(|at| settings.delay_levels_ms.get(at));
@@ -82,6 +90,16 @@ impl<'a> Marks<'a> {
         let keys = unique_key.into_iter().chain(keys);
         keys.filter_map(move |key| hash_of(before, key)).chain(tags)
     }
+}
+
+/// The longest delay of a level that is believed: some ten years, in milliseconds.
+const DELAY_MAX_MS: i64 = 10 * 366 * 24 * 3_600_000;
+
+/// Whether a time is one that some level gave a message that was stored then: levels are told in
+/// whole seconds, minutes, hours and days.
+pub(crate) fn is_from_a_level(due_ms: i64, stored_ms: i64) -> bool {
+    let delay_ms = due_ms.saturating_sub(stored_ms);
+    (0..=DELAY_MAX_MS).contains(&delay_ms) && delay_ms % 1_000 == 0
 }
 
 /// How many messages the properties of an inner batch say that it holds, and the queue offset of
@@ -154,6 +172,14 @@ mod tests {
         check(&delayed("99"), names::SCHEDULE_TOPIC, 7_205_000);
         check(&delayed("0"), names::SCHEDULE_TOPIC, TAG_A);
         check(&delayed("soon"), names::SCHEDULE_TOPIC, TAG_A);
+    }
+
+    #[test]
+    fn a_level_gives_whole_seconds_for_years_at_most() {
+        assert!(is_from_a_level(5_000, 5_000) && is_from_a_level(65_000, 5_000));
+        assert!(!is_from_a_level(65_001, 5_000) && !is_from_a_level(4_000, 5_000));
+        assert!(is_from_a_level(5_000 + DELAY_MAX_MS, 5_000));
+        assert!(!is_from_a_level(6_000 + DELAY_MAX_MS, 5_000) && !is_from_a_level(i64::MIN, 1));
     }
 
     #[test]

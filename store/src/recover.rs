@@ -20,7 +20,7 @@ use crate::consume_queue::{Restored, Unit};
 use crate::index::Index;
 use crate::light;
 use crate::losses::{Losses, is_told};
-use crate::marks::Marks;
+use crate::marks::{self, Marks};
 use crate::queues::Queues;
 use crate::removed_topics::RemovedTopics;
 use crate::segments::Cutting;
@@ -241,6 +241,10 @@ impl Recovery<'_> {
             let unit = Unit { log_offset: record.log_offset, size, tags_code };
             if is_dir_name(record.topic) {
                 let claim = Claim::own(record);
+                let unit = match marks.is_due_time(record.topic) {
+                    true => self.with_time_of_its_day(&claim, unit, record.store_timestamp),
+                    false => unit,
+                };
                 again_from = match self.queues.batch_topics.contains(record.topic) {
                     true => self.restore_batch(&claim, record, start)?,
                     false => self.restore_in(&claim, unit, start)?,
@@ -256,6 +260,16 @@ impl Recovery<'_> {
         }
         keys.take(self, record, &marks)?;
         Ok(again_from)
+    }
+
+    /// The unit of a delayed message with the time that its queue has: it was made of the levels of
+    /// that day, and stays when they change, as in Java.
+    fn with_time_of_its_day(&self, claim: &Claim<'_>, unit: Unit, stored_ms: i64) -> Unit {
+        let queue = self.queues.open(claim.topic, claim.queue_id);
+        let is_same = |found: &Unit| (found.log_offset, found.size) == (unit.log_offset, unit.size);
+        let of_a_level = |found: &Unit| marks::is_from_a_level(found.tags_code, stored_ms);
+        let found = queue.unit(claim.place).filter(|found| is_same(found) && of_a_level(found));
+        found.unwrap_or(unit)
     }
 
     /// Gives the unit of a record to one queue, unless that was removed since.

@@ -318,8 +318,7 @@ impl Check<'_> {
         let Some(record) = self.walk.record() else { return Ok(()) };
         let (log_offset, len) = (record.log_offset, record.total_size());
         let is_torn = looks_torn(&record);
-        let log_end = log_offset + len as i64;
-        let stored = record.store_timestamp;
+        let (log_end, stored) = (log_offset + len as i64, record.store_timestamp);
         let settled = self.settled.covers(log_end, stored);
         let marks = Marks::read(record.properties);
         let is_visible = sys_flag::is_visible(record.sys_flag);
@@ -337,6 +336,7 @@ impl Check<'_> {
                 queue_id: record.queue_id,
                 queue_offset: record.queue_offset,
                 unit: Unit { log_offset, size, tags_code },
+                delayed_since: marks.is_due_time(record.topic).then_some(stored),
                 batch: batch_unit(&record, self.look.settings),
                 settled,
                 // What is being written may have been read in part.

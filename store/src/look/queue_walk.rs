@@ -13,6 +13,7 @@ use crate::batch_topics;
 use crate::consume_queue::{BatchUnit, Shape, UNIT_LEN, Unit};
 use crate::disk::peek;
 use crate::light;
+use crate::marks::is_from_a_level;
 use crate::{Disk, Error, Settings};
 use message::Str;
 use std::collections::{BTreeMap, HashMap};
@@ -30,6 +31,8 @@ pub(super) struct Expected<'a> {
     pub(super) queue_id: i32,
     pub(super) queue_offset: i64,
     pub(super) unit: Unit,
+    /// When a message was stored whose tags code is the time that a level gave it.
+    pub(super) delayed_since: Option<i64>,
     /// The unit if the queue is one of batches; `None` where the record says that it holds nothing.
     pub(super) batch: Option<BatchUnit>,
     /// Whether the unit must be there by now.
@@ -38,6 +41,19 @@ pub(super) struct Expected<'a> {
     pub(super) is_torn: bool,
     /// The record, for messages.
     pub(super) place: Place,
+}
+
+impl Expected<'_> {
+    /// Whether a tags code may be right: levels may have been others when the unit was written.
+    fn allows(&self, tags_code: i64) -> bool {
+        let of_a_level = |stored| is_from_a_level(tags_code, stored);
+        tags_code == self.unit.tags_code || self.delayed_since.is_some_and(of_a_level)
+    }
+
+    fn is_said_by(&self, unit: &Unit) -> bool {
+        let code = if self.allows(unit.tags_code) { unit.tags_code } else { self.unit.tags_code };
+        unit.says_same(&Unit { tags_code: code, ..self.unit })
+    }
 }
 
 /// Ranges of the log that nobody can say anything about.
@@ -335,7 +351,7 @@ impl Queue {
             self.next = offset;
         }
         match found {
-            Some(unit) if unit.says_same(&record.unit) => {
+            Some(unit) if record.is_said_by(&unit) => {
                 self.look_beside(unit, record, (place(self), reader))?;
             }
             Some(unit) if record.is_torn && is_ours(unit) && unit.size == record.unit.size => {
@@ -371,7 +387,7 @@ impl Queue {
         }
         let said = self.entries.tags_code(reader.disk, &self.run.dir, unit.tags_code)?;
         let expected = record.unit.tags_code;
-        if let Some(said) = said.filter(|said| *said != expected && !record.is_torn) {
+        if let Some(said) = said.filter(|said| !record.allows(*said) && !record.is_torn) {
             self.damage.add(Kind::UnitWrong, place, || {
                 format!("beside the unit stands tags code {said}; the record says {expected}")
             });

@@ -1,7 +1,9 @@
 //! Looking at stores that are sound, damaged in every way, or being written: what is found, where,
 //! and that looking changes nothing.
 
+use crate::lines::lines_of;
 use crate::support::{NOW, TempDir, append, draft, open, small};
+use message::Draft;
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -87,6 +89,40 @@ fn a_sound_store_is_sound_and_stays_as_it_is() {
     let mut after = BTreeMap::new();
     files(dir.path(), &mut after);
     assert!(before == after, "looking changed something");
+}
+
+/// The time in a delayed message's unit was made of the levels of its day.
+#[test]
+fn other_delay_levels_make_no_damage_and_change_no_unit_that_is_there() {
+    let dir = TempDir::new();
+    let then = small(dir.path());
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let topic = message::names::SCHEDULE_TOPIC;
+    {
+        let store = open(&disk, &then);
+        for level in 1..=4 {
+            let properties = format!("DELAY\u{1}{level}\u{2}").into_bytes();
+            let properties = message::Properties::parse(&properties).encode();
+            append(&store, NOW, Draft { properties, ..draft(topic, level - 1, "later") });
+        }
+        store.flush(NOW + 1).unwrap();
+        store.close().unwrap();
+    }
+    let now = Settings { delay_levels_ms: vec![1_000, 60_000], ..then };
+    assert!(check(&now).sound, "{:#?}", check(&now));
+    // A time that no level gives was damaged.
+    let path = dir.path().join("consumequeue").join(topic).join("1").join("0".repeat(20));
+    flip(&path, 19);
+    let found = check(&now);
+    assert_eq!((found.damage.len(), found.damage[0].kind), (1, Kind::UnitWrong), "{found:#?}");
+    // Without an index the whole log is read.
+    disk.replace(&dir.path().join("abort"), b"", None).unwrap();
+    let (store, lines) = lines_of(|| open(&disk, &now));
+    let code = |id| store.units(topic, id, 0, 1)[0].tags_code - NOW;
+    assert_eq!([0, 1, 2, 3].map(code), [1_000, 60_000, 10_000, 30_000], "{lines:#?}");
+    let mended: Vec<_> = lines.iter().filter(|line| line.contains("units of")).collect();
+    let one = "units of 1 message: message 0 of topic SCHEDULE_TOPIC_XXXX queue 1";
+    assert!(mended.len() == 1 && mended[0].contains(one), "{lines:#?}");
 }
 
 /// One way to damage a store, and what is to be found first.
