@@ -68,7 +68,7 @@ pub(crate) fn decode(
     let mut reader = Reader { header, at: 0 };
     let mut head = Head {
         code: 0,
-        language: LanguageCode::OTHER,
+        language: LanguageCode::JAVA,
         version: 0,
         opaque: 0,
         flag: 0,
@@ -182,6 +182,33 @@ fn untyped(written: &[u8]) -> &[u8] {
         _ => written,
     }
 }
+
+/// A language as fastjson finds it: by a name in any case, its `_` left out or `-` in their place,
+/// or by its number. Null and a name that is not known are none of all.
+#[cold]
+fn language_of(written: &[u8], is_text: bool) -> Option<LanguageCode> {
+    if written == b"null" && !is_text {
+        return Some(NO_LANGUAGE);
+    }
+    let number = match written {
+        text if is_text => Decimal::parse(text),
+        bare => Decimal::parse(untyped(bare)).or_else(|| whole(untyped(bare))),
+    };
+    if number.is_some() || !is_text {
+        let code = number.and_then(|number| u8::try_from(number).ok()).map(LanguageCode);
+        return code.filter(|code| code.name().is_some());
+    }
+    let plain = |name: &[u8]| -> Vec<u8> {
+        let letters = name.iter().filter(|byte| !matches!(byte, b'_' | b'-'));
+        letters.map(u8::to_ascii_uppercase).collect()
+    };
+    let asked = plain(written);
+    let found = LanguageCode::ALL.iter().find(|(name, _)| plain(name.as_bytes()) == asked);
+    Some(found.map_or(NO_LANGUAGE, |(_, code)| *code))
+}
+
+/// What has no name (Java: null).
+const NO_LANGUAGE: LanguageCode = LanguageCode(u8::MAX);
 
 struct Reader<'a> {
     header: &'a mut [u8],
@@ -482,8 +509,11 @@ impl Reader<'_> {
 
     fn language(&mut self) -> Result<LanguageCode, CommandError> {
         let written = self.short()?;
-        let name = std::str::from_utf8(&self.header[written]).unwrap_or_default();
-        Ok(LanguageCode::from_name(name).unwrap_or(LanguageCode::OTHER))
+        let is_text = matches!(self.header[self.at - 1], b'"' | b'\'');
+        let text = &self.header[written];
+        let known = std::str::from_utf8(text).ok().and_then(LanguageCode::from_name);
+        let language = known.filter(|_| is_text).or_else(|| language_of(text, is_text));
+        language.ok_or_else(|| self.error("a language was expected"))
     }
 
     /// A remark; an empty one is none.

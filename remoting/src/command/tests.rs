@@ -148,6 +148,32 @@ fn loose_headers_are_understood() {
     assert_eq!(json("{\"version\":\"\",\"flag\":true}").unwrap().0.flag, 1);
 }
 
+/// What connection lists of the stock broker say of clients that wrote this.
+#[test]
+fn a_language_is_told_by_name_or_number_and_is_java_where_nothing_is_said() {
+    let language = |written: &str| json(written).map(|(head, _)| head.language.name());
+    let told = |written: &str| language(&format!("{{\"language\":{written},\"code\":1}}"));
+    assert_eq!(language("{\"code\":1}").unwrap(), Some("JAVA"));
+    for (written, name) in [
+        ("\"GO\"", Some("GO")),
+        ("\"cpp\"", Some("CPP")),
+        ("\"Node-Js\"", Some("NODE_JS")),
+        ("\"nodejs\"", Some("NODE_JS")),
+        ("\"9\"", Some("GO")),
+        ("13", Some("NODE_JS")),
+        ("9L", Some("GO")),
+        ("1e0", Some("CPP")),
+        ("null", None),
+        ("\"\"", None),
+        ("\"KOTLIN\"", None),
+    ] {
+        assert_eq!(told(written).unwrap(), name, "{written}");
+    }
+    for wrong in ["14", "-1", "true", "false", "GO", "[]"] {
+        assert!(told(wrong).is_err(), "{wrong}");
+    }
+}
+
 #[test]
 fn headers_in_single_quotes_with_comments_and_typed_numbers_are_understood() {
     let (head, fields) = json(
