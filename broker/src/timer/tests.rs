@@ -503,6 +503,7 @@ fn what_was_stored_again_before_the_slots_were_shorter_is_not_early() {
     let dues = [24_299, 28_001, 28_550, 29_000, 75_299, 75_001, 75_950];
     dues.iter()
         .for_each(|due| world.send(&due.to_string(), &format!("TIMER_DELAY_MS^{}~", due - 300)));
+    world.pass_to(BOOT_MS + 400);
     world.pass_to(BOOT_MS + 22_500);
     (world.precision_ms, world.roll_slots) = (100, 200);
     world.restart_after(|_| {});
