@@ -16,7 +16,7 @@ use crate::unread::Unread;
 use check::Round;
 use finished::{Finished, OffsetSet};
 use message::{Draft, Entry, Properties, Record, Str, names, property, record, sys_flag};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::Append;
 use waiting::Waiting;
@@ -35,6 +35,8 @@ pub struct Transactions {
     known: Mutex<Known>,
     /// How far the check came, which reads from the disk.
     state: Mutex<State>,
+    /// Held by who looks whether a half message was committed and commits it.
+    late: Mutex<()>,
     /// How many wait, by topic.
     pub waiting: Mutex<Waiting>,
     asked: AtomicU64,
@@ -157,6 +159,12 @@ impl Transactions {
             known.ending.insert(offset);
         }
         Ok(Ending { known: &self.known, places, is_sure: false })
+    }
+
+    /// Lets those commit one by one that look for the message of another copy: two of them at once
+    /// would find none, and make one each.
+    pub fn one_by_one(&self) -> MutexGuard<'_, ()> {
+        self.late.lock()
     }
 
     /// What is known of a half message at a place of the queue.

@@ -15,8 +15,8 @@ use remoting::room::Room;
 use remoting::router::{Call, Lane};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
 
 const BOOT_MS: i64 = 1_700_000_000_000;
 const INTERVAL_MS: i64 = 30_000;
@@ -283,6 +283,29 @@ fn a_second_decision_right_after_a_restart_changes_nothing() {
     world.restart();
     world.commit(half);
     assert_eq!(world.end_of("T", 2), 1);
+}
+
+/// A stock broker that is killed leaves copies that do not know of each other; each is asked for.
+#[test]
+fn copies_that_are_committed_at_once_become_one_message() {
+    const MANY: i64 = 300;
+    let world = World::new();
+    let copies =
+        |id: i64| [1, 2].map(|_| world.half(&id.to_string(), "TRANSACTION_CHECK_TIMES^1~"));
+    let all: Vec<_> = (0..MANY).map(copies).collect();
+    let both_are_here = Barrier::new(2);
+    std::thread::scope(|scope| {
+        for which in 0..2 {
+            let (world, all, both_are_here) = (&world, &all, &both_are_here);
+            scope.spawn(move || {
+                for copies in all {
+                    both_are_here.wait();
+                    world.commit(copies[which]);
+                }
+            });
+        }
+    });
+    assert_eq!(world.broker().store.max_offset("T", 2), MANY);
 }
 
 #[test]
