@@ -189,6 +189,14 @@ impl Store {
         fit.unwrap_or(0)
     }
 
+    /// The shortest slot that has room for so much, ms; the longest one where none has.
+    #[must_use]
+    pub fn timer_slot_ms_for(ms: i64) -> i64 {
+        let [.., most] = TIMER_PRECISIONS_MS.map(i64::from);
+        let fit = TIMER_PRECISIONS_MS.map(i64::from).into_iter().find(|slot_ms| *slot_ms >= ms);
+        fit.unwrap_or(most)
+    }
+
     /// How many slots a message waits at most before it is stored again
     /// (Java: `TimerMessageStore.timerRollWindowSlots`).
     #[must_use]

@@ -99,6 +99,12 @@ pub(super) fn due_ms(parked: &Record<'_>, out_ms: i64) -> Option<i64> {
     Some(latest_ms.min(out_ms.saturating_add(Store::timer_slot_ms_at(put_ms))))
 }
 
+/// The time when a message was put, as it is noted of one whose slot is `slot_ms` long or a little
+/// longer: cut so that [`due_ms`] knows.
+pub(super) fn put_ms(put_ms: i64, slot_ms: i64) -> i64 {
+    put_ms - put_ms.rem_euclid(Store::timer_slot_ms_for(slot_ms))
+}
+
 /// The slot that ends at the time of delivery, or in which it lies: when that slot is over it is
 /// delivered, so never early.
 pub fn out_ms(deliver_ms: i64, slot_ms: i64) -> i64 {

@@ -503,12 +503,19 @@ fn what_was_stored_again_before_the_slots_were_shorter_is_not_early() {
     let dues = [24_299, 28_001, 28_550, 29_000, 75_299, 75_001, 75_950];
     dues.iter()
         .for_each(|due| world.send(&due.to_string(), &format!("TIMER_DELAY_MS^{}~", due - 300)));
+    world.send("75940", "TIMER_DELAY_MS^75640~");
+    world.send("75930", &format!("TIMER_DELIVER_MS^{}~", BOOT_MS + 75_930));
+    let slot_ms = accept::out_ms(BOOT_MS + 75_930, 1_000);
     world.pass_to(BOOT_MS + 400);
     world.pass_to(BOOT_MS + 22_500);
     (world.precision_ms, world.roll_slots) = (100, 200);
     world.restart_after(|_| {});
     let mut came = 0;
     for now in (22_500..77_000).step_by(100) {
+        // Those who take them back know the slot of the first day.
+        for id in ["75940", "75930"].iter().filter(|_| now == 66_000) {
+            world.send(id, &format!("TIMER_DELIVER_MS^{}~TIMER_DEL_UNIQKEY^{id}~", slot_ms + 1));
+        }
         world.pass_to(BOOT_MS + now);
         let delivered = world.delivered();
         for due in delivered[came..].iter().map(|due| due.parse::<i64>().unwrap()) {
