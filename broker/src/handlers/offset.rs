@@ -66,7 +66,8 @@ fn of_group(
             "Not found, the offsets of this group were lost with consumerOffset.json",
         );
     }
-    if starts_in_memory(broker, topic, queue_id) || found_empty(broker, peer_id, header) {
+    // In this order: of a message that comes meanwhile the second look knows that it is the first.
+    if found_empty(broker, peer_id, header) || starts_in_memory(broker, topic, queue_id) {
         return Ok(0);
     }
     not_found("Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first")
