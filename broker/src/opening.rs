@@ -456,8 +456,8 @@ fn load_filters(
     store.config().load(filters::FILE, |text| filters.load(text, now).ok());
     filters.set_marks(broker.enable_calc_filter_bit_map);
     // Java sets it here too, whatever the file says.
-    let shown = settings.update("bitMapLengthConsumeQueueExt", &bloom.bits().to_string());
-    shown.map_err(|error| error.to_string())?;
+    let (key, bits) = ("bitMapLengthConsumeQueueExt", bloom.bits());
+    settings.unread_mut().insert(key.to_owned(), bits.to_string());
     let filters = Arc::new(filters);
     store.set_filter_bits(filters.clone());
     Ok(filters)
