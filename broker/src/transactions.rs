@@ -15,7 +15,7 @@ use crate::put::{self, again};
 use crate::unread::Unread;
 use check::Round;
 use finished::{Finished, OffsetSet};
-use message::{Draft, Entry, Properties, Record, Str, names, property, record, sys_flag};
+use message::{Draft, Entry, Properties, Record, Str, hash, names, property, record, sys_flag};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::Append;
@@ -35,8 +35,8 @@ pub struct Transactions {
     known: Mutex<Known>,
     /// How far the check came, which reads from the disk.
     state: Mutex<State>,
-    /// Held by who looks whether a half message was committed and commits it.
-    late: Mutex<()>,
+    /// Held by who looks whether a half message was committed and commits it, by its unique id.
+    late: [Mutex<()>; 32],
     /// How many wait, by topic.
     pub waiting: Mutex<Waiting>,
     asked: AtomicU64,
@@ -161,10 +161,11 @@ impl Transactions {
         Ok(Ending { known: &self.known, places, is_sure: false })
     }
 
-    /// Lets those commit one by one that look for the message of another copy: two of them at once
-    /// would find none, and make one each.
-    pub fn one_by_one(&self) -> MutexGuard<'_, ()> {
-        self.late.lock()
+    /// Lets those with one unique id commit one by one that look for the message of another copy:
+    /// two of them at once would find none, and make one each.
+    pub fn one_by_one(&self, unique_id: &str) -> MutexGuard<'_, ()> {
+        let which = hash::java_hash(unique_id).cast_unsigned() as usize % self.late.len();
+        self.late[which].lock()
     }
 
     /// What is known of a half message at a place of the queue.

@@ -43,7 +43,8 @@ pub fn end(
         return Ok(Reply::Effect(Effect::Block));
     }
     // Of two copies that do not know of each other the second one finds what the first one became.
-    let _one_by_one = may_be_late.then(|| broker.transactions.one_by_one());
+    let id = all.get(property::UNIQ_KEY).filter(|_| may_be_late);
+    let _one_by_one = id.map(|id| broker.transactions.one_by_one(id));
     let ended = || if is_commit { Answer::success().into() } else { done() };
     let ending = match broker.transactions.begin_end(places) {
         Ok(ending) => ending,
@@ -53,6 +54,9 @@ pub fn end(
     };
     if may_be_late && transactions::is_committed(broker, &half, &all, call.now_ms) {
         ending.done();
+        if !transactions::write_op(broker, &[places], call.now_ms) {
+            broker.transactions.owe(places);
+        }
         return Ok(ended());
     }
     if is_commit {
@@ -71,13 +75,14 @@ pub fn end(
 }
 
 /// Whether it may have been committed before: what the check has passed is remembered for a while
-/// only, and a stock broker that is killed may leave two copies that do not know of each other.
+/// only, and a stock broker that is killed may leave two copies, of which the older one does not
+/// say that there is another.
 fn may_be_late(broker: &Broker, half: &Record<'_>, all: &Properties) -> bool {
     let topic = names::TRANS_HALF_TOPIC;
     let checked = broker.offsets.query(transactions::GROUP, topic, QUEUE).unwrap_or(0);
     let is_copy = all.contains(property::TRANSACTION_CHECK_TIMES)
         || all.contains(property::TRANSACTION_PREPARED_QUEUE_OFFSET);
-    is_copy || half.queue_offset < checked
+    is_copy || half.queue_offset < checked || half.store_timestamp < broker.identity.boot_ms
 }
 
 fn commit(broker: &Broker, call: &Call<'_>, draft: Option<Draft>) -> Result<(), Refusal> {
