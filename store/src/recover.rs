@@ -265,7 +265,7 @@ impl Recovery<'_> {
     /// The unit of a delayed message with the time that its queue has: it was made of the levels of
     /// that day, and stays when they change, as in Java.
     fn with_time_of_its_day(&self, claim: &Claim<'_>, unit: Unit, stored_ms: i64) -> Unit {
-        let queue = self.queues.open(claim.topic, claim.queue_id);
+        let Some(queue) = self.queues.find(claim.topic, claim.queue_id) else { return unit };
         let is_same = |found: &Unit| (found.log_offset, found.size) == (unit.log_offset, unit.size);
         let of_a_level = |found: &Unit| marks::is_from_a_level(found.tags_code, stored_ms);
         let found = queue.unit(claim.place).filter(|found| is_same(found) && of_a_level(found));

@@ -41,8 +41,19 @@ impl Recovery<'_> {
             }
         }
         let (_, Some((topic, queue))) = newest else { return true };
-        let unit = queue.last_unit_before(to);
-        unit.is_none_or(|unit| self.log.leads_to(&unit, (&topic, queue.id), None))
+        let Some(unit) = queue.last_unit_before(to) else { return true };
+        // What expired, or was set aside by a start before, is not missed again.
+        unit.log_offset < self.log.min()
+            || self.aside.overlaps(unit.log_offset, unit.log_end())
+            || self.log.leads_to(&unit, (&topic, queue.id), None) && self.is_whole(unit.log_offset)
+    }
+
+    /// Whether the record at a place of the log is there with all its body.
+    fn is_whole(&self, log_offset: i64) -> bool {
+        let Some(segment) = self.log.segments.find(log_offset) else { return false };
+        let mut reader = LogReader::default();
+        let read = reader.entry(&segment, log_offset, self.settings.check_crc_on_recover);
+        matches!(read, Ok(Ok(_)))
     }
 
     /// After a crash everything that may not have been durable is looked at: from where the last
