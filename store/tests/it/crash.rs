@@ -1,12 +1,18 @@
 //! Append, crash, recover, in loops by seed; a model beside the store says what must be there.
 
+use crate::bad_disk::BadDisk;
+use crate::lines::lines_of;
 use crate::support::*;
 use message::sys_flag;
-use simulator::SimDisk;
+use simulator::{Loss, SimDisk};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use store::{Append, AppendError, Disk, Error, FlushMode, Settings, Store};
+
+/// Where the files of consume queues lie.
+const QUEUES: &str = "/store/consumequeue";
 
 /// A seeded row of numbers (xorshift).
 pub(crate) struct Random(u64);
@@ -241,4 +247,38 @@ fn old_bytes_behind_a_cut_never_come_back() {
     let store = open(&disk, &settings);
     assert_eq!(bodies(&store, "T", 0), ["old-00", "old-01", "old-02", "old-03", "new-04"]);
     assert_eq!(store.max_log_offset(), places[4].log_end());
+}
+
+/// The record of what comes while a checkpoint is made, behind the sync of the log, is in memory
+/// alone, though its unit may be durable.
+#[test]
+fn a_checkpoint_calls_nothing_durable_that_came_while_it_was_made() {
+    let sim = SimDisk::new(1);
+    sim.set_clock(NOW);
+    let (bad, disk) = BadDisk::around(Arc::new(sim.clone()));
+    let settings = small(Path::new("/store"));
+    let store = Arc::new(open(&disk, &settings));
+    for queue_id in 0..2 {
+        append(&store, NOW, draft("T", queue_id, "before"));
+    }
+    let (other, late) = (Arc::downgrade(&store), Arc::new(AtomicBool::new(false)));
+    let came = Arc::clone(&late);
+    bad.before_sync(move |path| {
+        let Some(store) = other.upgrade().filter(|_| path.starts_with(QUEUES)) else { return };
+        if !came.swap(true, Ordering::SeqCst) {
+            append(&store, NOW, draft("T", 1, "meanwhile"));
+        }
+    });
+    store.flush(NOW + 100_000).unwrap();
+    assert!(late.load(Ordering::SeqCst), "the queue's file was synced behind the log");
+    bad.before_sync(|_| {});
+    drop(store);
+    sim.lose(Loss::All);
+    let (store, lines) = lines_of(|| open(&disk, &settings));
+    // It was never durable, and is not called damaged.
+    assert!(!lines.iter().any(|line| line.contains("lost in ranges")), "{lines:#?}");
+    for queue_id in 0..2 {
+        let left = bodies_by_offset(&store, "T", queue_id);
+        assert_eq!(left.into_values().collect::<Vec<_>>(), ["before"]);
+    }
 }
