@@ -2,8 +2,8 @@
 //! written to it by [`crate::flat`]; it keeps keys that no table knows, in the order of arrival.
 //!
 //! All keys and values lie in one text: that of a command that arrived is the frame's own, that of
-//! one in the making has room for an answer without allocating, and is what the JSON form writes of
-//! it.
+//! one in the making lies in room that a thread keeps from one answer to the next, and is what the
+//! JSON form writes of it.
 
 use message::{Str, scan};
 use std::cell::RefCell;
@@ -24,7 +24,7 @@ thread_local! {
 }
 
 /// The ext fields of one command, in the order in which they arrived or were set.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Fields {
     /// The text of fields that arrived, which is lent; that of those that are being set grows in
     /// the room.
@@ -115,12 +115,6 @@ impl Clone for Spans {
             clone.room().clone_from(room);
         }
         clone
-    }
-}
-
-impl Clone for Fields {
-    fn clone(&self) -> Self {
-        Self { arrived: self.arrived.clone(), room: self.room.clone() }
     }
 }
 
