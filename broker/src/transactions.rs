@@ -48,9 +48,9 @@ pub struct Transactions {
 pub(crate) struct Known {
     /// What the op queue says, as far as it was read.
     finished: Finished,
-    /// Finished by requests, or about to be; their op messages were not read yet.
+    /// Finished by requests; their op messages were not read yet.
     ended: OffsetSet,
-    /// Those of them that a request is about to finish, which may fail.
+    /// Those that a request is about to finish, which may fail.
     ending: OffsetSet,
     /// Finished, and the op message could not be written yet.
     owed: Vec<Places>,
@@ -137,9 +137,9 @@ impl Drop for Ending<'_> {
     fn drop(&mut self) {
         let mut known = self.known.lock();
         for offset in self.places.each() {
-            known.ending.remove(offset);
-            if !self.is_sure {
-                known.ended.remove(offset);
+            // What is not there any more was named by the op queue meanwhile.
+            if known.ending.remove(offset) && self.is_sure {
+                known.ended.insert(offset);
             }
         }
     }
@@ -155,7 +155,6 @@ impl Transactions {
             return Err(other);
         }
         for offset in places.each() {
-            known.ended.insert(offset);
             known.ending.insert(offset);
         }
         Ok(Ending { known: &self.known, places, is_sure: false })
@@ -177,10 +176,12 @@ impl Transactions {
     pub fn counts(&self) -> (u64, u64) {
         (self.asked.load(Ordering::Relaxed), self.discarded.load(Ordering::Relaxed))
     }
+}
 
-    /// It is finished, and the op message that says so must be written later.
-    pub fn owe(&self, places: Places) {
-        self.known.lock().owed.push(places);
+/// Notes the end of a half message that is finished whatever becomes of the note: now, or later.
+pub fn note_end(broker: &Broker, places: Places, now_ms: i64) {
+    if !write_op(broker, &[places], now_ms) {
+        broker.transactions.known.lock().owed.push(places);
     }
 }
 

@@ -54,17 +54,13 @@ pub fn end(
     };
     if may_be_late && transactions::is_committed(broker, &half, &all, call.now_ms) {
         ending.done();
-        if !transactions::write_op(broker, &[places], call.now_ms) {
-            broker.transactions.owe(places);
-        }
+        transactions::note_end(broker, places, call.now_ms);
         return Ok(ended());
     }
     if is_commit {
         commit(broker, call, transactions::committed(&half, &stored, &all))?;
         ending.done();
-        if !transactions::write_op(broker, &[places], call.now_ms) {
-            broker.transactions.owe(places);
-        }
+        transactions::note_end(broker, places, call.now_ms);
     } else if transactions::write_op(broker, &[places], call.now_ms) {
         ending.done();
     } else {

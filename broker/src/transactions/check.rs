@@ -181,7 +181,7 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
     let (begin, end) = (offset(broker, topic), broker.store.max_offset(topic, QUEUE));
     let (mut moves, mut appends) = (Vec::new(), Vec::new());
     let mut at = begin;
-    let (mut has_stopped, mut is_unread, mut waits) = (false, false, false);
+    let (mut has_stopped, mut is_unread) = (false, false);
     while at < end && moves.len() < MOVES && at - begin < LOOKS as i64 {
         let look = Look { broker, settings, at, now_ms };
         let (draft, ask) = match look.verdict(state) {
@@ -189,10 +189,7 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
                 at += 1;
                 continue;
             }
-            Verdict::Wait => {
-                waits = true;
-                break;
-            }
+            Verdict::Wait => break,
             verdict @ (Verdict::Stop | Verdict::Unread) => {
                 is_unread = matches!(verdict, Verdict::Unread);
                 has_stopped = true;
@@ -243,7 +240,7 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
     if let Some(op) = op {
         broker.offsets.commit(GROUP, names::TRANS_OP_HALF_TOPIC, QUEUE, op);
     }
-    has_stopped || (!waits && at >= end)
+    has_stopped || at >= end
 }
 
 /// One half message in the walk.

@@ -21,15 +21,16 @@ impl OffsetSet {
         is_new
     }
 
-    /// Takes an offset out.
-    pub fn remove(&mut self, offset: i64) {
+    /// Takes an offset out; whether it was there.
+    pub fn remove(&mut self, offset: i64) -> bool {
         let (word, bit) = place(offset);
-        if let Some(bits) = self.words.get_mut(&word) {
-            *bits &= !bit;
-            if *bits == 0 {
-                self.words.remove(&word);
-            }
+        let Some(bits) = self.words.get_mut(&word) else { return false };
+        let was_there = *bits & bit != 0;
+        *bits &= !bit;
+        if *bits == 0 {
+            self.words.remove(&word);
         }
+        was_there
     }
 
     /// Whether the offset is in it.
