@@ -3,7 +3,6 @@
 //! anything that was made in it; what shall live longer than the batch is copied out by its keeper.
 
 use bytes::{Bytes, BytesMut};
-use message::Str;
 use std::cell::RefCell;
 
 /// Room that a batch begins with; one that needs more gets more.
@@ -27,14 +26,6 @@ impl Room {
         write(&mut room);
         room.split().freeze()
     }
-
-    /// The same for text.
-    ///
-    /// # Panics
-    /// When something else than text was written.
-    pub fn text(&self, write: impl FnOnce(&mut BytesMut)) -> Str {
-        Str::try_from(self.bytes(write)).expect("what was written is text")
-    }
 }
 
 #[cfg(test)]
@@ -45,10 +36,11 @@ mod tests {
     fn the_room_of_a_batch_is_that_of_the_one_before() {
         let mut room = Room::default();
         room.clear();
-        let first = room.text(|out| out.extend_from_slice(b"a"));
+        let first = room.bytes(|out| out.extend_from_slice(b"a"));
         let second = room.bytes(|out| out.extend_from_slice(b"b"));
         let at = first.as_ptr();
-        assert_eq!((&*first, &second[..], second.as_ptr()), ("a", &b"b"[..], at.wrapping_add(1)));
+        let both = (&first[..], &second[..], second.as_ptr());
+        assert_eq!(both, (&b"a"[..], &b"b"[..], at.wrapping_add(1)));
         drop((first, second));
         room.clear();
         let again = room.bytes(|out| out.extend_from_slice(b"c"));

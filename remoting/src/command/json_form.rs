@@ -9,6 +9,7 @@ use super::{CommandError, Head, TOO_MANY_FIELDS};
 use crate::codes::LanguageCode;
 use crate::fields::{Decimal, Fields, Spans};
 use crate::frame::Limits;
+use crate::json::Named as _;
 use bytes::{BufMut, BytesMut};
 use message::{Str, scan};
 use std::ops::Range;
@@ -198,13 +199,8 @@ fn language_of(written: &[u8], is_text: bool) -> Option<LanguageCode> {
         let code = number.and_then(|number| u8::try_from(number).ok()).map(LanguageCode);
         return code.filter(|code| code.name().is_some());
     }
-    let plain = |name: &[u8]| -> Vec<u8> {
-        let letters = name.iter().filter(|byte| !matches!(byte, b'_' | b'-'));
-        letters.map(u8::to_ascii_uppercase).collect()
-    };
-    let asked = plain(written);
-    let found = LanguageCode::ALL.iter().find(|(name, _)| plain(name.as_bytes()) == asked);
-    Some(found.map_or(NO_LANGUAGE, |(_, code)| *code))
+    let named = std::str::from_utf8(written).ok().and_then(LanguageCode::from_text);
+    Some(named.unwrap_or(NO_LANGUAGE))
 }
 
 /// What has no name (Java: null).
