@@ -192,8 +192,9 @@ impl Store {
     /// The shortest slot that has room for so much, ms; the longest one where none has.
     #[must_use]
     pub fn timer_slot_ms_for(ms: i64) -> i64 {
-        let [.., most] = TIMER_PRECISIONS_MS.map(i64::from);
-        let fit = TIMER_PRECISIONS_MS.map(i64::from).into_iter().find(|slot_ms| *slot_ms >= ms);
+        let slots_ms = TIMER_PRECISIONS_MS.map(i64::from);
+        let [.., most] = slots_ms;
+        let fit = slots_ms.into_iter().find(|slot_ms| *slot_ms >= ms);
         fit.unwrap_or(most)
     }
 

@@ -104,10 +104,10 @@ pub fn update(
     header: UpdateConsumerOffsetRequestHeader,
 ) -> Result<Reply<Effect>, Refusal> {
     let asked = header.base.logical;
-    if let (Some(queue_id), Some(_)) = (header.queue_id, header.commit_offset)
+    if let (Some(queue_id), Some(offset)) = (header.queue_id, header.commit_offset)
         && let Some(queue) = broker.mappings.queue(&header.topic, queue_id, asked)?
     {
-        return logical::update(broker, call, &queue, header);
+        return logical::update(broker, call, &queue, header, offset);
     }
     commit(broker, &header).map(Reply::Answer)
 }

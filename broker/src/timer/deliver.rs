@@ -258,16 +258,16 @@ impl Round<'_> {
         let now_ms = self.now_ms;
         // A broker with longer slots gave it one that ends before its time.
         let due_ms = accept::due_ms(&parked, out_ms).filter(|due_ms| *due_ms > now_ms);
-        let later_ms = due_ms.map(|due_ms| self.files.slot_of(due_ms - 1));
-        let (again_ms, put_ms) = match (unit.rolls, later_ms) {
+        let later = due_ms.map(|due_ms| (due_ms, self.files.slot_of(due_ms - 1)));
+        let (again_ms, put_ms) = match (unit.rolls, later) {
             // Its slot stays, for who takes it back names that; that it is a longer one than those
             // of this broker is told by the time when it was put.
-            (true, Some(later_ms)) if later_ms > out_ms => {
-                (Some(out_ms), accept::put_ms(unit.write_ms, due_ms.unwrap_or(out_ms) - out_ms))
+            (true, Some((due_ms, later_ms))) if later_ms > out_ms => {
+                (Some(out_ms), accept::put_ms(unit.write_ms, due_ms - out_ms))
             }
             (true, _) => (Some(out_ms), unit.write_ms),
             // The slot is one of this broker's then.
-            (false, Some(_)) => (later_ms, self.files.slot_of(now_ms)),
+            (false, Some((_, later_ms))) => (Some(later_ms), self.files.slot_of(now_ms)),
             (false, None) => (None, unit.write_ms),
         };
         let draft = |again_ms| draft((&parked, stored), put_ms, again_ms, now_ms);

@@ -88,9 +88,9 @@ pub(super) fn update(
     call: &Call<'_>,
     queue: &LogicalQueue,
     header: UpdateConsumerOffsetRequestHeader,
+    offset: i64,
 ) -> Done {
     let all = queue.stays();
-    let offset = header.commit_offset.unwrap_or_default();
     let stay = queue.at(offset)?;
     let is_here = queue.is_here(stay);
     if !is_here && call.lane == Lane::Inline {
