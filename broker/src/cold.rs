@@ -3,6 +3,7 @@
 
 use crate::broker::{Broker, Outside};
 use crate::opening::Surroundings;
+use crate::saving::Wake;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use settings::BrokerSettings;
@@ -37,6 +38,15 @@ pub(crate) fn open_with(
     let mut settings = settings(dir);
     change(&mut settings);
     open_watched(disk, settings, now_ms, &|_| {})
+}
+
+/// Saves what changed: nobody gets an answer before that may rest on it. Gives
+/// the number of the newest change.
+pub(crate) fn save(broker: &Broker, now_ms: i64) -> u64 {
+    let Wake::Round(round) = broker.saving.wait(None) else { panic!("there is nothing to save") };
+    let change = round.change;
+    broker.save_round(round, now_ms);
+    change
 }
 
 /// What [`open`] sets.

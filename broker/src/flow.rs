@@ -292,7 +292,6 @@ impl Broker {
 mod tests {
     use super::*;
     use crate::cold::{self, Cold};
-    use crate::saving::Wake;
     use crate::topics;
     use message::Draft;
     use remoting::codes::RequestCode;
@@ -360,8 +359,7 @@ mod tests {
         let answered = || peers.each_ref().map(|peer| !peer.take_unwritten().is_empty());
         assert_eq!((broker.holds.len(), broker.notices.len()), (0, 0), "all were woken");
         assert_eq!(answered(), [false; 3]);
-        let Wake::Round(round) = broker.saving.wait(None) else { panic!("it is not saved") };
-        broker.save_round(round, NOW);
+        cold::save(&broker, NOW);
         assert_eq!(answered(), [true; 3]);
         drop(broker);
         std::fs::remove_dir_all(dir).unwrap();

@@ -1,9 +1,7 @@
 //! Filters in SQL92: which are taken, and what a pull is told without one that can be used.
 
 use crate::support::{Caller, World, said};
-use remoting::body::heartbeat::{
-    CheckClientRequestBody, ConsumeType, ConsumerData, HeartbeatData, SQL92, SubscriptionData,
-};
+use remoting::body::heartbeat::{CheckClientRequestBody, SQL92, SubscriptionData};
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::headers::pull::PullMessageRequestHeader;
 
@@ -17,22 +15,6 @@ fn sql(source: &'static str, sub_version: i64) -> SubscriptionData {
         sub_version,
         ..Default::default()
     }
-}
-
-async fn beat(client: &Caller, wanted: SubscriptionData) {
-    let consumer = ConsumerData {
-        group_name: "g".into(),
-        consume_type: Some(ConsumeType::Passively),
-        subscription_data_set: vec![wanted],
-        ..Default::default()
-    };
-    let beat = HeartbeatData {
-        client_id: "c".into(),
-        consumer_data_set: vec![consumer],
-        ..Default::default()
-    };
-    let answer = client.post(RequestCode::HEART_BEAT, &beat).await;
-    assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
 }
 
 /// The answer's code to a pull, which brings an expression or has the one of the heartbeats.
@@ -54,9 +36,9 @@ async fn pull(client: &Caller, sys_flag: i32, sub_version: i64, source: &str) ->
 async fn a_pull_needs_a_filter_that_can_be_used() {
     let world = World::start_with(|settings| settings.broker.enable_property_filter = true).await;
     let client = world.client();
-    beat(&client, sql("a >", 1)).await;
+    client.consume("g", sql("a >", 1)).await;
     assert_eq!(pull(&client, 0, 1, "").await, ResponseCode::FILTER_DATA_NOT_EXIST);
-    beat(&client, sql("a > 1", 2)).await;
+    client.consume("g", sql("a > 1", 2)).await;
     assert_eq!(pull(&client, 0, 2, "").await, ResponseCode::PULL_NOT_FOUND);
     assert_eq!(pull(&client, 0, 3, "").await, ResponseCode::SUBSCRIPTION_NOT_LATEST);
     assert_eq!(pull(&client, 4, 0, "a > 1").await, ResponseCode::PULL_NOT_FOUND);

@@ -1,7 +1,7 @@
 //! Offsets of queues and of groups.
 
 use crate::support::{Caller, World, said};
-use remoting::body::heartbeat::{ConsumeType, ConsumerData, HeartbeatData, SubscriptionData};
+use remoting::body::heartbeat::SubscriptionData;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
 use remoting::flat::Boundary;
@@ -89,20 +89,8 @@ async fn a_member_that_finds_a_queue_empty_begins_at_its_start() {
     let (member, stranger) = (world.client(), world.client());
     let subscription =
         SubscriptionData { topic: TOPIC.into(), sub_version: 1, ..Default::default() };
-    let consumer = ConsumerData {
-        group_name: GROUP.into(),
-        consume_type: Some(ConsumeType::Passively),
-        subscription_data_set: vec![subscription],
-        ..Default::default()
-    };
-    let beat = HeartbeatData {
-        client_id: "c".into(),
-        consumer_data_set: vec![consumer],
-        ..Default::default()
-    };
     assert_eq!(query(&member, None).await.response_code(), ResponseCode::QUERY_NOT_FOUND);
-    let answer = member.post(RequestCode::HEART_BEAT, &beat).await;
-    assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
+    member.consume(GROUP, subscription).await;
     assert_eq!(number(&query(&member, None).await, "offset"), 0);
     // Whoever only asks is told what Java says, as is a member that wants to know it.
     assert_eq!(query(&stranger, None).await.response_code(), ResponseCode::QUERY_NOT_FOUND);

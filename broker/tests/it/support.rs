@@ -1,6 +1,7 @@
 //! A broker in a directory of its own, and clients that keep what the broker tells them.
 
 use broker::server::{Options, Running, Surroundings, start};
+use remoting::body::heartbeat::{ConsumeType, ConsumerData, HeartbeatData, SubscriptionData};
 use remoting::client::Client;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
@@ -185,6 +186,23 @@ impl Caller {
     /// The same with a body.
     pub(crate) async fn post<T: serde::Serialize>(&self, code: RequestCode, body: &T) -> Command {
         self.ask(Command::request(code).with_body(remoting::json::to_body(body))).await
+    }
+
+    /// Beats as the client `c`, a member of a group that is pushed what it wants.
+    pub(crate) async fn consume(&self, group: &'static str, wanted: SubscriptionData) {
+        let consumer = ConsumerData {
+            group_name: group.into(),
+            consume_type: Some(ConsumeType::Passively),
+            subscription_data_set: vec![wanted],
+            ..Default::default()
+        };
+        let beat = HeartbeatData {
+            client_id: "c".into(),
+            consumer_data_set: vec![consumer],
+            ..Default::default()
+        };
+        let answer = self.post(RequestCode::HEART_BEAT, &beat).await;
+        assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
     }
 
     /// Asks with a command of one's own.

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::cold::{self, Cold};
-use crate::saving::Wake;
 use crate::topics;
 use message::Draft;
 use remoting::body::group::SubscriptionGroupConfig;
@@ -175,8 +174,7 @@ fn a_pop_that_is_woken_leaves_the_disk_to_others() {
     };
     go_on(&world.broker, held, NOW);
     assert!(world.peer.take_unwritten().is_empty());
-    let Wake::Round(round) = world.broker.saving.wait(None) else { panic!("it is not saved") };
-    world.broker.save_round(round, NOW);
+    cold::save(&world.broker, NOW);
     assert!(!world.peer.take_unwritten().is_empty());
     world.end();
 }

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::cold::{self, Cold};
-use crate::saving::Wake;
 use bytes::Bytes;
 use message::{Draft, names};
 use remoting::command::Command;
@@ -17,12 +16,6 @@ const NOW: i64 = 1_700_000_000_000;
 
 fn open(root: &Path) -> Broker {
     cold::open(Cold::default(), root, NOW).0
-}
-
-/// Saves the group that a pull made: nobody gets an answer before.
-fn save(broker: &Broker) {
-    let Wake::Round(round) = broker.saving.wait(None) else { panic!("nothing is new") };
-    broker.save_round(round, NOW);
 }
 
 fn store_one(broker: &Broker) {
@@ -145,7 +138,7 @@ fn a_pull_of_a_lite_topic_waits_for_its_messages() {
     assert_eq!(broker.holds.len(), 1, "messages of others are none of its");
     send("other");
     assert_eq!((broker.holds.len(), peer.take_unwritten().len()), (1, 0));
-    save(&broker);
+    cold::save(&broker, NOW);
     send("x");
     assert!(broker.holds.is_empty() && !peer.take_unwritten().is_empty());
     drop(broker);
@@ -188,7 +181,7 @@ fn a_pull_of_a_compacted_queue_that_cannot_follow_waits() {
     let reply = pull(&broker, &call, header).unwrap();
     assert!(matches!(reply, Reply::Later), "{reply:?}");
     assert_eq!((broker.holds.len(), peer.take_unwritten().len()), (1, 0));
-    save(&broker);
+    cold::save(&broker, NOW);
     // It follows with the flush, and no message comes.
     broker.store.flush(NOW).unwrap();
     assert_eq!((broker.store.read_to("C", 0), broker.holds.len()), (2, 1));

@@ -5,7 +5,6 @@ use crate::clients::Client;
 use crate::cold;
 use crate::flush::Durable;
 use crate::put::Effect;
-use crate::saving::Wake;
 use remoting::codes::LanguageCode;
 use remoting::peer::Peer;
 use remoting::room::Room;
@@ -107,9 +106,7 @@ fn a_replier_whose_topic_is_new_is_told_when_the_name_servers_know_it() {
     assert!(matches!(reply, Reply::Later));
     carry(&broker, &mut asked);
     assert!(!told(), "its topic could be lost");
-    let Wake::Round(round) = broker.saving.wait(None) else { panic!("it is not saved") };
-    let change = round.change;
-    broker.save_round(round, NOW);
+    let change = cold::save(&broker, NOW);
     broker.saving.told(change);
     assert!(told());
 }
