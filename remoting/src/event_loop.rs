@@ -6,7 +6,7 @@
 //! stays with its loop, until that is busy while another one is not ([`crate::balance`]). A sweeper
 //! looks after silence ([`crate::server`]), and what an answer waits for is its keeper's business.
 
-use crate::balance::{Share, to_move};
+use crate::balance::{Share, to_gather, to_move};
 use crate::command::Command;
 use crate::connection::{Arrived, Connection, Ended, HIGH_WATER, Serve};
 use crate::outbox::Outbox;
@@ -37,6 +37,8 @@ const EVENTS: usize = 256;
 const SPARE: usize = 256;
 /// How often an event loop compares itself with the others.
 const BALANCE: Duration = Duration::from_millis(100);
+/// An event loop that compares itself no more often than this has next to nothing to do.
+const SELDOM: Duration = Duration::from_millis(200);
 /// Says that there are notes; no connection has this token.
 const NOTES: Token = Token(usize::MAX);
 
@@ -217,8 +219,7 @@ impl EventLoop {
         self.compare(begun, Instant::now());
     }
 
-    /// Counts the turn's time, and hands a connection to the loop that had the least to do where
-    /// that helps.
+    /// Counts the turn's time, and hands connections to another loop where that helps.
     fn compare(&mut self, begun: Instant, now: Instant) {
         let took = now.duration_since(begun).as_nanos() as u64;
         self.doors[self.number].busy.fetch_add(took, Ordering::Relaxed);
@@ -228,18 +229,26 @@ impl EventLoop {
         }
         self.compared.0 = now;
         let shares = self.shares(time);
-        let least = (0..shares.len()).min_by(|a, b| shares[*a].total_cmp(&shares[*b]));
-        let least = least.unwrap_or(self.number);
         let period = self.period;
         self.period = period.wrapping_add(1);
-        // One that has not read its notes yet is in a long turn, of which nothing is counted.
-        if !self.doors[least].notes.lock().is_empty() {
-            return;
-        }
-        let share = Share { mine: shares[self.number], theirs: shares[least] };
         let asked = self.open.iter().filter(|(_, open)| open.asked.0 == period);
-        if let Some(token) = to_move(share, asked.map(|(token, open)| (token, open.asked.1))) {
-            self.hand_over(token, least);
+        let asked = asked.map(|(token, open)| (token, open.asked.1));
+        // Whoever is seldom heard is no reason to wake anybody.
+        let gathers = to_gather(self.number, &shares).filter(|_| time < SELDOM);
+        let (to, moved) = match gathers {
+            Some(to) => {
+                (to, asked.filter(|(_, count)| *count > 0).map(|(token, _)| token).collect())
+            }
+            None => {
+                let least = (0..shares.len()).min_by(|a, b| shares[*a].total_cmp(&shares[*b]));
+                let least = least.unwrap_or(self.number);
+                let (mine, theirs) = (shares[self.number], shares[least]);
+                (least, to_move(Share { mine, theirs, loops: shares.len() }, asked))
+            }
+        };
+        // One that has not read its notes yet is in a long turn, of which nothing is counted.
+        if self.doors[to].notes.lock().is_empty() {
+            moved.into_iter().for_each(|token| self.hand_over(token, to));
         }
     }
 
