@@ -5,6 +5,7 @@ use crate::checkpoint::Mark;
 use crate::consume_queue::Queue;
 use crate::parts::IN_USE;
 use crate::queue_ends::QueueEnds;
+use crate::queues;
 use crate::segments::Segment;
 use crate::{Error, Store, Wait};
 use std::sync::Arc;
@@ -14,8 +15,6 @@ const PAGE: i64 = 4096;
 /// Queue bytes that make a flush worth it, between the thorough ones (Java's two pages).
 const QUEUE_LEAST_BYTES: i64 = 2 * PAGE;
 
-/// The most queues that are synced one by one.
-const SYNC_ALONE_MAX: usize = 64;
 /// Log bytes after which a checkpoint is due whatever the time: what a start after a crash has to
 /// look at.
 const CHECKPOINT_BYTES: i64 = 256 << 20;
@@ -177,23 +176,11 @@ impl Store {
         (writer.whole_to(), self.log.newest_time())
     }
 
-    /// Syncs the queues with at least so many unsynced bytes: each alone when they are few, else
-    /// the whole file system at once.
+    /// Syncs the queues with at least so many unsynced bytes.
     fn sync_queues(&self, least_bytes: i64) -> Result<(), Error> {
         let mut queues = self.dirty.all();
         queues.retain(|queue| queue.unsynced_bytes() >= least_bytes);
-        if queues.len() <= SYNC_ALONE_MAX {
-            queues.iter().try_for_each(|queue| queue.sync())?;
-            self.dirty.forget_clean();
-            return Ok(());
-        }
-        let mut written = Vec::with_capacity(queues.len());
-        for queue in &queues {
-            written.push(queue.write_to()?);
-        }
-        let root = &self.settings.root;
-        self.disk.sync_all(root).map_err(Error::io("sync", root))?;
-        queues.iter().zip(written).for_each(|(queue, to)| queue.set_synced(to));
+        queues::sync(&queues, &*self.disk, &self.settings.root)?;
         self.dirty.forget_clean();
         Ok(())
     }

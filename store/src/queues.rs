@@ -10,8 +10,11 @@ use crate::{Error, FilterBits, Settings};
 use message::{Lookup, Str, names};
 use parking_lot::RwLock;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+
+/// The most queues that are synced one by one.
+const SYNC_ALONE_MAX: usize = 64;
 
 /// The queues of one topic, sorted by id.
 type Topic = Vec<Arc<Queue>>;
@@ -263,4 +266,19 @@ impl Queues {
         let mut dirs = [self.place_of(topic).0].into_iter().chain(extension);
         dirs.try_for_each(|dir| remove_dir(&*self.disk, &dir))
     }
+}
+
+/// Makes the queues durable: each alone when they are few, else the whole file system of `root` at
+/// once, as thousands of syncs one after the other take minutes.
+pub(crate) fn sync(queues: &[Arc<Queue>], disk: &dyn Disk, root: &Path) -> Result<(), Error> {
+    if queues.len() <= SYNC_ALONE_MAX {
+        return queues.iter().try_for_each(|queue| queue.sync());
+    }
+    let mut written = Vec::with_capacity(queues.len());
+    for queue in queues {
+        written.push(queue.write_to()?);
+    }
+    disk.sync_all(root).map_err(Error::io("sync", root))?;
+    queues.iter().zip(written).for_each(|(queue, to)| queue.set_synced(to));
+    Ok(())
 }

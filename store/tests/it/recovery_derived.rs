@@ -1,10 +1,12 @@
 //! Consume queues, index and checkpoint: whatever happens to their files, the log makes it good.
 
+use crate::bad_disk::BadDisk;
 use crate::lines::lines_of;
 use crate::recovery::*;
 use crate::support::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use store::disk::Allocation;
 use store::{Disk, Settings, Store};
 
@@ -308,5 +310,31 @@ fn a_front_that_expired_is_not_missing() {
         drop(store);
         let store = Store::open(disk.clone(), settings).unwrap();
         assert_eq!((store.min_offset("T", 0), store.max_offset("T", 0)), (min, 700), "{clean}");
+    }
+}
+
+/// A damaged file of one queue has all made durable: with thousands of queues one by one that takes
+/// minutes.
+#[test]
+fn a_start_that_mends_one_queue_of_many_syncs_them_together() {
+    const TOPICS: usize = 100;
+    let disk = sim();
+    let store = open(&disk, &settings());
+    (0..TOPICS).for_each(|topic| drop(fill(&store, &format!("T{topic}"), 0..3)));
+    store.flush(NOW).unwrap();
+    drop(store);
+    edit(&disk, Path::new("/store/consumequeue/T7/0/00000000000000000000"), |bytes| bytes.clear());
+    let (bad, disk) = BadDisk::around(disk);
+    let syncs = Arc::new(AtomicUsize::new(0));
+    let counted = syncs.clone();
+    bad.before_sync(move |path| {
+        let is_queue = path.starts_with("/store/consumequeue");
+        counted.fetch_add(usize::from(is_queue), Ordering::SeqCst);
+    });
+    let store = open(&disk, &settings());
+    let alone = syncs.load(Ordering::SeqCst);
+    assert!(alone < TOPICS / 2, "{alone} files of queues were synced one by one");
+    for topic in 0..TOPICS {
+        assert_eq!(bodies(&store, &format!("T{topic}"), 0), ["0000", "0001", "0002"]);
     }
 }
