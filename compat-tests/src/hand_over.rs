@@ -42,15 +42,18 @@ const KILLED: &str = "store after kill -9";
 const WRITTEN_DOWN: Duration = Duration::from_millis(1_200);
 /// What a stock client leaves to the next broker: the row's name, the stems of its scenarios'
 /// names, and settings.
-const PLAYS: [(&str, &str, &str); 7] = [
+const PLAYS: [(&str, &str, &str); 8] = [
     ("light queues and lite topics, there and back and there", "lite light", LIGHT),
     ("inner batches, there and back and there", "batches", ""),
     ("compacted topics, there and back and there", "compactions", COMPACTED),
     ("undecided transactions, there and back and there", "halves", HALVES),
     ("messages that wait for their time, there and back and there", "timers", TIMERS),
     ("popped messages, there and back and there", "pops", ""),
+    (FLIGHTS, "flights", HALVES),
     ("extended queues with the bits of filters, there and back and there", "filters", EXTENDED),
 ];
+/// The play that has brokers killed by itself, while its client works.
+const FLIGHTS: &str = "what is going on, there and back and there";
 const PREPARED: i32 = 4;
 const COMMIT: &str = "8";
 const ROLLBACK: &str = "12";
@@ -63,7 +66,11 @@ pub fn run(places: &Places, make: Make, (only, whole): (&str, bool), report: &mu
     // The longest first.
     let hands = releases.into_iter().chain(PLAYS.map(Hand::Play));
     let wanted = hands.filter(|hand| hand.row(make).contains(only));
-    let both = |hand| whole || matches!(hand, Hand::Release(Release::V550));
+    let both = |hand| match hand {
+        Hand::Play((FLIGHTS, ..)) => false,
+        Hand::Release(Release::V550) => true,
+        _ => whole,
+    };
     let all: Vec<(Hand, bool)> = wanted
         .flat_map(|hand| [(hand, true), (hand, false)])
         .filter(|(hand, crash)| *crash || both(*hand))

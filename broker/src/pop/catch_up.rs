@@ -72,8 +72,9 @@ fn after_ours(broker: &Broker, noted_to: i64, watch: &dyn Fn(Progress)) -> usize
 /// that begin where the group stands, or before. Of these each message was acknowledged or comes
 /// back.
 fn after_another(broker: &Broker, watch: &dyn Fn(Progress)) -> usize {
+    // It saves them 10 s after its start for the first time: what was killed before has no file.
     let saved_ms = broker.store.config().modified(broker.offsets.file());
-    let Some(from_ms) = saved_ms.map(|saved_ms| saved_ms - SAVING_MS) else { return 0 };
+    let from_ms = saved_ms.map_or(i64::MIN, |saved_ms| saved_ms - SAVING_MS);
     let mut points = Vec::new();
     let (back_to, is_before) =
         (broker.store.min_log_offset(), &|it: &Record<'_>| it.store_timestamp < from_ms);

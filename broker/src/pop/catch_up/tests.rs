@@ -128,3 +128,25 @@ fn what_a_stock_broker_popped_before_it_was_killed_is_taken_over() {
     drop(broker);
     std::fs::remove_dir_all(dir).unwrap();
 }
+
+#[test]
+fn what_a_stock_broker_popped_that_never_saved_its_offsets_is_taken_over() {
+    let dir = std::env::temp_dir().join(format!("rockhopper-unsaved-pops-{}", std::process::id()));
+    let (broker, _) = cold::open(OsDisk, &dir, NOW);
+    broker.topic_for_retry("T", 1, 0, NOW).unwrap();
+    for _ in 0..9 {
+        sent(&broker, 0);
+    }
+    broker.save_tables(NOW);
+    for start in [2, 0, 5] {
+        popped(&broker, &point(start, None));
+    }
+    let file = dir.join("config").join(broker.offsets.file());
+    drop(broker);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::remove_file(file.with_extension("json.bak")).ok();
+    let (broker, _) = cold::open(OsDisk, &dir, NOW + 2_000);
+    assert_eq!(broker.offsets.query("G", "T", 0), Some(4));
+    drop(broker);
+    std::fs::remove_dir_all(dir).unwrap();
+}

@@ -44,7 +44,7 @@ final class Transactions {
     }
 
     /** What the application says, and what it was asked. */
-    private static final class Decisions implements TransactionListener {
+    static final class Decisions implements TransactionListener {
         final Map<String, LocalTransactionState> atOnce = new ConcurrentHashMap<>();
         final Map<String, LocalTransactionState> later = new ConcurrentHashMap<>();
         final List<MessageExt> asked = new CopyOnWriteArrayList<>();
@@ -278,7 +278,7 @@ final class Transactions {
         kit.note(decisions.asked.size() + " checks");
     }
 
-    private static TransactionMQProducer producer(Kit kit, String group, Decisions decisions)
+    static TransactionMQProducer producer(Kit kit, String group, Decisions decisions)
             throws Exception {
         TransactionMQProducer producer = new TransactionMQProducer(group);
         kit.own(producer);
@@ -288,12 +288,12 @@ final class Transactions {
         return producer;
     }
 
-    private static TransactionSendResult send(
+    static TransactionSendResult send(
             TransactionMQProducer producer, String topic, String body) throws Exception {
         return producer.sendMessageInTransaction(message(topic, body), null);
     }
 
-    private static Message message(String topic, String body) {
+    static Message message(String topic, String body) {
         Message message = new Message(topic, "tag", "key-" + body, body.getBytes());
         message.putUserProperty("mine", "yes");
         return message;

@@ -32,6 +32,7 @@ final class Pops {
         RawPops.register(scenarios);
         OrderedPops.register(scenarios);
         LeftPops.register(scenarios);
+        Flights.register(scenarios);
         LiteTopics.register(scenarios);
         LiteCommands.register(scenarios);
         PopCommands.register(scenarios);
