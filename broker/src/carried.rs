@@ -6,7 +6,7 @@
 use crate::subscription;
 use message::{Lookup, Str};
 use parking_lot::RwLock;
-use remoting::body::heartbeat::{SubscriptionData, TAG};
+use remoting::body::heartbeat::SubscriptionData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -29,24 +29,28 @@ struct Known {
 }
 
 impl Carried {
-    /// The subscription by tags that came with a pull, remembered if there is room; `None` when the
-    /// expression names no tag.
+    /// The subscription that came with a pull, by the name of its language and its text,
+    /// remembered if there is room; `None` when it is none ([`subscription::build`]). Whether a text
+    /// of another language than that of tags is an expression does not matter.
     pub fn learn(
         &self,
         group: &str,
         topic: &str,
-        text: &str,
+        (kind, text): (&str, &str),
         now_ms: i64,
     ) -> Option<Arc<SubscriptionData>> {
         let groups = self.groups.read();
         let known = groups.get(group).and_then(|topics| topics.get(topic));
-        if let Some(known) = known.filter(|known| known.text == *text) {
+        let is_same = |known: &&Known| {
+            known.text == *text && known.data.expression_type.as_deref() == Some(kind)
+        };
+        if let Some(known) = known.filter(is_same) {
             known.pulled_ms.store(now_ms, Ordering::Relaxed);
             return Some(Arc::clone(&known.data));
         }
         drop(groups);
         // Copies: a piece of the request would keep all of its bytes.
-        let data = Arc::new(subscription::build(&Str::from(topic), text, TAG)?);
+        let data = Arc::new(subscription::build(&Str::from(topic), text, kind)?);
         if text.len() <= TEXT_LIMIT {
             let data = Arc::clone(&data);
             let known = Known { text: text.into(), data, pulled_ms: AtomicI64::new(now_ms) };
@@ -87,32 +91,41 @@ impl Carried {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use remoting::body::heartbeat::TAG;
 
     #[test]
     fn the_last_pull_counts_and_the_same_again_builds_nothing() {
         let carried = Carried::default();
-        let first = carried.learn("g", "T", "A || B", 1).unwrap();
-        let again = carried.learn("g", "T", "A || B", 2).unwrap();
+        let first = carried.learn("g", "T", (TAG, "A || B"), 1).unwrap();
+        let again = carried.learn("g", "T", (TAG, "A || B"), 2).unwrap();
         assert!(Arc::ptr_eq(&first, &again));
         let found = carried.find("g", "T").unwrap();
         assert_eq!((found.sub_version, found.sub_string.as_deref()), (2, Some("A || B")));
-        assert_eq!(carried.learn("g", "T", "C", 3).unwrap().tags_set, ["C".into()].into());
+        let last = carried.learn("g", "T", (TAG, "C"), 3).unwrap();
+        assert_eq!(last.tags_set, ["C".into()].into());
         assert_eq!(carried.find("g", "T").unwrap().tags_set, ["C".into()].into());
         assert_eq!(carried.find("g", "U"), None);
-        assert_eq!(carried.learn("g", "T", "||", 4), None);
+        assert_eq!(carried.learn("g", "T", (TAG, "||"), 4), None);
+        // The same text in another language is another one, also where it is no expression.
+        for kind in ["SQL92", "", "NONE"] {
+            assert!(carried.learn("g", "T", (kind, "C"), 5).unwrap().tags_set.is_empty());
+            let found = carried.find("g", "T").unwrap();
+            assert_eq!(found.expression_type.as_deref(), Some(kind));
+            assert_eq!(carried.learn("g", "T", (kind, ""), 6), None);
+        }
     }
 
     #[test]
     fn what_is_remembered_has_bounds_and_an_end() {
         let carried = Carried::default();
-        assert!(carried.learn("g", "long", &"x".repeat(TEXT_LIMIT + 1), 1).is_some());
+        assert!(carried.learn("g", "long", (TAG, &"x".repeat(TEXT_LIMIT + 1)), 1).is_some());
         assert_eq!(carried.find("g", "long"), None);
         for number in 0..=LIMIT {
-            assert!(carried.learn("g", &number.to_string(), "*", 1).is_some());
+            assert!(carried.learn("g", &number.to_string(), (TAG, "*"), 1).is_some());
         }
         assert!(carried.find("g", "16383").is_some());
         assert_eq!(carried.find("g", "16384"), None);
-        carried.learn("g", "7", "*", 5);
+        carried.learn("g", "7", (TAG, "*"), 5);
         carried.expire(10, 11);
         assert!(carried.find("g", "8").is_some());
         carried.expire(10, 12);

@@ -14,7 +14,6 @@ use crate::pop::take::{Ask, NotInMemory, Popped};
 use crate::pop::waiting::{Bounds, Place};
 use crate::put::{self, Effect};
 use crate::selection::Selection;
-use crate::subscription;
 use arc_swap::Guard;
 use message::{Str, names};
 use remoting::body::heartbeat::{SUB_ALL, TAG};
@@ -327,17 +326,15 @@ fn selection(
         Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark)
     };
     let retry = names::pop_retry_topic(topic, group, settings.broker.enable_retry_topic_v2);
-    broker.carried.learn(group, &retry, SUB_ALL, now_ms);
     if text.is_empty() {
-        broker.carried.learn(group, topic, SUB_ALL, now_ms);
+        broker.carried.learn(group, topic, (TAG, SUB_ALL), now_ms);
+        broker.carried.learn(group, &retry, (TAG, SUB_ALL), now_ms);
         return Ok(Selection::All);
     }
-    if kind == TAG {
-        let subscription = broker.carried.learn(group, topic, text, now_ms).ok_or_else(failed)?;
-        return Ok(Selection::of_tags(&subscription));
-    }
-    if kind.is_empty() {
-        let subscription = subscription::build(topic, text, kind).ok_or_else(failed)?;
+    let subscription =
+        broker.carried.learn(group, topic, (kind, text), now_ms).ok_or_else(failed)?;
+    broker.carried.learn(group, &retry, (kind, SUB_ALL), now_ms);
+    if kind == TAG || kind.is_empty() {
         return Ok(Selection::of_tags(&subscription));
     }
     let compiled = broker.filters.compiled(kind, text).map_err(|error| {

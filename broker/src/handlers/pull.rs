@@ -382,7 +382,7 @@ fn check(
     let (group, topic) = readable(broker, code, header, now_ms)?;
     if header.queue_id < 0 || header.queue_id >= topic.read_queue_nums {
         let remark = format!(
-            "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[{}]",
+            "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}] consumer:[/{}]",
             header.queue_id, header.topic, topic.read_queue_nums, peer.remote
         );
         return Err(refuse(ResponseCode::INVALID_PARAMETER, remark));
@@ -430,13 +430,12 @@ fn carried(
     let no_subscription = || {
         refuse(ResponseCode::SUBSCRIPTION_PARSE_FAILED, "parse the consumer's subscription failed")
     };
+    let built =
+        broker.carried.learn(group, topic, (kind, text), now_ms).ok_or_else(no_subscription)?;
     if kind == TAG {
-        let subscription =
-            broker.carried.learn(group, topic, text, now_ms).ok_or_else(no_subscription)?;
-        let selection = Selection::of_tags(&subscription);
-        return Ok((subscription, selection));
+        let selection = Selection::of_tags(&built);
+        return Ok((built, selection));
     }
-    let built = subscription::build(topic, text, kind).ok_or_else(no_subscription)?;
     let compiled = || broker.filters.compiled(kind, text);
     let selection = match retried(broker, header) {
         _ if kind.is_empty() => Selection::of_tags(&built),
@@ -448,7 +447,7 @@ fn carried(
             refuse(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark)
         })?),
     };
-    Ok((Arc::new(built), selection))
+    Ok((built, selection))
 }
 
 /// Where retried messages are filtered by the topics that they came from.
