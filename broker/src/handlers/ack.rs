@@ -210,7 +210,11 @@ fn change_time(
         let said = ChangeInvisibleTimeResponseHeader::default();
         return Ok(Reply::Answer(changed(ResponseCode::NO_MESSAGE, &said)));
     }
-    let handle = parse(&header.extra_info)?;
+    let handle = match parse(&header.extra_info) {
+        Ok(handle) => handle,
+        // Java's exception leaves no header.
+        Err(refusal) => return Ok(Reply::Answer(refusal.into())),
+    };
     let revive_qid = handle.revive_queue;
     if revive_qid == ORDERED {
         return change_in_order(broker, call, &handle, (&topic, &header));
@@ -428,7 +432,7 @@ fn check(
     if queue_id < 0 || queue_id >= config.read_queue_nums {
         let remark = format!(
             "queueId[{queue_id}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{}] \
-             consumer:[{}]",
+             consumer:[/{}]",
             config.read_queue_nums, call.peer.remote
         );
         return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, remark));

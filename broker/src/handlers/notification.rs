@@ -137,7 +137,7 @@ pub(super) fn readable_queue(
     if queue_id >= config.read_queue_nums {
         let remark = format!(
             "queueId[{queue_id}] is illegal, topic:[{topic}] topicConfig.readQueueNums:[{}] \
-             consumer:[{remote}]",
+             consumer:[/{remote}]",
             config.read_queue_nums
         );
         return refuse(ResponseCode::INVALID_PARAMETER, remark);

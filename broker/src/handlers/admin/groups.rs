@@ -53,7 +53,7 @@ pub fn all(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> 
     } else {
         let header: GetAllSubscriptionGroupRequestHeader = read(call)?;
         let page =
-            Page::of(header.group_seq.unwrap_or(0), header.data_version, header.max_group_num);
+            Page::of(header.group_seq.unwrap_or(0), header.data_version, header.max_group_num)?;
         broker.groups.page(page.from, page.version.as_ref(), page.limit)
     };
     let total_group_num = i32::try_from(total).unwrap_or(i32::MAX);

@@ -219,7 +219,7 @@ pub fn all(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> 
     } else {
         let header: GetAllTopicConfigRequestHeader = read(call)?;
         let page =
-            Page::of(header.topic_seq.unwrap_or(0), header.data_version, header.max_topic_num);
+            Page::of(header.topic_seq.unwrap_or(0), header.data_version, header.max_topic_num)?;
         broker.topics.page(page.from, page.version.as_ref(), page.limit)
     };
     let (mut mappings, mapping_data_version) = broker.mappings.snapshot();
@@ -259,10 +259,17 @@ pub(super) struct Page {
 
 impl Page {
     /// The page that a request's fields describe.
-    pub(super) fn of(from: i32, version: Option<Str>, max: Option<i32>) -> Self {
+    ///
+    /// # Errors
+    /// It has no room for an entry, at which Java's broker fails too.
+    pub(super) fn of(from: i32, version: Option<Str>, max: Option<i32>) -> Result<Self, Refusal> {
+        if let Some(max) = max.filter(|max| *max <= 0) {
+            return Err(failed(format!("a page of {max} entries: ask for 1 at least")));
+        }
         let number = |value: i32| usize::try_from(value).unwrap_or(0);
         let version = version.and_then(|text| from_body(text.as_bytes()).ok());
-        Self { from: number(from), version, limit: max.map_or(PAGE_LIMIT, number).min(PAGE_LIMIT) }
+        let limit = max.map_or(PAGE_LIMIT, number).min(PAGE_LIMIT);
+        Ok(Self { from: number(from), version, limit })
     }
 }
 
