@@ -90,6 +90,9 @@ struct Totals {
     user_gets: Counter,
     acks: Counter,
     check_points: Counter,
+    /// Heartbeats by group, of consumers and of producers; how long they take is not measured.
+    consumer_beats: Counter,
+    producer_beats: Counter,
     /// Every append, of clients or of the broker itself.
     appends: AtomicU64,
     append_bytes: AtomicU64,
@@ -237,6 +240,16 @@ impl Stats {
         self.totals.acks.add_sum(messages);
     }
 
+    /// Counts what one heartbeat says of groups of consumers.
+    pub fn consumer_beat(&self) {
+        self.totals.consumer_beats.add(0);
+    }
+
+    /// Counts what one heartbeat says of groups of producers.
+    pub fn producer_beat(&self) {
+        self.totals.producer_beats.add(0);
+    }
+
     /// Counts a checkpoint of popped messages.
     pub fn popped(&self, topic: &str, group: &str) {
         self.topic(topic).group(group).check_points.add(1);
@@ -293,6 +306,8 @@ impl Stats {
             "BROKER_GET_NUMS" => total(&totals.gets),
             "BROKER_ACK_NUMS" => total(&totals.acks),
             "BROKER_CK_NUMS" => total(&totals.check_points),
+            "CONSUMER_REGISTER_TIME" => total(&totals.consumer_beats),
+            "PRODUCER_REGISTER_TIME" => total(&totals.producer_beats),
             "BROKER_PUT_NUMS_WITHOUT_SYSTEM_TOPIC" => total(&totals.user_puts),
             "BROKER_GET_NUMS_WITHOUT_SYSTEM_TOPIC" => total(&totals.user_gets),
             _ => None,
@@ -356,8 +371,9 @@ impl Stats {
     fn each_counter(&self, sample: impl Fn(&Counter)) {
         let totals = &self.totals;
         let users = [&totals.user_puts, &totals.user_gets];
+        let beats = [&totals.consumer_beats, &totals.producer_beats];
         let all = [&totals.puts, &totals.gets, &totals.acks, &totals.check_points];
-        all.into_iter().chain(users).for_each(&sample);
+        all.into_iter().chain(users).chain(beats).for_each(&sample);
         for topic in self.topics.read().values() {
             [&topic.puts, &topic.put_bytes].into_iter().for_each(&sample);
             for group in topic.groups.read().values() {
@@ -454,6 +470,10 @@ mod tests {
         assert_eq!(sum("SNDBCK_PUT_NUMS", "t@g"), Some(1));
         assert_eq!(sum("BROKER_PUT_NUMS", "c"), Some(2));
         assert_eq!(sum("BROKER_GET_NUMS", "c"), Some(6));
+        assert_eq!(sum("CONSUMER_REGISTER_TIME", "c"), None);
+        stats.consumer_beat();
+        assert_eq!(sum("CONSUMER_REGISTER_TIME", "c"), Some(0));
+        assert_eq!(sum("PRODUCER_REGISTER_TIME", "c"), None);
         for (name, key) in [
             ("TOPIC_PUT_NUMS", "u"),
             ("GROUP_GET_NUMS", "t"),

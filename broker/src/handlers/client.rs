@@ -56,11 +56,13 @@ pub fn heartbeat(
         };
         let notify = group.notify_consumer_ids_changed_enable;
         let done = broker.clients.register_consumer(membership, &client, notify, call.now_ms);
+        broker.stats.consumer_beat();
         wants_subscriptions |= done.wants_subscriptions;
         broker.notify_changed(done.changed);
     }
     for producer in data.producer_data_set {
         broker.clients.register_producer(&producer.group_name, &client, call.now_ms);
+        broker.stats.producer_beat();
     }
     let answer = Answer::success()
         .with_field(SUPPORTS_V2, "true")
