@@ -149,7 +149,10 @@ pub(crate) fn register_topic(
 ) -> Done {
     if !call.command.body.is_empty() {
         let route: TopicRouteData = json::from_body(&call.command.body).map_err(system_error)?;
-        namesrv.routes.write().register_topic(&header.topic, route.queue_datas);
+        // Java's table has no place for a topic without a name; it says so in its log alone.
+        if !header.topic.is_empty() {
+            namesrv.routes.write().register_topic(&header.topic, route.queue_datas);
+        }
     }
     Ok(Answer::success())
 }
