@@ -157,8 +157,22 @@ fn parse(line: &str) -> Result<Request> {
         let value = value.replace("\\0", "\0");
         fields.push((key.to_owned(), value));
     }
-    let body = body.to_owned();
+    let body = bytes_of(body)?;
     Ok(Request { to_namesrv, only_as_it_is, settles, loosely, code, name, fields, body })
+}
+
+/// A body as it is sent: what stands behind `\x` is a byte below 80 in two digits.
+fn bytes_of(text: &str) -> Result<String> {
+    let mut parts = text.split("\\x");
+    let mut body = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2).context("a byte has two digits")?;
+        let byte = u8::from_str_radix(digits, 16)?;
+        ensure!(byte.is_ascii(), "a byte of a body is below 80: {digits}");
+        body.push(char::from(byte));
+        body.push_str(rest);
+    }
+    Ok(body)
 }
 
 /// The request itself, and with names that nobody has.
@@ -206,6 +220,31 @@ struct Side {
     cluster: Cluster,
     lines: [Option<Line>; 2],
     first_id: String,
+    last: Stored,
+}
+
+/// What the last answer said that told where a message stands.
+#[derive(Debug, Default)]
+struct Stored {
+    /// Its place in the log.
+    log_offset: String,
+    /// Its place in its queue.
+    queue_offset: String,
+    /// What takes it back.
+    handle: String,
+}
+
+impl Stored {
+    fn of(answer: &Answer) -> Option<Self> {
+        let text = |key: &str| answer.fields.get(key).and_then(Value::as_str);
+        let id = text("msgId")?;
+        let place = id.get(id.len().checked_sub(16)?..)?;
+        Some(Self {
+            log_offset: u64::from_str_radix(place, 16).ok()?.to_string(),
+            queue_offset: text("queueOffset").unwrap_or_default().to_owned(),
+            handle: text("recallHandle").unwrap_or_default().to_owned(),
+        })
+    }
 }
 
 impl Side {
@@ -213,7 +252,13 @@ impl Side {
         let mut cluster = Cluster::prepare(places, make, make, &places.fresh(name)?)?;
         cluster.broker.set(LIGHT);
         cluster.broker.start()?;
-        Ok(Self { name, cluster, lines: [None, None], first_id: String::new() })
+        Ok(Self {
+            name,
+            cluster,
+            lines: [None, None],
+            first_id: String::new(),
+            last: Stored::default(),
+        })
     }
 
     fn address(&self, to_namesrv: bool) -> SocketAddr {
@@ -231,6 +276,9 @@ impl Side {
         };
         let fill = |text: &str| {
             let text = text.replace("$ID", &self.first_id).replace("$B", &address.to_string());
+            let Stored { log_offset, queue_offset, handle } = &self.last;
+            let text = text.replace("$LOG", log_offset).replace("$QUEUE", queue_offset);
+            let text = text.replace("$HANDLE", handle);
             text.replace("$T", TOPIC).replace("$G", GROUP)
         };
         let fields: Vec<(String, String)> =
@@ -250,6 +298,9 @@ impl Side {
                     && let Some(id) = answer.fields.get("msgId").and_then(Value::as_str)
                 {
                     id.clone_into(&mut self.first_id);
+                }
+                if let Some(last) = Stored::of(&answer) {
+                    self.last = last;
                 }
                 Ok(self.seen(request.code, &answer))
             }
@@ -302,6 +353,7 @@ impl Side {
                     let value = match key.as_str() {
                         "dataVersion" | "mappingDataVersion" => json!("version"),
                         rate if rate.ends_with("Tps") => json!("rate"),
+                        "clientAddr" => json!("peer"),
                         // What was counted before the last sample, which either takes in its time.
                         "sum" | "tps" | "avgpt" => json!("count"),
                         _ => self.plain(value),

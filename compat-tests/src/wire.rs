@@ -11,6 +11,9 @@ use serde_json::{Map, Value, json};
 /// `MQVersion`'s ordinal of 5.5.0.
 const VERSION: i64 = 513;
 
+/// What a server asks of a client and waits for: 221, 307, 309 and 326.
+const WAITED_FOR: [i64; 4] = [221, 307, 309, 326];
+
 /// An answer as it came.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
@@ -55,7 +58,8 @@ impl Line {
         Ok(Self { stream, opaque: 1 })
     }
 
-    /// Sends a request and waits for its answer; requests of the server are skipped.
+    /// Sends a request and waits for its answer; what the server asks meanwhile is answered with
+    /// success and an empty object if it waits for that, and skipped if not.
     ///
     /// # Errors
     /// The connection closes, is silent for too long, or the answer is not a frame.
@@ -144,6 +148,13 @@ impl Line {
                     body,
                 };
                 return Ok((header["opaque"].as_i64().context("an answer has a number")?, answer));
+            }
+            if header["code"].as_i64().is_some_and(|code| WAITED_FOR.contains(&code)) {
+                let said = json!({
+                    "code": 0, "language": "JAVA", "version": VERSION, "opaque": header["opaque"],
+                    "flag": 1, "serializeTypeCurrentRPC": "JSON",
+                });
+                self.stream.write_all(&frame(said.to_string().as_bytes(), b"{}")?)?;
             }
         }
     }
