@@ -30,8 +30,8 @@ struct Known {
 
 impl Carried {
     /// The subscription that came with a pull, by the name of its language and its text,
-    /// remembered if there is room; `None` when it is none ([`subscription::build`]). Whether a text
-    /// of another language than that of tags is an expression does not matter.
+    /// remembered if there is room; `None` when it is none ([`subscription::build`]). Whether a
+    /// text of another language than that of tags is an expression does not matter.
     pub fn learn(
         &self,
         group: &str,
