@@ -6,6 +6,7 @@
 //! offset of the unit's message.
 
 mod batch;
+mod behind;
 mod extension;
 mod start;
 

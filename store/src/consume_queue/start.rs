@@ -12,7 +12,7 @@ use parking_lot::MutexGuard;
 use std::sync::atomic::Ordering;
 
 /// Units that a walk reads at once: no more than a few pages.
-const SCAN_UNITS: i64 = 3_000;
+pub(super) const SCAN_UNITS: i64 = 3_000;
 /// Units that recovery compares with the log are read so many at once.
 const COMPARED_AT_ONCE: usize = 50;
 
@@ -348,20 +348,6 @@ impl Queue {
             }
         }
         Ok(Walked { end: at / self.unit, is_damaged: false })
-    }
-
-    /// Whether the files hold nothing but zeros from a byte on.
-    fn is_empty_from(&self, from: i64) -> Result<bool, Error> {
-        for segment in self.segments.all() {
-            if segment.end() > from {
-                let start = (from.max(segment.start) - segment.start) as u64;
-                let is_zero = segment.file.is_zero(start..segment.file.len());
-                if !is_zero.map_err(Error::io("read", &self.segments.path(segment.start)))? {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
     }
 
     /// Whether a record at `log_offset` may have this queue offset: it is given to no other one. A

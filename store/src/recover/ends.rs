@@ -24,6 +24,8 @@ impl Recovery<'_> {
                     false => &losses.behind,
                 };
                 dropped.note((&topic, id), from, to);
+                let (from, to) = self.keep_behind(&queue, end)?;
+                losses.kept.note((&topic, id), from, to);
                 if is_foreign && queue.log_end() > start {
                     self.drop_stale(&queue, (&topic, id), start)?;
                 }
@@ -68,15 +70,41 @@ impl Recovery<'_> {
     }
 
     /// Whether the units from `place` on, which lead behind the log's end, look like those of
-    /// messages that were there: they may have been read. Another broker gives their offsets again.
+    /// messages that were there: they may have been read.
     fn keeps_offsets(&self, queue: &Queue, place: i64, end: i64) -> bool {
-        let room = queue.log_end() - end;
-        let is_near = room <= 2 * self.log.segments.file_bytes();
-        let fits = queue.max() - place <= room / record::FIXED_LEN as i64;
-        // Records begin where the log ends, none reaches over it; a clean stop leaves no such unit.
+        // Records begin where the log ends, none reaches over it.
         let begins_behind = queue.raw_unit(place).is_some_and(|unit| unit.log_offset >= end);
-        let is_ours = !self.is_foreign && !self.clean && !self.settings.cut_log_at_damage;
-        is_ours && is_near && fits && begins_behind
+        let fits = has_room(queue.max() - place, queue.log_end() - end);
+        self.keeps_any() && begins_behind && fits && self.is_near(queue.log_end(), end)
+    }
+
+    /// Whether offsets of lost messages are kept at all. Another broker gives them again, and a
+    /// clean stop leaves no such unit.
+    fn keeps_any(&self) -> bool {
+        !self.is_foreign && !self.clean && !self.settings.cut_log_at_damage
+    }
+
+    /// A unit that leads farther away proves nothing.
+    fn is_near(&self, log_offset: i64, end: i64) -> bool {
+        log_offset - end <= 2 * self.log.segments.file_bytes()
+    }
+
+    /// Keeps the offsets of lost messages that only units behind damage, or behind a lost file, know
+    /// of: the queue ends before these in memory. Returns from which place on and how far.
+    fn keep_behind(&self, queue: &Queue, end: i64) -> Result<(i64, i64), Error> {
+        let max = queue.max();
+        if !queue.is_damaged() || queue.is_batch() || !self.keeps_any() {
+            return Ok((max, max));
+        }
+        let is_believed = |place: i64, unit: &Unit| {
+            let fits = has_room(place + 1 - max, unit.log_end() - end);
+            unit.log_offset >= end && fits && self.is_near(unit.log_end(), end)
+        };
+        let Some(last) = queue.last_behind(&is_believed) else { return Ok((max, max)) };
+        self.touch();
+        self.keeps_places.set(true);
+        queue.extend_to(last + 1)?;
+        Ok((max, last + 1))
     }
 
     /// Drops the last units of a queue that lead into what was scanned, though no record of theirs
@@ -140,4 +168,9 @@ impl Recovery<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether so many records have room in so many bytes of the log.
+fn has_room(count: i64, bytes: i64) -> bool {
+    count <= bytes / record::FIXED_LEN as i64
 }

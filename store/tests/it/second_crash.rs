@@ -81,6 +81,44 @@ fn places_of_lost_messages_outlive_a_second_power_loss() {
     }
 }
 
+/// A queue of three files of 50 units, of which the first 45 lead to what is durable, loses its first
+/// file, or the sectors between. Seed 30026362 of the simulator.
+#[test]
+fn places_of_lost_messages_are_kept_though_units_before_them_are_lost() {
+    for (lost, noted) in [(0, false), (0, true), (1, false)] {
+        let (sim, disk, settings) = new(1);
+        let store = open(&disk, &settings);
+        store.flush(NOW).unwrap();
+        for number in 0..45 {
+            append(&store, NOW, draft("T", 0, &number.to_string()));
+        }
+        store.sync().unwrap();
+        let now = if noted { NOW + 100_000 } else { NOW };
+        store.flush(now).unwrap();
+        for number in 45..102 {
+            append(&store, NOW, draft("T", 0, &number.to_string()));
+        }
+        store.flush(now + 1).unwrap();
+        let path = |at: u64| format!("/store/consumequeue/T/0/{:020}", at * 1_000);
+        for at in 0..3 {
+            let units = disk.open(path(at).as_ref(), 1_000, Allocation::Sparse).unwrap();
+            units.sync(0..1_000).unwrap();
+        }
+        drop(store);
+        sim.lose(Loss::All);
+        disk.remove(path(lost).as_ref()).unwrap();
+        let mut store = open(&disk, &settings);
+        for number in 102..105 {
+            assert_eq!(bodies_by_offset(&store, "T", 0).len(), number - 57, "{lost}");
+            assert_eq!(append(&store, NOW, draft("T", 0, "new")).queue_offset, number as i64);
+            store.sync().unwrap();
+            drop(store);
+            sim.lose(Loss::All);
+            store = open(&disk, &settings);
+        }
+    }
+}
+
 /// Whoever has read its messages asks for what comes behind them.
 #[test]
 fn a_queue_whose_files_are_lost_after_its_messages_expired_goes_on_where_it_ended() {
