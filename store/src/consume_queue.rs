@@ -440,6 +440,7 @@ impl Queue {
     /// files all of whose units lie before it, but none without a durable unit behind it, which
     /// says where the queue ends.
     pub(crate) fn expire(&self, log_min: i64) -> Result<usize, Error> {
+        self.segments.remove_unseen()?;
         let mut removed = 0;
         let synced = self.synced.load(Ordering::Acquire);
         let segments = self.segments.all();

@@ -156,7 +156,7 @@ impl Queues {
                 }
                 let opened = self.open(&topic, id);
                 let noted = noted.get(&(topic.as_str(), id));
-                if noted.map_or(Ok(false), |noted| opened.load_noted(*noted))? {
+                if noted.map_or(Ok(false), |noted| opened.load_noted(*noted, opening))? {
                     continue;
                 }
                 let lost = opened.load(opening, before_mending)?;

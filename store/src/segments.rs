@@ -10,6 +10,7 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// More files than this are not missing between two that are there: one of them is none.
 const MISSING_MAX: i64 = 64;
@@ -55,6 +56,8 @@ pub(crate) struct Segments {
     files: RwLock<Vec<Segment>>,
     /// The file after the last one, made before it is needed. Lock before `files`.
     spare: Mutex<Option<Segment>>,
+    /// Files that had expired may lie before the first one: nobody has looked.
+    has_unseen: AtomicBool,
 }
 
 /// The first file of a commit log, by their beginnings and lengths, that refuses the start, and
@@ -91,7 +94,7 @@ impl Segments {
     ) -> Self {
         let file_bytes = i64::try_from(file_bytes).expect("settings bound the file sizes");
         let (files, spare) = (RwLock::default(), Mutex::default());
-        Self { disk, dir, file_bytes, space, files, spare }
+        Self { disk, dir, file_bytes, space, files, spare, has_unseen: AtomicBool::new(false) }
     }
 
     /// Moves files of the commit log aside that had been removed before, as all in front of
@@ -226,15 +229,14 @@ impl Segments {
             end = Some(start + self.file_bytes);
         }
         *self.files.write() = files;
+        self.has_unseen.store(false, Ordering::Release);
         Ok(mended.into_iter().chain(moved).min())
     }
 
-    /// Opens the file that begins at `start` as the only one of the run, where it is there, has the
-    /// right length, and none is before it. Those behind it are not looked for.
+    /// Opens the file that begins at `start` as the only one of the run, where it is there and has
+    /// the right length. Those behind it are not looked for; those before it, which have expired,
+    /// when a file or the run is to go.
     pub(crate) fn load_only(&self, start: i64) -> Result<Option<Segment>, Error> {
-        if start > 0 && self.has_before(start)? {
-            return Ok(None);
-        }
         let path = self.path(start);
         let file = self.disk.open_existing(&path, self.file_bytes as u64, self.space);
         let file = match file {
@@ -244,14 +246,23 @@ impl Segments {
         let Some(file) = file else { return Ok(None) };
         let segment = Segment { start, file };
         *self.files.write() = vec![segment.clone()];
+        self.has_unseen.store(start > 0, Ordering::Release);
         Ok(Some(segment))
     }
 
-    /// Whether files are there that begin before `start`: those that expired and were not removed
-    /// yet.
-    fn has_before(&self, start: i64) -> Result<bool, Error> {
+    /// Removes the files before the first one that nobody has looked for.
+    pub(crate) fn remove_unseen(&self) -> Result<(), Error> {
+        if !self.has_unseen.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let first = self.first().map_or(0, |first| first.start);
         let listed = self.disk.list(&self.dir).map_err(Error::io("list", &self.dir))?;
-        Ok(listed.iter().filter_map(start_of).any(|other| other < start))
+        for start in listed.iter().filter_map(start_of).filter(|start| *start < first) {
+            let path = self.path(start);
+            self.disk.remove(&path).map_err(Error::io("remove", &path))?;
+        }
+        self.has_unseen.store(false, Ordering::Release);
+        Ok(())
     }
 
     /// Opens the files of a run that nothing is made anew of: those of the right name and length.
@@ -508,6 +519,7 @@ impl Segments {
 
     /// Removes all files.
     pub(crate) fn remove_all(&self) -> Result<(), Error> {
+        self.remove_unseen()?;
         self.remove_spare()?;
         let files = std::mem::take(&mut *self.files.write());
         files.iter().try_for_each(|segment| self.remove(segment))

@@ -144,10 +144,11 @@ impl Queue {
 
     /// Opens the file of a queue that has one alone, after a clean stop, and says whether it ends
     /// where the queue is noted to end; if not, nothing is known. Of tens of thousands of queues
-    /// nearly all are such ones, and this asks the system for little.
-    pub(crate) fn load_noted(&self, noted: Noted) -> Result<bool, Error> {
+    /// nearly all are such ones, and this asks the system for little. What lies before the queue's
+    /// beginning has expired, where the log begins as it did.
+    pub(crate) fn load_noted(&self, noted: Noted, opening: Opening) -> Result<bool, Error> {
         let Noted { min, end, log_min } = noted;
-        if self.is_batch() {
+        if self.is_batch() || opening.log_min != log_min {
             return Ok(false);
         }
         let start = self.segments.start_for(min * self.unit);
