@@ -1,10 +1,92 @@
-//! What a queue's files hold behind the end that it has in memory: nothing, unless they are damaged.
+//! What the files of a queue end with, looked at from there: the last unit, and what lies behind the
+//! end that the queue has in memory, which is nothing unless they are damaged.
 
-use super::start::SCAN_UNITS;
-use super::{Queue, Unit};
+use super::{PAGE_BYTES_MAX, PAGE_UNITS, Queue, Unit};
 use crate::Error;
 
 impl Queue {
+    /// The last unit that is not blank and not passed over, with its place. Any number of places of
+    /// lost messages may be behind it, and a page of others.
+    pub(crate) fn last_unit(&self, passed_over: &dyn Fn(&Unit) -> bool) -> Option<(i64, Unit)> {
+        let mut others = 0;
+        self.look_back(self.first_place(), self.max(), |place, unit| {
+            let unit = unit.unwrap_or(Unit::NONE);
+            if unit.is_blank() {
+                return None;
+            }
+            others += usize::from(passed_over(&unit));
+            if passed_over(&unit) && others < PAGE_UNITS { None } else { Some((place, unit)) }
+        })
+        .filter(|(_, unit)| !passed_over(unit))
+    }
+
+    /// The log offset behind the last record, when the file's units go from `first` to `next`; 0
+    /// where damaged units hide it. Any number of places of lost messages may be behind it.
+    pub(super) fn log_end_at(&self, first: i64, next: i64) -> i64 {
+        let mut damaged = 0;
+        let found = self.look_back(first, next, |_, unit| {
+            damaged += usize::from(unit.is_none());
+            match unit.filter(|unit| !unit.is_blank()) {
+                None if damaged < PAGE_UNITS => None,
+                unit => Some(unit.map_or(0, |unit| unit.log_end())),
+            }
+        });
+        found.unwrap_or(0)
+    }
+
+    /// The last place behind the queue's end whose unit `is_believed`.
+    pub(crate) fn last_behind(&self, is_believed: &dyn Fn(i64, &Unit) -> bool) -> Option<i64> {
+        let end = self.segments.next_start() / self.unit;
+        self.look_back(self.next_offset(), end, |place, unit| {
+            let unit = unit.filter(|unit| !unit.is_blank() && is_believed(place, unit));
+            unit.map(|_| place)
+        })
+    }
+
+    /// What `look` finds among the units from `first` to `next`, as the files have them, from the
+    /// last one back; it gets none in the place of one that is damaged or cannot be read.
+    fn look_back<T>(
+        &self,
+        first: i64,
+        next: i64,
+        mut look: impl FnMut(i64, Option<Unit>) -> Option<T>,
+    ) -> Option<T> {
+        let mut page = [0; PAGE_BYTES_MAX];
+        let mut to = next;
+        while to > first {
+            // One read gives units of one file.
+            let file = self.segments.start_for((to - 1) * self.unit) / self.unit;
+            let from = first.max(to - PAGE_UNITS as i64).max(file);
+            let units = &mut page[..((to - from) * self.unit) as usize];
+            self.read_page(from, units);
+            for (unit, back) in units.chunks_exact(self.unit as usize).rev().zip(1..) {
+                let found = look(to - back, self.decode(unit));
+                if found.is_some() {
+                    return found;
+                }
+            }
+            to = from;
+        }
+        None
+    }
+
+    /// Reads units of one file from place `from` on; zeros in the places of those that cannot be
+    /// read.
+    fn read_page(&self, from: i64, units: &mut [u8]) {
+        let segment = self.segments.find(from * self.unit);
+        let read = |place: i64, out: &mut [u8]| {
+            let at = |start: i64| (place * self.unit - start) as u64;
+            segment.as_ref().is_some_and(|it| it.file.read_at(at(it.start), out).is_ok())
+        };
+        if !read(from, units) {
+            units.fill(0);
+            // Some of them may be readable.
+            for (unit, place) in units.chunks_exact_mut(self.unit as usize).zip(from..) {
+                read(place, unit);
+            }
+        }
+    }
+
     /// Whether the files hold nothing but zeros from a byte on.
     pub(super) fn is_empty_from(&self, from: i64) -> Result<bool, Error> {
         for segment in self.segments.all() {
@@ -17,33 +99,5 @@ impl Queue {
             }
         }
         Ok(true)
-    }
-
-    /// The last place behind the queue's end whose unit `is_believed`. What cannot be read is passed
-    /// over.
-    pub(crate) fn last_behind(&self, is_believed: &dyn Fn(i64, &Unit) -> bool) -> Option<i64> {
-        let next = self.next_offset();
-        let mut bytes = Vec::new();
-        for segment in self.segments.all().into_iter().rev() {
-            let first = next.max(segment.start / self.unit);
-            let mut to = segment.end() / self.unit;
-            while to > first {
-                let from = first.max(to - SCAN_UNITS);
-                bytes.resize(((to - from) * self.unit) as usize, 0);
-                let at = (from * self.unit - segment.start) as u64;
-                if segment.file.read_at(at, &mut bytes).is_ok() {
-                    let units =
-                        bytes.chunks_exact(self.unit as usize).map(|unit| self.decode(unit));
-                    for (unit, back) in units.rev().zip(1..) {
-                        let unit = unit.filter(|unit| !unit.is_blank());
-                        if unit.is_some_and(|unit| is_believed(to - back, &unit)) {
-                            return Some(to - back);
-                        }
-                    }
-                }
-                to = from;
-            }
-        }
-        None
     }
 }

@@ -12,7 +12,7 @@ use parking_lot::MutexGuard;
 use std::sync::atomic::Ordering;
 
 /// Units that a walk reads at once: no more than a few pages.
-pub(super) const SCAN_UNITS: i64 = 3_000;
+const SCAN_UNITS: i64 = 3_000;
 /// Units that recovery compares with the log are read so many at once.
 const COMPARED_AT_ONCE: usize = 50;
 
@@ -213,13 +213,6 @@ impl Queue {
         self.start.lock().is_damaged
     }
 
-    /// The last unit that is not blank and not passed over, with its place.
-    pub(crate) fn last_unit(&self, passed_over: &dyn Fn(&Unit) -> bool) -> Option<(i64, Unit)> {
-        let places = (self.first_place()..self.max()).rev().take(PAGE_UNITS);
-        let mut units = places.map(|at| (at, self.raw_unit(at).unwrap_or(Unit::NONE)));
-        units.find(|(_, unit)| !unit.is_blank() && !passed_over(unit))
-    }
-
     /// The log offset behind the last record that ends at or before `to` and has a unit.
     pub(crate) fn log_end_before(&self, to: i64) -> i64 {
         match self.log_end() {
@@ -282,40 +275,6 @@ impl Queue {
         let segment = self.segments.find(offset * self.unit)?;
         segment.file.read_at((offset * self.unit - segment.start) as u64, bytes).ok()?;
         self.decode(bytes)
-    }
-
-    /// The log offset behind the last record, when the file's units go from `first` to `next`; 0
-    /// where damaged units hide it. Any number of places of lost messages may be behind it.
-    fn log_end_at(&self, first: i64, next: i64) -> i64 {
-        let mut units = [0; PAGE_BYTES_MAX];
-        let (mut at, mut damaged) = (next, 0);
-        while at > first && damaged < PAGE_UNITS {
-            // One read gives units of one file.
-            let file = self.segments.start_for((at - 1) * self.unit) / self.unit;
-            let from = first.max(at - PAGE_UNITS as i64).max(file);
-            let units = &mut units[..((at - from) * self.unit) as usize];
-            at = from;
-            let Some(segment) = self.segments.find(from * self.unit) else {
-                damaged += units.len() / self.unit as usize;
-                continue;
-            };
-            let place = (from * self.unit - segment.start) as u64;
-            if segment.file.read_at(place, units).is_err() {
-                // Some of them may be readable.
-                units.fill(0);
-                for (unit, place) in units.chunks_exact_mut(self.unit as usize).zip(from..) {
-                    let there = (place * self.unit - segment.start) as u64;
-                    let _ = segment.file.read_at(there, unit);
-                }
-            }
-            for unit in units.chunks_exact(self.unit as usize).rev() {
-                match self.decode(unit) {
-                    Some(unit) if !unit.is_blank() => return unit.log_end(),
-                    unit => damaged += usize::from(unit.is_none()),
-                }
-            }
-        }
-        0
     }
 
     /// The queue offset behind the last unit of an unbroken row from byte `from` on, each leading

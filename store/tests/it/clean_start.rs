@@ -98,6 +98,40 @@ fn a_zeroed_end_of_the_log_is_told_by_the_start_not_by_a_reader() {
     }
 }
 
+/// Of the newest record only a unit far before the queue's end tells.
+#[test]
+fn a_zeroed_end_of_the_log_is_told_though_a_queue_ends_with_places_of_lost_messages() {
+    let sim = SimDisk::new(1);
+    let disk: Arc<dyn Disk> = Arc::new(sim.clone());
+    let settings = Settings {
+        index: false,
+        commit_log_file_bytes: 1 << 20,
+        consume_queue_file_bytes: 20 * 1_000,
+        flush_log_least_pages: 1_000,
+        ..settings()
+    };
+    let store = open(&disk, &settings);
+    fill(&store, "T", 0..COUNT);
+    store.flush(NOW + 100_000).unwrap();
+    let end = store.max_log_offset();
+    fill(&store, "T", COUNT..COUNT + 250);
+    store.flush(NOW + 100_001).unwrap();
+    let units = disk.open(Path::new(FILE), settings.consume_queue_file_bytes, Allocation::Sparse);
+    units.unwrap().sync(0..20 * 1_000).unwrap();
+    drop(store);
+    sim.lose(Loss::All);
+    let store = open(&disk, &settings);
+    assert_eq!((store.max_offset("T", 0), store.max_log_offset()), (COUNT + 250, end));
+    store.flush(NOW + 200_000).unwrap();
+    drop(store);
+    let log = disk.open(&log_path(0), 1 << 20, Allocation::Reserved).unwrap();
+    log.zero(end as u64 - 1_000..1 << 20).unwrap();
+    let (store, lines) = lines_of(|| open(&disk, &settings));
+    assert_eq!(store.max_log_offset(), end);
+    let told: Vec<_> = lines.iter().filter(|line| line.contains("lost in ranges")).collect();
+    assert_eq!(told.len(), 1, "{lines:#?}");
+}
+
 /// What is missing before the last so many of `count` messages is told in one line.
 fn is_told(disk: &Arc<dyn Disk>, settings: &Settings, (count, behind): (i64, i64)) {
     let (store, lines) = lines_of(|| open(disk, settings));
