@@ -267,9 +267,10 @@ impl Recovery<'_> {
     fn with_time_of_its_day(&self, claim: &Claim<'_>, unit: Unit, stored_ms: i64) -> Unit {
         let Some(queue) = self.queues.find(claim.topic, claim.queue_id) else { return unit };
         let is_same = |found: &Unit| (found.log_offset, found.size) == (unit.log_offset, unit.size);
-        let of_a_level = |found: &Unit| marks::is_from_a_level(found.tags_code, stored_ms);
-        let found = queue.unit(claim.place).filter(|found| is_same(found) && of_a_level(found));
-        found.unwrap_or(unit)
+        let found = queue.unit(claim.place).filter(is_same);
+        let found = found.and_then(|found| queue.early_code(&found, stored_ms));
+        let of_a_level = found.filter(|code| marks::is_from_a_level(*code, stored_ms));
+        Unit { tags_code: of_a_level.unwrap_or(unit.tags_code), ..unit }
     }
 
     /// Gives the unit of a record to one queue, unless that was removed since.

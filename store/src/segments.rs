@@ -237,17 +237,25 @@ impl Segments {
     /// the right length. Those behind it are not looked for; those before it, which have expired,
     /// when a file or the run is to go.
     pub(crate) fn load_only(&self, start: i64) -> Result<Option<Segment>, Error> {
+        let segment = self.open_only(start)?;
+        if let Some(segment) = &segment {
+            *self.files.write() = vec![segment.clone()];
+            self.has_unseen.store(start > 0, Ordering::Release);
+        }
+        Ok(segment)
+    }
+
+    /// The file that begins at `start`, where it is there and has the right length, also of a run
+    /// that is not loaded.
+    pub(crate) fn open_only(&self, start: i64) -> Result<Option<Segment>, Error> {
         let path = self.path(start);
-        let file = self.disk.open_existing(&path, self.file_bytes as u64, self.space);
-        let file = match file {
-            Err(error) if error.kind() == ErrorKind::IsADirectory => None,
-            file => file.map_err(Error::io("open", &path))?,
-        };
-        let Some(file) = file else { return Ok(None) };
-        let segment = Segment { start, file };
-        *self.files.write() = vec![segment.clone()];
-        self.has_unseen.store(start > 0, Ordering::Release);
-        Ok(Some(segment))
+        match self.disk.open_existing(&path, self.file_bytes as u64, self.space) {
+            Err(error) if error.kind() == ErrorKind::IsADirectory => Ok(None),
+            file => {
+                let file = file.map_err(Error::io("open", &path))?;
+                Ok(file.map(|file| Segment { start, file }))
+            }
+        }
     }
 
     /// Removes the files before the first one that nobody has looked for.

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::disk::{Allocation, Disk, remove_dir};
 use crate::queue_tail::Tail;
 use crate::reach::Wait;
-use crate::segments::{Cutting, Segments};
+use crate::segments::{Cutting, Segment, Segments};
 use parking_lot::Mutex;
 use std::io;
 use std::io::ErrorKind::NotFound;
@@ -95,6 +95,8 @@ pub(crate) struct Extension {
     synced: AtomicI64,
     /// Whether it was said that an address leads nowhere.
     told: AtomicBool,
+    /// The file that recovery read an entry of last.
+    early: Mutex<Option<Segment>>,
 }
 
 impl Extension {
@@ -105,6 +107,7 @@ impl Extension {
             tail: Mutex::default(),
             synced: AtomicI64::new(0),
             told: AtomicBool::new(false),
+            early: Mutex::default(),
         }
     }
 
@@ -195,6 +198,22 @@ impl Extension {
         Ok(len)
     }
 
+    /// The tags code of the entry at an address, while recovery has not opened the files yet; none
+    /// where the entry is not that of a message that was stored then.
+    pub(super) fn early_code(&self, address: i64, stored_ms: i64) -> Option<i64> {
+        let offset = offset_of(address);
+        let start = self.segments.start_for(offset);
+        let mut early = self.early.lock();
+        if early.as_ref().is_none_or(|segment| segment.start != start) {
+            *early = self.segments.open_only(start).ok().flatten();
+        }
+        let segment = early.as_ref()?;
+        let mut bytes = vec![0; (segment.end() - offset).min(WINDOW_BYTES as i64) as usize];
+        segment.file.read_at((offset - start) as u64, &mut bytes).ok()?;
+        let entry = Extended::decode(&bytes).ok();
+        entry.filter(|entry| entry.stored_ms == stored_ms).map(|entry| entry.tags_code)
+    }
+
     /// Ends recovery: the files end behind the entry of the last unit that has one, at address
     /// `last`, and what is behind that is made zeros. Says whether that entry was there; where it
     /// was not, the next one gets an address behind all that were given.
@@ -204,6 +223,7 @@ impl Extension {
         clean: bool,
         cutting: Cutting<'_>,
     ) -> Result<bool, Error> {
+        *self.early.lock() = None;
         let was_whole = self.segments.load_whole()?;
         let Some(offset) = last.map(offset_of) else {
             // Nothing leads there.
@@ -332,6 +352,17 @@ impl Queue {
         let address = last.map(|(_, unit)| unit.tags_code);
         let is_there = extension.settle(address, clean, cutting)?;
         Ok(last.map(|(place, _)| place).filter(|_| !is_there))
+    }
+
+    /// The tags code that a unit stands for, while recovery has not opened the extension yet; of
+    /// one that has an entry none where that is not of a message that was stored then.
+    pub(crate) fn early_code(&self, unit: &Unit, stored_ms: i64) -> Option<i64> {
+        match &self.extension {
+            Some(extension) if unit.is_extended() => {
+                extension.early_code(unit.tags_code, stored_ms)
+            }
+            _ => Some(unit.tags_code),
+        }
     }
 
     /// The last unit that has an address, with its place.

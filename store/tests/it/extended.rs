@@ -388,3 +388,28 @@ fn who_looks_at_a_store_reads_what_stands_beside_its_units() {
         assert!(crate::preflight::has(&told, Effect::Notes, "consumequeue_ext"), "{told:?}");
     }
 }
+
+/// The time in a delayed message's entry was made of the levels of its day; no other is made of
+/// today's, though the unit does without its entry after a kill.
+#[test]
+fn a_delayed_message_keeps_its_time_when_the_levels_change_before_a_kill() {
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(18));
+    let topic = message::names::SCHEDULE_TOPIC;
+    let store = open_with_bits(&disk, &settings());
+    store.flush(NOW).unwrap();
+    let of_level = |level: usize| {
+        let properties = format!("DELAY\u{1}{level}\u{2}").into_bytes();
+        Draft { properties: properties.into(), ..draft(topic, 0, "later") }
+    };
+    // The entries are in more than one file.
+    for number in 0..40 {
+        append(&store, NOW, of_level(1 + number % 4));
+    }
+    store.flush(NOW + 1).unwrap();
+    drop(store);
+    let now = Settings { delay_levels_ms: vec![1_000, 60_000], ..settings() };
+    let store = open_with_bits(&disk, &now);
+    let codes = store.units(topic, 0, 0, 40).into_iter().map(|unit| unit.tags_code - NOW);
+    let then = [1_000, 5_000, 10_000, 30_000].repeat(10);
+    assert_eq!(codes.collect::<Vec<_>>(), then);
+}
