@@ -1,5 +1,5 @@
-//! What the files of a queue end with, looked at from there: the last unit, and what lies behind the
-//! end that the queue has in memory, which is nothing unless they are damaged.
+//! What the files of a queue end with, looked at from there: the last unit, and what lies behind
+//! the end that the queue has in memory, which is nothing unless they are damaged.
 
 use super::{PAGE_BYTES_MAX, PAGE_UNITS, Queue, Unit};
 use crate::Error;

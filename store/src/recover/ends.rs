@@ -89,8 +89,8 @@ impl Recovery<'_> {
         log_offset - end <= 2 * self.log.segments.file_bytes()
     }
 
-    /// Keeps the offsets of lost messages that only units behind damage, or behind a lost file, know
-    /// of: the queue ends before these in memory. Returns from which place on and how far.
+    /// Keeps the offsets of lost messages that only units behind damage, or behind a lost file,
+    /// know of: the queue ends before these in memory. Returns from which place on and how far.
     fn keep_behind(&self, queue: &Queue, end: i64) -> Result<(i64, i64), Error> {
         let max = queue.max();
         if !queue.is_damaged() || queue.is_batch() || !self.keeps_any() {

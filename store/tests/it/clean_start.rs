@@ -171,8 +171,8 @@ fn zeroed_files_before_the_checkpoint_are_told_after_a_crash() {
 }
 
 /// A queue's last file stays when all in it has expired, for it says where the queue ends; when
-/// another one follows it is to go with what expires next, and not to make a removed queue anew. The
-/// start looks for none: of tens of thousands of queues that takes a second.
+/// another one follows it is to go with what expires next, and not to make a removed queue anew.
+/// The start looks for none: of tens of thousands of queues that takes a second.
 #[test]
 fn a_queue_file_that_expired_before_the_stop_goes_with_what_expires_or_is_removed() {
     for expires in [true, false] {

@@ -81,8 +81,8 @@ fn places_of_lost_messages_outlive_a_second_power_loss() {
     }
 }
 
-/// A queue of three files of 50 units, of which the first 45 lead to what is durable, loses its first
-/// file, or the sectors between. Seed 30026362 of the simulator.
+/// A queue of three files of 50 units, of which the first 45 lead to what is durable, loses its
+/// first file, or the sectors between. Seed 30026362 of the simulator.
 #[test]
 fn places_of_lost_messages_are_kept_though_units_before_them_are_lost() {
     for (lost, noted) in [(0, false), (0, true), (1, false)] {
