@@ -27,16 +27,15 @@ use settings::BrokerSettings;
 use std::sync::atomic::Ordering;
 use store::{Append, Appended, NotNow, Position, Progress, Step};
 
-/// Half messages that one step puts back, asks for or gives up: what bounds its writes.
-const MOVES: usize = 128;
-/// Those of them that are stored with one hold of the append lock: how long a send may wait for it.
-const AT_ONCE: usize = 16;
+/// Half messages that one step puts back, asks for or gives up. They are stored with one hold of the
+/// append lock, and keep a processor to themselves until that is done: how long a send may wait.
+const MOVES: usize = 8;
 /// Half messages that one step looks at.
-const LOOKS: usize = 8_192;
+const LOOKS: usize = 512;
 /// Op messages that one step reads.
 const OPS: usize = 2_048;
 /// The pause between two steps of a round, ms.
-const STEP_MS: i64 = 50;
+const STEP_MS: i64 = 3;
 /// How often it is looked whether a round is due, ms.
 const IDLE_MS: i64 = 500;
 /// Without any producer nobody can be asked: then only every so many rounds are held, which keep
@@ -204,9 +203,7 @@ fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i
     }
     let fails_at = is_unread.then(|| Place::of(&broker.store, topic, QUEUE, at));
     state.unread.0.note(UNREAD, fails_at, now_ms);
-    for some in appends.chunks_mut(AT_ONCE) {
-        broker.append(some, now_ms);
-    }
+    broker.append(&mut appends, now_ms);
     for (step, append) in moves.iter().zip(&appends) {
         match (&append.outcome, &step.ask) {
             (Ok(stored), Some(client)) => {

@@ -415,19 +415,19 @@ fn one_whose_end_fails_is_checked_though_the_check_came_by_meanwhile() {
 #[test]
 fn a_step_has_a_bound_and_a_restart_goes_on_where_it_was() {
     let mut world = World::new();
-    for number in 0..300 {
+    for number in 0..20 {
         world.half(&format!("n{number}"), "");
     }
     let producer = world.producer("g");
     world.now_ms += INTERVAL_MS + 1;
     check::step(world.broker(), world.now_ms);
-    assert_eq!(producer.asked(), 128);
+    assert_eq!(producer.asked(), 8);
     assert!(!producer.peer.is_closing());
     world.restart();
     let producer = world.producer("g");
     world.round();
     // What was put back before is old by now.
-    assert_eq!(producer.asked(), 300);
+    assert_eq!(producer.asked(), 20);
 }
 
 #[test]
