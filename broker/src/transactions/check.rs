@@ -27,8 +27,9 @@ use settings::BrokerSettings;
 use std::sync::atomic::Ordering;
 use store::{Append, Appended, NotNow, Position, Progress, Step};
 
-/// Half messages that one step puts back, asks for or gives up. They are stored with one hold of the
-/// append lock, and keep a processor to themselves until that is done: how long a send may wait.
+/// Half messages that one step puts back, asks for or gives up. They are stored with one hold of
+/// the append lock, and keep a processor to themselves until that is done: how long a send may
+/// wait.
 const MOVES: usize = 8;
 /// Half messages that one step looks at.
 const LOOKS: usize = 512;
