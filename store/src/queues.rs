@@ -6,10 +6,12 @@ use crate::disk::{Disk, Listed, remove_dir};
 use crate::in_the_way::move_aside;
 use crate::losses::is_told;
 use crate::queue_ends::QueueEnds;
+use crate::segments::Cutting;
 use crate::{Error, FilterBits, Settings};
 use message::{Lookup, Str, names};
 use parking_lot::RwLock;
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -220,6 +222,42 @@ impl Queues {
     /// All queues.
     pub(crate) fn all(&self) -> Vec<Arc<Queue>> {
         self.topics.read().list.iter().flat_map(|(_, queues)| queues).cloned().collect()
+    }
+
+    /// Lets the files of queues end where the queues do, durably: each alone when they are few,
+    /// else all together, in the same order: that files are gone is durable before anything is made
+    /// zeros, and that before a queue goes on.
+    pub(crate) fn cut(&self, queues: &[Arc<Queue>], cutting: Cutting<'_>) -> Result<(), Error> {
+        if queues.len() <= SYNC_ALONE_MAX {
+            return queues.iter().try_for_each(|queue| queue.cut(cutting));
+        }
+        let (mut has_removed, mut ends) = (false, Vec::with_capacity(queues.len()));
+        for queue in queues {
+            let to = queue.write_to()?;
+            has_removed |= queue.segments().remove_behind(to, cutting)?;
+            ends.push((queue, to));
+        }
+        if has_removed {
+            self.sync_dirs()?;
+        }
+        for (queue, to) in &ends {
+            queue.segments().zero_behind(*to, cutting)?;
+        }
+        self.sync_dirs()?;
+        ends.iter().for_each(|(queue, to)| queue.set_synced(*to));
+        Ok(())
+    }
+
+    /// Makes all queues durable: their directories may be links to other file systems.
+    fn sync_dirs(&self) -> Result<(), Error> {
+        for dir in [batch_topics::SINGLE_DIR, batch_topics::DIR, EXTENSION_DIR] {
+            let dir = self.root.join(dir);
+            match self.disk.sync_all(&dir) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                synced => synced.map_err(Error::io("sync", &dir))?,
+            }
+        }
+        Ok(())
     }
 
     /// The names of all topics that have queues.

@@ -502,6 +502,18 @@ impl Segments {
     /// Ends the run at `end`: later files are removed, and in the file that holds `end` everything
     /// from there on is made zeros, durably, so that old bytes can never be taken for new ones.
     pub(crate) fn truncate(&self, end: i64, cutting: Cutting<'_>) -> Result<(), Error> {
+        if self.remove_behind(end, cutting)? {
+            // One that came back would pass for what was written in its place since.
+            self.disk.sync_all(&self.dir).map_err(Error::io("sync", &self.dir))?;
+        }
+        let Some(last) = self.zero_behind(end, cutting)? else { return Ok(()) };
+        let range = (end - last.start) as u64..last.file.len();
+        last.file.sync(range).map_err(Error::io("sync", &self.path(last.start)))
+    }
+
+    /// The first half of [`Self::truncate`], not durable: removes the files that begin behind
+    /// `end`. Says whether there were any.
+    pub(crate) fn remove_behind(&self, end: i64, cutting: Cutting<'_>) -> Result<bool, Error> {
         let mut removed = false;
         while let Some(last) = self.last().filter(|last| last.start > end) {
             (cutting.before)()?;
@@ -509,20 +521,26 @@ impl Segments {
             self.files.write().pop();
             removed = true;
         }
-        if removed {
-            // One that came back would pass for what was written in its place since.
-            self.disk.sync_all(&self.dir).map_err(Error::io("sync", &self.dir))?;
-        }
-        let Some(last) = self.find(end) else { return Ok(()) };
+        Ok(removed)
+    }
+
+    /// The other half, not durable: makes zeros of what the file that holds `end` has from there
+    /// on. Returns the file when something was written.
+    pub(crate) fn zero_behind(
+        &self,
+        end: i64,
+        cutting: Cutting<'_>,
+    ) -> Result<Option<Segment>, Error> {
+        let Some(last) = self.find(end) else { return Ok(None) };
         let path = self.path(last.start);
         let range = (end - last.start) as u64..last.file.len();
         let is_zero = || last.file.is_zero(range.clone()).map_err(Error::io("read", &path));
-        if cutting.again || !is_zero()? {
-            (cutting.before)()?;
-            last.file.zero(range.clone()).map_err(Error::io("zero", &path))?;
-            last.file.sync(range).map_err(Error::io("sync", &path))?;
+        if !cutting.again && is_zero()? {
+            return Ok(None);
         }
-        Ok(())
+        (cutting.before)()?;
+        last.file.zero(range).map_err(Error::io("zero", &path))?;
+        Ok(Some(last))
     }
 
     /// Removes all files.

@@ -6,7 +6,7 @@
 use super::{BATCH_UNIT_LEN, PAGE_BYTES_MAX, PAGE_UNITS, Queue, Unit, WAITING_BYTES_MAX};
 use crate::Error;
 use crate::commit_log::is_lasting;
-use crate::segments::{Cutting, Segment};
+use crate::segments::{Cutting, Segment, Segments};
 use message::record;
 use parking_lot::MutexGuard;
 use std::sync::atomic::Ordering;
@@ -541,24 +541,32 @@ impl Queue {
         self.decode(bytes.get(at..at + self.unit as usize)?)
     }
 
-    /// Ends recovery: what the files hold behind the queue's end is made zeros, and the queue
-    /// begins where the log does. What leads behind log offset `durable` may be in memory alone.
-    /// Says whether it was looked where the queue begins.
-    pub(crate) fn settle(
-        &self,
-        log_min: i64,
-        durable: i64,
-        cutting: Cutting<'_>,
-    ) -> Result<bool, Error> {
+    /// Begins to end recovery: what leads behind log offset `durable` may be in memory alone. Says
+    /// whether the files may hold more than the queue, which [`crate::queues::Queues::cut`]
+    /// takes from them.
+    pub(crate) fn ends_before_files(&self, durable: i64, again: bool) -> bool {
         self.again_behind.store(durable, Ordering::Release);
-        let start = std::mem::take(&mut *self.start.lock());
         let next = self.tail.lock().next() * self.unit;
         let has_empty_files = self.segments.last().is_some_and(|last| last.start > next);
-        if start.is_damaged || has_empty_files || cutting.again {
-            let to = self.write_to()?;
-            self.segments.truncate(to, cutting)?;
-            self.sync()?;
-        }
+        self.is_damaged() || has_empty_files || again
+    }
+
+    /// Makes zeros of what the files hold behind the queue's end, durably.
+    pub(crate) fn cut(&self, cutting: Cutting<'_>) -> Result<(), Error> {
+        let to = self.write_to()?;
+        self.segments.truncate(to, cutting)?;
+        self.sync()
+    }
+
+    /// The files, to be cut with those of other queues.
+    pub(crate) fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
+    /// Ends recovery, once the files end with the queue: it begins where the log does. Says whether
+    /// it was looked where that is.
+    pub(crate) fn settle(&self, log_min: i64) -> Result<bool, Error> {
+        let start = std::mem::take(&mut *self.start.lock());
         let is_known = start.first_noted_at == Some(log_min);
         if !is_known {
             self.expire(log_min)?;

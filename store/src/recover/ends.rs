@@ -140,15 +140,31 @@ impl Recovery<'_> {
         }
     }
 
+    /// Takes from the files what they hold behind the ends of their queues, of all queues before
+    /// any begins anew: a file expires only where a durable unit is behind it.
+    fn cut_files(&self, durable: i64) -> Result<(), Error> {
+        let mut longer = Vec::new();
+        for topic in self.queues.topics() {
+            for id in self.queues.ids(&topic) {
+                let Some(queue) = self.queues.find(&topic, id) else { continue };
+                let lost = queue.settle_extension(self.clean, self.cutting)?;
+                lost.iter().for_each(|at| self.losses.unextended.note((&topic, id), *at, at + 1));
+                if queue.ends_before_files(durable, self.cutting.again) {
+                    longer.push(queue);
+                }
+            }
+        }
+        self.queues.cut(&longer, self.cutting)
+    }
+
     pub(super) fn settle_queues(&self, end: i64, durable: i64) -> Result<(), Error> {
-        let (log_min, losses) = (self.log.min(), self.losses);
+        self.cut_files(durable)?;
+        let log_min = self.log.min();
         for topic in self.queues.topics() {
             let begin = log_min.max(self.removed_topics.end_of(&topic));
             for id in self.queues.ids(&topic) {
                 let Some(queue) = self.queues.find(&topic, id) else { continue };
-                let lost = queue.settle_extension(self.clean, self.cutting)?;
-                lost.iter().for_each(|at| losses.unextended.note((&topic, id), *at, at + 1));
-                let is_looked_at = queue.settle(log_min, durable, self.cutting)?;
+                let is_looked_at = queue.settle(log_min)?;
                 // They may be there in memory alone, as a start left them that died.
                 let keeps_places = !self.clean && queue.ends_blank();
                 self.keeps_places.set(self.keeps_places.get() || keeps_places);

@@ -210,6 +210,7 @@ impl Disk for BadDisk {
         Ok(bytes)
     }
     fn sync_all(&self, dir: &Path) -> io::Result<()> {
+        self.state.before_sync(dir);
         self.inner.sync_all(dir)
     }
     fn space(&self, path: &Path) -> io::Result<Space> {

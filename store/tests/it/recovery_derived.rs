@@ -338,3 +338,36 @@ fn a_start_that_mends_one_queue_of_many_syncs_them_together() {
         assert_eq!(bodies(&store, &format!("T{topic}"), 0), ["0000", "0001", "0002"]);
     }
 }
+
+/// A start that died while it cut has all queues cut again, and files that were made ready go: with
+/// thousands of queues one by one that takes long.
+#[test]
+fn a_start_that_cuts_many_queues_syncs_them_together() {
+    const TOPICS: usize = 100;
+    for abort in ["in use", "in use, being cut"] {
+        let disk = sim();
+        let store = open(&disk, &settings());
+        (0..TOPICS).for_each(|topic| drop(fill(&store, &format!("T{topic}"), 0..3)));
+        store.flush(NOW).unwrap();
+        drop(store);
+        disk.replace(Path::new("/store/abort"), abort.as_bytes(), None).unwrap();
+        for topic in 0..TOPICS {
+            let ready = format!("/store/consumequeue/T{topic}/0/{:020}", 20 * 50);
+            drop(disk.open(Path::new(&ready), 20 * 50, Allocation::Sparse).unwrap());
+        }
+        let (bad, disk) = BadDisk::around(disk);
+        let syncs = Arc::new(AtomicUsize::new(0));
+        let counted = syncs.clone();
+        bad.before_sync(move |path| {
+            let is_queue = path.starts_with("/store/consumequeue");
+            counted.fetch_add(usize::from(is_queue), Ordering::SeqCst);
+        });
+        let store = open(&disk, &settings());
+        let alone = syncs.load(Ordering::SeqCst);
+        assert!(alone < TOPICS / 2, "{abort}: {alone} syncs of queues one by one");
+        for topic in 0..TOPICS {
+            assert_eq!(files(&disk, &format!("/store/consumequeue/T{topic}/0")).len(), 1);
+            assert_eq!(bodies(&store, &format!("T{topic}"), 0), ["0000", "0001", "0002"]);
+        }
+    }
+}
