@@ -11,11 +11,13 @@ use super::open_files::{OpenFile, instead};
 use super::{Allocation, Disk, File, Listed, Lock, Space};
 use bytes::Bytes;
 use memmap2::{MmapOptions, MmapRaw};
+use parking_lot::Mutex;
 use rustix::fs::{
     Advice, FallocateFlags, FlockOperation, SeekFrom, fadvise, fallocate, fcntl_lock, flock, seek,
     statvfs, syncfs,
 };
 use rustix::io::Errno;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
@@ -150,7 +152,7 @@ impl Disk for OsDisk {
     }
 
     fn sync_all(&self, dir: &Path) -> io::Result<()> {
-        Ok(syncfs(fs::File::open(dir)?)?)
+        Ok(syncfs(held_open(instead(|| fs::File::open(dir))?)?)?)
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
@@ -184,8 +186,23 @@ impl Disk for OsDisk {
     }
 }
 
+/// A directory of each file system that was locked or synced, by its device number, open as long as
+/// the process runs.
+static HELD: Mutex<BTreeMap<u64, Arc<fs::File>>> = Mutex::new(BTreeMap::new());
+
+/// The descriptor that stands for the file system of `dir`: the same one each time. Linux tells
+/// `syncfs` of a failed writeback once for each descriptor (from 5.8 on, by the superblock's
+/// `s_wb_err`), and one that was opened since only where no other has been told: that may have been
+/// another process's.
+fn held_open(dir: fs::File) -> io::Result<Arc<fs::File>> {
+    let device = dir.metadata()?.dev();
+    Ok(HELD.lock().entry(device).or_insert_with(|| Arc::new(dir)).clone())
+}
+
 /// Some network file systems lock no directories.
 fn lock_dir(dir: &Path) -> io::Result<fs::File> {
+    // From the start on, so that no error is missed. The lock has its own: it ends with that.
+    held_open(fs::File::open(dir)?)?;
     let dir = fs::File::open(dir)?;
     match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
         Err(error @ Errno::AGAIN) => Err(held(error)),
@@ -450,6 +467,21 @@ mod tests {
         create(&calls, &path, 3, Allocation::Reserved).unwrap();
         let all = ["sync : names", "sync commitlog/0: \0\0\0", "sync commitlog: names"];
         assert_eq!(calls.into_calls(), all);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn one_descriptor_stands_for_a_file_system() {
+        let root = fresh("held");
+        let other = root.join("other");
+        fs::create_dir_all(&other).unwrap();
+        let held = |dir: &Path| held_open(fs::File::open(dir).unwrap()).unwrap();
+        drop(lock_dir(&root).unwrap());
+        let first = held(&root);
+        OsDisk.sync_all(&other).unwrap();
+        assert!(Arc::ptr_eq(&first, &held(&other)));
+        let proc = held(Path::new("/proc"));
+        assert!(!Arc::ptr_eq(&first, &proc) && Arc::ptr_eq(&first, &held(&root)));
         fs::remove_dir_all(root).unwrap();
     }
 
