@@ -2,11 +2,12 @@
 //! arrives over them, turn by turn.
 //!
 //! A turn looks at every connection that is ready, serves all that it found as one batch, so that
-//! messages of many connections are stored by one append, and writes the answers. A connection
-//! stays with its loop, until that is busy while another one is not ([`crate::balance`]). A sweeper
+//! messages of many connections are stored by one append, and writes the answers. A connection is
+//! handed to another loop where its own is busy and that is not, or both have little to do
+//! ([`crate::balance`]). A sweeper
 //! looks after silence ([`crate::server`]), and what an answer waits for is its keeper's business.
 
-use crate::balance::{Share, to_gather, to_move};
+use crate::balance::{to_gather, to_move};
 use crate::command::Command;
 use crate::connection::{Arrived, Connection, Ended, HIGH_WATER, Serve};
 use crate::outbox::Outbox;
@@ -47,8 +48,10 @@ const NOTES: Token = Token(usize::MAX);
 struct Door {
     notes: Mutex<Vec<Note>>,
     waker: Waker,
-    /// Nanoseconds that the loop did not wait, since it began.
+    /// Nanoseconds that the loop did not wait, in turns that have ended.
     busy: AtomicU64,
+    /// When the turn began that it is in, in nanoseconds since the loops were made; 0 between two.
+    since: AtomicU64,
 }
 
 enum Note {
@@ -70,7 +73,8 @@ impl std::fmt::Debug for Note {
 impl Door {
     fn of(poll: &Poll) -> io::Result<Self> {
         let waker = Waker::new(poll.registry(), NOTES)?;
-        Ok(Self { notes: Mutex::default(), waker, busy: AtomicU64::new(0) })
+        let (busy, since) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { notes: Mutex::default(), waker, busy, since })
     }
 
     fn note(&self, note: Note) {
@@ -122,8 +126,9 @@ impl EventLoops {
         let polls = (0..count).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let doors: io::Result<Arc<[Door]>> = polls.iter().map(Door::of).collect();
         let started = Self { doors: doors?, next: Arc::default() };
+        let made = Instant::now();
         for (number, poll) in polls.into_iter().enumerate() {
-            let event_loop = EventLoop::new(number, poll, Arc::clone(&started.doors));
+            let event_loop = EventLoop::new(number, poll, (Arc::clone(&started.doors), made));
             thread::Builder::new().name(format!("net-{number}")).spawn(move || event_loop.run())?;
         }
         Ok(all.insert(started).clone())
@@ -139,6 +144,8 @@ impl EventLoops {
 struct EventLoop {
     /// Its own place among the doors.
     number: usize,
+    /// When all of them were made.
+    made: Instant,
     doors: Arc<[Door]>,
     poll: Poll,
     open: Slab<Open>,
@@ -174,10 +181,11 @@ struct Turn {
 }
 
 impl EventLoop {
-    fn new(number: usize, poll: Poll, doors: Arc<[Door]>) -> Self {
+    fn new(number: usize, poll: Poll, (doors, made): (Arc<[Door]>, Instant)) -> Self {
         Self {
             number,
-            compared: (Instant::now(), vec![0; doors.len()]),
+            made,
+            compared: (made, vec![0; doors.len()]),
             doors,
             poll,
             open: Slab::new(),
@@ -211,52 +219,49 @@ impl EventLoop {
 
     fn step(&mut self, events: &Events, due: &mut Vec<usize>) {
         let begun = Instant::now();
+        let since = begun.duration_since(self.made).as_nanos() as u64;
+        self.doors[self.number].since.store(since.max(1), Ordering::Relaxed);
         events.iter().for_each(|event| self.told(event));
         self.read_notes();
         swap(&mut self.due, due);
         self.take_turn(due);
         due.clear();
-        self.compare(begun, Instant::now());
+        let now = Instant::now();
+        let door = &self.doors[self.number];
+        door.since.store(0, Ordering::Relaxed);
+        door.busy.fetch_add(now.duration_since(begun).as_nanos() as u64, Ordering::Relaxed);
+        self.compare(now);
     }
 
-    /// Counts the turn's time, and hands connections to another loop where that helps.
-    fn compare(&mut self, begun: Instant, now: Instant) {
-        let took = now.duration_since(begun).as_nanos() as u64;
-        self.doors[self.number].busy.fetch_add(took, Ordering::Relaxed);
+    /// Hands connections to other loops where that helps.
+    fn compare(&mut self, now: Instant) {
         let time = now.duration_since(self.compared.0);
         if time < BALANCE {
             return;
         }
         self.compared.0 = now;
-        let shares = self.shares(time);
+        let shares = self.shares(now, time);
         let period = self.period;
         self.period = period.wrapping_add(1);
-        let asked = self.open.iter().filter(|(_, open)| open.asked.0 == period);
-        let asked = asked.map(|(token, open)| (token, open.asked.1));
+        let asked = self.open.iter().filter(|(_, open)| open.asked.0 == period && open.asked.1 > 0);
+        let asked: Vec<_> = asked.map(|(token, open)| (token, open.asked.1)).collect();
         // Whoever is seldom heard is no reason to wake anybody.
-        let gathers = to_gather(self.number, &shares).filter(|_| time < SELDOM);
-        let (to, moved) = match gathers {
-            Some(to) => {
-                (to, asked.filter(|(_, count)| *count > 0).map(|(token, _)| token).collect())
-            }
-            None => {
-                let least = (0..shares.len()).min_by(|a, b| shares[*a].total_cmp(&shares[*b]));
-                let least = least.unwrap_or(self.number);
-                let (mine, theirs) = (shares[self.number], shares[least]);
-                (least, to_move(Share { mine, theirs, loops: shares.len() }, asked))
-            }
+        let moved = match to_gather(self.number, &shares).filter(|_| time < SELDOM) {
+            Some(to) => asked.into_iter().map(|(token, _)| (token, to)).collect(),
+            None => to_move(self.number, &shares, asked),
         };
-        // One that has not read its notes yet is in a long turn, of which nothing is counted.
-        if self.doors[to].notes.lock().is_empty() {
-            moved.into_iter().for_each(|token| self.hand_over(token, to));
-        }
+        moved.into_iter().for_each(|(token, to)| self.hand_over(token, to));
     }
 
-    /// How busy each loop was for this time, up to now, of its own time.
-    fn shares(&mut self, time: Duration) -> Vec<f64> {
+    /// How busy each loop was for this time, up to now, of its own time. One that is in a turn is
+    /// busy since that began, which may be long ago if the disk is slow.
+    fn shares(&mut self, now: Instant, time: Duration) -> Vec<f64> {
+        let now = now.duration_since(self.made).as_nanos() as u64;
         let share = |(door, before): (&Door, &mut u64)| {
-            let busy = door.busy.load(Ordering::Relaxed);
-            (busy - replace(before, busy)) as f64 / time.as_nanos() as f64
+            let since = door.since.load(Ordering::Relaxed);
+            let turn = if since == 0 { 0 } else { now.saturating_sub(since) };
+            let busy = door.busy.load(Ordering::Relaxed) + turn;
+            busy.saturating_sub(replace(before, busy)) as f64 / time.as_nanos() as f64
         };
         self.doors.iter().zip(&mut self.compared.1).map(share).collect()
     }
