@@ -364,7 +364,7 @@ impl<'a> Parts<'a> {
                     && unit.log_offset >= self.log_min()
                     && !self.log.leads_to(&unit, (&topic, id), None)
                 {
-                    (place..queue.max()).for_each(|_| queue.drop_last());
+                    queue.drop_from(place);
                 }
                 lost_from = lost_from.into_iter().chain([queue.log_end()]).min();
             }
@@ -408,8 +408,10 @@ impl<'a> Parts<'a> {
                 }
                 Some(queue) => {
                     queue.load(Opening { clean: false, ..self.opening() }, &|| Ok(()))?;
-                    while is_false(queue) {
-                        queue.drop_last();
+                    while is_false(queue)
+                        && let Some((place, _)) = queue.last_unit(&|_| false)
+                    {
+                        queue.drop_from(place);
                     }
                     queue.log_end()
                 }

@@ -4,6 +4,9 @@
 use super::{PAGE_BYTES_MAX, PAGE_UNITS, Queue, Unit};
 use crate::Error;
 
+/// Bytes that are asked for at a time whether they are zeros.
+const ZEROS: u64 = 64 << 10;
+
 impl Queue {
     /// The last unit that is not blank and not passed over, with its place. Any number of places of
     /// lost messages may be behind it, and a page of others.
@@ -36,11 +39,28 @@ impl Queue {
 
     /// The last place behind the queue's end whose unit `is_believed`.
     pub(crate) fn last_behind(&self, is_believed: &dyn Fn(i64, &Unit) -> bool) -> Option<i64> {
-        let end = self.segments.next_start() / self.unit;
+        let end = self.data_end();
         self.look_back(self.next_offset(), end, |place, unit| {
-            let unit = unit.filter(|unit| !unit.is_blank() && is_believed(place, unit));
-            unit.map(|_| place)
+            unit.filter(|unit| is_believed(place, unit)).map(|_| place)
         })
+    }
+
+    /// The place behind which the files hold nothing but zeros, to a step of `ZEROS`: nearly all of
+    /// a last file is a hole, and reading it page by page takes long.
+    fn data_end(&self) -> i64 {
+        let segments = self.segments.all();
+        for segment in segments.iter().rev() {
+            let mut end = segment.file.len();
+            while end > 0 {
+                let begin = end.saturating_sub(ZEROS);
+                if !segment.file.is_zero(begin..end).unwrap_or(false) {
+                    let units = end.min(segment.file.len()).div_ceil(self.unit as u64);
+                    return segment.start / self.unit + units as i64;
+                }
+                end = begin;
+            }
+        }
+        segments.first().map_or(0, |first| first.start / self.unit)
     }
 
     /// What `look` finds among the units from `first` to `next`, as the files have them, from the

@@ -232,10 +232,11 @@ impl Queue {
         self.raw_unit(place).filter(|unit| place >= first && !unit.is_blank())
     }
 
-    /// Lets the queue end, in memory, before its last unit, which cannot be right.
-    pub(crate) fn drop_last(&self) {
+    /// Lets the queue end, in memory, before its last unit, which is at `place` and cannot be right,
+    /// and the places of lost messages behind it.
+    pub(crate) fn drop_from(&self, place: i64) {
         let first = self.first_place();
-        let next = (self.tail.lock().next() - 1).max(first);
+        let next = place.max(first);
         *self.tail.lock() = self.tail_at(next, self.log_end_at(first, next));
         self.max.store(next, Ordering::Release);
         self.synced.fetch_min(next * self.unit, Ordering::AcqRel);

@@ -86,7 +86,11 @@ impl Recovery<'_> {
 
     /// A unit that leads farther away proves nothing.
     fn is_near(&self, log_offset: i64, end: i64) -> bool {
-        log_offset - end <= 2 * self.log.segments.file_bytes()
+        log_offset - end <= self.farthest()
+    }
+
+    fn farthest(&self) -> i64 {
+        2 * self.log.segments.file_bytes()
     }
 
     /// Keeps the offsets of lost messages that only units behind damage, or behind a lost file,
@@ -97,8 +101,10 @@ impl Recovery<'_> {
             return Ok((max, max));
         }
         let is_believed = |place: i64, unit: &Unit| {
-            let fits = has_room(place + 1 - max, unit.log_end() - end);
-            unit.log_offset >= end && fits && self.is_near(unit.log_end(), end)
+            // A start that was cut short may have made the last one the place of a lost message.
+            let to = if unit.is_blank() { end + self.farthest() } else { unit.log_end() };
+            let begins_behind = unit.is_blank() || unit.log_offset >= end;
+            begins_behind && has_room(place + 1 - max, to - end) && self.is_near(to, end)
         };
         let Some(last) = queue.last_behind(&is_believed) else { return Ok((max, max)) };
         self.touch();

@@ -85,7 +85,8 @@ fn places_of_lost_messages_outlive_a_second_power_loss() {
 /// first file, or the sectors between. Seed 30026362 of the simulator.
 #[test]
 fn places_of_lost_messages_are_kept_though_units_before_them_are_lost() {
-    for (lost, noted) in [(0, false), (0, true), (1, false)] {
+    let cases = [(0, false, 1), (0, true, 1), (1, false, 1), (0, false, 2), (1, false, 2)];
+    for (lost, noted, times) in cases {
         let (sim, disk, settings) = new(1);
         let store = open(&disk, &settings);
         store.flush(NOW).unwrap();
@@ -104,10 +105,13 @@ fn places_of_lost_messages_are_kept_though_units_before_them_are_lost() {
             let units = disk.open(path(at).as_ref(), 1_000, Allocation::Sparse).unwrap();
             units.sync(0..1_000).unwrap();
         }
-        drop(store);
-        sim.lose(Loss::All);
-        disk.remove(path(lost).as_ref()).unwrap();
-        let mut store = open(&disk, &settings);
+        let mut store = store;
+        for _ in 0..times {
+            drop(store);
+            sim.lose(Loss::All);
+            disk.remove(path(lost).as_ref()).unwrap();
+            store = open(&disk, &settings);
+        }
         for number in 102..105 {
             assert_eq!(bodies_by_offset(&store, "T", 0).len(), number - 57, "{lost}");
             assert_eq!(append(&store, NOW, draft("T", 0, "new")).queue_offset, number as i64);
