@@ -51,7 +51,7 @@ impl Carried {
         drop(groups);
         // Copies: a piece of the request would keep all of its bytes.
         let data = Arc::new(subscription::build(&Str::from(topic), text, kind)?);
-        if text.len() <= TEXT_LIMIT {
+        if text.len() + kind.len() <= TEXT_LIMIT {
             let data = Arc::clone(&data);
             let known = Known { text: text.into(), data, pulled_ms: AtomicI64::new(now_ms) };
             self.remember(group, topic, known);
@@ -119,6 +119,7 @@ mod tests {
     fn what_is_remembered_has_bounds_and_an_end() {
         let carried = Carried::default();
         assert!(carried.learn("g", "long", (TAG, &"x".repeat(TEXT_LIMIT + 1)), 1).is_some());
+        assert!(carried.learn("g", "long", (&"x".repeat(TEXT_LIMIT), "*"), 1).is_some());
         assert_eq!(carried.find("g", "long"), None);
         for number in 0..=LIMIT {
             assert!(carried.learn("g", &number.to_string(), (TAG, "*"), 1).is_some());
