@@ -39,10 +39,12 @@ pub(crate) struct Port {
 
 impl Serve for Port {
     fn serve(&self, arrived: &mut [Arrived]) {
-        let now_ms = (self.now_ms)();
         let mut batch = self.idle.lock().pop().unwrap_or_default();
-        batch.begin(now_ms);
+        batch.begin((self.now_ms)());
         for (from, one) in arrived.iter_mut().enumerate() {
+            // What the ones before stored takes its time: a message that came back meanwhile is not
+            // popped at a time before that.
+            let now_ms = (self.now_ms)();
             one.each(|peer, command, out| {
                 let (lane, ticket) = (Lane::Inline, Ticket::of(command));
                 match self.run(&Call { peer, command, now_ms, lane, room: &batch.room }) {

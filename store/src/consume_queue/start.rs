@@ -232,8 +232,8 @@ impl Queue {
         self.raw_unit(place).filter(|unit| place >= first && !unit.is_blank())
     }
 
-    /// Lets the queue end, in memory, before its last unit, which is at `place` and cannot be right,
-    /// and the places of lost messages behind it.
+    /// Lets the queue end, in memory, before its last unit, which is at `place` and cannot be
+    /// right, and the places of lost messages behind it.
     pub(crate) fn drop_from(&self, place: i64) {
         let first = self.first_place();
         let next = place.max(first);
