@@ -26,6 +26,9 @@ const SETTLED: Duration = Duration::from_secs(5);
 const TOPIC: &str = "diff-topic-a";
 const GROUP: &str = "diff-group-a";
 const GET_BROKER_RUNTIME_INFO: i32 = 28;
+/// Requests that put messages into the log: sends, one sent back, an end of a transaction, pops,
+/// acknowledgements and changes of their time, recalls.
+const STORING: [i32; 10] = [10, 36, 37, 310, 320, 370, 200_050, 200_051, 200_053, 200_151];
 const COLUMN: &str = "same answer";
 /// There are light queues, and with them lite topics.
 const LIGHT: &str = "enableLmq=true\nenableMultiDispatch=true\n";
@@ -113,6 +116,9 @@ pub fn run(places: &Places, make: Make, only: &str, report: &mut Report) -> Resu
             for (variant, sent) in variants {
                 let ours = ours.ask(&sent)?;
                 let mut new = compare(&theirs.ask(&sent)?, &ours, spoilt);
+                if STORING.contains(&sent.code) {
+                    theirs.dispatched()?;
+                }
                 let since = Instant::now();
                 while request.settles && !new.is_empty() && since.elapsed() < SETTLED {
                     std::thread::sleep(Duration::from_millis(20));
@@ -264,6 +270,23 @@ impl Side {
     fn address(&self, to_namesrv: bool) -> SocketAddr {
         let server = if to_namesrv { &self.cluster.namesrv } else { &self.cluster.broker };
         server.address()
+    }
+
+    /// Waits until what a stock broker was sent stands in its queues and its index: it answers a
+    /// send before that.
+    fn dispatched(&self) -> Result<()> {
+        let mut line = Line::open(self.address(false), PATIENCE)?;
+        let since = Instant::now();
+        loop {
+            let answer = line.ask(GET_BROKER_RUNTIME_INFO, &[], b"")?;
+            let said = String::from_utf8_lossy(&answer.body);
+            // Java escapes no text, and writes values that fastjson alone reads.
+            if said.contains("\"dispatchBehindBytes\":\"0\"") {
+                return Ok(());
+            }
+            ensure!(since.elapsed() < SETTLED, "the stock broker is behind: {answer:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// A connection that closes or stays silent is an answer of its own kind.
