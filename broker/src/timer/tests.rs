@@ -243,6 +243,21 @@ fn a_message_that_was_taken_back_does_not_come() {
     assert_eq!(world.delivered(), ["keep"]);
     assert_eq!((world.condition().pending, world.condition().passed_over), (0, 0));
     assert_eq!(world.broker().timer.waiting.lock().of("T"), 0);
+    Waiting::save(world.broker());
+    assert!(world.broker().timer.waiting.lock().to_body().timing_count.is_empty());
+}
+
+#[test]
+fn a_topic_that_is_there_stays_counted() {
+    let mut world = World::new();
+    let topic = crate::topics::simple("T", 1);
+    world.broker().topics.update(topic, BOOT_MS).unwrap();
+    world.send("one", "TIMER_DELAY_SEC^100~");
+    world.pass_to(BOOT_MS + 100_000);
+    assert_eq!(world.delivered(), ["one"]);
+    Waiting::save(world.broker());
+    let body = world.broker().timer.waiting.lock().to_body();
+    assert_eq!(body.timing_count.get("T").map(|metric| metric.count), Some(0));
 }
 
 #[test]

@@ -85,13 +85,18 @@ impl Waiting {
     }
 
     /// Saves them when they changed. Whoever asks for them meanwhile does not wait for the disk.
+    /// A topic of which nothing waits stays among them for as long as there is the topic, as Java's.
     pub(super) fn save(broker: &Broker) {
         let waiting = &broker.timer.waiting;
         let Some(body) = waiting.lock().take_changed() else { return };
         let is_saved = broker.save(FILE, &files::compact(&body));
         let mut waiting = waiting.lock();
         match is_saved {
-            true => waiting.topics.retain(|_, metric| metric.count != 0),
+            true => {
+                let topics = &broker.topics;
+                let stays = |topic: &str| topics.contains(topic) && !topics.is_light(topic);
+                waiting.topics.retain(|topic, metric| metric.count != 0 || stays(topic));
+            }
             false => waiting.is_changed = true,
         }
     }
