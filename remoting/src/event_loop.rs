@@ -123,6 +123,11 @@ impl EventLoops {
             return Ok(all.clone());
         }
         let count = thread::available_parallelism().map_or(1, usize::from);
+        Ok(all.insert(Self::start(count)?).clone())
+    }
+
+    /// Starts so many, which stay.
+    fn start(count: usize) -> io::Result<Self> {
         let polls = (0..count).map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
         let doors: io::Result<Arc<[Door]>> = polls.iter().map(Door::of).collect();
         let started = Self { doors: doors?, next: Arc::default() };
@@ -131,7 +136,7 @@ impl EventLoops {
             let event_loop = EventLoop::new(number, poll, (Arc::clone(&started.doors), made));
             thread::Builder::new().name(format!("net-{number}")).spawn(move || event_loop.run())?;
         }
-        Ok(all.insert(started).clone())
+        Ok(started)
     }
 
     /// Serves a connection from now on.
@@ -413,3 +418,6 @@ impl Turn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
