@@ -18,7 +18,14 @@ const TEXT_LIMIT: usize = 4_096;
 /// What the pulls of each group carried, by topic.
 #[derive(Debug, Default)]
 pub struct Carried {
-    groups: RwLock<Lookup<Str, Lookup<Str, Known>>>,
+    groups: RwLock<Groups>,
+}
+
+#[derive(Debug, Default)]
+struct Groups {
+    by_name: Lookup<Str, Lookup<Str, Known>>,
+    /// How many subscriptions all of these have. At the limit each pull of another one asks.
+    count: usize,
 }
 
 #[derive(Debug)]
@@ -40,7 +47,7 @@ impl Carried {
         now_ms: i64,
     ) -> Option<Arc<SubscriptionData>> {
         let groups = self.groups.read();
-        let known = groups.get(group).and_then(|topics| topics.get(topic));
+        let known = groups.by_name.get(group).and_then(|topics| topics.get(topic));
         let is_same = |known: &&Known| {
             known.text == *text && known.data.expression_type.as_deref() == Some(kind)
         };
@@ -60,29 +67,33 @@ impl Carried {
     }
 
     fn remember(&self, group: &str, topic: &str, known: Known) {
-        let mut groups = self.groups.write();
-        let of_group = groups.get(group);
+        let groups = &mut *self.groups.write();
+        let of_group = groups.by_name.get(group);
         let is_new = of_group.is_none_or(|topics| !topics.contains_key(topic));
-        if is_new && groups.values().map(Lookup::len).sum::<usize>() >= LIMIT {
+        if is_new && groups.count >= LIMIT {
             return;
         }
-        groups.entry(group.into()).or_default().insert(topic.into(), known);
+        groups.count += usize::from(is_new);
+        groups.by_name.entry(group.into()).or_default().insert(topic.into(), known);
     }
 
     /// What the last pull of the group carried for the topic; its version is the time of that pull
     /// (ms since 1970).
     pub fn find(&self, group: &str, topic: &str) -> Option<SubscriptionData> {
         let groups = self.groups.read();
-        let known = groups.get(group)?.get(topic)?;
+        let known = groups.by_name.get(group)?.get(topic)?;
         let sub_version = known.pulled_ms.load(Ordering::Relaxed);
         Some(SubscriptionData { sub_version, ..(*known.data).clone() })
     }
 
     /// Forgets what no pull has carried for `timeout_ms` (Java: `subscriptionExpiredTimeout`).
     pub fn expire(&self, timeout_ms: i64, now_ms: i64) {
-        self.groups.write().retain(|_, topics| {
+        let Groups { by_name, count } = &mut *self.groups.write();
+        *count = 0;
+        by_name.retain(|_, topics| {
             topics
                 .retain(|_, known| now_ms - known.pulled_ms.load(Ordering::Relaxed) <= timeout_ms);
+            *count += topics.len();
             !topics.is_empty()
         });
     }
@@ -126,13 +137,20 @@ mod tests {
         }
         assert!(carried.find("g", "16383").is_some());
         assert_eq!(carried.find("g", "16384"), None);
-        carried.learn("g", "7", (TAG, "*"), 5);
+        // What is known takes no more room.
+        carried.learn("g", "7", (TAG, "A"), 5);
         carried.expire(10, 11);
         assert!(carried.find("g", "8").is_some());
         carried.expire(10, 12);
         assert_eq!(carried.find("g", "8"), None);
         assert!(carried.find("g", "7").is_some());
+        for number in 1..=LIMIT {
+            carried.learn("other", &number.to_string(), (TAG, "*"), 20);
+        }
+        assert!(carried.find("other", "16383").is_some(), "what was forgotten left its room");
+        assert_eq!(carried.find("other", "16384"), None);
         carried.expire(10, 100);
-        assert!(carried.groups.read().is_empty());
+        let groups = carried.groups.read();
+        assert!(groups.by_name.is_empty() && groups.count == 0);
     }
 }
