@@ -371,7 +371,8 @@ impl Store {
         let has_messages = queues.any(|queue| queue.next_offset() > 0);
         if is_new && !has_messages && self.compactions.remove(topic)? {
             let root = &self.settings.root;
-            self.disk.sync_all(root).map_err(Error::io("sync", root))?;
+            let synced = self.disk.sync_all(root).map_err(Error::io("sync", root));
+            synced.inspect_err(|error| self.fence(error))?;
         }
         if !self.settings.compaction || self.compactions.contains(topic) {
             return Ok(());

@@ -24,7 +24,7 @@ use crate::segments::Segments;
 use parking_lot::Mutex;
 use start::Start;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -407,6 +407,12 @@ impl Queue {
         self.write()?;
         self.write_again()?;
         Ok(self.tail.lock().written() * self.unit)
+    }
+
+    /// The directories of its files.
+    pub(crate) fn dirs(&self) -> impl Iterator<Item = &Path> {
+        let extension = self.extension.as_ref().map(|extension| extension.dir());
+        std::iter::once(self.segments.dir()).chain(extension)
     }
 
     /// Notes that the files are durable up to a byte that [`Self::write_to`] returned.

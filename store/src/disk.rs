@@ -4,6 +4,7 @@
 //! A file of the store has a fixed size from its birth. It is written at places that the store
 //! chooses, never appended by the operating system.
 
+mod first_failure;
 mod lasting;
 mod open_files;
 pub mod os;
@@ -11,6 +12,7 @@ mod peek;
 
 use crate::Error;
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::io;
 use std::io::ErrorKind::{DirectoryNotEmpty, NotFound};
 use std::ops::Range;
@@ -139,8 +141,14 @@ pub trait Disk: Send + Sync + 'static {
         out[..len].copy_from_slice(&there[..len]);
         Ok(len)
     }
-    /// Makes everything durable that was written to the file system that holds `dir`.
+    /// Makes everything durable that was written to the file system that holds `dir`. Once that
+    /// failed, it fails for whoever asks for it.
     fn sync_all(&self, dir: &Path) -> io::Result<()>;
+    /// A number of the file system that holds a directory. Of what cannot be written to it from
+    /// here on [`Self::sync_all`] knows.
+    fn file_system(&self, _dir: &Path) -> io::Result<u64> {
+        Ok(0)
+    }
     /// The space of the file system that holds `path`, which need not exist yet.
     fn space(&self, path: &Path) -> io::Result<Space>;
     /// Takes an exclusive lock on a file, creating it with `content`; fails at once with
@@ -177,8 +185,36 @@ pub trait File: Send + Sync {
     fn is_zero(&self, range: Range<u64>) -> io::Result<bool>;
     /// Makes a range read as zeros.
     fn zero(&self, range: Range<u64>) -> io::Result<()>;
-    /// Makes what was written to the range durable; more may become durable with it.
+    /// Makes what was written to the range durable; more may become durable with it. Once that
+    /// failed, it fails for whoever asks for it.
     fn sync(&self, range: Range<u64>) -> io::Result<()>;
+}
+
+/// Makes everything durable that was written to the file systems of these directories, each once:
+/// one may be a link to another disk. Where there is no directory, nothing was written.
+pub(crate) fn sync_file_systems<'a>(
+    disk: &dyn Disk,
+    dirs: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), Error> {
+    let mut synced = BTreeSet::new();
+    for dir in dirs {
+        let number = match disk.file_system(dir) {
+            Err(error) if error.kind() == NotFound => continue,
+            number => number.map_err(Error::io("open", dir))?,
+        };
+        if synced.contains(&number) {
+            continue;
+        }
+        match disk.sync_all(dir) {
+            // It was removed meanwhile; another one may be on the same disk.
+            Err(error) if error.kind() == NotFound => {}
+            done => {
+                done.map_err(Error::io("sync", dir))?;
+                synced.insert(number);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Removes a directory. One that is not there is gone already; what was moved aside in one stays.

@@ -5,7 +5,6 @@ use crate::checkpoint::Mark;
 use crate::consume_queue::Queue;
 use crate::parts::IN_USE;
 use crate::queue_ends::QueueEnds;
-use crate::queues;
 use crate::segments::Segment;
 use crate::{Error, Store, Wait};
 use std::sync::Arc;
@@ -180,7 +179,7 @@ impl Store {
     fn sync_queues(&self, least_bytes: i64) -> Result<(), Error> {
         let mut queues = self.dirty.all();
         queues.retain(|queue| queue.unsynced_bytes() >= least_bytes);
-        queues::sync(&queues, &*self.disk, &self.settings.root)?;
+        self.queues.sync(&queues)?;
         self.dirty.forget_clean();
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::index::Index;
 use crate::log_reader::LogReader;
 use crate::losses::Losses;
 use crate::queue_ends::{self, QueueEnd, QueueEnds};
-use crate::queues::{self, Queues};
+use crate::queues::Queues;
 use crate::recover::{Deleted, Gap, Recovery, looks_torn};
 use crate::removed_topics::RemovedTopics;
 use crate::segments::Cutting;
@@ -327,7 +327,7 @@ impl<'a> Parts<'a> {
             // What was mended before that end is not looked at again.
             let mut queues = self.queues.all();
             queues.retain(|queue| queue.unsynced_bytes() > 0);
-            queues::sync(&queues, &*self.disk, &self.settings.root)?;
+            self.queues.sync(&queues)?;
             self.index.as_ref().map_or(Ok(()), Index::sync)?;
         }
         self.checkpoint.take_over(durable_to, self.log.segments.file_bytes());
@@ -493,7 +493,7 @@ impl<'a> Parts<'a> {
     fn end_mending(&self) -> Result<(), Error> {
         self.is_foreign.set(false);
         if self.disk.read(&self.abort).is_ok_and(|text| text != IN_USE) {
-            queues::sync(&self.queues.all(), &*self.disk, &self.settings.root)?;
+            self.queues.sync(&self.queues.all())?;
             self.write_abort(IN_USE)?;
         }
         Ok(())

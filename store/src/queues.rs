@@ -2,7 +2,7 @@
 
 use crate::batch_topics::{self, BatchTopics};
 use crate::consume_queue::{EXTENSION_DIR, Extension, Opening, Queue, Shape};
-use crate::disk::{Disk, Listed, remove_dir};
+use crate::disk::{Disk, Listed, remove_dir, sync_file_systems};
 use crate::in_the_way::move_aside;
 use crate::losses::is_told;
 use crate::queue_ends::QueueEnds;
@@ -11,8 +11,7 @@ use crate::{Error, FilterBits, Settings};
 use message::{Lookup, Str, names};
 use parking_lot::RwLock;
 use std::collections::HashMap;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 /// The most queues that are synced one by one.
@@ -147,6 +146,8 @@ impl Queues {
         let list = |dir: &PathBuf| self.disk.list(dir).map_err(Error::io("list", dir));
         for topic in self.topic_dirs(before_mending)? {
             let dir = self.place_of(&topic).0;
+            // It may be a link to another disk, whose failures count from here on.
+            self.disk.file_system(&dir).map_err(Error::io("open", &dir))?;
             for queue in list(&dir)? {
                 let Ok(id) = queue.name.parse() else { continue };
                 if !queue.is_dir {
@@ -238,26 +239,43 @@ impl Queues {
             ends.push((queue, to));
         }
         if has_removed {
-            self.sync_dirs()?;
+            self.sync_dirs(queues)?;
         }
         for (queue, to) in &ends {
             queue.segments().zero_behind(*to, cutting)?;
         }
-        self.sync_dirs()?;
+        self.sync_dirs(queues)?;
         ends.iter().for_each(|(queue, to)| queue.set_synced(*to));
         Ok(())
     }
 
-    /// Makes all queues durable: their directories may be links to other file systems.
-    fn sync_dirs(&self) -> Result<(), Error> {
-        for dir in [batch_topics::SINGLE_DIR, batch_topics::DIR, EXTENSION_DIR] {
-            let dir = self.root.join(dir);
-            match self.disk.sync_all(&dir) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                synced => synced.map_err(Error::io("sync", &dir))?,
-            }
+    /// Makes queues durable: each alone when they are few, else the file systems that they are on,
+    /// as thousands of syncs one after the other take minutes.
+    pub(crate) fn sync(&self, queues: &[Arc<Queue>]) -> Result<(), Error> {
+        if queues.len() <= SYNC_ALONE_MAX {
+            return queues.iter().try_for_each(|queue| queue.sync());
         }
+        let mut written = Vec::with_capacity(queues.len());
+        for queue in queues {
+            written.push(queue.write_to()?);
+        }
+        self.sync_dirs(queues)?;
+        queues.iter().zip(written).for_each(|(queue, to)| queue.set_synced(to));
         Ok(())
+    }
+
+    /// Makes all that was written to queues durable. The directory of each may be on a disk of its
+    /// own.
+    fn sync_dirs(&self, queues: &[Arc<Queue>]) -> Result<(), Error> {
+        sync_file_systems(&*self.disk, queues.iter().flat_map(|queue| queue.dirs()))
+    }
+
+    /// Makes it durable that queues are gone.
+    pub(crate) fn sync_removed(&self) -> Result<(), Error> {
+        let dirs = [batch_topics::SINGLE_DIR, batch_topics::DIR, EXTENSION_DIR];
+        let dirs = dirs.map(|dir| self.root.join(dir));
+        let all = std::iter::once(&self.root).chain(&dirs);
+        sync_file_systems(&*self.disk, all.map(PathBuf::as_path))
     }
 
     /// The names of all topics that have queues.
@@ -304,19 +322,4 @@ impl Queues {
         let mut dirs = [self.place_of(topic).0].into_iter().chain(extension);
         dirs.try_for_each(|dir| remove_dir(&*self.disk, &dir))
     }
-}
-
-/// Makes the queues durable: each alone when they are few, else the whole file system of `root` at
-/// once, as thousands of syncs one after the other take minutes.
-pub(crate) fn sync(queues: &[Arc<Queue>], disk: &dyn Disk, root: &Path) -> Result<(), Error> {
-    if queues.len() <= SYNC_ALONE_MAX {
-        return queues.iter().try_for_each(|queue| queue.sync());
-    }
-    let mut written = Vec::with_capacity(queues.len());
-    for queue in queues {
-        written.push(queue.write_to()?);
-    }
-    disk.sync_all(root).map_err(Error::io("sync", root))?;
-    queues.iter().zip(written).for_each(|(queue, to)| queue.set_synced(to));
-    Ok(())
 }

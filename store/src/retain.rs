@@ -261,7 +261,8 @@ impl Store {
             // Files of the log that are removed may come back, and with them messages of topics
             // that would be forgotten here.
             let dir = self.log.segments.dir();
-            self.disk.sync_all(dir).map_err(Error::io("sync", dir))?;
+            let synced = self.disk.sync_all(dir).map_err(Error::io("sync", dir));
+            synced.inspect_err(|error| self.fence(error))?;
         }
         self.removed_topics.note(topics, self.log.written_to(), self.log.min())?;
         let mut removed = 0;
@@ -349,9 +350,7 @@ impl Store {
         if queues == 0 {
             return Ok(());
         }
-        let root = &self.settings.root;
-        let synced = self.disk.sync_all(root).map_err(Error::io("sync", root));
-        synced.inspect_err(|error| self.fence(error))
+        self.queues.sync_removed().inspect_err(|error| self.fence(error))
     }
 
     /// How many light queues there are.

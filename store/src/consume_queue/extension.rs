@@ -15,7 +15,7 @@ use crate::segments::{Cutting, Segment, Segments};
 use parking_lot::Mutex;
 use std::io;
 use std::io::ErrorKind::NotFound;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -174,6 +174,11 @@ impl Extension {
         self.segments.sync(self.synced.load(Ordering::Acquire)..to)?;
         self.synced.store(to, Ordering::Release);
         Ok(())
+    }
+
+    /// The directory of the files.
+    pub(super) fn dir(&self) -> &Path {
+        self.segments.dir()
     }
 
     /// What the entries take on the disk, at most: whole pages.

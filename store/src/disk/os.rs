@@ -6,6 +6,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the one place that reaches files")]
 
+use super::first_failure::FirstFailure;
 use super::lasting::{self, Calls, System, make_dirs, parent, sync_dir};
 use super::open_files::{OpenFile, instead};
 use super::{Allocation, Disk, File, Listed, Lock, Space};
@@ -16,7 +17,7 @@ use rustix::fs::{
     Advice, FallocateFlags, FlockOperation, SeekFrom, fadvise, fallocate, fcntl_lock, flock, seek,
     statvfs, syncfs,
 };
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -152,7 +153,16 @@ impl Disk for OsDisk {
     }
 
     fn sync_all(&self, dir: &Path) -> io::Result<()> {
-        Ok(syncfs(held_open(instead(|| fs::File::open(dir))?)?)?)
+        let held = held_open(instead(|| fs::File::open(dir))?)?;
+        held.failure.sync(|| Ok(retry_on_intr(|| syncfs(&held.dir))?))
+    }
+
+    fn file_system(&self, dir: &Path) -> io::Result<u64> {
+        let device = fs::metadata(dir)?.dev();
+        if !HELD.lock().contains_key(&device) {
+            held_open(instead(|| fs::File::open(dir))?)?;
+        }
+        Ok(device)
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
@@ -186,17 +196,24 @@ impl Disk for OsDisk {
     }
 }
 
-/// A directory of each file system that was locked or synced, by its device number, open as long as
-/// the process runs.
-static HELD: Mutex<BTreeMap<u64, Arc<fs::File>>> = Mutex::new(BTreeMap::new());
+/// Each file system that is in use, by its device number, as long as the process runs.
+static HELD: Mutex<BTreeMap<u64, Arc<Held>>> = Mutex::new(BTreeMap::new());
+
+/// A file system.
+struct Held {
+    /// A directory of it, which stays open.
+    dir: fs::File,
+    failure: FirstFailure,
+}
 
 /// The descriptor that stands for the file system of `dir`: the same one each time. Linux tells
 /// `syncfs` of a failed writeback once for each descriptor (from 5.8 on, by the superblock's
 /// `s_wb_err`), and one that was opened since only where no other has been told: that may have been
-/// another process's.
-fn held_open(dir: fs::File) -> io::Result<Arc<fs::File>> {
+/// another process's. Who shares it shares what it was told.
+fn held_open(dir: fs::File) -> io::Result<Arc<Held>> {
     let device = dir.metadata()?.dev();
-    Ok(HELD.lock().entry(device).or_insert_with(|| Arc::new(dir)).clone())
+    let new = || Arc::new(Held { dir, failure: FirstFailure::default() });
+    Ok(HELD.lock().entry(device).or_insert_with(new).clone())
 }
 
 /// Some network file systems lock no directories.
@@ -270,12 +287,13 @@ struct OsFile {
     /// Somebody made the file shorter: to touch what is mapped behind its end would end the
     /// process.
     is_short: AtomicBool,
+    failure: FirstFailure,
 }
 
 impl OsFile {
     fn new(file: Arc<OpenFile>, len: u64, space: Allocation) -> Self {
-        let (view, is_short) = Default::default();
-        Self { file, len, space, view, is_short }
+        let (view, is_short, failure) = Default::default();
+        Self { file, len, space, view, is_short, failure }
     }
 
     fn check(&self, range: &Range<u64>) -> io::Result<()> {
@@ -414,7 +432,8 @@ impl File for OsFile {
     }
 
     fn sync(&self, _range: Range<u64>) -> io::Result<()> {
-        self.file.get()?.sync_data()
+        let file = self.file.get()?;
+        self.failure.sync(|| file.sync_data())
     }
 }
 

@@ -42,6 +42,8 @@ struct State {
     before_sync: Mutex<Option<Hook>>,
     /// What is done once, before a file under a directory is read.
     before_read: Mutex<Option<(PathBuf, Once)>>,
+    /// Directories that are links to other disks.
+    links: Mutex<Vec<PathBuf>>,
 }
 
 impl State {
@@ -94,7 +96,7 @@ impl BadDisk {
     pub(crate) fn new(inner: Arc<dyn Disk>) -> Self {
         let changes_left = AtomicU64::new(u64::MAX);
         let (no_files, unreadable, cold) = Default::default();
-        let (reads, writes, before_sync, before_read) = Default::default();
+        let (reads, writes, before_sync, before_read, links) = Default::default();
         let state = State {
             changes_left,
             no_files,
@@ -104,6 +106,7 @@ impl BadDisk {
             writes,
             before_sync,
             before_read,
+            links,
         };
         Self { inner, state: Arc::new(state) }
     }
@@ -127,6 +130,11 @@ impl BadDisk {
     /// Lets no file be opened, or all again.
     pub(crate) fn refuse_files(&self, refuse: bool) {
         self.state.no_files.store(refuse, Ordering::SeqCst);
+    }
+
+    /// From here on `dir` is a link to a disk of its own.
+    pub(crate) fn link(&self, dir: &str) {
+        self.state.links.lock().unwrap().push(dir.into());
     }
 
     /// Calls `hook` whenever a file is about to be made durable.
@@ -212,6 +220,11 @@ impl Disk for BadDisk {
     fn sync_all(&self, dir: &Path) -> io::Result<()> {
         self.state.before_sync(dir);
         self.inner.sync_all(dir)
+    }
+    fn file_system(&self, dir: &Path) -> io::Result<u64> {
+        let links = self.state.links.lock().unwrap();
+        let place = links.iter().position(|link| dir.starts_with(link));
+        Ok(place.map_or(0, |place| place as u64 + 1))
     }
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.inner.space(path)

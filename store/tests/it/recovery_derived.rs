@@ -5,8 +5,8 @@ use crate::lines::lines_of;
 use crate::recovery::*;
 use crate::support::*;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use store::disk::Allocation;
 use store::{Disk, Settings, Store};
 
@@ -370,4 +370,44 @@ fn a_start_that_cuts_many_queues_syncs_them_together() {
             assert_eq!(bodies(&store, &format!("T{topic}"), 0), ["0000", "0001", "0002"]);
         }
     }
+}
+
+/// Operators move the queues of a large topic to another disk, and leave a link.
+#[test]
+fn many_queues_are_synced_with_every_disk_that_they_are_on() {
+    const TOPICS: usize = 100;
+    let (bad, disk) = BadDisk::around(sim());
+    for dir in ["/store/consumequeue/T7", "/store/consumequeue/T8", "/store/consumequeue/T9/0"] {
+        bad.link(dir);
+    }
+    let synced = Arc::new(Mutex::new(Vec::new()));
+    let noted = synced.clone();
+    let here = bad.clone();
+    bad.before_sync(move |path| {
+        if path.starts_with("/store/consumequeue") {
+            noted.lock().unwrap().push(here.file_system(path).unwrap());
+        }
+    });
+    let all = || {
+        let mut all = std::mem::take(&mut *synced.lock().unwrap());
+        all.sort_unstable();
+        all
+    };
+    let fill_all = |store: &Store| {
+        (0..TOPICS).for_each(|topic| drop(fill(store, &format!("T{topic}"), 0..3)));
+    };
+    let store = open(&disk, &settings());
+    fill_all(&store);
+    store.flush(NOW).unwrap();
+    assert_eq!(all(), [0, 1, 2, 3], "a checkpoint syncs each disk once");
+    fill_all(&store);
+    store.flush(NOW + 1).unwrap();
+    drop(store);
+    edit(&disk, Path::new("/store/consumequeue/T7/0/00000000000000000000"), |bytes| bytes.clear());
+    all();
+    let store = open(&disk, &settings());
+    let mended = all();
+    assert!([0, 1, 2, 3].iter().all(|number| mended.contains(number)), "{mended:?}");
+    assert!(mended.len() < TOPICS / 2, "{mended:?}");
+    drop(store);
 }
