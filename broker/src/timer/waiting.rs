@@ -85,7 +85,7 @@ impl Waiting {
     }
 
     /// Saves them when they changed. Whoever asks for them meanwhile does not wait for the disk.
-    /// A topic of which nothing waits stays among them for as long as there is the topic, as Java's.
+    /// A topic of which nothing waits stays among them for as long as it is there, as Java's.
     pub(super) fn save(broker: &Broker) {
         let waiting = &broker.timer.waiting;
         let Some(body) = waiting.lock().take_changed() else { return };
