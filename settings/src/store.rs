@@ -79,7 +79,7 @@ settings! {
         enabled_append_prop_crc as "enabledAppendPropCRC": bool = false;
         /// Whether recovery checks the body's checksum.
         check_crc_on_recover as "checkCRCOnRecover": bool = true;
-        /// Percent of the time that complete segments are read again to find damage, 0 for never;
+        /// Percent of the time that cold segments are read again to find damage, 0 for never;
         /// Rockhopper's own.
         scrub_time_percent: i32 = 5 => 0..=50, live;
         /// Whether the commit log ends at its first damaged record, as in Java: everything behind

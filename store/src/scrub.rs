@@ -1,4 +1,4 @@
-//! Reading again what nobody reads any more: the complete files of the commit log, from the oldest
+//! Reading again what nobody reads any more: the cold files of the commit log, from the oldest
 //! on, a little at a time, so that damage is found while a copy still has what was lost. Queue
 //! units are not looked at here: readers compare each with its record.
 //!
@@ -13,6 +13,9 @@ use std::time::Duration;
 const STEP_BYTES: usize = 1 << 20;
 /// A pass begins so long after the one before it began, ms.
 const PASS_INTERVAL_MS: i64 = 24 * 3_600_000;
+/// A file that was complete so long ago is cold, ms. One that was filled a moment ago would be read
+/// from memory, which tells nothing of the disk and takes the time of those who send.
+const COLD_MS: i64 = 600_000;
 /// How long there is nothing to do before it is looked again.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -24,6 +27,29 @@ pub(crate) struct Pass {
     /// When the pass began, ms since the epoch; `None` when there was none yet.
     began_ms: Option<i64>,
     is_over: bool,
+    cooling: Cooling,
+}
+
+/// How far the log is cold.
+#[derive(Debug, Default)]
+struct Cooling {
+    /// Where the cold files end.
+    cold_to: i64,
+    /// Where the complete files ended when it was looked last, and when that was (ms).
+    seen: Option<(i64, i64)>,
+}
+
+impl Cooling {
+    /// Where the cold files end, when the complete ones end at `end` now. What is complete at the
+    /// first look, after a start, is cold at once.
+    fn cold_to(&mut self, end: i64, now: i64) -> i64 {
+        let is_new = |at: &(i64, i64)| (0..COLD_MS).contains(&now.saturating_sub(at.1));
+        if !self.seen.as_ref().is_some_and(is_new) {
+            self.cold_to = self.seen.map_or(end, |(end, _)| end);
+            self.seen = Some((end, now));
+        }
+        self.cold_to.min(end)
+    }
 }
 
 impl Store {
@@ -41,13 +67,13 @@ impl Store {
             if since.is_some_and(|since| (0..PASS_INTERVAL_MS).contains(&since)) {
                 return 0;
             }
-            *pass = Pass { at: self.log.min(), began_ms: Some(now), is_over: false };
+            (pass.at, pass.began_ms, pass.is_over) = (self.log.min(), Some(now), false);
         }
         let from = pass.at.max(self.log.min());
-        let read = self.scrub_from(from, now);
+        let read = self.scrub_from(from, &mut pass.cooling, now);
         if begins && read.is_none() {
-            // No file is complete yet: there was no pass.
-            *pass = Pass::default();
+            // No file is cold yet: there was no pass.
+            pass.began_ms = None;
             return 0;
         }
         pass.at = from + read.unwrap_or(0);
@@ -68,10 +94,13 @@ impl Store {
         took.saturating_mul(100_u32.saturating_sub(percent)) / percent
     }
 
-    /// One step; `None` when no complete file holds `from`.
-    fn scrub_from(&self, from: i64, now: i64) -> Option<i64> {
+    /// One step; `None` when no cold file holds `from`.
+    fn scrub_from(&self, from: i64, cooling: &mut Cooling, now: i64) -> Option<i64> {
         let run = self.log.segments.complete(self.log.flushed_to());
-        let end = run.end().filter(|end| from < *end)?;
+        let end = cooling.cold_to(run.end().unwrap_or(0), now);
+        if from >= end {
+            return None;
+        }
         let aside = self.aside.ranges().iter().map(|range| (range.from, range.to)).collect();
         let mut walk = LogWalk::new(&*self.disk, run, aside, STEP_BYTES);
         walk.jump(from);
@@ -81,7 +110,7 @@ impl Store {
                 Ok(Step::Record) => records += 1,
                 Ok(Step::Gap(gap)) => self.scrub_gap(gap, now),
                 Ok(Step::End { .. }) if walk.at() >= end => {}
-                // Nothing but zeros or rubbish up to the last complete file's end.
+                // Nothing but zeros or rubbish up to the last cold file's end.
                 Ok(Step::End { garbage }) => {
                     let why = garbage.unwrap_or_else(|| "zeros".into());
                     let from = walk.at();

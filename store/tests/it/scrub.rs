@@ -14,6 +14,8 @@ use std::time::Duration;
 use store::{Aside, Disk, OsDisk, Settings, Store};
 
 const DAY_MS: i64 = 24 * 3_600_000;
+/// What was complete at one look and at the one so long before it is cold.
+const COLD_MS: i64 = 600_000;
 const FILE: i64 = 16 << 10;
 
 fn fill(store: &Store) {
@@ -36,7 +38,7 @@ fn pass(store: &Store, now: i64) -> u64 {
 }
 
 #[test]
-fn a_pass_reads_every_complete_file_once_a_day() {
+fn a_pass_reads_every_cold_file_once_a_day() {
     on_both_disks(|disk, settings| {
         let store = open(&disk, &settings);
         assert_eq!(store.scrub(NOW), 0, "no file is complete");
@@ -44,14 +46,18 @@ fn a_pass_reads_every_complete_file_once_a_day() {
         fill(&store);
         let last = store.max_log_offset() / FILE * FILE;
         let stats = store.stats();
-        assert_eq!(pass(&store, NOW + 1), last.unsigned_abs());
+        for after_ms in [1, COLD_MS - 1, COLD_MS, 2 * COLD_MS - 1] {
+            assert_eq!(store.scrub(NOW + after_ms), 0, "{after_ms} ms later nothing is cold");
+        }
+        let begun = NOW + 2 * COLD_MS;
+        assert_eq!(pass(&store, begun), last.unsigned_abs());
         assert_eq!(stats.scrubbed_bytes(), last.unsigned_abs());
         assert!(stats.scrubbed_records() > 200 && stats.scrubbed_records() < 300);
-        assert_eq!(store.scrub(NOW + DAY_MS), 0, "too early");
-        assert_eq!(pass(&store, NOW + 1 + DAY_MS), last.unsigned_abs());
+        assert_eq!(store.scrub(begun + DAY_MS - 1), 0, "too early");
+        assert_eq!(pass(&store, begun + DAY_MS), last.unsigned_abs());
         assert_eq!((stats.scrub_damaged_ranges(), stats.scrub_passes()), (0, 2));
-        assert_eq!(stats.scrub_passed_ms(), NOW + 1 + DAY_MS);
-        assert_eq!(store.scrub(NOW + DAY_MS + 2), 0);
+        assert_eq!(stats.scrub_passed_ms(), begun + DAY_MS);
+        assert_eq!(store.scrub(begun + DAY_MS + 1), 0);
         store.close().unwrap();
     });
 }
