@@ -45,7 +45,7 @@ use remoting::headers::client::NotifyConsumerIdsChangedRequestHeader;
 use remoting::peer::{CallError, Peer};
 use remoting::reply::{Answer, Asker, RequestId};
 use settings::BrokerSettings;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -118,6 +118,11 @@ pub enum Outside {
         /// The pop.
         held: HeldLite,
     },
+    /// Tell the members of a large group that it changed ([`Broker::notify_members`]).
+    Notify {
+        /// The group.
+        group: Str,
+    },
     /// Write changed settings back to the configuration file that the broker was started with.
     SaveSettings {
         /// The keys and their new values.
@@ -139,6 +144,8 @@ pub struct Broker {
     pub offsets: Offsets,
     /// Producers and consumers that are connected.
     pub clients: Clients,
+    /// Large groups that changed, whose members were not told yet. Each is asked for once.
+    pub(crate) untold: Mutex<HashSet<Str>>,
     /// Subscriptions that came with pulls.
     pub carried: Carried,
     /// What groups want of topics, in SQL92.
@@ -363,22 +370,28 @@ impl Broker {
         saved.is_ok()
     }
 
-    /// Tells the members of groups that others came or went, unless that is switched off.
+    /// Tells the members of groups that others came or went, unless that is switched off. The
+    /// members of a large group are told outside, and once of what changes until then: in Java
+    /// (`DefaultConsumerIdsChangeListener`) a later change ends the telling of an earlier one.
     pub fn notify_changed(&self, changed: impl IntoIterator<Item = Changed>) {
         if !self.settings().broker.notify_consumer_ids_changed_enable {
             return;
         }
         for Changed { group, peers } in changed {
-            let header = NotifyConsumerIdsChangedRequestHeader {
-                consumer_group: group,
-                ..NotifyConsumerIdsChangedRequestHeader::default()
-            };
-            let command = Command::request(RequestCode::NOTIFY_CONSUMER_IDS_CHANGED);
-            let command = command.with_header(&header).oneway();
-            for peer in peers {
-                peer.send(&command);
+            if let Some(peers) = peers {
+                tell_changed(&group, &peers);
+            } else if self.untold.lock().insert(group.clone()) {
+                self.outside(Outside::Notify { group });
             }
         }
+    }
+
+    /// Tells all members of a group that it changed. Who comes or goes after this began asks for
+    /// another round.
+    pub fn notify_members(&self, group: &Str) {
+        self.untold.lock().remove(group);
+        let members = self.clients.members(group);
+        tell_changed(group, members.iter().map(|member| &member.peer));
     }
 
     /// A connection is gone: so are its clients, and the pulls that it held.
@@ -401,4 +414,14 @@ impl Broker {
         self.pops.waiting.forget(peer_id);
         self.notices.forget(peer_id);
     }
+}
+
+fn tell_changed<'a>(group: &Str, peers: impl IntoIterator<Item = &'a Arc<Peer>>) {
+    let header = NotifyConsumerIdsChangedRequestHeader {
+        consumer_group: group.clone(),
+        ..NotifyConsumerIdsChangedRequestHeader::default()
+    };
+    let command = Command::request(RequestCode::NOTIFY_CONSUMER_IDS_CHANGED);
+    let command = command.with_header(&header).oneway();
+    peers.into_iter().for_each(|peer| peer.send(&command));
 }

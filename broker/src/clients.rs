@@ -23,6 +23,8 @@ mod lists;
 const PRODUCER_SILENCE_MS: i64 = 120_000;
 /// Groups that one connection may belong to; what comes on top is not remembered.
 const GROUPS_LIMIT: usize = 65_536;
+/// Members of a group that are told at once that it changed. More are no work for an event loop.
+pub(crate) const TOLD_AT_ONCE: usize = 64;
 
 /// A client as one of its connections shows it. `P` is the connection.
 #[derive(Clone, Debug)]
@@ -52,13 +54,14 @@ pub struct Habit {
     pub from_where: Option<ConsumeFromWhere>,
 }
 
-/// A consumer group whose members changed, and the connections of those that must learn of it.
+/// A consumer group whose members changed, and who must learn of it.
 #[derive(Debug)]
 pub struct Changed<P = Arc<Peer>> {
     /// The group.
     pub group: Str,
-    /// Its members' connections.
-    pub peers: Vec<P>,
+    /// Its members' connections; `None` where they are too many to be told at once, and
+    /// [`Clients::members`] when they are told.
+    pub peers: Option<Vec<P>>,
 }
 
 /// What a heartbeat of a consumer says about one group.
@@ -414,7 +417,8 @@ impl<P: Clone> Group<P> {
         if self.consumers.is_broadcasting() {
             return None;
         }
-        let peers = self.members.values().map(|member| member.client.peer.clone()).collect();
+        let peers = || self.members.values().map(|member| member.client.peer.clone()).collect();
+        let peers = (self.members.len() <= TOLD_AT_ONCE).then(peers);
         Some(Changed { group: group.clone(), peers })
     }
 }

@@ -89,8 +89,7 @@ impl Broker {
         let (saved_topics, from) =
             saved(files, topics::FILE, load, (&|it| topics.replay(it), &|| topics.version()));
         mending::make_lost_topics(&topics, &store, from, now);
-        let kept = mending::keep_newest(&topics, &store, watch);
-        kept.map_err(|error| error.to_string())?;
+        mending::keep_newest(&topics, &store, watch).map_err(|error| error.to_string())?;
         let load = |text: &str| has_mark(groups::FILE, text) && groups.load(text).is_ok();
         let (saved_groups, groups_from) =
             saved(files, groups::FILE, load, (&|it| groups.replay(it), &|| groups.version()));
@@ -116,6 +115,7 @@ impl Broker {
             holds: Default::default(),
             pops: Default::default(),
             notices: Default::default(),
+            untold: Default::default(),
             moves: Default::default(),
             delays: Mutex::new(load_delays(store.config(), &store, now)),
             timer: Default::default(),

@@ -11,6 +11,7 @@ pub use crate::opening::Surroundings;
 use crate::readiness::{Gate, Opening};
 use crate::serve::{BLOCKING_LIMIT, Port};
 use crate::table;
+use message::Str;
 use parking_lot::Mutex;
 use remoting::client::{Client, Deaf};
 use remoting::codes::ResponseCode;
@@ -312,6 +313,7 @@ impl Shell {
     /// Does what the broker asks for. Name servers that do not answer hold up nothing else.
     async fn errands(self: Arc<Self>, mut asked: UnboundedReceiver<Outside>) {
         let (announce, changes) = mpsc::unbounded_channel();
+        let (notify, changed) = mpsc::unbounded_channel();
         let working = async {
             while let Some(work) = asked.recv().await {
                 match work {
@@ -344,11 +346,27 @@ impl Shell {
                         let broker = Arc::clone(&self.broker);
                         tokio::task::spawn_blocking(move || lite::go_on(&broker, held, now_ms()));
                     }
+                    Outside::Notify { group } => {
+                        // It is received as long as this runs.
+                        let _ = notify.send(group);
+                    }
                     Outside::SaveSettings { changes } => self.save_settings(changes).await,
                 }
             }
         };
-        tokio::join!(working, self.announcing(changes));
+        tokio::join!(working, self.announcing(changes), self.notifying(changed));
+    }
+
+    /// Tells the members of large groups that these changed, of one group after the other: what
+    /// changes meanwhile is told once.
+    async fn notifying(&self, mut changed: UnboundedReceiver<Str>) {
+        while let Some(group) = changed.recv().await {
+            let broker = Arc::clone(&self.broker);
+            let telling = tokio::task::spawn_blocking(move || broker.notify_members(&group));
+            if let Err(error) = telling.await {
+                tracing::error!(%error, "members of a group were not told that it changed");
+            }
+        }
     }
 
     /// Registers every now and then, whenever topics changed, and soon when a name server did not

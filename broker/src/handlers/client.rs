@@ -172,3 +172,58 @@ fn habit(consumer: &ConsumerData) -> Habit {
         from_where: consumer.consume_from_where,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Outside;
+    use crate::clients::TOLD_AT_ONCE;
+    use crate::cold;
+    use remoting::codes::RequestCode;
+    use remoting::command::Command;
+    use remoting::peer::Peer;
+    use remoting::room::Room;
+    use remoting::router::Lane;
+    use simulator::SimDisk;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    fn join(broker: &Broker) -> Arc<Peer> {
+        let address = "127.0.0.1:7".parse().unwrap();
+        let (peer, room) = (Arc::new(Peer::new(address, address)), Room::default());
+        let consumer = ConsumerData { group_name: "g".into(), ..ConsumerData::default() };
+        let beat = HeartbeatData {
+            client_id: "c".into(),
+            consumer_data_set: vec![consumer],
+            ..HeartbeatData::default()
+        };
+        let command = Command::request(RequestCode::HEART_BEAT).with_body(json::to_body(&beat));
+        let (now_ms, lane) = (NOW, Lane::Inline);
+        let call = Call { peer: &peer, command: &command, now_ms, lane, room: &room };
+        heartbeat(broker, &call, HeartbeatRequestHeader::default()).unwrap();
+        peer
+    }
+
+    /// How many of them were told something, who forget it.
+    fn told(peers: &[Arc<Peer>]) -> usize {
+        peers.iter().filter(|peer| !peer.take_unwritten().is_empty()).count()
+    }
+
+    #[test]
+    fn members_of_a_large_group_are_told_outside_and_once_for_all_changes_until_then() {
+        let (broker, mut asked) = cold::open(SimDisk::new(7), Path::new("/store"), NOW);
+        let mut peers: Vec<_> = (0..TOLD_AT_ONCE).map(|_| join(&broker)).collect();
+        assert_eq!(told(&peers), TOLD_AT_ONCE);
+        for _ in 0..2 {
+            peers.extend((0..3).map(|_| join(&broker)));
+            broker.disconnected(&peers.pop().unwrap());
+            assert_eq!(told(&peers), 0, "that is no work for an event loop");
+            let Ok(Outside::Notify { group }) = asked.try_recv() else { panic!("asked for") };
+            assert!(asked.try_recv().is_err(), "once");
+            broker.notify_members(&group);
+            assert_eq!(told(&peers), peers.len());
+        }
+    }
+}

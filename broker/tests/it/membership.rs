@@ -91,6 +91,22 @@ async fn members_of_a_group_learn_of_each_other() {
     assert_eq!(members(&a).await.unwrap(), ["a"]);
 }
 
+/// Each change is told the first 64 of them there and then, and the last one outside.
+#[tokio::test]
+async fn members_of_a_large_group_learn_of_the_last_one_too() {
+    let world = World::start().await;
+    let mut clients = Vec::new();
+    for _ in 0..65 {
+        clients.push(world.client());
+        send(&clients[clients.len() - 1], &beat("a")).await;
+    }
+    for (before, client) in clients.iter().enumerate() {
+        for _ in before..65 {
+            assert_eq!(changed(client).await, "g");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_lost_connection_is_a_farewell() {
     let world = World::start().await;
