@@ -1,6 +1,9 @@
 //! Which connections an event loop hands to another one: so that no processor idles while
 //! connections that could use it wait for each other; and so that a few messages a second wake one
-//! thread, which finds the caches warm, and not all of them. Pure: times are given.
+//! thread, which finds the caches warm, and not all of them, unless a turn there holds all of them
+//! for long. Pure: times are given.
+
+use std::time::Duration;
 
 /// Below this share of its time an event loop keeps what it has.
 const BUSY: f64 = 0.5;
@@ -8,15 +11,42 @@ const BUSY: f64 = 0.5;
 const APART: f64 = 0.25;
 /// Two event loops that have no more to do than this together need one processor.
 const QUIET: f64 = 0.45;
+/// A longer turn holds connections that wait behind it for too long.
+pub(crate) const LONG: Duration = Duration::from_millis(10);
+/// An event loop that had a long turn within this time may have another.
+const LATELY: Duration = Duration::from_secs(5);
 
-/// The connections that loop `number` hands to others, and to which, given the shares of all, which
-/// say how busy each was of its own time, 0 to 1: some of `requests`, which counts what each
-/// connection asked in that time.
+/// What an event loop did since the loops were last compared.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Load {
+    /// How busy it was of its own time, 0 to 1.
+    pub(crate) busy: f64,
+    /// How long ago its last [`LONG`] turn ended; zero while it is in one.
+    pub(crate) long_ago: Option<Duration>,
+}
+
+impl Load {
+    fn had_long(&self, within: Duration) -> bool {
+        self.long_ago.is_some_and(|ago| ago <= within)
+    }
+}
+
+/// The connections that loop `number` hands to others, and to which, given the loads of all for
+/// this `time`: some of `requests`, which counts what each connection asked in it.
+///
+/// One that has little to do was dealt what others have not to do. When a turn there was long,
+/// which of them was the cause is not known: it deals as if it were busy for all of its time, and
+/// again if that did not help, to those without such turns. What asked only when the turn had
+/// ended is looked at with the next time, of which that end is the beginning.
 pub(crate) fn to_move(
     number: usize,
-    shares: &[f64],
+    loads: &[Load],
+    time: Duration,
     mut requests: Vec<(usize, u64)>,
 ) -> Vec<(usize, usize)> {
+    let is_held_up = loads[number].busy < BUSY && loads[number].had_long(time.min(LATELY));
+    let share = |load: &Load| if is_held_up && load.had_long(LATELY) { 1.0 } else { load.busy };
+    let shares: Vec<f64> = loads.iter().map(share).collect();
     let all: u64 = requests.iter().map(|(_, count)| count).sum();
     let mut mine = shares[number];
     let part = |count: u64| shares[number] * count as f64 / all as f64;
@@ -48,11 +78,15 @@ pub(crate) fn to_move(
     moved
 }
 
-/// The loop that can do the work of loop `number` beside its own, given the shares of all: each
+/// The loop that can do the work of loop `number` beside its own, given the loads of all: each
 /// looks among those before it alone, so that no two hand their connections to each other, and
-/// counts those between, which may do the same.
-pub(crate) fn to_gather(number: usize, shares: &[f64]) -> Option<usize> {
-    (0..number).find(|to| shares[*to..=number].iter().sum::<f64>() <= QUIET)
+/// counts those between, which may do the same. Where a turn was long lately nothing is gathered:
+/// the next one would hold all.
+pub(crate) fn to_gather(number: usize, loads: &[Load]) -> Option<usize> {
+    let is_quiet =
+        |to: usize| loads[to..=number].iter().map(|load| load.busy).sum::<f64>() <= QUIET;
+    let had_long = |at: usize| loads[at].had_long(LATELY);
+    (0..number).find(|to| is_quiet(*to) && !had_long(*to) && !had_long(number))
 }
 
 #[cfg(test)]
@@ -61,9 +95,32 @@ mod tests {
 
     const NONE: [usize; 0] = [];
     const ALONE: [f64; 2] = [1.0, 0.0];
+    const PERIOD: Duration = Duration::from_millis(100);
+
+    fn loads(shares: &[f64]) -> Vec<Load> {
+        shares.iter().map(|busy| Load { busy: *busy, long_ago: None }).collect()
+    }
+
+    /// These had a long turn so many ms ago.
+    fn with_long(shares: &[f64], long_ago: &[(usize, u64)]) -> Vec<Load> {
+        let mut loads = loads(shares);
+        for (number, ms) in long_ago {
+            loads[*number].long_ago = Some(Duration::from_millis(*ms));
+        }
+        loads
+    }
+
+    fn given(loads: &[Load], requests: &[(usize, u64)]) -> Vec<usize> {
+        let moved = to_move(0, loads, PERIOD, requests.to_vec());
+        moved.into_iter().map(|(token, _)| token).collect()
+    }
 
     fn moved(shares: &[f64], requests: &[(usize, u64)]) -> Vec<usize> {
-        to_move(0, shares, requests.to_vec()).into_iter().map(|(token, _)| token).collect()
+        given(&loads(shares), requests)
+    }
+
+    fn gathers(number: usize, shares: &[f64]) -> Option<usize> {
+        to_gather(number, &loads(shares))
     }
 
     fn alike(count: usize) -> Vec<(usize, u64)> {
@@ -96,7 +153,7 @@ mod tests {
     fn one_that_has_all_deals_it_to_all() {
         let mut shares = [0.0; 8];
         shares[0] = 1.0;
-        let moved = to_move(0, &shares, alike(160));
+        let moved = to_move(0, &loads(&shares), PERIOD, alike(160));
         for to in 1..5 {
             let count = moved.iter().filter(|(_, other)| *other == to).count();
             assert!((8..=20).contains(&count), "{to}: {count}");
@@ -120,17 +177,47 @@ mod tests {
 
     #[test]
     fn what_one_can_do_is_gathered_before() {
-        assert_eq!(to_gather(1, &[0.1, 0.2]), Some(0));
-        assert_eq!(to_gather(0, &[0.1, 0.2]), None, "the two would change places for ever");
-        assert_eq!(to_gather(1, &[0.3, 0.2]), None);
-        assert_eq!(to_gather(3, &[0.5, 0.2, 0.1, 0.1]), Some(1));
-        assert_eq!(to_gather(2, &[0.0, 0.2, 0.2]), Some(0));
-        assert_eq!(to_gather(2, &[0.2, 0.2, 0.2]), Some(1), "the one between goes there too");
-        assert_eq!(to_gather(1, &[0.0, 0.45]), Some(0));
+        assert_eq!(gathers(1, &[0.1, 0.2]), Some(0));
+        assert_eq!(gathers(0, &[0.1, 0.2]), None, "the two would change places for ever");
+        assert_eq!(gathers(1, &[0.3, 0.2]), None);
+        assert_eq!(gathers(3, &[0.5, 0.2, 0.1, 0.1]), Some(1));
+        assert_eq!(gathers(2, &[0.0, 0.2, 0.2]), Some(0));
+        assert_eq!(gathers(2, &[0.2, 0.2, 0.2]), Some(1), "the one between goes there too");
+        assert_eq!(gathers(1, &[0.0, 0.45]), Some(0));
     }
 
     #[test]
     fn what_was_gathered_is_not_scattered_at_once() {
         const { assert!(QUIET < BUSY) };
+    }
+
+    #[test]
+    fn nothing_is_gathered_where_a_turn_was_long_lately() {
+        let quiet = [0.1, 0.1, 0.1];
+        assert_eq!(to_gather(2, &with_long(&quiet, &[(0, 4_999)])), Some(1));
+        assert_eq!(to_gather(2, &with_long(&quiet, &[(0, 0), (1, 0)])), None);
+        assert_eq!(to_gather(2, &with_long(&quiet, &[(2, 4_999)])), None, "the cause comes along");
+        assert_eq!(to_gather(2, &with_long(&quiet, &[(0, 5_001), (1, 0), (2, 5_001)])), Some(0));
+    }
+
+    #[test]
+    fn a_long_turn_deals_out_what_was_gathered_once() {
+        let shares = [0.2, 0.0];
+        assert_eq!(given(&loads(&shares), &alike(8)), NONE);
+        assert_eq!(given(&with_long(&shares, &[(0, 0)]), &alike(8)).len(), 4);
+        assert_eq!(given(&with_long(&shares, &[(0, 100)]), &alike(8)).len(), 4, "they waited");
+        assert_eq!(given(&with_long(&shares, &[(0, 101)]), &alike(8)), NONE);
+        assert_eq!(given(&with_long(&shares, &[(0, 0)]), &[(3, 7)]), NONE);
+        let both = with_long(&shares, &[(0, 0), (1, 4_999)]);
+        assert_eq!(given(&both, &alike(8)), NONE, "to and fro");
+    }
+
+    #[test]
+    fn long_turns_keep_no_busy_loop_from_dealing() {
+        for long_ago in [&[(1, 0)][..], &[(0, 0), (1, 0)]] {
+            let given = given(&with_long(&[0.9, 0.1], long_ago), &alike(8));
+            assert_eq!(given, moved(&[0.9, 0.1], &alike(8)));
+            assert!(!given.is_empty());
+        }
     }
 }

@@ -7,7 +7,7 @@
 //! ([`crate::balance`]). A sweeper
 //! looks after silence ([`crate::server`]), and what an answer waits for is its keeper's business.
 
-use crate::balance::{to_gather, to_move};
+use crate::balance::{LONG, Load, to_gather, to_move};
 use crate::command::Command;
 use crate::connection::{Arrived, Connection, Ended, HIGH_WATER, Serve};
 use crate::outbox::Outbox;
@@ -52,6 +52,8 @@ struct Door {
     busy: AtomicU64,
     /// When the turn began that it is in, in nanoseconds since the loops were made; 0 between two.
     since: AtomicU64,
+    /// When its last [`LONG`] turn ended, counted likewise; 0 while there was none.
+    long: AtomicU64,
 }
 
 enum Note {
@@ -73,8 +75,8 @@ impl std::fmt::Debug for Note {
 impl Door {
     fn of(poll: &Poll) -> io::Result<Self> {
         let waker = Waker::new(poll.registry(), NOTES)?;
-        let (busy, since) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { notes: Mutex::default(), waker, busy, since })
+        let [busy, since, long] = [const { AtomicU64::new(0) }; 3];
+        Ok(Self { notes: Mutex::default(), waker, busy, since, long })
     }
 
     fn note(&self, note: Note) {
@@ -234,7 +236,11 @@ impl EventLoop {
         let now = Instant::now();
         let door = &self.doors[self.number];
         door.since.store(0, Ordering::Relaxed);
-        door.busy.fetch_add(now.duration_since(begun).as_nanos() as u64, Ordering::Relaxed);
+        let took = now.duration_since(begun).as_nanos() as u64;
+        door.busy.fetch_add(took, Ordering::Relaxed);
+        if u128::from(took) > LONG.as_nanos() {
+            door.long.store(since + took, Ordering::Relaxed);
+        }
         self.compare(now);
     }
 
@@ -245,30 +251,34 @@ impl EventLoop {
             return;
         }
         self.compared.0 = now;
-        let shares = self.shares(now, time);
+        let loads = self.loads(now, time);
         let period = self.period;
         self.period = period.wrapping_add(1);
         let asked = self.open.iter().filter(|(_, open)| open.asked.0 == period && open.asked.1 > 0);
         let asked: Vec<_> = asked.map(|(token, open)| (token, open.asked.1)).collect();
         // Whoever is seldom heard is no reason to wake anybody.
-        let moved = match to_gather(self.number, &shares).filter(|_| time < SELDOM) {
+        let moved = match to_gather(self.number, &loads).filter(|_| time < SELDOM) {
             Some(to) => asked.into_iter().map(|(token, _)| (token, to)).collect(),
-            None => to_move(self.number, &shares, asked),
+            None => to_move(self.number, &loads, time, asked),
         };
         moved.into_iter().for_each(|(token, to)| self.hand_over(token, to));
     }
 
-    /// How busy each loop was for this time, up to now, of its own time. One that is in a turn is
-    /// busy since that began, which may be long ago if the disk is slow.
-    fn shares(&mut self, now: Instant, time: Duration) -> Vec<f64> {
+    /// What each loop did in this time, up to now. One that is in a turn is busy since that began,
+    /// which may be long ago if the disk is slow.
+    fn loads(&mut self, now: Instant, time: Duration) -> Vec<Load> {
         let now = now.duration_since(self.made).as_nanos() as u64;
-        let share = |(door, before): (&Door, &mut u64)| {
+        let load = |(door, before): (&Door, &mut u64)| {
             let since = door.since.load(Ordering::Relaxed);
             let turn = if since == 0 { 0 } else { now.saturating_sub(since) };
             let busy = door.busy.load(Ordering::Relaxed) + turn;
-            busy.saturating_sub(replace(before, busy)) as f64 / time.as_nanos() as f64
+            let busy = busy.saturating_sub(replace(before, busy)) as f64 / time.as_nanos() as f64;
+            let is_in_long = u128::from(turn) > LONG.as_nanos();
+            let ended = if is_in_long { now } else { door.long.load(Ordering::Relaxed) };
+            let long_ago = (ended > 0).then(|| Duration::from_nanos(now.saturating_sub(ended)));
+            Load { busy, long_ago }
         };
-        self.doors.iter().zip(&mut self.compared.1).map(share).collect()
+        self.doors.iter().zip(&mut self.compared.1).map(load).collect()
     }
 
     fn hand_over(&mut self, token: usize, to: usize) {

@@ -167,3 +167,17 @@ async fn quiet_connections_are_gathered_and_a_burst_is_dealt_out_and_no_answer_i
         caller.hears_nothing().await;
     }
 }
+
+/// The turn of one holds the others: they leave it, though its loop has little to do.
+#[tokio::test]
+async fn connections_leave_a_loop_that_one_of_them_holds_up() {
+    let (work, mut callers) = connected().await;
+    now_and_then(&mut callers, "all at one loop", || work.at(0) == CONNECTIONS).await;
+    let begun = Instant::now();
+    while work.at(1) == 0 {
+        assert!(begun.elapsed() < WAIT, "never happened: some at the other");
+        callers[0].ask(LONG.as_micros() as i32 * 6 / 5).await;
+        let mut rounds = 0..9;
+        now_and_then(&mut callers, "nine rounds", || rounds.next().is_none()).await;
+    }
+}
