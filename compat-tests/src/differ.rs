@@ -485,19 +485,22 @@ fn short(value: &Value) -> String {
     text.chars().take(LONGEST).collect()
 }
 
-/// Differences that are meant: "CODE | part of the variant | part of the difference | reason".
+/// Differences that are meant, one a line: "CODE | variant | difference | reason".
 struct Allowed(Vec<[String; 4]>);
 
 impl Allowed {
     fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path)?;
+        Self::parse(&fs::read_to_string(path)?).with_context(|| path.display().to_string())
+    }
+
+    fn parse(text: &str) -> Result<Self> {
         let mut lines = Vec::new();
         for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let cells: Vec<String> = line.split('|').map(|cell| cell.trim().to_owned()).collect();
             let Ok(cells) = <[String; 4]>::try_from(cells) else {
-                bail!("{}: four cells wanted: {line}", path.display());
+                bail!("four cells wanted: {line}");
             };
-            ensure!(!cells[3].is_empty(), "{}: no reason: {line}", path.display());
+            ensure!(!cells[3].is_empty(), "no reason: {line}");
             lines.push(cells);
         }
         Ok(Self(lines))
@@ -505,12 +508,56 @@ impl Allowed {
 
     /// Whether every difference found is meant.
     fn explains(&self, request: &Request, variant: &str, found: &[String]) -> bool {
+        let row = format!("{}: {variant}", request.name);
         found.iter().all(|difference| {
             self.0.iter().any(|[code, place, part, _]| {
-                (code == "*" || *code == request.code.to_string())
-                    && variant.contains(place.as_str())
-                    && difference.contains(part.as_str())
+                *code == request.code.to_string()
+                    && (*place == row || variant.contains(place.as_str()))
+                    && is_meant(part, difference)
             })
         })
+    }
+}
+
+/// Two codes are meant as they stand; of any other difference a part is enough.
+fn is_meant(part: &str, difference: &str) -> bool {
+    if difference.starts_with("code ") { difference == part } else { difference.contains(part) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_explained(allowed: &str, row: &str, variant: &str, difference: &str) -> bool {
+        let allowed = Allowed::parse(allowed).expect("four cells");
+        let request = parse(row).expect("a request");
+        allowed.explains(&request, variant, &[difference.to_owned()])
+    }
+
+    #[test]
+    fn an_allowed_code_is_that_code_alone() {
+        let meant = |line: &str, difference: &str| {
+            is_explained(line, "broker 11 PULL", "as it is", difference)
+        };
+        assert!(meant("11 | as it is | code 0 here 2 | why", "code 0 here 2"));
+        assert!(!meant("11 | as it is | code 0 here 2 | why", "code 0 here 23"));
+        assert!(!meant("11 | as it is | code 0 here 2 | why", "code 10 here 2"));
+        assert!(!meant("11 | as it is | here 2 | why", "code 0 here 2"));
+        assert!(!meant("11 | as it is | code 0 here 2 | why", "body.a 0 here 2"));
+        assert!(!meant("12 | as it is | code 0 here 2 | why", "code 0 here 2"));
+    }
+
+    #[test]
+    fn a_named_row_is_that_row_alone() {
+        let meant = |place: &str, row: &str, variant: &str| {
+            let line = format!("11 | {place} | body | why");
+            is_explained(&line, row, variant, "body.a 1 here 2")
+        };
+        assert!(meant("PULL: as it is", "broker 11 PULL", "as it is"));
+        assert!(!meant("PULL: as it is", "broker 11 PULL", "without topic"));
+        assert!(!meant("PULL: as it is", "broker 11 LITE_PULL", "as it is"));
+        assert!(!meant("PULL: as it is", "broker 11 PULL_ALL", "as it is"));
+        assert!(meant("without", "broker 11 PULL_ALL", "without topic"));
+        assert!(meant("", "broker 11 PULL_ALL", "without topic"));
     }
 }
