@@ -19,3 +19,13 @@ pub mod reply;
 pub mod send;
 pub mod send_back;
 pub mod transaction;
+
+use remoting::codes::ResponseCode;
+use remoting::flat::{Header, HeaderError};
+use remoting::reply::Refusal;
+
+/// The refusal of a request that lacks a field which it needs at this place alone.
+fn missing<H: Header>(field: &'static str) -> Refusal {
+    let remark = HeaderError::Missing { header: H::NAME, field }.to_string();
+    Refusal::new(ResponseCode::SYSTEM_ERROR, remark)
+}

@@ -4,6 +4,7 @@
 
 use crate::broker::Broker;
 use crate::clients::{Client, Habit, Membership};
+use crate::handlers::missing;
 use crate::put::Effect;
 use crate::topics::{self, UNIT_SUB};
 use crate::{filters, subscription};
@@ -81,6 +82,10 @@ pub fn unregister(
     header: UnregisterClientRequestHeader,
 ) -> Result<Answer, Refusal> {
     if let Some(group) = &header.producer_group {
+        // Java takes the id out of a table then, and without one that fails.
+        if header.client_i_d.is_none() && broker.clients.has_producers(group) {
+            return Err(missing::<UnregisterClientRequestHeader>("clientID"));
+        }
         broker.clients.unregister_producer(group, call.peer.id);
     }
     if let Some(group) = &header.consumer_group {

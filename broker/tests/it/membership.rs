@@ -80,7 +80,7 @@ async fn members_of_a_group_learn_of_each_other() {
     assert_eq!(members(&a).await.unwrap(), ["a", "b"]);
 
     let farewell = UnregisterClientRequestHeader {
-        client_i_d: "b".into(),
+        client_i_d: Some("b".into()),
         producer_group: Some("p".into()),
         consumer_group: Some("g".into()),
         ..Default::default()
@@ -105,6 +105,20 @@ async fn members_of_a_large_group_learn_of_the_last_one_too() {
             assert_eq!(changed(client).await, "g");
         }
     }
+}
+
+#[tokio::test]
+async fn a_farewell_to_producers_needs_a_name() {
+    let world = World::start().await;
+    let client = world.client();
+    let farewell =
+        UnregisterClientRequestHeader { producer_group: Some("p".into()), ..Default::default() };
+    let nobody = client.call(RequestCode::UNREGISTER_CLIENT, &farewell).await;
+    assert_eq!(nobody.response_code(), ResponseCode::SUCCESS);
+    assert!(send(&client, &beat("a")).await);
+    let refused = client.call(RequestCode::UNREGISTER_CLIENT, &farewell).await;
+    let remark = "UnregisterClientRequestHeader: the required field clientID is missing";
+    assert_eq!(said(&refused), (ResponseCode::SYSTEM_ERROR, remark));
 }
 
 #[tokio::test]

@@ -6,8 +6,9 @@ use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
 use remoting::flat::Boundary;
 use remoting::headers::offset::{
-    GetEarliestMsgStoretimeRequestHeader, GetMaxOffsetRequestHeader, GetMinOffsetRequestHeader,
-    QueryConsumerOffsetRequestHeader, SearchOffsetRequestHeader, UpdateConsumerOffsetRequestHeader,
+    CloneGroupOffsetRequestHeader, GetEarliestMsgStoretimeRequestHeader, GetMaxOffsetRequestHeader,
+    GetMinOffsetRequestHeader, QueryConsumerOffsetRequestHeader, SearchOffsetRequestHeader,
+    UpdateConsumerOffsetRequestHeader,
 };
 use remoting::headers::send::SendMessageRequestHeader;
 
@@ -136,5 +137,28 @@ async fn a_queue_says_where_it_begins_and_ends() {
         let header = at(timestamp, boundary);
         let found = client.call(RequestCode::SEARCH_OFFSET_BY_TIMESTAMP, &header).await;
         assert_eq!(number(&found, "offset"), expected, "{timestamp} {boundary:?}");
+    }
+}
+
+#[tokio::test]
+async fn offsets_of_a_group_without_a_name_are_copied_where_nobody_looks_at_it() {
+    let world = World::start().await;
+    let client = world.client();
+    for (topic, offline, refused) in
+        [(None, true, true), (Some(TOPIC), false, true), (Some(TOPIC), true, false)]
+    {
+        let header = CloneGroupOffsetRequestHeader {
+            dest_group: "copy".into(),
+            topic: topic.map(Into::into),
+            offline,
+            ..Default::default()
+        };
+        let answer = client.call(RequestCode::CLONE_GROUP_OFFSET, &header).await;
+        let missing = "CloneGroupOffsetRequestHeader: the required field srcGroup is missing";
+        let wanted = match refused {
+            true => (ResponseCode::SYSTEM_ERROR, missing),
+            false => (ResponseCode::SUCCESS, ""),
+        };
+        assert_eq!(said(&answer), wanted, "{topic:?} {offline}");
     }
 }

@@ -9,7 +9,7 @@ crate::headers! {
     HeartbeatRequestHeader: RpcFields {}
     /// Takes a client out of its groups (code 35).
     UnregisterClientRequestHeader: RpcFields {
-        client_i_d: Str = "",
+        client_i_d: Option<Str>,
         producer_group: Option<Str>,
         consumer_group: Option<Str>,
     }

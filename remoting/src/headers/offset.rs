@@ -78,7 +78,7 @@ crate::headers! {
     }
     /// Copies the offsets of one group to another (code 314).
     CloneGroupOffsetRequestHeader: RpcFields {
-        src_group: Str = "",
+        src_group: Option<Str>,
         dest_group: Str = "",
         topic: Option<Str>,
         offline: bool = false,

@@ -2,6 +2,7 @@
 
 use super::json;
 use crate::broker::Broker;
+use crate::handlers::missing;
 use remoting::body::offset::QueryCorrectionOffsetBody;
 use remoting::headers::offset::{CloneGroupOffsetRequestHeader, QueryCorrectionOffsetHeader};
 use remoting::reply::{Answer, Refusal};
@@ -29,17 +30,23 @@ pub fn clone_group(
     _: &Call<'_>,
     header: CloneGroupOffsetRequestHeader,
 ) -> Result<Answer, Refusal> {
-    let CloneGroupOffsetRequestHeader { src_group, dest_group, .. } = &header;
-    let topics = match header.topic.as_deref() {
-        Some(topic) if !topic.trim().is_empty() => [topic.to_owned()].into(),
-        _ => broker.offsets.topics_of(src_group),
+    let named = header.topic.as_deref().filter(|topic| !topic.trim().is_empty());
+    let Some(src_group) = &header.src_group else {
+        // Java fails where it looks at the group: for its topics, or for its members.
+        let looks = named.is_none_or(|topic| !header.offline && broker.topics.contains(topic));
+        let refused = missing::<CloneGroupOffsetRequestHeader>("srcGroup");
+        return if looks { Err(refused) } else { Ok(Answer::success()) };
+    };
+    let topics = match named {
+        Some(topic) => [topic.to_owned()].into(),
+        None => broker.offsets.topics_of(src_group),
     };
     let members = broker.clients.consumers(src_group);
     let has_members = members.is_some_and(|of| !of.subscriptions.is_empty());
     for topic in topics.iter().filter(|topic| broker.topics.contains(topic)) {
         let dropped = has_members && broker.subscription(src_group, topic).is_none();
         if header.offline || !dropped {
-            broker.offsets.clone_group(src_group, dest_group, topic);
+            broker.offsets.clone_group(src_group, &header.dest_group, topic);
         }
     }
     Ok(Answer::success())
