@@ -100,25 +100,37 @@ pub struct RequestModes {
 
 impl RequestModes {
     /// Takes the mode of a topic and a group over and saves the file's new text, in the order of
-    /// the changes; false if there are too many. What cannot be saved stands in memory.
+    /// the changes.
+    ///
+    /// # Errors
+    /// There are too many, or it could not be saved; nothing has changed then.
     pub fn set(
         &self,
         (topic, group): (Str, Str),
         mode: SetMessageRequestModeRequestBody,
-        save: impl FnOnce(&str) -> bool,
-    ) -> bool {
+        save: impl FnOnce(&str) -> Result<(), String>,
+    ) -> Result<(), String> {
         let _in_order = self.saving.lock();
         let mut file = self.file.lock();
         let map = &mut file.message_request_mode_map;
         let known = map.get(&topic).is_some_and(|of| of.contains_key(&group));
         if !known && map.values().map(|of| of.len()).sum::<usize>() >= MODES_LIMIT {
-            return false;
+            return Err(format!("too many are set already ({MODES_LIMIT} groups and topics)"));
         }
-        map.entry(topic).or_default().insert(group, mode);
+        let former = map.entry(topic.clone()).or_default().insert(group.clone(), mode);
         let text = files::text(&*file);
         drop(file);
-        save(&text);
-        true
+        let saved = save(&text);
+        if saved.is_err() {
+            let mut file = self.file.lock();
+            let modes = file.message_request_mode_map.entry(topic.clone()).or_default();
+            modes.remove(&group);
+            modes.extend(former.map(|former| (group, former)));
+            if modes.is_empty() {
+                file.message_request_mode_map.remove(&topic);
+            }
+        }
+        saved
     }
 
     /// How a group is to fetch a topic, if somebody said it: the mode, and how many members pop one
@@ -215,10 +227,16 @@ mod tests {
             ..SetMessageRequestModeRequestBody::default()
         };
         let mut saved = String::new();
-        assert!(modes.set(("T".into(), "g".into()), mode, |text| {
+        let set = modes.set(("T".into(), "g".into()), mode.clone(), |text| {
             saved = text.to_owned();
-            true
-        }));
+            Ok(())
+        });
+        set.unwrap();
+        for (topic, pop_share_queue_num) in [("T", 7), ("other", 7)] {
+            let mode = SetMessageRequestModeRequestBody { pop_share_queue_num, ..mode.clone() };
+            let set = modes.set((topic.into(), "g".into()), mode, |_| Err("full".to_owned()));
+            assert_eq!(set, Err("full".to_owned()), "nothing has changed");
+        }
         let body = concat!(
             r#"{"messageRequestModeMap":{"T":{"g":{"consumerGroup":"g","mode":"PULL","#,
             r#""popShareQueueNum":0,"topic":"T"}}}}"#

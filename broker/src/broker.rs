@@ -23,8 +23,9 @@ use crate::others::{Nobody, Others};
 use crate::pop::Pops;
 use crate::pop::order_info::Orders;
 use crate::pop::waiting::Waiting;
+use crate::put::Effect;
 use crate::saved::{Failures, Saved};
-use crate::saving::{Round, Saving};
+use crate::saving::{Order, Round, Saving, Unkept};
 use crate::stats::Stats;
 use crate::timer::Timer;
 use crate::topics::{self, Topics, Wanted};
@@ -43,14 +44,15 @@ use remoting::codes::RequestCode;
 use remoting::command::Command;
 use remoting::headers::client::NotifyConsumerIdsChangedRequestHeader;
 use remoting::peer::{CallError, Peer};
-use remoting::reply::{Answer, Asker, RequestId};
+use remoting::reply::{Answer, Asker, Reply, RequestId};
+use remoting::router::Call;
 use settings::BrokerSettings;
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use store::Store;
+use store::{ConfigFiles, Store};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Who this broker is. Fixed while it runs.
@@ -300,6 +302,18 @@ impl Broker {
         self.saving.topics_changed(then);
     }
 
+    /// Has a change saved that somebody ordered, who is answered then, and refused where it cannot
+    /// be: the change stands in memory until it can.
+    pub fn ordered(&self, order: Order, by: &Call<'_>, answer: Answer) -> Reply<Effect> {
+        self.saving.ordered(order, (by.later(), answer));
+        Reply::Later
+    }
+
+    /// Whether there are changes of topics that are not durable.
+    pub fn lacks_topics(&self) -> bool {
+        self.saving.is_behind() || self.saved_topics.lock().unkept().is_some()
+    }
+
     /// Has the groups saved.
     pub fn groups_changed(&self) {
         self.saving.groups_changed();
@@ -307,16 +321,24 @@ impl Broker {
 
     /// Saves what changed, as one round of [`Saving`].
     pub fn save_round(&self, round: Round, now_ms: i64) {
+        let mut unkept = Unkept::default();
         if round.topics {
-            self.save_topics(self.topics.take_unsaved(), now_ms);
+            let (news, whole) = (self.topics.take_unsaved(), || self.topics.to_json());
+            unkept.topics = self.save_table(&self.saved_topics, |saved, files| {
+                saved.save(files, news, whole, now_ms)
+            });
         }
         if round.groups {
-            self.save_groups(self.groups.take_unsaved(), now_ms);
+            let (news, whole) = (self.groups.take_unsaved(), || self.groups.to_json());
+            unkept.groups = self.save_table(&self.saved_groups, |saved, files| {
+                saved.save(files, news, whole, now_ms)
+            });
         }
-        if round.topics {
-            self.outside(Outside::Announce { change: round.change });
+        let announce = round.topics.then_some(round.change);
+        self.saving.done(round, &unkept);
+        if let Some(change) = announce {
+            self.outside(Outside::Announce { change });
         }
-        self.saving.done(round);
     }
 
     /// When a file that lacks something may be written as a whole, ms since the epoch.
@@ -329,45 +351,55 @@ impl Broker {
     pub fn save_due(&self, now_ms: i64) {
         let is_due = |saved: &Mutex<Saved>| saved.lock().due_ms().is_some_and(|due| due <= now_ms);
         if is_due(&self.saved_topics) {
-            self.save_topics(None, now_ms);
+            self.save_topics(now_ms);
         }
         if is_due(&self.saved_groups) {
-            self.save_groups(None, now_ms);
+            self.save_groups(now_ms);
         }
     }
 
     /// Writes both tables as a whole, as at the start: the journals may hold what they lack.
     pub(crate) fn save_tables(&self, now_ms: i64) {
-        self.save_topics(None, now_ms);
-        self.save_groups(None, now_ms);
+        self.save_topics(now_ms);
+        self.save_groups(now_ms);
     }
 
-    fn save_topics(&self, part: Option<String>, now_ms: i64) {
-        self.save_table(&self.saved_topics, part, || self.topics.to_json(), now_ms);
+    fn save_topics(&self, now_ms: i64) {
+        let whole = || self.topics.to_json();
+        self.save_table(&self.saved_topics, |saved, files| saved.save_whole(files, whole, now_ms));
     }
 
-    fn save_groups(&self, part: Option<String>, now_ms: i64) {
-        self.save_table(&self.saved_groups, part, || self.groups.to_json(), now_ms);
+    fn save_groups(&self, now_ms: i64) {
+        let whole = || self.groups.to_json();
+        self.save_table(&self.saved_groups, |saved, files| saved.save_whole(files, whole, now_ms));
     }
 
+    /// Saves a table, and gives why changes of it stand in memory alone, where they do.
     fn save_table(
         &self,
         saved: &Mutex<Saved>,
-        part: Option<String>,
-        whole: impl FnOnce() -> String,
-        now_ms: i64,
-    ) {
+        save: impl FnOnce(&mut Saved, &ConfigFiles) -> Result<(), store::Error>,
+    ) -> Option<String> {
         let mut saved = saved.lock();
-        let result = saved.save(self.store.config(), part, whole, now_ms);
+        let result = save(&mut saved, self.store.config());
         self.unsaved_files.tell(saved.name(), &result);
+        saved.unkept()
     }
 
     /// Saves one of the files under `config`, and gives whether it is saved. A failure is logged;
     /// the state in memory stands.
     pub fn save(&self, name: &str, content: &str) -> bool {
+        self.save_ordered(name, content).is_ok()
+    }
+
+    /// As [`Self::save`], for somebody's order.
+    ///
+    /// # Errors
+    /// What could not be written, and the way out.
+    pub fn save_ordered(&self, name: &str, content: &str) -> Result<(), String> {
         let saved = self.store.config().save(name, content);
         self.unsaved_files.tell(name, &saved);
-        saved.is_ok()
+        saved.map_err(|error| error.to_string())
     }
 
     /// Tells the members of groups that others came or went, unless that is switched off. The

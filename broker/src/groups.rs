@@ -6,7 +6,7 @@
 
 use crate::attributes;
 use crate::files;
-use crate::saved::{Changed, Part};
+use crate::saved::{Changed, News, Part};
 use message::{Lookup, Str, names};
 use parking_lot::RwLock;
 use remoting::body::data_version::DataVersion;
@@ -251,9 +251,8 @@ impl Groups {
         Ok(())
     }
 
-    /// What changed since the last call, for the journal of `config/subscriptionGroup.json`; `None`
-    /// when only the whole file can tell it.
-    pub fn take_unsaved(&self) -> Option<String> {
+    /// What changed since the last call, for the journal of `config/subscriptionGroup.json`.
+    pub fn take_unsaved(&self) -> News {
         let mut state = self.state.write();
         let State { table, version, unsaved, .. } = &mut *state;
         Part::told(unsaved.take(), table, *version)

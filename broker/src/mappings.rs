@@ -114,7 +114,7 @@ impl Mappings {
         new: TopicQueueMappingDetail,
         force: bool,
         now: i64,
-        save: impl FnOnce(&str) -> bool,
+        save: impl FnOnce(&str) -> Result<(), String>,
     ) -> Result<(), String> {
         let mut version = self.version.lock();
         let topic = new.topic.clone().ok_or("the mapping names no topic")?;
@@ -132,7 +132,7 @@ impl Mappings {
         old: &Arc<TopicQueueMappingDetail>,
         new: TopicQueueMappingDetail,
         now: i64,
-        save: impl FnOnce(&str) -> bool,
+        save: impl FnOnce(&str) -> Result<(), String>,
     ) -> bool {
         let mut version = self.version.lock();
         let topic = old.topic.clone().unwrap_or_default();
@@ -145,7 +145,7 @@ impl Mappings {
     }
 
     /// Forgets a topic. What cannot be saved is forgotten in memory: its queues are gone.
-    pub fn delete(&self, topic: &str, now: i64, save: impl FnOnce(&str) -> bool) {
+    pub fn delete(&self, topic: &str, now: i64, save: impl FnOnce(&str)) {
         if self.find(topic).is_none() {
             return;
         }
@@ -154,7 +154,7 @@ impl Mappings {
         table.remove(topic);
         let saved = |text: &str| {
             save(text);
-            true
+            Ok(())
         };
         let _ = self.replace(table, &mut version, now, saved);
     }
@@ -164,13 +164,13 @@ impl Mappings {
         table: Table,
         version: &mut DataVersion,
         now: i64,
-        save: impl FnOnce(&str) -> bool,
+        save: impl FnOnce(&str) -> Result<(), String>,
     ) -> Result<(), String> {
         let mut next = *version;
         next.advance(0, now);
-        if !save(&files::text(&File::of(&table, next))) {
-            return Err(format!("{FILE} could not be written"));
-        }
+        save(&files::text(&File::of(&table, next))).map_err(|why| {
+            format!("{FILE} could not be written, and nothing has changed: {why}")
+        })?;
         *version = next;
         self.count.store(table.len(), Ordering::Release);
         *self.table.write() = table;

@@ -1,6 +1,8 @@
 //! `Saved`: a table's file under `config` and the journal beside it. Java reads the file, so it is
 //! written as a whole whenever that is cheap: not more often than its size allows; what changes
-//! meanwhile is appended to the journal. Not here: the tables, and when there is something to save.
+//! meanwhile is appended to the journal, and so is what changes on a disk that has no room for the
+//! file: the journal has its room from the start on. Not here: the tables, and when there is
+//! something to save.
 
 use crate::files;
 use message::{Lookup, Str};
@@ -61,19 +63,30 @@ pub struct Part<T> {
     pub deleted: Vec<Str>,
 }
 
+/// What there is to be saved of a table.
+#[derive(Debug)]
+pub enum News {
+    /// Everything is saved.
+    Nothing,
+    /// A change, as its text in the journal.
+    Part(String),
+    /// What only the whole table can tell.
+    Whole,
+}
+
 impl<T: Clone + Serialize + DeserializeOwned> Part<T> {
-    /// What changed in a table, as text; `None` when only the whole table can tell it.
-    pub fn told(
-        changed: Changed,
-        table: &Lookup<Str, Arc<T>>,
-        data_version: DataVersion,
-    ) -> Option<String> {
-        let Changed::Names(names) = changed else { return None };
+    /// What changed in a table.
+    pub fn told(changed: Changed, table: &Lookup<Str, Arc<T>>, data_version: DataVersion) -> News {
+        let names = match changed {
+            Changed::Nothing => return News::Nothing,
+            Changed::Names(names) => names,
+            Changed::All => return News::Whole,
+        };
         let (there, deleted): (Vec<_>, Vec<_>) =
             names.into_iter().partition(|name| table.contains_key(name));
         let changed = there.iter().map(|name| (*table[name]).clone()).collect();
         let part = Self { data_version, changed, deleted };
-        Some(files::compact(&part))
+        News::Part(files::compact(&part))
     }
 
     /// Makes the change in a table, and gives the table's version after it.
@@ -106,57 +119,92 @@ pub struct Saved {
     is_stale: bool,
     /// From when on the file may be written as a whole again, ms since the epoch.
     whole_from_ms: i64,
+    /// Why changes stand in memory alone, if some do: neither the file nor the journal has them.
+    unkept: Option<String>,
+    /// The journal is that of the text which the file has.
+    counts: bool,
 }
 
 impl Saved {
     /// A file that was read, with the journal of its text.
     pub fn new(name: &'static str, journal: ConfigJournal) -> Self {
-        Self { name, journal, is_stale: false, whole_from_ms: 0 }
+        Self { name, journal, is_stale: false, whole_from_ms: 0, unkept: None, counts: true }
     }
 
-    /// Saves a change durably: `part` into the journal while the file must not be written yet, else
-    /// `whole` into the file.
+    /// Saves a change durably: `news` into the journal while the file must not be written yet, or
+    /// cannot be, else `whole` into the file.
     ///
     /// # Errors
-    /// Neither could be written: the file as a whole is due a little later.
+    /// The file could not be written, and is due a little later. Whether the change is kept all the
+    /// same says [`Self::unkept`].
     pub fn save(
         &mut self,
         files: &ConfigFiles,
-        part: Option<String>,
+        news: News,
         whole: impl FnOnce() -> String,
         now_ms: i64,
     ) -> Result<(), Error> {
-        let saved = self.try_to_save(files, part, whole, now_ms);
-        if saved.is_err() {
-            self.is_stale = true;
-            self.whole_from_ms = now_ms.saturating_add(RETRY_MS);
+        let is_early = now_ms < self.whole_from_ms;
+        if is_early && self.add(&news) {
+            return Ok(());
+        }
+        let saved = self.save_whole(files, whole, now_ms);
+        if let Err(error) = &saved {
+            let is_kept = !is_early && self.add(&news);
+            self.unkept = (!is_kept).then(|| error.to_string());
         }
         saved
     }
 
-    fn try_to_save(
+    /// Adds a change to the journal and says whether it is there. After a failure the file is
+    /// written, or why it cannot be is told.
+    fn add(&mut self, news: &News) -> bool {
+        // What follows it would be read back without what only the memory has.
+        if self.unkept.is_some() || !self.counts {
+            return false;
+        }
+        let News::Part(part) = news else { return matches!(news, News::Nothing) };
+        let is_there = self.journal.append(part).unwrap_or(false);
+        self.is_stale |= is_there;
+        is_there
+    }
+
+    /// Writes the file as a whole.
+    ///
+    /// # Errors
+    /// It could not be written, and is due a little later.
+    pub fn save_whole(
         &mut self,
         files: &ConfigFiles,
-        part: Option<String>,
         whole: impl FnOnce() -> String,
         now_ms: i64,
     ) -> Result<(), Error> {
-        let part = part.filter(|_| now_ms < self.whole_from_ms);
-        if let Some(part) = part
-            && self.journal.append(&part)?
-        {
-            self.is_stale = true;
-            return Ok(());
-        }
         let whole = whole();
-        files.save(self.name, &whole)?;
+        if let Err(error) = files.save(self.name, &whole) {
+            self.is_stale = true;
+            self.whole_from_ms = now_ms.saturating_add(RETRY_MS);
+            // It may be replaced all the same, though nobody knows whether for good.
+            self.counts = files.counts(self.name, &self.journal);
+            return Err(error);
+        }
         self.journal.restart(&whole);
+        self.journal.reserve();
         let bytes = i64::try_from(whole.len()).unwrap_or(i64::MAX);
-        self.is_stale = false;
+        (self.is_stale, self.unkept, self.counts) = (false, None, true);
         // The last time may be the end of all time: at a stop everything is due.
         let wait_ms = bytes.saturating_mul(1_000) / BYTES_PER_SECOND;
         self.whole_from_ms = now_ms.saturating_add(wait_ms);
         Ok(())
+    }
+
+    /// Why changes stand in memory alone, for whoever asked for them; `None` when all are durable.
+    pub fn unkept(&self) -> Option<String> {
+        self.unkept.as_ref().map(|why| {
+            format!(
+                "the change is made and could not be saved: {why}. It stands in memory alone, and \
+                 a restart forgets it, until it can be: that is tried every second"
+            )
+        })
     }
 
     /// When the file lacks what the journal has: from when on it may be written, ms since the
@@ -192,8 +240,9 @@ impl Failures {
         if is_news {
             tracing::error!(
                 file = name, %error,
-                "a configuration file was not saved: what changed stands in memory alone until it \
-                 is. It is tried again, which is told when it succeeds"
+                "a configuration file was not saved: what changed stands in the journal beside it \
+                 (.changes), or where that has no room, or is none, in memory alone until it is. \
+                 It is tried again, which is told when it succeeds"
             );
             known.insert(name.to_owned(), why);
         }
@@ -204,9 +253,100 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::Broker;
     use crate::cold::{self, Cold};
+    use crate::table::table;
     use crate::topics::simple;
+    use remoting::body::group::SubscriptionGroupConfig;
+    use remoting::codes::RequestCode;
+    use remoting::command::Command;
+    use remoting::headers::group::UpdateGroupForbiddenRequestHeader;
+    use remoting::headers::topic::{CreateTopicRequestHeader, DeleteTopicRequestHeader};
+    use remoting::json::to_body;
+    use remoting::peer::Peer;
+    use remoting::reply::Reply;
+    use remoting::room::Room;
+    use remoting::router::{Call, Lane};
+    use simulator::{Op, SimDisk};
+    use std::path::Path;
     use store::Lack;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    /// What an operator is told who orders something, once it was tried to be saved.
+    fn told(broker: &Broker, command: &Command, now_ms: i64) -> String {
+        let address = "127.0.0.1:7".parse().unwrap();
+        let (peer, room) = (Arc::new(Peer::new(address, address)), Room::default());
+        let call = Call { peer: &peer, command, now_ms, lane: Lane::Blocking, room: &room };
+        let reply = table().run(broker, &call);
+        assert!(matches!(reply, Reply::Later), "{reply:?}");
+        let change = cold::save(broker, now_ms);
+        broker.saving.told(change);
+        String::from_utf8_lossy(&peer.take_unwritten().concat()).into_owned()
+    }
+
+    fn make_topic(name: &str) -> Command {
+        let header = CreateTopicRequestHeader {
+            topic: name.into(),
+            default_topic: "TBW102".into(),
+            read_queue_nums: 4,
+            write_queue_nums: 4,
+            perm: 6,
+            topic_filter_type: "SINGLE_TAG".into(),
+            ..CreateTopicRequestHeader::default()
+        };
+        Command::request(RequestCode::UPDATE_AND_CREATE_TOPIC).with_header(&header)
+    }
+
+    #[test]
+    fn what_an_operator_orders_on_a_full_disk_is_durable_or_refused_until_it_is() {
+        let disk = SimDisk::new(5);
+        let (broker, _outside) = cold::open(disk.clone(), Path::new("/store"), NOW);
+        let refused = |said: &str, file: &str| {
+            let parts = [r#""code":1,"#, "/store/config/", file, "no space left", "free some"];
+            assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+        };
+        let taken = |said: &str| assert!(said.contains(r#""code":0,"#), "{said}");
+        disk.fill(true);
+        taken(&told(&broker, &make_topic("a"), NOW + 60_000));
+        let group = SubscriptionGroupConfig {
+            group_name: "g".into(),
+            ..SubscriptionGroupConfig::default()
+        };
+        let group = Command::request(RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP)
+            .with_body(to_body(&group));
+        taken(&told(&broker, &group, NOW + 60_000));
+        // Of this the journal has no words.
+        let forbid = UpdateGroupForbiddenRequestHeader {
+            group: "g".into(),
+            topic: "a".into(),
+            readable: Some(false),
+            ..UpdateGroupForbiddenRequestHeader::default()
+        };
+        let forbid =
+            Command::request(RequestCode::UPDATE_AND_GET_GROUP_FORBIDDEN).with_header(&forbid);
+        refused(&told(&broker, &forbid, NOW + 60_001), "subscriptionGroup.json");
+        refused(&told(&broker, &group, NOW + 60_002), "subscriptionGroup.json");
+        // The journal fails too; who asks again is not told that all is well.
+        disk.fail(Op::Write, 0, false);
+        refused(&told(&broker, &make_topic("late"), NOW + 60_001), "topics.json");
+        refused(&told(&broker, &make_topic("late"), NOW + 60_002), "topics.json");
+        let delete = DeleteTopicRequestHeader { topic: "c".into(), ..Default::default() };
+        let delete = Command::request(RequestCode::DELETE_TOPIC_IN_BROKER).with_header(&delete);
+
+        disk.fill(false);
+        let due = broker.save_due_ms().unwrap();
+        assert!(due <= NOW + 70_000);
+        broker.save_due(due);
+        assert_eq!(broker.save_due_ms(), None);
+        taken(&told(&broker, &delete, due));
+        taken(&told(&broker, &group, due));
+        drop(broker);
+        disk.kill();
+        let (broker, _outside) = cold::open(disk, Path::new("/store"), NOW);
+        assert!(broker.topics.contains("a") && broker.topics.contains("late"));
+        assert!(broker.groups.is_read_forbidden("g", "a"));
+    }
 
     #[test]
     fn names_gather_until_they_are_taken() {
@@ -237,13 +377,12 @@ mod tests {
     #[test]
     #[allow(clippy::disallowed_methods, reason = "a file is damaged on purpose")]
     fn a_journal_without_its_file_counts_where_it_is_newer_than_the_bak() {
-        const NOW: i64 = 1_700_000_000_000;
         let dir = std::env::temp_dir().join(format!("rockhopper-saved-{}", std::process::id()));
         let (broker, _) = cold::open(Cold::default(), &dir, NOW);
         let make = |name: &str, now_ms| {
             broker.topics.update(simple(name, 4), now_ms).unwrap();
-            let (part, whole) = (broker.topics.take_unsaved(), || broker.topics.to_json());
-            broker.saved_topics.lock().save(broker.store.config(), part, whole, now_ms).unwrap();
+            let (news, whole) = (broker.topics.take_unsaved(), || broker.topics.to_json());
+            broker.saved_topics.lock().save(broker.store.config(), news, whole, now_ms).unwrap();
         };
         make("in-the-bak", NOW + 10_000);
         make("in-the-file", NOW + 20_000);

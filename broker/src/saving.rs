@@ -3,10 +3,12 @@
 //! A handler changes a table in memory and goes on; one thread saves what changed, once for all
 //! changes that came meanwhile. No answer leaves before what it may rest on is saved, and none to a
 //! request that made a topic before the name servers know of it: the next thing that they are asked
-//! is where it is. The thread is `housekeeping`'s.
+//! is where it is. Where a change cannot be saved, who ordered it is refused; the change stays, and
+//! is saved as soon as that is possible. The thread is `housekeeping`'s.
 
 use parking_lot::{Condvar, Mutex};
-use remoting::reply::{Answer, Answers, Asker, RequestId};
+use remoting::codes::ResponseCode;
+use remoting::reply::{Answer, Answers, Asker, Refusal, RequestId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -34,7 +36,36 @@ struct State {
     makers: HashMap<RequestId, u64>,
     /// Answers that are given when the name servers know of a change.
     untold: Vec<(u64, Told)>,
+    /// Who ordered a change that is not saved yet, and the answer to that.
+    ordered: Vec<Ordered>,
     stopping: bool,
+}
+
+/// A change that somebody ordered, who is refused where it cannot be saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Topics were made or changed; it is answered when the name servers know them.
+    Topics,
+    /// Topics were removed.
+    Removal,
+    /// Groups were made, changed or removed.
+    Groups,
+}
+
+#[derive(Debug)]
+struct Ordered {
+    change: u64,
+    order: Order,
+    told: Told,
+}
+
+/// Why the changes of each table stand in memory alone, where they do.
+#[derive(Debug, Default)]
+pub struct Unkept {
+    /// Those of topics.
+    pub topics: Option<String>,
+    /// Those of groups.
+    pub groups: Option<String>,
 }
 
 /// Why the thread that saves was woken.
@@ -58,9 +89,21 @@ pub struct Round {
     /// The last change that it saves.
     pub change: u64,
     waiting: Vec<Told>,
+    ordered: Vec<Ordered>,
 }
 
 impl Saving {
+    /// Something changed as somebody ordered, who is answered when it is saved, and refused where
+    /// it cannot be.
+    pub fn ordered(&self, order: Order, told: Told) {
+        self.change(|state, change| {
+            let of_groups = order == Order::Groups;
+            state.groups |= of_groups;
+            state.topics |= !of_groups;
+            state.ordered.push(Ordered { change, order, told });
+        });
+    }
+
     /// The topics changed; `told` is answered when the name servers know them.
     pub fn topics_changed(&self, told: Option<Told>) {
         self.change(|state, change| {
@@ -147,15 +190,28 @@ impl Saving {
             topics: std::mem::take(&mut state.topics),
             groups: std::mem::take(&mut state.groups),
             waiting: std::mem::take(&mut state.waiting),
+            ordered: std::mem::take(&mut state.ordered),
             change: self.changes.load(Ordering::Acquire),
         })
     }
 
-    /// The round is done: gives the answers that waited for it.
-    pub fn done(&self, round: Round) {
+    /// The round is done: gives the answers that waited for it. The name servers are told after
+    /// this.
+    pub fn done(&self, round: Round, unkept: &Unkept) {
         let mut waiting = round.waiting;
         {
             let mut state = self.state.lock();
+            for Ordered { change, order, told } in round.ordered {
+                let of_groups = order == Order::Groups;
+                match if of_groups { &unkept.groups } else { &unkept.topics } {
+                    Some(why) => {
+                        let refusal = Refusal::new(ResponseCode::SYSTEM_ERROR, why.clone());
+                        waiting.push((told.0, refusal.into()));
+                    }
+                    None if order == Order::Topics => state.untold.push((change, told)),
+                    None => waiting.push(told),
+                }
+            }
             self.saved.store(round.change, Ordering::Release);
             if !self.is_unsaved() {
                 waiting.append(&mut state.waiting);
@@ -202,11 +258,11 @@ mod tests {
         let first = round(&saving);
         assert!(first.topics && !first.groups);
         saving.groups_changed();
-        saving.done(first);
+        saving.done(first, &Unkept::default());
         assert!(saving.is_behind());
         let second = round(&saving);
         assert!(!second.topics && second.groups);
-        saving.done(second);
+        saving.done(second, &Unkept::default());
         assert!(!saving.is_behind());
         assert!(matches!(saving.wait(Some(Duration::ZERO)), Wake::Due));
         saving.stop();
@@ -229,7 +285,7 @@ mod tests {
         assert!(is_kept(2), "it is not saved");
         let round = round(&saving);
         let change = round.change;
-        saving.done(round);
+        saving.done(round, &Unkept::default());
         let written = peer.take_unwritten().concat().len();
         assert!(written > 0 && !is_kept(3) && is_kept(1) && saving.is_behind());
         saving.told(change);
@@ -238,12 +294,47 @@ mod tests {
     }
 
     #[test]
+    fn who_ordered_what_is_not_kept_is_refused_and_nobody_else() {
+        let address = "127.0.0.1:7".parse().unwrap();
+        let told = || {
+            let peer = Arc::new(Peer::new(address, address));
+            let request = Command::request(RequestCode::UPDATE_AND_CREATE_TOPIC);
+            (peer.clone(), (Asker::new(&peer, Ticket::of(&request)), Answer::success()))
+        };
+        let said =
+            |peer: &Peer| String::from_utf8_lossy(&peer.take_unwritten().concat()).into_owned();
+        let saving = Saving::default();
+        let [(topic, topic_told), (removal, removal_told), (group, group_told), (beat, beat_told)] =
+            [told(), told(), told(), told()];
+        saving.ordered(Order::Topics, topic_told);
+        saving.ordered(Order::Removal, removal_told);
+        saving.ordered(Order::Groups, group_told);
+        saving.topics_changed(Some(beat_told));
+        let first = round(&saving);
+        let change = first.change;
+        saving.done(first, &Unkept { topics: Some("full".to_owned()), groups: None });
+        assert!(said(&topic).contains("full") && said(&removal).contains("full"));
+        assert!(said(&group).contains(r#""code":0,"#) && said(&beat).is_empty());
+        saving.told(change);
+        assert!(said(&beat).contains(r#""code":0,"#) && said(&topic).is_empty());
+
+        let (topic, topic_told) = told();
+        saving.ordered(Order::Topics, topic_told);
+        let second = round(&saving);
+        let change = second.change;
+        saving.done(second, &Unkept::default());
+        assert!(said(&topic).is_empty(), "the name servers do not know it");
+        saving.told(change);
+        assert!(said(&topic).contains(r#""code":0,"#));
+    }
+
+    #[test]
     fn a_stop_waits_for_what_is_not_saved() {
         let saving = Saving::default();
         saving.groups_changed();
         saving.stop();
         let last = round(&saving);
-        saving.done(last);
+        saving.done(last, &Unkept::default());
         assert!(matches!(saving.wait(None), Wake::Stop));
     }
 }

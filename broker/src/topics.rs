@@ -7,7 +7,7 @@
 use crate::attributes;
 use crate::files;
 use crate::pop::records;
-use crate::saved::{Changed, Part};
+use crate::saved::{Changed, News, Part};
 use message::{Lookup, Str, names};
 use parking_lot::{RwLock, RwLockWriteGuard};
 use remoting::body::data_version::DataVersion;
@@ -380,9 +380,8 @@ impl Topics {
         Ok(())
     }
 
-    /// What changed since the last call, for the journal of `config/topics.json`; `None` when only
-    /// the whole file can tell it.
-    pub fn take_unsaved(&self) -> Option<String> {
+    /// What changed since the last call, for the journal of `config/topics.json`.
+    pub fn take_unsaved(&self) -> News {
         let mut state = self.state.write();
         let State { table, version, unsaved, .. } = &mut *state;
         Part::told(unsaved.take(), table, *version)

@@ -153,6 +153,12 @@ impl ConfigFiles {
         ConfigJournal::open(self.disk.clone(), self.changes(name), text)
     }
 
+    /// Whether a change that is added to this journal of `name` counts: what failed to replace the
+    /// file may have done so all the same, and then the journal is that of a former text.
+    pub fn counts(&self, name: &str, journal: &ConfigJournal) -> bool {
+        journal.is_of(&self.text(name).unwrap_or_default())
+    }
+
     /// What the journal of `name` holds whatever text it is of, oldest first: that text may be
     /// lost, and without it no checksum of a change can be told.
     pub fn loose_changes(&self, name: &str) -> Vec<String> {

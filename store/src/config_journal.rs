@@ -21,8 +21,9 @@ const HEAD: usize = 8;
 pub struct ConfigJournal {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    /// Made by the first change.
+    /// Made before the first change.
     file: Option<Arc<dyn File>>,
+    has_room: bool,
     /// Stands for the text that is changed.
     base: u32,
     at: u64,
@@ -32,7 +33,7 @@ impl ConfigJournal {
     /// The journal at `path` of a file that reads `text`, and the changes that are in it, oldest
     /// first. One that cannot be read has none.
     pub(crate) fn open(disk: Arc<dyn Disk>, path: PathBuf, text: &str) -> (Self, Vec<String>) {
-        let mut journal = Self { disk, path, file: None, base: 0, at: 0 };
+        let mut journal = Self { disk, path, file: None, has_room: false, base: 0, at: 0 };
         journal.restart(text);
         let changes = journal.read();
         (journal, changes)
@@ -42,6 +43,19 @@ impl ConfigJournal {
     pub fn restart(&mut self, text: &str) {
         self.base = crc32fast::hash(text.as_bytes());
         self.at = 0;
+    }
+
+    /// Takes the room that changes will need, as far as there is some: on a full disk they are
+    /// added all the same. Where there is none it is tried again the next time.
+    pub fn reserve(&mut self) {
+        if !self.has_room {
+            self.has_room = self.file().is_ok() && self.disk.reserve(&self.path, SIZE).is_ok();
+        }
+    }
+
+    /// Whether changes added here are those of a file that reads `text`.
+    pub(crate) fn is_of(&self, text: &str) -> bool {
+        self.base == crc32fast::hash(text.as_bytes())
     }
 
     /// Adds a change, durably. `false`: there is no room, the file has to be written as a whole.

@@ -155,9 +155,7 @@ pub fn set_mode(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refu
         let remark = "subscription group does not exist";
         return Err(Refusal::new(ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, remark));
     }
-    if broker.request_modes.set((topic, group), mode, |text| broker.save(assignment::FILE, text)) {
-        return Ok(Answer::success());
-    }
-    let remark = "no mode was set: too many are set already (100000 groups and topics)";
-    Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark))
+    let save = |text: &str| broker.save_ordered(assignment::FILE, text);
+    let set = broker.request_modes.set((topic, group), mode, save).map(|()| Answer::success());
+    set.map_err(|why| Refusal::new(ResponseCode::SYSTEM_ERROR, format!("no mode was set: {why}")))
 }

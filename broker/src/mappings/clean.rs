@@ -56,7 +56,7 @@ fn taken(
         mapping.hosted_queues.values().map(Vec::len).sum()
     };
     let (had, has) = (count(old), count(&new));
-    let save = |text: &str| broker.save(FILE, text);
+    let save = |text: &str| broker.save_ordered(FILE, text);
     if broker.mappings.cleaned(old, new, now_ms, save) {
         tracing::info!(topic, forgotten = had - has, "stays of logical queues forgotten");
     }

@@ -28,7 +28,7 @@ pub(super) fn mapping(epoch: i64) -> TopicQueueMappingDetail {
 
 fn mappings() -> Mappings {
     let mappings = Mappings::default();
-    mappings.update(mapping(5), false, 1, |_| true).unwrap();
+    mappings.update(mapping(5), false, 1, |_| Ok(())).unwrap();
     mappings
 }
 
@@ -51,7 +51,7 @@ fn only_queues_that_are_led_here_are_found() {
 #[test]
 fn a_change_counts_when_it_agrees_and_is_saved() {
     let mappings = mappings();
-    let update = |new, force| mappings.update(new, force, 2, |_| true);
+    let update = |new, force| mappings.update(new, force, 2, |_| Ok(()));
     assert!(update(mapping(4), false).unwrap_err().contains("epoch"));
     assert_eq!(update(mapping(4), true), Ok(()));
     let mut fewer = mapping(4);
@@ -61,9 +61,11 @@ fn a_change_counts_when_it_agrees_and_is_saved() {
     assert_eq!(update(fewer, false), Ok(()));
     let known = mappings.find("T").unwrap();
     assert_eq!((known.epoch, known.hosted_queues.len()), (6, 3));
-    assert!(mappings.update(mapping(7), false, 3, |_| false).unwrap_err().contains(FILE));
+    assert!(
+        mappings.update(mapping(7), false, 3, |_| Err("full".into())).unwrap_err().contains(FILE)
+    );
     assert_eq!(mappings.find("T").unwrap().epoch, 6);
-    mappings.delete("T", 4, |_| true);
+    mappings.delete("T", 4, |_| {});
     assert!(mappings.find("T").is_none());
 }
 
@@ -73,7 +75,7 @@ fn the_file_is_javas_and_reads_itself_back() {
     mappings
         .update(mapping(5), false, 1, |text| {
             saved = text.to_owned();
-            true
+            Ok(())
         })
         .unwrap();
     assert!(saved.contains(MARK) && saved.contains("\"gen\":0"), "{saved}");

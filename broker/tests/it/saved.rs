@@ -2,7 +2,7 @@
 
 use broker::saved::Saved;
 use broker::topics::{Own, Topics, simple};
-use simulator::SimDisk;
+use simulator::{Loss, Op, SimDisk};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::{ConfigFiles, OsDisk};
@@ -163,9 +163,96 @@ fn what_could_not_be_saved_is_saved_later_and_at_the_stop() {
     disk.fill(false);
     let due = saved.due_ms().expect("it is to be tried again");
     assert!((NOW + 60_001..NOW + 70_000).contains(&due), "{due}");
-    saved.save(&files, None, || topics.to_json(), i64::MAX).unwrap();
+    saved.save_whole(&files, || topics.to_json(), i64::MAX).unwrap();
     assert_eq!(saved.due_ms(), None);
     let found = fresh();
     files.load(NAME, |text| found.load(text).ok()).unwrap();
     assert!(found.contains("t"));
+}
+
+/// A store on a simulated disk, as a broker opens it.
+fn open_sim(disk: &SimDisk) -> (ConfigFiles, Topics, Saved) {
+    let files = ConfigFiles::new(Arc::new(disk.clone()), Path::new("/store"));
+    let topics = fresh();
+    let text = files.load(NAME, |text| topics.load(text).ok().map(|()| text.to_owned()));
+    let (journal, changes) = files.journal(NAME, text.as_deref().unwrap_or_default());
+    changes.iter().for_each(|change| topics.replay(change).unwrap());
+    (files, topics, Saved::new(NAME, journal))
+}
+
+#[test]
+fn what_changes_on_a_full_disk_is_in_the_journal_and_later_in_the_file() {
+    let disk = SimDisk::new(3);
+    let (files, topics, mut saved) = open_sim(&disk);
+    let reads = |name| {
+        let text = disk.content(&Path::new("/store/config").join(NAME)).unwrap();
+        String::from_utf8(text).unwrap().contains(name)
+    };
+    saved.save_whole(&files, || topics.to_json(), NOW).unwrap();
+    disk.fill(true);
+    for (number, name) in (1..).zip(["a", "b", "c"]) {
+        let now = NOW + number * 60_000;
+        topics.update(simple(name, 4), now).unwrap();
+        let written = saved.save(&files, topics.take_unsaved(), || topics.to_json(), now);
+        assert!(written.is_err() && saved.unkept().is_none(), "{name}");
+        // Once it was tried it is not tried again for each change.
+        topics.update(simple("d", 4), now).unwrap();
+        saved.save(&files, topics.take_unsaved(), || topics.to_json(), now).unwrap();
+    }
+    assert!(!reads("\"c\""));
+    disk.lose(Loss::All);
+    let (files, topics, mut saved) = open_sim(&disk);
+    assert!(["a", "b", "c", "d"].iter().all(|name| topics.contains(name)));
+
+    topics.update(simple("e", 4), NOW).unwrap();
+    saved.save(&files, topics.take_unsaved(), || topics.to_json(), NOW).unwrap_err();
+    let due = saved.due_ms().unwrap();
+    assert!(due <= NOW + 10_000, "{due}");
+    disk.fill(false);
+    saved.save_whole(&files, || topics.to_json(), due).unwrap();
+    assert!(reads("\"e\"") && saved.due_ms().is_none());
+}
+
+/// Where the file cannot be told to be as before, nothing is added to its journal.
+#[test]
+fn what_is_called_kept_outlives_power_loss_whatever_fails() {
+    const STEPS: u64 = 16;
+    let (mut unkept, mut in_the_journal) = (0, 0);
+    for seed in 0..600 {
+        let disk = SimDisk::new(seed);
+        let (files, topics, mut saved) = open_sim(&disk);
+        let mut kept = 0;
+        for step in 1..=STEPS {
+            match (seed * STEPS + step) * 7919 % 11 {
+                // What comes next comes early.
+                _ if step == STEPS - 1 => disk.fail(Op::Name, 0, false),
+                0 | 1 => disk.fill(true),
+                2 | 3 => disk.fill(false),
+                4 | 5 => disk.fail(Op::Name, 0, false),
+                6 => disk.fail(Op::Write, 0, false),
+                7 => disk.fail(Op::Sync, 0, false),
+                _ => {}
+            }
+            let now = NOW + step.cast_signed() * (700 + seed.cast_signed() * 3);
+            if saved.due_ms().is_some_and(|due| due <= now) {
+                drop(saved.save_whole(&files, || topics.to_json(), now));
+            }
+            topics.update(simple(&format!("t{step}"), 4), now).unwrap();
+            let written = saved.save(&files, topics.take_unsaved(), || topics.to_json(), now);
+            if saved.unkept().is_none() {
+                kept = step;
+                in_the_journal += u64::from(written.is_err());
+            } else {
+                unkept += 1;
+            }
+        }
+        disk.heal();
+        disk.fill(false);
+        disk.lose(if seed % 2 == 0 { Loss::All } else { Loss::Nothing });
+        let (_, found, _) = open_sim(&disk);
+        for step in 1..=kept {
+            assert!(found.contains(&format!("t{step}")), "seed {seed}: {step} of {kept} is lost");
+        }
+    }
+    assert!(unkept > 100 && in_the_journal > 100, "{unkept} {in_the_journal}");
 }

@@ -3,6 +3,8 @@
 use super::topics::{self, Page, asks_for_all, read};
 use super::{body, failed, invalid, json};
 use crate::broker::Broker;
+use crate::put::Effect;
+use crate::saving::Order;
 use message::names;
 use remoting::body::group::{GroupForbidden, SubscriptionGroupConfig, SubscriptionGroupList};
 use remoting::codes::ResponseCode;
@@ -11,19 +13,19 @@ use remoting::headers::group::{
     GetAllSubscriptionGroupResponseHeader, GetSubscriptionGroupConfigRequestHeader,
     UpdateGroupForbiddenRequestHeader,
 };
-use remoting::reply::{Answer, Refusal};
+use remoting::reply::{Answer, Refusal, Reply};
 use remoting::router::Call;
 
 /// Code 200: makes or changes a group.
-pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>, Refusal> {
     if call.command.body.is_empty() {
-        return Ok(Answer::success());
+        return Ok(Answer::success().into());
     }
     update_all(broker, call, vec![body(&call.command.body)?])
 }
 
 /// Code 225: makes or changes the groups of a list. Nothing is done if a name is refused.
-pub fn update_list(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+pub fn update_list(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>, Refusal> {
     let list: SubscriptionGroupList = body(&call.command.body)?;
     let all = list.group_config_list.ok_or_else(|| failed("the body lacks groupConfigList"))?;
     update_all(broker, call, all)
@@ -33,7 +35,7 @@ fn update_all(
     broker: &Broker,
     call: &Call<'_>,
     all: Vec<SubscriptionGroupConfig>,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply<Effect>, Refusal> {
     for wanted in &all {
         names::check_group(&wanted.group_name).map_err(|error| invalid(error.to_string()))?;
     }
@@ -41,9 +43,12 @@ fn update_all(
         tracing::info!(group = %wanted.group_name, by = %call.peer.remote, "group made or changed");
         broker.groups.update(wanted, call.now_ms).map(drop)
     });
-    // Those before one whose attributes are refused are changed.
-    broker.groups_changed();
-    put.map(|()| Answer::success()).map_err(failed)
+    if let Err(why) = put {
+        // Those before it are changed.
+        broker.groups_changed();
+        return Err(failed(why));
+    }
+    Ok(broker.ordered(Order::Groups, call, Answer::success()))
 }
 
 /// Code 201: all groups, or one page of them.
@@ -77,7 +82,7 @@ pub fn delete(
     broker: &Broker,
     call: &Call<'_>,
     header: DeleteSubscriptionGroupRequestHeader,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply<Effect>, Refusal> {
     let group = &header.group_name;
     // The tools of 4.x say it in another word.
     let removes = call.command.fields.get("removeOffset").is_some_and(|said| said == "true");
@@ -95,7 +100,7 @@ pub fn delete(
     if !unused.is_empty() {
         topics::remove(broker, call, &unused)?;
     }
-    Ok(Answer::success())
+    Ok(broker.ordered(Order::Groups, call, Answer::success()))
 }
 
 /// The retry and dead-letter topics of a group that has no members, as far as they hold nothing.
@@ -119,13 +124,16 @@ pub fn forbid(
     broker: &Broker,
     call: &Call<'_>,
     header: UpdateGroupForbiddenRequestHeader,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply<Effect>, Refusal> {
     let UpdateGroupForbiddenRequestHeader { group, topic, .. } = header;
     if let Some(readable) = header.readable {
         broker.groups.forbid_read(&group, &topic, !readable, call.now_ms);
-        broker.groups_changed();
     }
     let readable = !broker.groups.is_read_forbidden(&group, &topic);
     let body = GroupForbidden { group: Some(group), readable: Some(readable), topic: Some(topic) };
-    Ok(json(&body).with_remark(""))
+    let answer = json(&body).with_remark("");
+    if header.readable.is_none() {
+        return Ok(answer.into());
+    }
+    Ok(broker.ordered(Order::Groups, call, answer))
 }

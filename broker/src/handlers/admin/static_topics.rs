@@ -7,6 +7,7 @@ use crate::broker::Broker;
 use crate::handlers::pull;
 use crate::mappings::FILE;
 use crate::put::Effect;
+use crate::saving::Order;
 use remoting::body::mapping::TopicQueueMappingDetail;
 use remoting::headers::topic::CreateTopicRequestHeader;
 use remoting::reply::{Answer, Refusal, Reply};
@@ -31,7 +32,7 @@ pub fn update(
     }
     let (topic, epoch) = (&header.topic, mapping.epoch);
     let (queues, force) = (mapping.hosted_queues.len(), header.force);
-    let save = |text: &str| broker.save(FILE, text);
+    let save = |text: &str| broker.save_ordered(FILE, text);
     broker.mappings.update(mapping, force, call.now_ms, save).map_err(failed)?;
     tracing::info!(
         %topic, epoch, queues, force, by = %call.peer.remote, "static topic made or changed"
@@ -39,6 +40,5 @@ pub fn update(
     let topic = topics::put(broker, wanted, call.now_ms)?;
     pull::mapping_changed(broker, &topic, call.now_ms);
     let answer = Answer::success().with_remark(UNSET_REMARK);
-    broker.topics_changed(Some((call.later(), answer)));
-    Ok(Reply::Later)
+    Ok(broker.ordered(Order::Topics, call, answer))
 }

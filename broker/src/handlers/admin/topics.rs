@@ -6,6 +6,7 @@ use crate::broker::Broker;
 use crate::lite;
 use crate::mappings;
 use crate::put::Effect;
+use crate::saving::Order;
 use message::{Str, names};
 use remoting::body::data_version::DataVersion;
 use remoting::body::queue::MessageQueue;
@@ -90,11 +91,11 @@ fn update_all(
         }
         changed = true;
     }
-    if !changed {
+    // Who was refused because it could not be saved asks for the same again.
+    if !changed && !broker.lacks_topics() {
         return Ok(Reply::Answer(answer));
     }
-    broker.topics_changed(Some((call.later(), answer)));
-    Ok(Reply::Later)
+    Ok(broker.ordered(Order::Topics, call, answer))
 }
 
 /// Makes or changes a topic. The store knows what its queues are like before anybody can send.
@@ -161,7 +162,7 @@ pub fn delete(
     broker: &Broker,
     call: &Call<'_>,
     header: DeleteTopicRequestHeader,
-) -> Result<Answer, Refusal> {
+) -> Result<Reply<Effect>, Refusal> {
     let topic = &header.topic;
     if topic.trim().is_empty() {
         return Err(invalid("The specified topic is blank."));
@@ -169,7 +170,7 @@ pub fn delete(
     refuse_system(broker, topic)?;
     if topic.contains('\0') {
         // No topic, and no directory.
-        return Ok(Answer::success());
+        return Ok(Answer::success().into());
     }
     let mut all = vec![topic.to_string()];
     if broker.settings().broker.clear_retry_topic_when_delete_topic {
@@ -183,7 +184,7 @@ pub fn delete(
         lite::expiry::remove_under(broker, topic);
     }
     remove(broker, call, &all)?;
-    Ok(Answer::success())
+    Ok(broker.ordered(Order::Removal, call, Answer::success()))
 }
 
 /// Deletes topics with all that is known of them; nothing of it where the store cannot note that
@@ -194,7 +195,9 @@ pub(super) fn remove(broker: &Broker, call: &Call<'_>, all: &[String]) -> Result
     tracing::info!(topics = ?all, by = %call.peer.remote, "topics deleted");
     for topic in all {
         broker.topics.delete(topic, call.now_ms);
-        broker.mappings.delete(topic, call.now_ms, |text| broker.save(mappings::FILE, text));
+        broker.mappings.delete(topic, call.now_ms, |text| {
+            broker.save(mappings::FILE, text);
+        });
         broker.offsets.remove_topic(topic);
         broker.stats.forget_topic(topic);
     }
