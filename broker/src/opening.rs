@@ -147,7 +147,7 @@ impl Broker {
         // What the log says must not outlive it.
         self.moves.note_all(self.store.max_log_offset());
         // The file of offsets says up to where it has all pops: it may not be written before.
-        pop::catch_up::catch_up(self, self.identity.boot_ms, watch);
+        pop::catch_up::catch_up(self, offsets_from, self.identity.boot_ms, watch);
         self.save_tables(now_ms);
         self.save_changed(now_ms);
         if offsets_from == ConfigOrigin::Missing {

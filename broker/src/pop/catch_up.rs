@@ -5,9 +5,11 @@
 use super::ordered;
 use super::records::{self, CHECK_POINT, CheckPoint};
 use crate::broker::Broker;
+use crate::offsets;
 use message::record::Record;
-use message::{Entry, names, properties, property, record};
-use store::{Position, Progress, Step};
+use message::{Entry, Str, names, properties, property, record};
+use std::collections::HashMap;
+use store::{ConfigOrigin, Position, Progress, Step};
 
 /// Records of one queue that are looked at: far more than a broker stores between two saves.
 const MOST: i64 = 1_000_000;
@@ -15,6 +17,8 @@ const MOST: i64 = 1_000_000;
 const FAR_BYTES: i64 = 4 << 20;
 /// How long before its file of offsets was there a stock broker may have written that text, ms.
 const SAVING_MS: i64 = 2_000;
+/// No pop that was stored is older.
+const ALWAYS_MS: i64 = i64::MIN;
 
 /// Notes in the file of offsets that is about to be written up to where it has all pops.
 pub fn note(broker: &Broker) {
@@ -29,13 +33,13 @@ pub fn is_far_behind(broker: &Broker) -> bool {
 }
 
 /// Takes over the pops that the file of offsets lacks. A file that does not say what it has is
-/// another broker's: it is written once more before the first pop.
-pub fn catch_up(broker: &Broker, now_ms: i64, watch: &dyn Fn(Progress)) {
+/// another broker's: it is written once more before the first pop. `from` says which file was read.
+pub fn catch_up(broker: &Broker, from: ConfigOrigin, now_ms: i64, watch: &dyn Fn(Progress)) {
     let noted_to = broker.offsets.noted_to();
     let moved = match noted_to {
         Some(noted_to) => after_ours(broker, noted_to, watch),
         None if broker.store.was_clean() => 0,
-        None => after_another(broker, watch),
+        None => after_another(broker, from, watch),
     };
     if moved > 0 {
         tracing::info!(pops = moved, "groups go on behind what they popped before the crash");
@@ -71,21 +75,23 @@ fn after_ours(broker: &Broker, noted_to: i64, watch: &dyn Fn(Progress)) -> usize
 /// where the group goes on, and one that has been made longer looks like a pop: only those count
 /// that begin where the group stands, or before. Of these each message was acknowledged or comes
 /// back.
-fn after_another(broker: &Broker, watch: &dyn Fn(Progress)) -> usize {
+fn after_another(broker: &Broker, from: ConfigOrigin, watch: &dyn Fn(Progress)) -> usize {
     // It saves them 10 s after its start for the first time: what was killed before has no file.
-    let saved_ms = broker.store.config().modified(broker.offsets.file());
-    let from_ms = saved_ms.map_or(i64::MIN, |saved_ms| saved_ms - SAVING_MS);
+    let from_ms = saved_ms(broker, from).map_or(ALWAYS_MS, |saved_ms| saved_ms - SAVING_MS);
+    let mut queues = Queues { broker, known: HashMap::new() };
     let mut points = Vec::new();
     let (back_to, is_before) =
         (broker.store.min_log_offset(), &|it: &Record<'_>| it.store_timestamp < from_ms);
     Newest { back_to, is_before, watch }.show_all(broker, &mut |record| {
-        points.extend(point_of(record).filter(|point| point.pop_ms >= from_ms));
+        let Some(point) = point_of(record).filter(|point| point.pop_ms >= from_ms) else { return };
+        let next = point.offsets().max().map(|last| last.saturating_add(1));
+        let next = next.filter(|next| queues.have(&point, *next, record.store_timestamp));
+        points.extend(next.map(|next| (point, next)));
     });
-    points.sort_by_key(|point| point.start);
+    points.sort_by_key(|(point, _)| point.start);
     let mut moved = 0;
-    for point in points {
+    for (point, next) in points {
         let (group, topic, queue_id) = (&point.group, &point.topic, point.queue_id);
-        let Some(next) = point.offsets().max().map(|last| last + 1) else { continue };
         let known = broker.offsets.query(group, topic, queue_id);
         let follows = known.is_none_or(|known| (point.start..next).contains(&known));
         if follows && broker.topics.contains(topic) {
@@ -94,6 +100,39 @@ fn after_another(broker: &Broker, watch: &dyn Fn(Progress)) -> usize {
         }
     }
     moved
+}
+
+/// When a stock broker wrote the offsets that were read, ms; `None` when there are none.
+fn saved_ms(broker: &Broker, from: ConfigOrigin) -> Option<i64> {
+    let (files, settings) = (broker.store.config(), broker.settings());
+    // The first start with light queues finds the file of one without.
+    [broker.offsets.file(), offsets::FILE].into_iter().find_map(|name| {
+        let file = files.modified(name).filter(|_| from != ConfigOrigin::Backup);
+        // It is made when what replaces its text is saved, which is one interval younger.
+        let interval_ms = i64::from(settings.broker.flush_consumer_offset_interval);
+        file.or_else(|| Some(files.modified(&format!("{name}.bak"))? - interval_ms))
+    })
+}
+
+/// The queues that there are now. Checkpoints outlive the topic that they are about, and may be of
+/// an earlier one of its name.
+struct Queues<'a> {
+    broker: &'a Broker,
+    /// Of each where it ends, and when its first message was stored, if that can be read.
+    known: HashMap<(Str, i32), (i64, Option<i64>)>,
+}
+
+impl Queues<'_> {
+    /// Whether messages of this queue may have been popped up to `next`, and that noted then.
+    fn have(&mut self, point: &CheckPoint, next: i64, stored_ms: i64) -> bool {
+        let store = &self.broker.store;
+        let at = (point.topic.clone(), point.queue_id);
+        let known = self.known.entry(at).or_insert_with_key(|(topic, queue_id)| {
+            (store.max_offset(topic, *queue_id), store.earliest_store_time(topic, *queue_id))
+        });
+        let (end, first_ms) = *known;
+        next <= end && first_ms.is_none_or(|first_ms| stored_ms >= first_ms)
+    }
 }
 
 fn point_of(record: &Record<'_>) -> Option<CheckPoint> {

@@ -56,7 +56,7 @@ fn a_place_that_leads_nowhere_hides_no_pop_before_it() {
     // The first message of the log is older than any of them.
     cold::change_unit(&queue, 2, |unit| unit[..8].fill(0));
     cold::change_unit(&queue, 3, cold::blank);
-    catch_up(&broker, NOW, &|_| {});
+    catch_up(&broker, ConfigOrigin::File, NOW, &|_| {});
     assert_eq!(broker.offsets.query("G", "T", 0), Some(7));
     drop(broker);
     std::fs::remove_dir_all(dir).unwrap();
@@ -147,6 +147,71 @@ fn what_a_stock_broker_popped_that_never_saved_its_offsets_is_taken_over() {
     std::fs::remove_file(file.with_extension("json.bak")).ok();
     let (broker, _) = cold::open(OsDisk, &dir, NOW + 2_000);
     assert_eq!(broker.offsets.query("G", "T", 0), Some(4));
+    drop(broker);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn what_was_popped_of_a_topic_that_was_deleted_moves_none_in_the_next_of_its_name() {
+    let dir = std::env::temp_dir().join(format!("rockhopper-old-pops-{}", std::process::id()));
+    let (broker, _) = cold::open(OsDisk, &dir, NOW);
+    broker.topic_for_retry("T", 1, 0, NOW).unwrap();
+    for _ in 0..9 {
+        sent(&broker, 0);
+    }
+    broker.save_tables(NOW);
+    // As far as the queue goes now, and farther.
+    for start in [0, 2, 4] {
+        popped(&broker, &point(start, None));
+        popped(&broker, &CheckPoint { group: "other".into(), ..point(start + 6, None) });
+    }
+    broker.store.delete_topics(["T"]).unwrap();
+    for _ in 0..7 {
+        let plain = message::Draft::plain("T", NOW, broker.identity.store_host);
+        append(&broker, plain, NOW + 1_000);
+    }
+    popped(&broker, &CheckPoint { pop_ms: NOW + 2_000, ..point(0, None) });
+    // What is behind the end was never popped of this queue, whatever a clock says.
+    popped(&broker, &CheckPoint { pop_ms: NOW + 2_000, group: "ahead".into(), ..point(6, None) });
+    let file = dir.join("config").join(broker.offsets.file());
+    drop(broker);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::remove_file(file.with_extension("json.bak")).ok();
+    let (broker, _) = cold::open(OsDisk, &dir, NOW + 3_000);
+    let at = |group| broker.offsets.query(group, "T", 0);
+    assert_eq!((at("G"), at("other"), at("ahead")), (Some(2), None, None));
+    drop(broker);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn where_the_backup_of_a_stock_broker_is_read_what_was_popped_since_its_text_counts() {
+    let dir = std::env::temp_dir().join(format!("rockhopper-backup-pops-{}", std::process::id()));
+    let (broker, _) = cold::open(OsDisk, &dir, NOW);
+    broker.topic_for_retry("T", 1, 0, NOW).unwrap();
+    for _ in 0..9 {
+        sent(&broker, 0);
+    }
+    broker.offsets.commit("G", "T", 0, 3);
+    broker.offsets.commit("reset", "T", 0, 3);
+    broker.save_tables(NOW);
+    broker.offsets.set_noted_to(-1);
+    broker.save(broker.offsets.file(), &broker.offsets.to_json(NOW));
+    let saved_ms = broker.store.config().modified(broker.offsets.file()).unwrap();
+    let before = |ms: i64, group: &'static str| CheckPoint {
+        pop_ms: saved_ms - ms,
+        group: group.into(),
+        ..point(3, None)
+    };
+    popped(&broker, &before(60_000, "reset"));
+    // The text of the backup is as old as the one that was saved when it was made.
+    popped(&broker, &before(4_000, "G"));
+    let file = dir.join("config").join(broker.offsets.file());
+    drop(broker);
+    std::fs::rename(&file, file.with_extension("json.bak")).unwrap();
+    let (broker, _) = cold::open(OsDisk, &dir, saved_ms + 2_000);
+    let at = |group| broker.offsets.query(group, "T", 0);
+    assert_eq!((at("G"), at("reset")), (Some(5), Some(3)));
     drop(broker);
     std::fs::remove_dir_all(dir).unwrap();
 }
