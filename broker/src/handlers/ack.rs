@@ -199,9 +199,11 @@ fn change_time(
     let topic = check(broker, call, &header.topic, queue_id)?.topic_name.clone();
     let group = Str::from(&*header.consumer_group);
     if let Some(name) = lite_of(header.lite_topic.as_ref()) {
-        return Ok(Reply::Answer(match lite::change(broker, call, &header, name)? {
-            Ok(said) => changed(ResponseCode::SUCCESS, &said),
-            Err(code) => changed(code, &ChangeInvisibleTimeResponseHeader::default()),
+        return Ok(Reply::Answer(match lite::change(broker, call, &header, name) {
+            Ok(Ok(said)) => changed(ResponseCode::SUCCESS, &said),
+            Ok(Err(code)) => changed(code, &ChangeInvisibleTimeResponseHeader::default()),
+            // Java's exception leaves no header.
+            Err(refusal) => refusal.into(),
         }));
     }
     let (min, max) =
@@ -212,7 +214,6 @@ fn change_time(
     }
     let handle = match parse(&header.extra_info) {
         Ok(handle) => handle,
-        // Java's exception leaves no header.
         Err(refusal) => return Ok(Reply::Answer(refusal.into())),
     };
     let revive_qid = handle.revive_queue;

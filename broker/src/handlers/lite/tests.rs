@@ -232,3 +232,26 @@ fn counts_are_told_as_java_tells_them() {
     add_counts(&mut all, "", 1);
     assert_eq!(all, "1;0");
 }
+
+#[test]
+fn a_handle_that_is_none_gets_no_header_with_the_refusal() {
+    let world = World::new("handles");
+    world.send("x");
+    let change = |extra_info: &'static str| {
+        let header = ChangeInvisibleTimeRequestHeader {
+            consumer_group: "G".into(),
+            topic: "P".into(),
+            extra_info: extra_info.into(),
+            lite_topic: Some("x".into()),
+            ..ChangeInvisibleTimeRequestHeader::default()
+        };
+        let reply = world.with(Lane::Blocking, NOW, |call| {
+            super::super::ack::change(&world.broker, call, header)
+        });
+        let Ok(Reply::Answer(answer)) = reply else { panic!("{reply:?}") };
+        (answer.code, answer.fields.iter().count())
+    };
+    assert_eq!(change("x"), (ResponseCode::SYSTEM_ERROR, 0));
+    assert_eq!(change("0 7 60000 999 0 b 0 0"), (ResponseCode::SUCCESS, 3));
+    world.end();
+}
