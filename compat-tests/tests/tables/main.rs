@@ -169,7 +169,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("QueryMessageRequestHeader.key", "default "),
     ("QueryMessageRequestHeader.topic", "default "),
     ("RegisterBrokerRequestHeader.haServerAddr", "default "),
-    ("RegisterTopicRequestHeader.topic", "default "),
+    ("RegisterTopicRequestHeader.topic", "optional"),
     ("ResetOffsetRequestHeader.group", "default "),
     ("SendMessageRequestHeader.defaultTopic", "default "),
     ("SendMessageRequestHeader.defaultTopicQueueNums", "default 4"),

@@ -149,9 +149,9 @@ pub(crate) fn register_topic(
 ) -> Done {
     if !call.command.body.is_empty() {
         let route: TopicRouteData = json::from_body(&call.command.body).map_err(system_error)?;
-        // Java's table has no place for a topic without a name; it says so in its log alone.
-        if !header.topic.is_empty() {
-            namesrv.routes.write().register_topic(&header.topic, route.queue_datas);
+        // Java's table has no place for no name, and says so in its log alone; it has one for "".
+        if let Some(topic) = header.topic {
+            namesrv.routes.write().register_topic(&topic, route.queue_datas);
         }
     }
     Ok(Answer::success())

@@ -13,6 +13,7 @@ use remoting::headers::namesrv::{
     BrokerHeartbeatRequestHeader, GetBrokerMemberGroupRequestHeader, QueryDataVersionRequestHeader,
     QueryDataVersionResponseHeader, RegisterBrokerResponseHeader, UnRegisterBrokerRequestHeader,
 };
+use remoting::headers::topic::RegisterTopicRequestHeader;
 use remoting::json;
 use remoting::peer::Peer;
 use remoting::server::{Options, Server};
@@ -227,4 +228,23 @@ async fn replicas_hear_that_their_primary_is_gone() {
     running.stop().await;
     stop.cancel();
     ear.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_topic_of_an_empty_name_is_registered_and_one_of_no_name_is_not() {
+    let folder = Folder::new();
+    let running = Running::start(settings(&folder)).await;
+    let (client, primary) = (running.connect(), running.connect());
+    primary.register(&Broker::new("a", 0, &["t", "u"])).await;
+    let route = client.route("t").await.unwrap();
+    let register = async |header: RegisterTopicRequestHeader| {
+        let asked = Command::request(RequestCode::REGISTER_TOPIC_IN_NAMESRV).with_header(&header);
+        let answer = client.call(asked.with_body(json::to_body(&route))).await;
+        assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
+        client.route("").await
+    };
+    assert_eq!(register(RegisterTopicRequestHeader::default()).await, None);
+    let empty = RegisterTopicRequestHeader { topic: Some("".into()), ..Default::default() };
+    assert_eq!(register(empty).await, Some(route.clone()));
+    running.stop().await;
 }

@@ -31,7 +31,7 @@ crate::headers! {
     }
     /// Announces the single topic in the body (code 217).
     RegisterTopicRequestHeader: TopicFields {
-        topic: Str = "",
+        topic: Option<Str>,
     }
     /// Asks for a page of the topic table (code 21); without fields for the whole.
     GetAllTopicConfigRequestHeader {
