@@ -227,6 +227,8 @@ struct Side {
     lines: [Option<Line>; 2],
     first_id: String,
     last: Stored,
+    /// The data version of the table that came last.
+    version: String,
 }
 
 /// What the last answer said that told where a message stands.
@@ -264,6 +266,7 @@ impl Side {
             lines: [None, None],
             first_id: String::new(),
             last: Stored::default(),
+            version: String::new(),
         })
     }
 
@@ -301,7 +304,7 @@ impl Side {
             let text = text.replace("$ID", &self.first_id).replace("$B", &address.to_string());
             let Stored { log_offset, queue_offset, handle } = &self.last;
             let text = text.replace("$LOG", log_offset).replace("$QUEUE", queue_offset);
-            let text = text.replace("$HANDLE", handle);
+            let text = text.replace("$HANDLE", handle).replace("$VERSION", &self.version);
             text.replace("$T", TOPIC).replace("$G", GROUP)
         };
         let fields: Vec<(String, String)> =
@@ -324,6 +327,9 @@ impl Side {
                 }
                 if let Some(last) = Stored::of(&answer) {
                     self.last = last;
+                }
+                if let Some(version) = version_of(&answer.body) {
+                    self.version = version;
                 }
                 Ok(self.seen(request.code, &answer))
             }
@@ -424,6 +430,12 @@ impl Side {
             && ids.all(|at| at.len() == 16 && at.bytes().all(|byte| byte.is_ascii_hexdigit()));
         if are_ids { vec!["an id of BROKER"; text.split(',').count()].join(",") } else { text }
     }
+}
+
+/// The version of a table that this is.
+fn version_of(body: &[u8]) -> Option<String> {
+    let table = loose_json::parse(std::str::from_utf8(body).ok()?).ok()?;
+    table.get("dataVersion").map(Value::to_string)
 }
 
 /// Milliseconds of this century in thirteen digits, or the date that tools print.

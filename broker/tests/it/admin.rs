@@ -8,7 +8,9 @@ use remoting::body::group::{
 use remoting::body::heartbeat::{ConsumerData, HeartbeatData, SubscriptionData};
 use remoting::body::offset::{ConsumeStats, ResetOffsetBody};
 use remoting::body::table::KVTable;
-use remoting::body::topic::{CreateTopicListRequestBody, TopicConfig, TopicStatsTable};
+use remoting::body::topic::{
+    CreateTopicListRequestBody, TopicConfig, TopicConfigSerializeWrapper, TopicStatsTable,
+};
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
 use remoting::headers::client::UnregisterClientRequestHeader;
@@ -16,8 +18,8 @@ use remoting::headers::client::{
     ConsumeMessageDirectlyResultRequestHeader, GetConsumerRunningInfoRequestHeader,
 };
 use remoting::headers::group::{
-    DeleteSubscriptionGroupRequestHeader, GetConsumeStatsRequestHeader,
-    QuerySubscriptionByConsumerRequestHeader,
+    DeleteSubscriptionGroupRequestHeader, GetAllSubscriptionGroupRequestHeader,
+    GetConsumeStatsRequestHeader, QuerySubscriptionByConsumerRequestHeader,
 };
 use remoting::headers::message::{
     QueryMessageRequestHeader, RecallMessageRequestHeader, ViewMessageRequestHeader,
@@ -29,8 +31,8 @@ use remoting::headers::offset::{
 use remoting::headers::pull::{PullMessageRequestHeader, QueryConsumeQueueRequestHeader};
 use remoting::headers::send::SendMessageRequestHeader;
 use remoting::headers::topic::{
-    CreateTopicRequestHeader, DeleteTopicRequestHeader, GetTopicConfigRequestHeader,
-    GetTopicStatsInfoRequestHeader,
+    CreateTopicRequestHeader, DeleteTopicRequestHeader, GetAllTopicConfigRequestHeader,
+    GetTopicConfigRequestHeader, GetTopicStatsInfoRequestHeader,
 };
 use remoting::json::{from_body, to_body};
 use remoting::reply::Answer;
@@ -675,4 +677,51 @@ async fn a_subscription_that_came_with_a_pull_is_shown() {
     let (shown, queue) = shown().await;
     assert_eq!(shown.unwrap().tags_set, ["A".into(), "B".into()].into());
     assert!(queue.contains(r#""subString":"A || B""#), "{queue}");
+}
+
+#[tokio::test]
+async fn a_page_without_room_is_refused_where_there_is_an_entry_for_it() {
+    let world = World::start().await;
+    let client = world.client();
+    let topics = async |from, data_version, max| {
+        let header = GetAllTopicConfigRequestHeader {
+            topic_seq: Some(from),
+            data_version,
+            max_topic_num: Some(max),
+        };
+        client.call(RequestCode::GET_ALL_TOPIC_CONFIG, &header).await
+    };
+    let groups = async |from, data_version, max| {
+        let header = GetAllSubscriptionGroupRequestHeader {
+            group_seq: Some(from),
+            data_version,
+            max_group_num: Some(max),
+        };
+        client.call(RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG, &header).await
+    };
+    let version = |body: &[u8]| {
+        let page: TopicConfigSerializeWrapper = from_body(body).unwrap();
+        Some(String::from_utf8(to_body(&page.data_version).to_vec()).unwrap().into())
+    };
+    let page = topics(0, None, 1).await;
+    assert_eq!(page.response_code(), ResponseCode::SUCCESS);
+    let of_topics = version(&page.body);
+    let of_groups = version(&groups(0, None, 1).await.body);
+    for max in [0, -1] {
+        // What is asked for with no version, or an old one, is the first page.
+        for (from, version) in [(0, None), (1, of_topics.clone()), (99_999, None)] {
+            let code = topics(from, version, max).await.response_code();
+            assert_eq!(code, ResponseCode::SYSTEM_ERROR, "{from}");
+        }
+        let behind = topics(99_999, of_topics.clone(), max).await;
+        assert_eq!(behind.response_code(), ResponseCode::SUCCESS);
+        let behind: TopicConfigSerializeWrapper = from_body(&behind.body).unwrap();
+        assert!(behind.topic_config_table.is_empty());
+        let code = groups(0, of_groups.clone(), max).await.response_code();
+        assert_eq!(code, ResponseCode::SYSTEM_ERROR);
+        let behind = groups(99_999, of_groups.clone(), max).await;
+        assert_eq!(behind.response_code(), ResponseCode::SUCCESS);
+        let behind: SubscriptionGroupWrapper = from_body(&behind.body).unwrap();
+        assert!(behind.subscription_group_table.is_empty());
+    }
 }

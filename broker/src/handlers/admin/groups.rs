@@ -57,9 +57,11 @@ pub fn all(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> 
         broker.groups.page(0, None, usize::MAX)
     } else {
         let header: GetAllSubscriptionGroupRequestHeader = read(call)?;
-        let page =
-            Page::of(header.group_seq.unwrap_or(0), header.data_version, header.max_group_num)?;
-        broker.groups.page(page.from, page.version.as_ref(), page.limit)
+        let seq = header.group_seq.unwrap_or(0);
+        let page = Page::of(seq, header.data_version, header.max_group_num);
+        let found = broker.groups.page(page.from, page.version.as_ref(), page.limit);
+        page.check(found.0.subscription_group_table.len())?;
+        found
     };
     let total_group_num = i32::try_from(total).unwrap_or(i32::MAX);
     Ok(json(&groups).with_header(&GetAllSubscriptionGroupResponseHeader { total_group_num }))

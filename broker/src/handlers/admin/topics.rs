@@ -221,9 +221,11 @@ pub fn all(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> 
         (broker.topics.snapshot(), broker.topics.len())
     } else {
         let header: GetAllTopicConfigRequestHeader = read(call)?;
-        let page =
-            Page::of(header.topic_seq.unwrap_or(0), header.data_version, header.max_topic_num)?;
-        broker.topics.page(page.from, page.version.as_ref(), page.limit)
+        let seq = header.topic_seq.unwrap_or(0);
+        let page = Page::of(seq, header.data_version, header.max_topic_num);
+        let found = broker.topics.page(page.from, page.version.as_ref(), page.limit);
+        page.check(found.0.topic_config_table.len())?;
+        found
     };
     let (mut mappings, mapping_data_version) = broker.mappings.snapshot();
     mappings.retain(|topic, _| topics.topic_config_table.contains_key(topic));
@@ -256,23 +258,31 @@ pub(super) struct Page {
     pub(super) from: usize,
     /// The version that the asker's former pages had.
     pub(super) version: Option<DataVersion>,
-    /// How many entries.
+    /// How many entries: one at least, which tells whether any is left there.
     pub(super) limit: usize,
+    /// How many entries were asked for, where that is none.
+    room: Option<i32>,
 }
 
 impl Page {
     /// The page that a request's fields describe.
-    ///
-    /// # Errors
-    /// It has no room for an entry, at which Java's broker fails too.
-    pub(super) fn of(from: i32, version: Option<Str>, max: Option<i32>) -> Result<Self, Refusal> {
-        if let Some(max) = max.filter(|max| *max <= 0) {
-            return Err(failed(format!("a page of {max} entries: ask for 1 at least")));
-        }
+    pub(super) fn of(from: i32, version: Option<Str>, max: Option<i32>) -> Self {
         let number = |value: i32| usize::try_from(value).unwrap_or(0);
         let version = version.and_then(|text| from_body(text.as_bytes()).ok());
-        let limit = max.map_or(PAGE_LIMIT, number).min(PAGE_LIMIT);
-        Ok(Self { from: number(from), version, limit })
+        let limit = max.map_or(PAGE_LIMIT, number).clamp(1, PAGE_LIMIT);
+        Self { from: number(from), version, limit, room: max.filter(|max| *max <= 0) }
+    }
+
+    /// Whether so many entries may be given.
+    ///
+    /// # Errors
+    /// There is an entry for a page that has no room for one, at which Java's broker fails too;
+    /// behind the last entry it gives any page.
+    pub(super) fn check(&self, found: usize) -> Result<(), Refusal> {
+        match self.room.filter(|_| found > 0) {
+            Some(room) => Err(failed(format!("a page of {room} entries: ask for 1 at least"))),
+            None => Ok(()),
+        }
     }
 }
 
