@@ -2,13 +2,15 @@
 //! What they hold is known to their owners.
 
 use crate::commit_log::is_lasting;
+use crate::config_sums::ConfigSums;
 use crate::disk::Disk;
 use crate::in_the_way::move_aside;
 use crate::{ConfigJournal, Error};
 use parking_lot::Mutex;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What becomes of a file that nobody understood.
@@ -34,12 +36,15 @@ pub struct ConfigFiles {
     dir: PathBuf,
     /// Files that could not be understood, and are still there.
     damaged: Mutex<BTreeSet<PathBuf>>,
+    /// What was saved; read when it is asked for first.
+    sums: Mutex<Option<ConfigSums>>,
 }
 
 impl ConfigFiles {
     /// Those of the store at `root`, which need not be open.
-    pub fn new(disk: Arc<dyn Disk>, root: &std::path::Path) -> Self {
-        Self { disk, dir: root.join("config"), damaged: Mutex::default() }
+    pub fn new(disk: Arc<dyn Disk>, root: &Path) -> Self {
+        let dir = root.join("config");
+        Self { disk, dir, damaged: Mutex::default(), sums: Mutex::default() }
     }
 
     /// Looks whether the files of these names, as far as they are there, can be read. What the
@@ -72,8 +77,9 @@ impl ConfigFiles {
         Ok(())
     }
 
-    /// Reads `name` with `parse`; when it is missing, empty or `parse` refuses it, its `.bak`. With
-    /// neither, `None`, as on the first start (Java `ConfigManager.load`).
+    /// Reads `name` with `parse`; when it is missing, empty, damaged where it lies, or `parse`
+    /// refuses it, its `.bak`. With neither, `None`, as on the first start (Java
+    /// `ConfigManager.load`). One wrong bit is mended, in the file too.
     pub fn load<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         self.load_from(name, parse).0
     }
@@ -97,9 +103,13 @@ impl ConfigFiles {
                 }
                 Ok(bytes) => bytes,
             };
-            let parsed = std::str::from_utf8(&bytes).ok().and_then(&parse);
+            let whole = self.mended(name, &path, &bytes);
+            let text = whole.as_deref().and_then(|whole| std::str::from_utf8(whole).ok());
+            let parsed = text.and_then(&parse);
             if parsed.is_none() {
-                tracing::error!("{} cannot be understood and is passed over", path.display());
+                if whole.is_some() {
+                    tracing::error!("{} cannot be understood and is passed over", path.display());
+                }
                 failed = ConfigOrigin::Damaged;
                 if bytes.iter().any(|byte| *byte != 0) {
                     self.damaged.lock().insert(path);
@@ -109,8 +119,8 @@ impl ConfigFiles {
             if origin == ConfigOrigin::Backup {
                 let name = self.dir.join(name);
                 tracing::error!(
-                    "{} is used, as {} is missing or cannot be understood: the last change of it \
-                     may be missing",
+                    "{} is used, as {} is missing, damaged or cannot be understood: the last \
+                     change of it may be missing",
                     path.display(),
                     name.display()
                 );
@@ -120,9 +130,49 @@ impl ConfigFiles {
         (None, failed)
     }
 
-    /// The text of `name` itself, when it can be read.
+    /// The text of `name` itself, when it can be read and is what was saved.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        String::from_utf8(self.disk.read(&self.dir.join(name)).ok()?).ok()
+        let path = self.dir.join(name);
+        let bytes = self.disk.read(&path).ok()?;
+        String::from_utf8(self.mended(name, &path, &bytes)?.into_owned()).ok()
+    }
+
+    /// What `name` held when it was saved, of which a file, itself or its `.bak`, now has `bytes`;
+    /// `None` when they are something else. One wrong bit is mended in the file, so that no other
+    /// broker reads it.
+    fn mended<'a>(&self, name: &str, path: &Path, bytes: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        let modified = self.modified(file_name(path));
+        let rot = modified.and_then(|at| self.with_sums(|sums| sums.rot(name, at, bytes)));
+        let Some(rot) = rot else { return Some(bytes.into()) };
+        let (path_text, told) = (path.display(), rot.told());
+        let Some((whole, _)) = rot.mended else {
+            tracing::error!("{path_text} {told}. It is passed over");
+            return None;
+        };
+        match self.disk.replace(path, &whole, None) {
+            Ok(()) => self.note(name, path, &whole),
+            Err(error) => {
+                tracing::warn!(path = %path_text, %error, "what was mended cannot be written");
+            }
+        }
+        tracing::warn!("{path_text} {told}, and is mended: what was saved is used");
+        Some(whole.into())
+    }
+
+    fn with_sums<T>(&self, work: impl FnOnce(&mut ConfigSums) -> T) -> T {
+        let mut sums = self.sums.lock();
+        work(sums.get_or_insert_with(|| ConfigSums::read(&*self.disk, &self.dir)))
+    }
+
+    /// Notes what a file, `name` or its `.bak`, was given.
+    fn note(&self, name: &str, path: &Path, content: &[u8]) {
+        let Some(modified) = self.modified(file_name(path)) else { return };
+        let place = (&*self.disk, &*self.dir);
+        let noted = self.with_sums(|sums| sums.note(place, (name, modified), content));
+        if let Err(error) = noted {
+            // Damage to this file is not seen; the next save tries again.
+            tracing::debug!(%error, "the checksum of a configuration file is not noted");
+        }
     }
 
     /// When `name` was written, ms since the epoch; `None` when it is not there.
@@ -145,7 +195,9 @@ impl ConfigFiles {
             }
         }
         let saved = self.disk.replace(&path, content.as_bytes(), Some(&backup));
-        saved.map_err(Error::io("replace", &path))
+        saved.map_err(Error::io("replace", &path))?;
+        self.note(name, &path, content.as_bytes());
+        Ok(())
     }
 
     /// The changes of `name` since it was written as a whole, where that reads `text`.
@@ -173,6 +225,10 @@ impl ConfigFiles {
     fn backup(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.bak"))
     }
+}
+
+fn file_name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
 /// Whether there is no file of that name.

@@ -77,7 +77,8 @@ impl ConfigJournal {
 
     fn file(&mut self) -> Result<&Arc<dyn File>, Error> {
         if self.file.is_none() {
-            self.file = Some(open_or_replace(&*self.disk, &self.path)?);
+            let shape = (SIZE, Allocation::Reserved);
+            self.file = Some(open_or_replace(&*self.disk, &self.path, shape)?);
         }
         Ok(self.file.as_ref().expect("it was opened just now"))
     }
@@ -181,8 +182,12 @@ pub(crate) fn waiting(text: &str, bytes: &[u8]) -> usize {
 }
 
 /// A file of another size holds nothing that counts.
-fn open_or_replace(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn File>, Error> {
-    let open = || disk.open(path, SIZE, Allocation::Reserved);
+pub(crate) fn open_or_replace(
+    disk: &dyn Disk,
+    path: &Path,
+    (size, space): (u64, Allocation),
+) -> Result<Arc<dyn File>, Error> {
+    let open = || disk.open(path, size, space);
     match open() {
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
             disk.remove(path).map_err(Error::io("remove", path))?;

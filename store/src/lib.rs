@@ -13,6 +13,7 @@ mod commit_log;
 mod compaction;
 mod config_files;
 mod config_journal;
+mod config_sums;
 mod consume_queue;
 mod dirty;
 pub mod disk;

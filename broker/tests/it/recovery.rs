@@ -157,6 +157,56 @@ async fn a_damaged_offset_file_falls_back_and_never_to_zero() {
     }
 }
 
+/// Changes bits of the last digit of `before` in a file that keeps its time, as a medium does.
+fn rot(dir: &Path, name: &str, (before, bits): (&str, u8)) {
+    let path = dir.join("config").join(name);
+    let mut text = std::fs::read(&path).unwrap();
+    let modified = path.metadata().unwrap().modified().unwrap();
+    let at = text.windows(before.len()).position(|it| it == before.as_bytes()).unwrap();
+    text[at + before.len() - 1] ^= bits;
+    std::fs::write(&path, text).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+}
+
+/// Commits until the file has a time that is noted: one of whole seconds may be that of others.
+async fn commit_noted(world: &mut World, at: i64) {
+    loop {
+        commit(&world.client(), "g", at - 1).await;
+        world.restart().await;
+        commit(&world.client(), "g", at).await;
+        world.restart().await;
+        let modified = world.config("consumerOffset.json").metadata().unwrap().modified().unwrap();
+        let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap();
+        if since.subsec_millis() != 0 {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_offset_with_a_flipped_bit_is_the_one_that_was_saved() {
+    let mut world = world().await;
+    commit_noted(&mut world, 4).await;
+    let mut saved = String::new();
+    world
+        .restart_after(|dir| {
+            saved = std::fs::read_to_string(dir.join("config/consumerOffset.json")).unwrap();
+            assert!(saved.contains(":4"), "{saved}");
+            rot(dir, "consumerOffset.json", (":4", 1));
+        })
+        .await;
+    assert_eq!(query(&world.client(), "g").await, 4, "one bit is mended");
+    commit_noted(&mut world, 4).await;
+    world.restart_after(|dir| rot(dir, "consumerOffset.json", (":4", 0b110))).await;
+    assert_eq!(query(&world.client(), "g").await, 3, "with more it is that of the backup");
+    world
+        .restart_after(|dir| {
+            let kept = dir.join("config/consumerOffset.json.in-the-way");
+            assert_eq!(std::fs::read_to_string(kept).unwrap().len(), saved.len());
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn a_group_that_never_committed_starts_at_the_first_message() {
     let mut world = world().await;

@@ -128,8 +128,9 @@ impl Kind {
                  reads the log instead"
             }
             Self::Config => {
-                "restore it from a copy. Else the broker takes the .bak beside it, and without a \
-                 usable one makes topics from their queues and forgets the rest"
+                "restore it from a copy, unless it says that one bit is wrong: the next start \
+                 mends that. Else the broker takes the .bak beside it, and without a usable one \
+                 makes topics from their queues and forgets the rest"
             }
         }
     }

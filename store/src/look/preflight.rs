@@ -563,6 +563,18 @@ impl Look<'_> {
                 continue;
             }
             let Some(why) = self.config_error(&file.name, file.len)? else { continue };
+            match (target, self.config_rot(&file.name)) {
+                (Target::Rockhopper, Some((true, _))) => {
+                    let what = format!("config/{}: {why}; it is mended", file.name);
+                    tell(Effect::Notes, what);
+                    continue;
+                }
+                (Target::Java49 | Target::Java53 | Target::Java55, Some((_, true))) => {
+                    tell(Effect::Loses, taken_for_whole(&file.name, &why));
+                    continue;
+                }
+                _ => {}
+            }
             let usable = self.usable_backup(&listed, &file.name)? == Some(true);
             tell(Effect::Loses, lost_config(target, &file.name, &why, usable));
         }
@@ -571,6 +583,14 @@ impl Look<'_> {
         }
         Ok(())
     }
+}
+
+/// What another broker does with a configuration file that it understands and that is damaged.
+fn taken_for_whole(name: &str, why: &str) -> String {
+    format!(
+        "config/{name}: {why}; it does not see that and takes the file as it is. Let Rockhopper \
+         start and stop here first: it mends one bit, and takes the .bak where there are more"
+    )
 }
 
 /// What is lost of a configuration file that cannot be read.

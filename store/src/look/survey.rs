@@ -7,6 +7,7 @@ use super::log_walk::{LogWalk, Step};
 use super::queue_walk;
 use super::{CompactedView, Look, marks::FIELDS};
 use crate::checkpoint::{Fields, Mark, OWN_MAGIC};
+use crate::config_sums::{ConfigSums, Rot};
 use crate::disk::{Listed, peek};
 use crate::in_the_way;
 use crate::index_file::{HEADER, Header};
@@ -411,11 +412,31 @@ impl Look<'_> {
             Err(error) => return Some(error.to_string()),
             Ok(bytes) => bytes,
         };
+        if let Some(rot) = self.rot(name, plain, &bytes) {
+            return Some(rot.told());
+        }
         match std::str::from_utf8(&bytes) {
             _ if bytes.is_empty() => Some("the file is empty".into()),
             Err(error) => Some(format!("no UTF-8: {error}")),
             Ok(text) => (self.parse)(plain, text).err(),
         }
+    }
+
+    /// How a file's bytes are damaged that were saved as `plain`.
+    fn rot(&self, name: &str, plain: &str, bytes: &[u8]) -> Option<Rot> {
+        let dir = self.path("config");
+        let listed = self.disk.list(&dir).ok()?;
+        let modified = listed.iter().find(|file| file.name == name)?.modified;
+        ConfigSums::read(self.disk, &dir).rot(plain, modified, bytes)
+    }
+
+    /// Whether a file that is not what was saved can be mended, and whether it is understood all
+    /// the same; `None` when it is what was saved, or nobody knows what that was.
+    pub(super) fn config_rot(&self, name: &str) -> Option<(bool, bool)> {
+        let bytes = self.config_text(name);
+        let rot = self.rot(name, name, &bytes)?;
+        let parsed = std::str::from_utf8(&bytes).is_ok_and(|it| (self.parse)(name, it).is_ok());
+        Some((rot.mended.is_some(), parsed))
     }
 
     /// Whether a configuration file is there: a broker that replaces it may take it away for a

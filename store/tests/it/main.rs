@@ -10,6 +10,7 @@ mod cold;
 mod compaction;
 mod compaction_damage;
 mod compaction_look;
+mod config_sums;
 mod crash;
 mod damage;
 mod extended;
