@@ -11,6 +11,8 @@ import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Queue;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
@@ -30,17 +32,22 @@ import org.apache.rocketmq.common.message.MessageExt;
  * A broker that is killed while a client works: {@code flights-write} has pops, acknowledgements,
  * ordered pops, timers that come due and the ends of half messages going on when the broker ends;
  * {@code flights-read}, run with the same prefix on the other broker, finds nothing missing,
- * nothing that was acknowledged, no commit twice, and each queue in its order.
+ * nothing that was acknowledged, no commit twice, and each queue in its order. What was
+ * acknowledged in order comes again only if that was in the last second.
  */
 final class Flights {
     private static final int POPPED = 32;
     private static final int MORE = 60;
     private static final int ORDERED = 80;
+    /** So many of them are acknowledged longer before the kill than offsets may be lost. */
+    private static final int ORDERED_FIRST = 10;
     private static final int TIMED = 60;
     private static final int HALVES = 90;
     private static final long INVISIBLE_MS = 5_000;
     /** Longer than a broker takes until offsets are in their file. */
     private static final long WRITTEN_MS = 1_200;
+    /** What ours says of committed offsets: a kill takes those of this time and no others. */
+    private static final long FORGOTTEN_MS = 1_000;
     /** Ends of half messages in one step: nobody answers them. */
     private static final int AT_ONCE = 2;
     /** The broker is killed after so many acknowledgements. */
@@ -53,8 +60,13 @@ final class Flights {
     /** What is known when a broker is gone: only of an answer that came. */
     private static final class Left {
         final Set<String> acknowledged = ConcurrentHashMap.newKeySet();
-        final Set<String> orderedAcknowledged = ConcurrentHashMap.newKeySet();
+        /** Since when, ms. */
+        final Map<String, Long> orderedAcknowledged = new ConcurrentHashMap<>();
         final Map<String, String> cut = new ConcurrentHashMap<>();
+        /** What ended a work before the broker was killed. */
+        final Queue<String> failed = new ConcurrentLinkedQueue<>();
+        /** When the broker was killed, ms; 0 before that. */
+        volatile long killed;
     }
 
     private interface Work {
@@ -88,6 +100,12 @@ final class Flights {
         }
         List<MessageExt> out = taken(pops, POPPED);
         taken(pops, POPPED);
+        Left left = new Left();
+        LEFT.put(kit.prefix, left);
+        await("acknowledgements in order", () -> {
+            stepInOrder(ordered, left);
+            return left.orderedAcknowledged.size() >= ORDERED_FIRST;
+        });
         for (int i = 0; i < MORE; i++) {
             pops.send("more" + i);
         }
@@ -110,8 +128,6 @@ final class Flights {
             producer.send(message);
         }
 
-        Left left = new Left();
-        LEFT.put(kit.prefix, left);
         var acks = new ConcurrentLinkedQueue<>(out);
         var ends = new ConcurrentLinkedQueue<>(halves.entrySet());
         List<Thread> all = List.of(
@@ -124,29 +140,34 @@ final class Flights {
                 }),
                 going("pops", left, () -> pops.pop(new RawPops.Pop().most(1)
                         .invisible(INVISIBLE_MS))),
-                going("ordered", left, () -> {
-                    var pop = new RawPops.Pop().ordered("a").most(2).invisible(INVISIBLE_MS);
-                    for (MessageExt message : found(ordered.pop(pop))) {
-                        ordered.acked(message);
-                        left.orderedAcknowledged.add(body(message));
-                    }
-                }),
+                going("ordered", left, () -> stepInOrder(ordered, left)),
                 going("ends", left, () -> {
                     for (int i = 0; i < AT_ONCE && !ends.isEmpty(); i++) {
                         var end = ends.poll();
                         ended(deciding, end.getKey(), end.getValue());
                     }
                 }));
-        await("acknowledgements", () -> left.acknowledged.size() >= ENOUGH);
+        await("acknowledgements", () ->
+                left.acknowledged.size() >= ENOUGH || !left.failed.isEmpty());
+        left.killed = System.currentTimeMillis();
         kit.actions.ask("kill broker");
         for (Thread thread : all) {
             thread.interrupt();
             thread.join();
         }
+        check(left.failed.isEmpty(), "before the broker was killed: %s", left.failed);
         check(!acks.isEmpty() || !ends.isEmpty(), "nothing was in flight");
         check(ends.size() < HALVES - ENOUGH, "no half message was ended: %s", left.cut);
         kit.note(left.acknowledged.size() + " acknowledged, " + left.orderedAcknowledged.size()
                 + " in order, " + (HALVES - ends.size()) + " ended");
+    }
+
+    private static void stepInOrder(RawPops pops, Left left) throws Exception {
+        var pop = new RawPops.Pop().ordered("a").most(2).invisible(INVISIBLE_MS);
+        for (MessageExt message : found(pops.pop(pop))) {
+            pops.acked(message);
+            left.orderedAcknowledged.put(body(message), System.currentTimeMillis());
+        }
     }
 
     private static void ended(TransactionMQProducer producer, Message half, SendResult sent)
@@ -164,7 +185,7 @@ final class Flights {
         return List.of("kept", "gone", "later").get(number % 3) + number;
     }
 
-    /** Works step by step until a step fails, which is when the broker is gone. */
+    /** Works step by step until a step fails, which it may only when the broker is gone. */
     private static Thread going(String name, Left left, Work work) {
         Thread thread = new Thread(() -> {
             try {
@@ -172,7 +193,10 @@ final class Flights {
                     work.step();
                     Thread.sleep(STEP_MS);
                 }
-            } catch (Exception | AssertionError e) {
+            } catch (Throwable e) {
+                if (left.killed == 0) {
+                    left.failed.add(name + ": " + e);
+                }
                 left.cut.put(name, e.toString());
             }
         });
@@ -287,13 +311,17 @@ final class Flights {
         Collection<Integer> once = new LinkedHashSet<>(came);
         same(new ArrayList<>(new TreeSet<>(once)), new ArrayList<>(once), "order");
         for (int i = 0; i < ORDERED; i++) {
-            boolean done = left.orderedAcknowledged.contains(Integer.toString(i));
+            boolean done = left.orderedAcknowledged.containsKey(Integer.toString(i));
             check(done || once.contains(i), "%d did not come, only %s", i, came);
         }
         // A broker that was killed may have forgotten what was acknowledged in order just now.
-        long again = once.stream()
-                .filter(i -> left.orderedAcknowledged.contains(i.toString())).count();
-        kit.note(again + " came again in order");
+        List<Long> ages = once.stream().map(i -> left.orderedAcknowledged.get(i.toString()))
+                .filter(Objects::nonNull).map(acked -> left.killed - acked).toList();
+        long oldest = ages.stream().mapToLong(age -> age).max().orElse(0);
+        kit.note(ages.size() + " came again in order");
+        check(oldest <= FORGOTTEN_MS || ours(kit),
+                "%d came again in order, of which one was acknowledged %d ms before the kill",
+                ages.size(), oldest);
     }
 
     private static String body(MessageExt message) {
