@@ -7,6 +7,7 @@ mod decode;
 mod disk;
 mod flips;
 mod kept;
+mod lines;
 mod model;
 mod plan;
 mod random;
@@ -14,6 +15,7 @@ mod wishes;
 mod world;
 
 pub use disk::{Loss, Op, SimDisk};
+pub use lines::lines_of;
 pub use random::Random;
 
 use std::panic::AssertUnwindSafe;

@@ -1,8 +1,8 @@
 //! When the store is full by its settings, what is removed then, and that it goes on by itself.
 
-use crate::lines::lines_of;
 use crate::support::*;
 use simulator::SimDisk;
+use simulator::lines_of;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};

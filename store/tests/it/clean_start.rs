@@ -2,9 +2,9 @@
 //! contradict.
 
 use crate::bad_disk::BadDisk;
-use crate::lines::lines_of;
 use crate::recovery::{FILE as LOG_FILE, fill, fill_at, log_path, settings, sim};
 use crate::support::*;
+use simulator::lines_of;
 use simulator::{Loss, SimDisk};
 use std::path::Path;
 use std::sync::Arc;

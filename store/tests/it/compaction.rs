@@ -1,9 +1,9 @@
 //! Topics of which only the newest message of each key is kept.
 
 use crate::bad_disk::BadDisk;
-use crate::lines::lines_of;
 use crate::support::*;
 use message::{Draft, Properties, batch, property, sys_flag};
+use simulator::lines_of;
 use simulator::{Loss, Op, SimDisk};
 use std::cell::Cell;
 use std::collections::BTreeMap;

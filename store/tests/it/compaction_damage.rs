@@ -2,9 +2,9 @@
 
 use crate::bad_disk::BadDisk;
 use crate::compaction::*;
-use crate::lines::lines_of;
 use crate::support::*;
 use message::record;
+use simulator::lines_of;
 use simulator::{Loss, Op, SimDisk};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

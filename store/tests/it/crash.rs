@@ -1,9 +1,9 @@
 //! Append, crash, recover, in loops by seed; a model beside the store says what must be there.
 
 use crate::bad_disk::BadDisk;
-use crate::lines::lines_of;
 use crate::support::*;
 use message::sys_flag;
+use simulator::lines_of;
 use simulator::{Loss, SimDisk};
 use std::collections::BTreeMap;
 use std::path::Path;

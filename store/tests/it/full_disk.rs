@@ -1,8 +1,8 @@
 //! A full disk refuses messages, and that is all it does.
 
-use crate::lines::lines_of;
 use crate::support::*;
 use simulator::SimDisk;
+use simulator::lines_of;
 use std::path::Path;
 use std::sync::Arc;
 use store::{Append, AppendError, Disk, FlushMode, Settings, Store};

@@ -2,8 +2,8 @@
 //! name, what was left half written is removed, and lists with garbage keep what is right in them.
 
 use crate::bad_disk::BadDisk;
-use crate::lines::lines_of;
 use crate::support::*;
+use simulator::lines_of;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;

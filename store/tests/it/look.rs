@@ -1,9 +1,9 @@
 //! Looking at stores that are sound, damaged in every way, or being written: what is found, where,
 //! and that looking changes nothing.
 
-use crate::lines::lines_of;
 use crate::support::{NOW, TempDir, append, draft, open, small};
 use message::Draft;
+use simulator::lines_of;
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! What a person who lost power, or log files, reads: one line an event, with names and counts.
 
-use crate::lines::lines_of;
 use crate::recovery::{FILE, log_path, scribble, settings, sim};
 use crate::support::*;
+use simulator::lines_of;
 use std::path::Path;
 use std::sync::Arc;
 use store::disk::Allocation;

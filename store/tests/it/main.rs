@@ -20,7 +20,6 @@ mod full_disk;
 mod in_the_way;
 mod layout;
 mod light;
-mod lines;
 mod look;
 mod losses;
 mod open_files;

@@ -1,9 +1,9 @@
 //! Consume queues, index and checkpoint: whatever happens to their files, the log makes it good.
 
 use crate::bad_disk::BadDisk;
-use crate::lines::lines_of;
 use crate::recovery::*;
 use crate::support::*;
+use simulator::lines_of;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

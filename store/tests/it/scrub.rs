@@ -2,11 +2,11 @@
 //! costs nothing else.
 
 use crate::bad_disk::BadDisk;
-use crate::lines::lines_of;
 use crate::support::{
     NOW, TempDir, append, bodies, bodies_by_offset, draft, on_both_disks, open, small,
 };
 use simulator::SimDisk;
+use simulator::lines_of;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, mpsc};

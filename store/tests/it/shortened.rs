@@ -1,7 +1,7 @@
 //! A log file that somebody made shorter while the store is open.
 
-use crate::lines::lines_of;
 use crate::support::*;
+use simulator::lines_of;
 use std::sync::Arc;
 use store::{Disk, OsDisk};
 

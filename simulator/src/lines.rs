@@ -1,20 +1,24 @@
-//! What the store writes to its log while a test runs.
+//! What is written to the log while a test runs.
 
+use parking_lot::Mutex;
 use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Once};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 /// Runs `body` and returns its result with the warnings and errors that were logged meanwhile, each
 /// with its level and fields.
-pub(crate) fn lines_of<T>(body: impl FnOnce() -> T) -> (T, Vec<String>) {
+pub fn lines_of<T>(body: impl FnOnce() -> T) -> (T, Vec<String>) {
     // Else a line that tests without a subscriber reach first, at that moment, is off for all.
     static ALWAYS_ON: Once = Once::new();
-    ALWAYS_ON.call_once(|| tracing::subscriber::set_global_default(Lines(None)).unwrap());
+    ALWAYS_ON.call_once(|| {
+        let set = tracing::subscriber::set_global_default(Lines(None));
+        set.expect("tests have no other");
+    });
     let lines = Arc::new(Mutex::new(Vec::new()));
     let done = tracing::subscriber::with_default(Lines(Some(lines.clone())), body);
-    let lines = std::mem::take(&mut *lines.lock().unwrap());
+    let lines = std::mem::take(&mut *lines.lock());
     (done, lines)
 }
 
@@ -25,7 +29,7 @@ struct Line(String);
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        write!(self.0, " {}={value:?}", field.name()).unwrap();
+        write!(self.0, " {}={value:?}", field.name()).expect("to a text");
     }
 }
 
@@ -46,7 +50,7 @@ impl Subscriber for Lines {
         let mut line = Line(event.metadata().level().to_string());
         event.record(&mut line);
         if let Some(lines) = &self.0 {
-            lines.lock().unwrap().push(line.0);
+            lines.lock().push(line.0);
         }
     }
 
