@@ -20,7 +20,6 @@ use remoting::connection::Serve;
 use remoting::peer::{CallError, Peer};
 use remoting::server::{Options as PortOptions, Server};
 use settings::BrokerSettings;
-use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::{AddrParseError, IpAddr, SocketAddr};
@@ -29,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use store::{OsDisk, Progress};
+use store::OsDisk;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::{Semaphore, oneshot};
@@ -45,8 +44,6 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long the name servers may take to forget us when we stop.
 const UNREGISTER: Duration = Duration::from_secs(3);
 
-/// How often the log says how far a start has come.
-const PROGRESS: Duration = Duration::from_secs(1);
 /// How long a start waits for the name servers to know the broker.
 const REGISTERED: Duration = Duration::from_secs(3);
 
@@ -144,12 +141,11 @@ pub async fn start(options: Options) -> Result<Running, String> {
     let ports = Ports::serve(main, fast);
     let note = Arc::clone(&ports.opening);
     let opening = tokio::task::spawn_blocking(move || {
-        let log = log_progress();
-        let watch = |progress| {
-            note.note(progress);
-            log(progress);
-        };
-        Broker::open(Arc::new(OsDisk), settings, outside, &surroundings, &watch)
+        let began = Instant::now();
+        let took_ms = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let watch = |progress| note.note(progress, took_ms());
+        let opened = Broker::open(Arc::new(OsDisk), settings, outside, &surroundings, &watch);
+        opened.inspect(|broker| note.end(&broker.store, took_ms()))
     });
     let broker = match opening.await.map_err(|error| error.to_string()) {
         Ok(Ok(broker)) => Arc::new(broker),
@@ -178,19 +174,6 @@ pub async fn start(options: Options) -> Result<Running, String> {
     // Name servers that do not answer are told later.
     let _ = tokio::time::timeout(REGISTERED, known).await;
     Ok(Running { address, listening, stop, task })
-}
-
-/// Says every second how far the opening of the store has come.
-fn log_progress() -> impl Fn(Progress) {
-    let said = Cell::new(Instant::now());
-    move |progress| {
-        if said.get().elapsed() >= PROGRESS {
-            said.set(Instant::now());
-            let Progress { what, done, total } = progress;
-            let percent = progress.percent();
-            tracing::info!(what, percent, done, total, "the store is being opened");
-        }
-    }
 }
 
 async fn bind(options: &Options, port: u16) -> Result<Server, String> {

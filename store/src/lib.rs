@@ -69,6 +69,7 @@ pub use reach::Wait;
 pub use read::{
     Boundary, Everything, Filter, Limits, Position, Query, Read, ReadStatus, UnitEntry,
 };
+pub use recover::Recovered;
 pub use retain::Retained;
 pub use set_aside::{Aside, SetAside};
 pub use settings::{FlushMode, Settings};

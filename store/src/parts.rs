@@ -11,7 +11,7 @@ use crate::log_reader::LogReader;
 use crate::losses::Losses;
 use crate::queue_ends::{self, QueueEnd, QueueEnds};
 use crate::queues::Queues;
-use crate::recover::{Deleted, Gap, Recovery, looks_torn};
+use crate::recover::{Deleted, Gap, Recovered, Recovery, looks_torn};
 use crate::removed_topics::RemovedTopics;
 use crate::segments::Cutting;
 use crate::{Aside, ConfigFiles, Error, Progress, SetAside, Settings};
@@ -94,7 +94,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Opens everything and mends what a crash or a bad disk left.
-    pub(crate) fn open(&self, watch: &dyn Fn(Progress)) -> Result<(), Error> {
+    pub(crate) fn open(&self, watch: &dyn Fn(Progress)) -> Result<Recovered, Error> {
         let own_mark = self.checkpoint.durable_to().is_some();
         let was_mending = self.begin(own_mark)?;
         let gaps = self.load_log(own_mark)?;
@@ -157,7 +157,8 @@ impl<'a> Parts<'a> {
                 taken => taken?,
             }
         }
-        self.end_mending()
+        self.end_mending()?;
+        Ok(recovered)
     }
 
     /// Opens the index, if the settings want one.

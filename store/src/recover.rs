@@ -70,15 +70,17 @@ pub(crate) struct Gap {
     pub(crate) to: i64,
 }
 
-/// What a start did to the log.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Recovered {
+/// What a start read of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
     /// The log offset up to which the log was durable before.
     pub(crate) durable_to: i64,
-    /// What was read: log offsets from and to, which is the log's end, and how many records.
-    pub(crate) from: i64,
-    pub(crate) to: i64,
-    pub(crate) records: u64,
+    /// The log offset from which on it was read.
+    pub from: i64,
+    /// The log offset up to which it was read: the log's end then.
+    pub to: i64,
+    /// How many records that were.
+    pub records: u64,
 }
 
 impl Recovery<'_> {

@@ -13,6 +13,7 @@ use crate::in_the_way;
 use crate::index::Index;
 use crate::parts::Parts;
 use crate::queues::Queues;
+use crate::recover::Recovered;
 use crate::removed_topics::RemovedTopics;
 use crate::scrub::Pass;
 use crate::{ConfigFiles, Error, Lack, Progress, SetAside, Settings, Stats, root};
@@ -75,6 +76,7 @@ pub struct Store {
     fence: OnceLock<String>,
     closed: AtomicBool,
     recovered_clean: bool,
+    recovered: Recovered,
     _locks: Locks,
 }
 
@@ -110,7 +112,7 @@ impl Store {
         let abort = listed.iter().find(|file| file.name == "abort");
         in_the_way::clear(&*disk, &root)?;
         let parts = Parts::new(disk.clone(), &settings, abort.is_none())?;
-        parts.open(watch).inspect_err(|_| parts.leave())?;
+        let recovered = parts.open(watch).inspect_err(|_| parts.leave())?;
         let Parts {
             clean,
             lacks_abort,
@@ -123,9 +125,8 @@ impl Store {
             aside,
             ..
         } = parts;
-        let stats = Stats::default();
+        let (stats, dirty) = (Stats::default(), Dirty::default());
         stats.set_aside(&aside);
-        let dirty = Dirty::default();
         queues.all().iter().filter(|it| it.unsynced_bytes() > 0).for_each(|it| dirty.note(it));
         let lacks_abort = lacks_abort.get();
         let store = Self {
@@ -162,6 +163,7 @@ impl Store {
             fence: OnceLock::new(),
             closed: AtomicBool::new(false),
             recovered_clean: clean,
+            recovered,
             _locks: locks,
         };
         store.before_appends(lacks_abort, keeps_places.get())?;
@@ -236,6 +238,11 @@ impl Store {
     /// Whether the process before this one had stopped cleanly.
     pub fn was_clean(&self) -> bool {
         self.recovered_clean
+    }
+
+    /// What the start read of the log.
+    pub fn recovered(&self) -> Recovered {
+        self.recovered
     }
 
     /// The first log offset that is still there.
