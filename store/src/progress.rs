@@ -13,7 +13,7 @@ pub struct Progress {
     pub what: &'static str,
     /// Bytes, or messages, looked at.
     pub done: u64,
-    /// Those to be looked at as far as is known; never fewer than those done.
+    /// Those to be looked at, as far as can be told without looking; never fewer than those done.
     pub total: u64,
 }
 

@@ -22,6 +22,9 @@ const UNREADABLE: &str = "a file of the commit log belongs there, and the messag
 /// What becomes of any other file.
 const REBUILT: &str = "the file that belongs there is made anew from the log";
 
+/// Bytes that are asked for at a time whether they are zeros.
+const ZEROS: u64 = 64 << 10;
+
 /// One file of a run.
 #[derive(Clone)]
 pub(crate) struct Segment {
@@ -458,6 +461,34 @@ impl Segments {
     pub(crate) fn has_gap_before(&self, offset: i64) -> bool {
         let files = self.files.read();
         files.windows(2).any(|two| two[0].end() < two[1].start.min(offset))
+    }
+
+    /// About where the bytes behind `from` end that are not zeros, by bisection: files are made
+    /// whole, and the last one, or two, are mostly empty. No more than an estimate, for a few reads
+    /// whatever the files hold: zeros that lie within the data may be taken for its end.
+    pub(crate) fn filled_to(&self, from: i64) -> i64 {
+        let files = self.files.read();
+        for segment in files.iter().rev().take_while(|segment| segment.end() > from) {
+            let len = segment.file.len();
+            let first = (from - segment.start).max(0).unsigned_abs();
+            let is_filled = |at: u64| {
+                let is_zero = segment.file.is_zero(at..len.min(at + ZEROS));
+                !is_zero.unwrap_or(false)
+            };
+            if !is_filled(first) {
+                continue;
+            }
+            let (mut filled, mut empty) = (0, (len - first).div_ceil(ZEROS));
+            while empty - filled > 1 {
+                let middle = filled + (empty - filled) / 2;
+                match is_filled(first + middle * ZEROS) {
+                    true => filled = middle,
+                    false => empty = middle,
+                }
+            }
+            return segment.start + len.min(first + empty * ZEROS) as i64;
+        }
+        from
     }
 
     /// Where the file after the last one begins, or the first one.

@@ -11,12 +11,14 @@ use crate::search::Search;
 use crate::segments::Segment;
 use message::properties;
 use message::record::{self, Entry, Record, RecordError};
+use std::cell::Cell;
 
 /// The least that a disk loses at once, bytes.
 const SECTOR: usize = 512;
 
 /// Where a scan ended and why.
 pub(super) struct Scanned {
+    from: i64,
     pub(super) end: i64,
     pub(super) records: u64,
     pub(super) newest_time: i64,
@@ -28,6 +30,13 @@ pub(super) struct Scanned {
     pub(super) last: i64,
     /// When the first record was stored after another broker's last start.
     pub(super) session: Option<i64>,
+}
+
+impl Scanned {
+    /// Bytes of the log that are behind it.
+    fn read(&self) -> u64 {
+        u64::try_from(self.end - self.from).unwrap_or(0)
+    }
 }
 
 /// What a scan finds at a place.
@@ -65,6 +74,7 @@ impl Recovery<'_> {
     pub(super) fn scan(&self, start: i64) -> Result<Scanned, Error> {
         let newest_time = self.time_at(start);
         let mut scanned = Scanned {
+            from: start,
             end: start,
             records: 0,
             newest_time,
@@ -73,8 +83,7 @@ impl Recovery<'_> {
             last: -1,
             session: None,
         };
-        let last = self.log.segments.last().map_or(start, |last| last.end());
-        let total = u64::try_from(last - start).unwrap_or(0);
+        let total = u64::try_from(self.log.segments.filled_to(start) - start).unwrap_or(0);
         let step = Step::begin(self.watch, "reading the commit log", total);
         let mut reader = LogReader::default();
         let mut keys = Keys::begin(self, start);
@@ -82,6 +91,7 @@ impl Recovery<'_> {
         let start = if start <= self.log.min() { i64::MIN } else { start };
         while let Some(segment) = self.log.segments.find_from(scanned.end) {
             let at = scanned.end;
+            step.reach(scanned.read());
             if segment.start > at {
                 if self.settings.cut_log_at_damage {
                     tracing::error!(from = at, to = segment.start, "log files are missing");
@@ -93,7 +103,6 @@ impl Recovery<'_> {
             }
             match self.look(&mut reader, &segment, &mut scanned, (start, &mut keys))? {
                 Found::Record { end, time } => {
-                    step.advance((end - at) as u64);
                     scanned.end = end;
                     scanned.records += 1;
                     scanned.newest_time = time;
@@ -247,7 +256,11 @@ impl Recovery<'_> {
         if self.settings.cut_log_at_damage {
             return Ok(Behind::LeftOvers);
         }
-        let watch = |bytes| step.advance(bytes);
+        let looked = Cell::new(scanned.read());
+        let watch = |bytes| {
+            looked.set(looked.get() + bytes);
+            step.reach(looked.get());
+        };
         let stale_before = if self.is_foreign { scanned.newest_time } else { i64::MIN };
         let mut search =
             Search::new(self.log, (self.queues, self.removed_topics), stale_before, &watch);

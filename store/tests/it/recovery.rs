@@ -4,11 +4,12 @@
 use crate::support::*;
 use message::record;
 use simulator::SimDisk;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::disk::Allocation;
-use store::{Appended, Disk, Error, Settings, Store};
+use store::{Appended, Disk, Error, Progress, Settings, Store};
 
 pub(crate) const FILE: u64 = 16 << 10;
 
@@ -283,4 +284,33 @@ fn a_log_that_is_gone_is_no_reason_to_remove_the_queues() {
     assert!(why.contains("Mount or restore"), "{why}");
     disk.replace(&log_path(0), &log, None).unwrap();
     assert_eq!(bodies_by_offset(&open(&disk, &settings()), "T", 0).len(), 20);
+}
+
+#[test]
+fn a_start_after_a_kill_knows_about_how_much_it_has_to_read() {
+    let disk: Arc<dyn Disk> = Arc::new(SimDisk::new(5));
+    let settings = Settings { commit_log_file_bytes: 8 << 20, ..small(Path::new("/store")) };
+    let store = open(&disk, &settings);
+    let body = "x".repeat(10_000);
+    for number in 0..150 {
+        append(&store, NOW + number, draft("T", 0, &body));
+    }
+    let end = store.max_log_offset().unsigned_abs();
+    drop(store);
+    for cut in [false, true] {
+        let told = RefCell::new(Vec::new());
+        let watch = |progress: Progress| {
+            if progress.what == "reading the commit log" {
+                told.borrow_mut().push((progress.done, progress.total));
+            }
+        };
+        let settings = Settings { cut_log_at_damage: cut, ..settings.clone() };
+        let store = Store::open_watched(disk.clone(), settings, &watch).unwrap();
+        assert_eq!(store.recovered().to.unsigned_abs(), end);
+        drop(store);
+        let told = told.into_inner();
+        let total = told[0].1;
+        assert!((end..end + (128 << 10)).contains(&total), "{told:?}, the log ends at {end}");
+        assert!(told.iter().all(|(done, total)| done <= total), "{told:?}");
+    }
 }
