@@ -8,7 +8,7 @@ use crate::disk::{Allocation, Disk, Listed};
 use crate::in_the_way::{SUFFIX, move_aside};
 use crate::index_entries::IndexEntries;
 use crate::index_file::{Header, IndexFile, Shape, Staged, empty};
-use crate::index_gaps::{Span, first_gap};
+use crate::index_gaps::{Span, first_gap, has_wrong_header};
 use crate::marks::index_hash;
 use crate::{Error, Settings};
 use message::hash::{java_hash, java_hash_from};
@@ -92,8 +92,12 @@ impl Index {
     ) -> Result<(), Error> {
         let mut files = self.files.lock();
         files.all = self.open_files(clean, before)?;
-        // Names say when; a clock that was set back puts them out of order.
-        files.all.sort_by_key(|file| (file.header.begin_offset, file.header.end_offset));
+        // Names say when; a clock that was set back puts them out of order. One whose first number
+        // is wrong keeps its place, so that those behind it are not called strays.
+        files.all.sort_by_key(|file| {
+            let Header { begin_offset, end_offset, .. } = file.header;
+            (begin_offset.min(end_offset), end_offset)
+        });
         for at in 0..files.all.len() {
             let is_last = at + 1 == files.all.len();
             let first_bad = match self.check(&mut files.all[at], is_last, clean, checkpoint)? {
@@ -135,10 +139,12 @@ impl Index {
                 true => self.open(path.clone())?.ok_or("cannot be read"),
                 false => Err("wrong size"),
             };
-            match file {
-                Ok(file) if file.header.count <= 1 => {
-                    // Its keys were not durable, unless something went wrong: they are put again.
-                    self.damaged.fetch_or(clean, Ordering::AcqRel);
+            let is_empty = |file: &IndexFile| file.header.count <= 1;
+            match file
+                .and_then(|it| if clean && is_empty(&it) { Err("it is empty") } else { Ok(it) })
+            {
+                Ok(file) if is_empty(&file) => {
+                    // Its keys were not durable: they are put again.
                     self.remove_for_good(&path, before)?;
                 }
                 Ok(file) => opened.push(file),
@@ -202,6 +208,7 @@ impl Index {
                 false => Checked::Damaged("its header contradicts its entries"),
             });
         }
+        let Header { end_offset, count, .. } = file.header;
         match file.repair(i64::MAX, is_last, checkpoint.durable_to().unwrap_or(0)) {
             Err(Error::Io { op: "read", .. }) => return Ok(Checked::Damaged("cannot be read")),
             // Its own blocks are room for the next one, and keys can wait.
@@ -210,6 +217,15 @@ impl Index {
                 return Ok(Checked::Damaged(why));
             }
             repaired => repaired?,
+        }
+        let is_same = (file.header.end_offset, file.header.count) == (end_offset, count);
+        if !is_last && !is_same && !file.is_empty() && checkpoint.durable_to().is_some() {
+            tracing::error!(
+                path = %file.path.display(),
+                end_offset,
+                count,
+                "the header of an index file is damaged: it is made anew from the file's entries"
+            );
         }
         // A file is filled, and made durable, before the next one is made.
         Ok(match (file.is_empty(), file.room()) {
@@ -243,10 +259,33 @@ impl Index {
         Ok(())
     }
 
-    /// Removes the files from the first one on that does not go on where the one before it, or the
-    /// log, ends: what is missing there is only derived, and recovery makes it anew.
-    pub(crate) fn drop_behind_gap(&self, log: &CommitLog, before: Before<'_>) -> Result<(), Error> {
+    /// Removes the files from the first one on whose header is not that of its records, or that
+    /// does not go on where the one before it, or the log, ends: what is missing there is only
+    /// derived, and recovery makes it anew. Headers are looked at where the last broker was ours,
+    /// for Java cuts its log but not its index; after a clean stop of ours the `newest` time of a
+    /// key is noted.
+    pub(crate) fn drop_wrong(
+        &self,
+        log: &CommitLog,
+        (own_mark, newest): (bool, Option<i64>),
+        before: Before<'_>,
+    ) -> Result<(), Error> {
         let mut files = self.files.lock();
+        let last = files.all.len().wrapping_sub(1);
+        let is_ahead = |(at, file): (usize, &IndexFile)| {
+            at == last && newest.is_some_and(|newest| file.header.end_time > newest)
+        };
+        let wrong = files
+            .all
+            .iter()
+            .enumerate()
+            .position(|one| own_mark && (has_wrong_header(log, one.1) || is_ahead(one)));
+        if let Some(at) = wrong {
+            let why = "its header is not that of its records";
+            self.tell_damaged(&files.all[at].path, why, files.all.len() - at - 1);
+            self.damaged.store(true, Ordering::Release);
+            self.remove_from(&mut files.all, at, before)?;
+        }
         let spans = files.all.iter().map(|file| {
             let (begin, end) = (file.header.begin_offset, file.header.end_offset);
             Span { begin, end, first_hash: file.first_hash() }

@@ -1,10 +1,12 @@
-//! Index files that are missing between others or before them, or that stand there twice. No file
-//! says which one comes before it; the log says whether keys lie between two of them.
+//! Index files that are missing between others or before them, or that stand there twice, or whose
+//! headers are wrong. No file says which one comes before it, and no checksum covers it; the log
+//! says whether keys lie between two of them, and of which records a header speaks.
 
 use crate::commit_log::CommitLog;
-use crate::log_reader::LogReader;
+use crate::index_file::{Header, IndexFile};
+use crate::log_reader::{LogReader, record_len};
 use crate::marks::Marks;
-use message::record::{Entry, Record};
+use message::record::{self, Entry, Record};
 
 /// Records that are looked at behind a file's end until one with keys is found.
 const ASKED_MAX: usize = 64;
@@ -15,6 +17,26 @@ pub(crate) struct Span {
     pub(crate) begin: i64,
     pub(crate) end: i64,
     pub(crate) first_hash: Option<i32>,
+}
+
+/// Whether a header says of the first and the last record what these do not: where the first one
+/// begins, when it was stored, and when the last one was. What the log has no more proves nothing.
+pub(crate) fn has_wrong_header(log: &CommitLog, file: &IndexFile) -> bool {
+    let Header { begin_time, end_time, begin_offset, end_offset, .. } = file.header;
+    file.read_entry(1).is_some_and(|first| first.log_offset != begin_offset)
+        || stored(log, begin_offset).is_some_and(|time| time != begin_time)
+        // A repair knows it to the second, and a clock that was set back leaves it ahead.
+        || stored(log, end_offset).is_some_and(|time| time >= end_time.saturating_add(1_000))
+}
+
+/// The store time of the record that begins at a place of the log, ms since the epoch.
+fn stored(log: &CommitLog, at: i64) -> Option<i64> {
+    let segment = log.segments.find(at)?;
+    let mut head = [0; record::FIXED_LEN];
+    segment.file.read_at((at - segment.start).unsigned_abs(), &mut head).ok()?;
+    let offset = head[record::at::LOG_OFFSET..].first_chunk()?;
+    record_len(&head).filter(|_| i64::from_be_bytes(*offset) == at)?;
+    record::store_timestamp(&head)
 }
 
 /// The first of the files, in order, that does not go on where the one before it ends, or where the

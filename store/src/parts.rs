@@ -9,7 +9,7 @@ use crate::front;
 use crate::index::Index;
 use crate::log_reader::LogReader;
 use crate::losses::Losses;
-use crate::queue_ends::{self, QueueEnd, QueueEnds};
+use crate::queue_ends::{self, Loaded, QueueEnd, QueueEnds};
 use crate::queues::Queues;
 use crate::recover::{Deleted, Gap, Recovered, Recovery, looks_torn};
 use crate::removed_topics::RemovedTopics;
@@ -169,7 +169,10 @@ impl<'a> Parts<'a> {
     ) -> Result<(), Error> {
         let Some(index) = &self.index else { return Ok(()) };
         let loaded = index.load(self.clean, &self.checkpoint, before_cut);
-        let loaded = loaded.and_then(|()| index.drop_behind_gap(&self.log, before_cut));
+        // A clean stop of ours noted the newest key last.
+        let newest = (own_mark && self.clean).then(|| self.checkpoint.get(Mark::IndexTime));
+        let loaded =
+            loaded.and_then(|()| index.drop_wrong(&self.log, (own_mark, newest), before_cut));
         self.touched.set(self.touched.get() || index.was_damaged());
         loaded?;
         self.tell_lost_index(index, own_mark);
@@ -342,10 +345,29 @@ impl<'a> Parts<'a> {
             // Another broker was here since they were written, and may have removed topics.
             return Ok((QueueEnds::default(), None));
         }
-        if let Ok(ends) = QueueEnds::load(&*self.disk, &self.settings.root) {
-            return Ok((ends, None));
-        }
-        tracing::error!("the file queueends is damaged: the commit log is read as a whole");
+        let path = self.settings.root.join(queue_ends::NAME);
+        let why = match QueueEnds::load(&*self.disk, &self.settings.root) {
+            Loaded::Notes(ends) => return Ok((ends, None)),
+            Loaded::Missing => {
+                // Where the log began is noted right behind it.
+                if self.checkpoint.noted_log_min().is_some() {
+                    tracing::error!(
+                        path = %path.display(),
+                        "the file queueends is missing: where queues end is taken from their \
+                         files and the commit log, and a new one is made by the next checkpoint. \
+                         Check the disk (dmesg, SMART)"
+                    );
+                }
+                return Ok((QueueEnds::default(), None));
+            }
+            Loaded::Damaged(why) => why,
+        };
+        tracing::error!(
+            path = %path.display(),
+            why,
+            "the file queueends is damaged: the commit log is read as a whole, and a new one is \
+             made by the next checkpoint. Check the disk (dmesg, SMART)"
+        );
         self.write_abort(MENDING)?;
         Ok((QueueEnds::default(), Some(0)))
     }

@@ -13,12 +13,19 @@ use crate::consume_queue::Noted;
 use crate::disk::Disk;
 use crate::queues::Queues;
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-const NAME: &str = "queueends";
+pub(crate) const NAME: &str = "queueends";
 
-/// The file is not what was written.
-pub(crate) struct Damaged;
+/// What the file says.
+pub(crate) enum Loaded {
+    Notes(QueueEnds),
+    /// There is no such file.
+    Missing,
+    /// The file is not what was written, and this is why.
+    Damaged(String),
+}
 
 /// The notes, as they stand in the file.
 #[derive(Default)]
@@ -56,11 +63,15 @@ impl QueueEnds {
         disk.replace(&path, text.as_bytes(), None).map_err(Error::io("write", &path))
     }
 
-    /// The notes on the disk, none when there are none; `Err` when they are damaged.
-    pub(crate) fn load(disk: &dyn Disk, root: &Path) -> Result<Self, Damaged> {
-        match disk.read(&path(root)).unwrap_or_default() {
-            bytes if bytes.is_empty() => Ok(Self::default()),
-            bytes => Self::parse(bytes).map(|(_, notes)| notes).ok_or(Damaged),
+    /// The notes on the disk.
+    pub(crate) fn load(disk: &dyn Disk, root: &Path) -> Loaded {
+        match disk.read(&path(root)) {
+            Ok(bytes) => match Self::parse(bytes) {
+                Some((_, notes)) => Loaded::Notes(notes),
+                None => Loaded::Damaged("it does not match its checksum".to_owned()),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => Loaded::Missing,
+            Err(error) => Loaded::Damaged(format!("it cannot be read: {error}")),
         }
     }
 

@@ -2,7 +2,7 @@
 //! Java's seven numbers stand a copy of them, which says whether anybody else wrote since, and
 //! what only we know.
 
-use super::start::make_way;
+use super::start::{make_way, tell_damaged};
 use crate::Error;
 use crate::disk::{Allocation, Disk, File, Listed};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ const JAVA: usize = 56;
 const OWN: usize = JAVA + 40;
 const OWN_AT: usize = SIZE - OWN;
 const MAGIC: i64 = i64::from_be_bytes(*b"rhtimer2");
+/// What is done where it cannot be believed.
+pub(super) const LOOKED_UP: &str = "what the timer delivered is looked up, and it is written anew";
 
 /// How far the timer came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,18 +108,23 @@ impl CheckFile {
         let there = listed.iter().find(|file| file.name == "timercheck");
         let is_wrong = there.is_some_and(|file| !file.is_file() || file.len != SIZE as u64);
         if is_wrong {
-            make_way(disk, &path, there.is_some_and(Listed::is_file))?;
+            make_way(disk, &path, there.is_some_and(Listed::is_file), LOOKED_UP)?;
         }
         let open = || disk.open(&path, SIZE as u64, Allocation::Sparse);
         let file = open().map_err(Error::io("open", &path))?;
         let mut bytes = [0; SIZE];
         let found = match file.read_at(0, &mut bytes) {
             Err(error) => {
-                tracing::error!(path = %path.display(), %error, "cannot be read");
+                tell_damaged(&path, &format!("it cannot be read: {error}"), LOOKED_UP);
                 Found::Damaged
             }
             Ok(()) if is_wrong => Found::Damaged,
-            Ok(()) => find(&bytes),
+            Ok(()) => {
+                if let Some((why, what)) = damage(&bytes) {
+                    tell_damaged(&path, why, what);
+                }
+                find(&bytes)
+            }
         };
         Ok((Self { path, file }, found))
     }
@@ -188,6 +195,28 @@ fn find(bytes: &[u8; SIZE]) -> Found {
         (true, _) => Found::Javas(front, unclean),
         (false, true) => Found::Ours(ours, unclean),
         (false, false) => Found::Damaged,
+    }
+}
+
+/// What of the file is not what anybody wrote, if anything is, and what is done about it.
+fn damage(bytes: &[u8; SIZE]) -> Option<(&'static str, &'static str)> {
+    let is_blank = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let (front, copy) = (TimerProgress::decode(bytes), &bytes[OWN_AT..]);
+    match find(bytes) {
+        Found::Nothing => None,
+        Found::Damaged => Some(("nothing of it can be true", LOOKED_UP)),
+        Found::Ours(ours, _) if ours != front => {
+            Some(("its first numbers are not what was written", "those of their copy are taken"))
+        }
+        Found::Ours(..) if !is_blank(&bytes[JAVA..OWN_AT]) => {
+            Some(("bytes that nobody uses are not zeros", "it is written anew"))
+        }
+        Found::Ours(..) => None,
+        // Java leaves alone what is behind its numbers.
+        Found::Javas(_, own) if own == Own::default() && !is_blank(copy) => {
+            Some(("the copy of its numbers is not what was written", LOOKED_UP))
+        }
+        Found::Javas(..) => None,
     }
 }
 

@@ -76,6 +76,11 @@ impl Log {
         Ok(is_sound)
     }
 
+    /// Whether there is any file.
+    pub(super) fn has_files(&self) -> bool {
+        self.segments.first().is_some()
+    }
+
     /// Where the first entry stands.
     pub(super) fn start(&self) -> i64 {
         self.segments.first().map_or(0, |first| first.start)

@@ -4,6 +4,7 @@
 
 use super::TimerCounts;
 use super::log::Log;
+use super::start::tell_damaged;
 use super::wheel::Slot;
 use crate::Error;
 use crate::disk::{Disk, Listed};
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const MAGIC: i64 = i64::from_be_bytes(*b"rhslots1");
+/// What is done without it.
+const READ_ANEW: &str = "the timer's log is read from its beginning, and a new one is written soon";
 /// Before the slots: seven numbers of 8 bytes.
 const HEAD: usize = 56;
 /// One slot: time, first and last entry, messages, entries.
@@ -113,15 +116,19 @@ impl MarkFile {
     }
 
     /// What it says, if that fits the precision, the timer's log, and the end of the commit log;
-    /// one that does not is removed, so that it never will.
+    /// one that does not is removed, so that it never will. `is_due` says that there must be one.
     pub(super) fn load(
         &self,
         log: &Log,
         (precision_ms, log_end): (i64, i64),
+        is_due: bool,
     ) -> Result<Option<Mark>, Error> {
         let dir = self.path.parent().unwrap_or(&self.path);
         let listed = self.disk.list(dir).map_err(Error::io("list", dir))?;
         let Some(there) = listed.iter().find(|file| self.path.ends_with(&file.name)) else {
+            if is_due {
+                tell_damaged(&self.path, "it is missing", READ_ANEW);
+            }
             return Ok(None);
         };
         if !there.is_file() {
@@ -139,26 +146,24 @@ impl MarkFile {
             let is_right = mark.precision_ms == precision_ms && log_offset < log_end.max(1);
             Ok(is_right && is_there && place < mark.log_to.max(0))
         };
-        if let Some(mark) = self.read(there)
-            && fits(&mark)?
-        {
-            return Ok(Some(mark));
+        match self.read(there) {
+            Ok(mark) if fits(&mark)? => return Ok(Some(mark)),
+            // It is older than what became of the timer's log, which has its own line.
+            Ok(_) => {}
+            Err(why) => tell_damaged(&self.path, &why, READ_ANEW),
         }
         self.remove()?;
         Ok(None)
     }
 
-    fn read(&self, there: &Listed) -> Option<Mark> {
+    /// What it says, or why that is nothing.
+    fn read(&self, there: &Listed) -> Result<Mark, String> {
         if there.len > BYTES_MAX {
-            return None;
+            return Err(format!("it has {} bytes", there.len));
         }
-        match self.disk.read(&self.path) {
-            Ok(bytes) => Mark::decode(&bytes),
-            Err(error) => {
-                tracing::error!(path = %self.path.display(), %error, "cannot be read");
-                None
-            }
-        }
+        let bytes = self.disk.read(&self.path);
+        let bytes = bytes.map_err(|error| format!("it cannot be read: {error}"))?;
+        Mark::decode(&bytes).ok_or_else(|| "it does not match its checksum".to_owned())
     }
 
     /// Replaces it, durably.

@@ -1,7 +1,7 @@
 //! A start: what the files say of the timer, and where they are not to be believed. What was noted
 //! last is taken, and the log is read from there on; without that from its beginning.
 
-use super::check::{CheckFile, Found, Own};
+use super::check::{CheckFile, Found, LOOKED_UP, Own};
 use super::log::Log;
 use super::mark::{Mark, MarkFile};
 use super::wheel::{self, Wheel};
@@ -16,6 +16,8 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// What is done where the wheel's file is not what was written.
+const WRITTEN_ANEW: &str = "it is written anew from the timer's log";
 /// Entries at the log's end whose messages may all be lost.
 const ENDS: usize = 4_096;
 
@@ -44,15 +46,17 @@ impl Store {
         let (check, found) = CheckFile::open(&*self.disk, root)?;
         let mut log = Log::new(self.disk.clone(), root, files.log_file_bytes);
         let is_sound = log.load()?;
-        let (wheel_path, wheel_file) = open_wheel(&self.disk, root.join("timerwheel"))?;
+        let is_there = log.has_files() || matches!(found, Found::Ours(..));
+        let (wheel_path, wheel_file, is_as_it_was) =
+            open_wheel(&self.disk, root.join("timerwheel"), is_there)?;
         let marks = MarkFile::new(self.disk.clone(), root);
-        let mark = marks.load(&log, (files.precision_ms, self.max_log_offset()))?;
+        let stopped = matches!(found, Found::Ours(_, own) if own.clean);
+        let shape = (files.precision_ms, self.max_log_offset());
+        let mark = marks.load(&log, shape, stopped)?;
         let holds = self.max_offset(names::TIMER_TOPIC, QUEUE) > 0;
-        if !is_sound && holds {
-            tracing::error!(
-                "the files of timerlog are not of the size that the settings say \
-                 (mappedFileSizeTimerLog), or damaged: they are made anew from the timer's queue"
-            );
+        let noted_slots = mark.as_ref().map(|mark| mark.slots.len());
+        if holds {
+            tell_lost(root, is_sound, matches!(found, Found::Nothing) && log.has_files());
         }
         let word = self.word(found, mark.as_ref());
         let mut timer = Timer {
@@ -80,6 +84,9 @@ impl Store {
         timer.own.latest_ms = timer.own.latest_ms.max(delivered_to);
         let ends = timer.read(mark, delivered_to, self.max_log_offset(), watch)?;
         let agrees = timer.find_queue_offset(self, word, &ends);
+        if agrees && word.is_ours && is_as_it_was {
+            timer.look_at_wheel(stopped && noted_slots.is_some(), noted_slots > Some(0));
+        }
         let is_new = matches!(found, Found::Nothing) && !holds;
         let is_whole = word.is_ours && word.own.clean && delivered_to == word.progress.read_ms;
         let is_exact = is_whole && is_noted;
@@ -109,13 +116,7 @@ impl Store {
                 let read_ms = progress.read_ms.min(self.newest_store_time().max(0));
                 (TimerProgress { read_ms, ..progress }, own, false)
             }
-            Found::Damaged => {
-                tracing::error!(
-                    "config/timercheck is damaged: what the timer delivered is looked up"
-                );
-                (TimerProgress::default(), Own::default(), false)
-            }
-            Found::Nothing => (TimerProgress::default(), Own::default(), false),
+            Found::Damaged | Found::Nothing => (TimerProgress::default(), Own::default(), false),
         };
         let is_there = matches!(found, Found::Ours(..) | Found::Javas(..));
         let noted_ms = mark.filter(|_| !is_there).map_or(progress.read_ms, |mark| mark.read_ms);
@@ -125,6 +126,24 @@ impl Store {
 }
 
 impl Timer {
+    /// Says when the wheel's file is not what a clean stop wrote; after another stop, when it has
+    /// slots out of their places, or none though something waited in noted ones, which are noted
+    /// after it. Only Java reads it, and each start writes it anew.
+    fn look_at_wheel(&self, stopped: bool, has_noted: bool) {
+        let why = match self.wheel.compare(&*self.wheel_file, self.own.latest_ms) {
+            Ok(found) if stopped && found.differing > 0 => {
+                format!("{} slots are not what was written", found.differing)
+            }
+            Ok(found) if found.out_of_place > 0 => {
+                format!("{} slots are out of their places", found.out_of_place)
+            }
+            Ok(found) if found.is_empty && has_noted => "it holds nothing".to_owned(),
+            Ok(_) => return,
+            Err(error) => format!("it cannot be read: {error}"),
+        };
+        tell_damaged(&self.wheel_path, &why, WRITTEN_ANEW);
+    }
+
     /// Takes what was noted, and reads the log from there on into the wheel, up to the first entry
     /// that is none, or whose message the commit log, which ends at `log_end`, does not have.
     /// Slots before `delivered_to` are empty. Returns where the last entries stand.
@@ -222,33 +241,70 @@ impl Timer {
     }
 }
 
-fn open_wheel(disk: &Arc<dyn Disk>, path: PathBuf) -> Result<(PathBuf, Arc<dyn File>), Error> {
+/// Opens the wheel's file, and says whether it is the one that was there; where there is none
+/// though there was one, `is_due`, the log is told.
+fn open_wheel(
+    disk: &Arc<dyn Disk>,
+    path: PathBuf,
+    is_due: bool,
+) -> Result<(PathBuf, Arc<dyn File>, bool), Error> {
     let open = || disk.open(&path, wheel::FILE_BYTES, Allocation::Sparse);
     let is_there = disk.open_existing(&path, wheel::FILE_BYTES, Allocation::Sparse);
     if let Ok(Some(file)) = is_there {
-        return Ok((path, file));
+        return Ok((path, file, true));
     }
     let file = match open() {
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            make_way(&**disk, &path, true)?;
+            make_way(&**disk, &path, true, WRITTEN_ANEW)?;
             open()
+        }
+        Ok(file) => {
+            if is_due {
+                tell_damaged(&path, "it is missing", WRITTEN_ANEW);
+            }
+            Ok(file)
         }
         file => file,
     };
     let file = file.map_err(Error::io("open", &path))?;
-    Ok((path, file))
+    Ok((path, file, false))
+}
+
+/// Says of a timer that holds messages what it lacks: a log that is of use, and `timercheck`.
+fn tell_lost(root: &Path, is_sound: bool, lacks_check: bool) {
+    if lacks_check {
+        tell_damaged(&root.join("config/timercheck"), "it is missing, or zeros", LOOKED_UP);
+    }
+    if !is_sound {
+        tracing::error!(
+            "the files of timerlog are not of the size that the settings say \
+             (mappedFileSizeTimerLog), or damaged: they are made anew from the timer's queue"
+        );
+    }
 }
 
 /// Makes way for a file of the timer: one of another size goes, anything else is kept.
-pub(super) fn make_way(disk: &dyn Disk, path: &Path, is_file: bool) -> Result<(), Error> {
+pub(super) fn make_way(
+    disk: &dyn Disk,
+    path: &Path,
+    is_file: bool,
+    what: &str,
+) -> Result<(), Error> {
     if !is_file {
-        return move_aside(disk, path, "it is made anew from the timer's log and queue");
+        return move_aside(disk, path, what);
     }
+    tell_damaged(path, "it is not of its size", what);
+    disk.remove(path).map_err(Error::io("remove", path))
+}
+
+/// Says that a file of the timer is damaged or gone, and `what` is done about it.
+pub(super) fn tell_damaged(path: &Path, why: &str, what: &str) {
     tracing::error!(
         path = %path.display(),
-        "is not of its size: it is made anew from the timer's log and queue"
+        why,
+        "a file of the timer is damaged or gone: {what}. No message is lost by that. Check the \
+         disk (dmesg, SMART)"
     );
-    disk.remove(path).map_err(Error::io("remove", path))
 }
 
 /// The place in the queue behind an entry's message.

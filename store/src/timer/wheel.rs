@@ -2,12 +2,16 @@
 //! it, and their number (Java: `TimerWheel`, `Slot`). Held in memory are only slots that something
 //! waits in; the file, which Java reads, is written from them.
 
+use crate::disk::File;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 /// The slots of a wheel: two weeks of seconds, whatever the precision.
 const SLOTS: i64 = 7 * 24 * 3_600 * 2;
 /// The bytes of a slot.
 const SLOT_BYTES: usize = 32;
+/// Bytes of the file that are looked at together.
+const WINDOW: u64 = 64 << 10;
 /// The bytes of the file.
 pub(super) const FILE_BYTES: u64 = SLOTS as u64 * SLOT_BYTES as u64;
 
@@ -106,17 +110,66 @@ impl Wheel {
     /// What the file lacks: where, and the bytes there.
     pub(super) fn take_changed(&mut self) -> impl Iterator<Item = (u64, [u8; SLOT_BYTES])> {
         let changed = std::mem::take(&mut self.changed);
-        changed.into_iter().filter_map(|slot_ms| {
-            let slot = self.slots.get(&slot_ms)?;
-            let number = slot_ms.div_euclid(self.precision_ms);
-            let mut out = [0; SLOT_BYTES];
-            out[..8].copy_from_slice(&number.to_be_bytes());
-            out[8..16].copy_from_slice(&slot.first.to_be_bytes());
-            out[16..24].copy_from_slice(&slot.last.to_be_bytes());
-            out[24..28].copy_from_slice(&slot.count.to_be_bytes());
-            Some((number.rem_euclid(SLOTS) as u64 * SLOT_BYTES as u64, out))
-        })
+        changed.into_iter().filter_map(|slot_ms| self.encode(slot_ms))
     }
+
+    /// Where a slot stands in the file, and the bytes there.
+    fn encode(&self, slot_ms: i64) -> Option<(u64, [u8; SLOT_BYTES])> {
+        let slot = self.slots.get(&slot_ms)?;
+        let number = slot_ms.div_euclid(self.precision_ms);
+        let mut out = [0; SLOT_BYTES];
+        out[..8].copy_from_slice(&number.to_be_bytes());
+        out[8..16].copy_from_slice(&slot.first.to_be_bytes());
+        out[16..24].copy_from_slice(&slot.last.to_be_bytes());
+        out[24..28].copy_from_slice(&slot.count.to_be_bytes());
+        Some((place_of(number), out))
+    }
+
+    /// Compares a file with the wheel; slots of times before `emptied_ms` stay in the file when
+    /// they are empty.
+    pub(super) fn compare(&self, file: &dyn File, emptied_ms: i64) -> io::Result<Compared> {
+        let (mut right, mut wrong, mut is_empty, mut out_of_place) = (0, 0, true, 0);
+        let mut window = vec![0; WINDOW as usize];
+        for from in (0..FILE_BYTES).step_by(WINDOW as usize) {
+            let len = WINDOW.min(FILE_BYTES - from);
+            if file.is_zero(from..from + len)? {
+                continue;
+            }
+            let window = &mut window[..len as usize];
+            file.read_at(from, window)?;
+            for (slot, at) in window.chunks_exact(SLOT_BYTES).zip((from..).step_by(SLOT_BYTES)) {
+                if slot.iter().all(|byte| *byte == 0) {
+                    continue;
+                }
+                is_empty = false;
+                let number = i64::from_be_bytes(*slot.first_chunk().expect("a slot has 32 bytes"));
+                let slot_ms = number.saturating_mul(self.precision_ms);
+                match self.encode(slot_ms) {
+                    Some((place, bytes)) if place == at && bytes == slot => right += 1,
+                    _ if place_of(number) != at => out_of_place += 1,
+                    _ => wrong += usize::from(slot_ms >= emptied_ms),
+                }
+            }
+        }
+        // One that is wrong may be one that is lacking.
+        let differing = (wrong + out_of_place).max(self.slots.len().saturating_sub(right));
+        Ok(Compared { is_empty, out_of_place, differing })
+    }
+}
+
+/// How a file and the wheel agree.
+pub(super) struct Compared {
+    /// The file has no slot at all.
+    pub(super) is_empty: bool,
+    /// Slots of the file that stand where their numbers do not belong.
+    pub(super) out_of_place: usize,
+    /// These, those in which nothing waits by now, and those that the file lacks.
+    pub(super) differing: usize,
+}
+
+/// Where the slot of that number stands in the file.
+fn place_of(number: i64) -> u64 {
+    number.rem_euclid(SLOTS) as u64 * SLOT_BYTES as u64
 }
 
 #[cfg(test)]

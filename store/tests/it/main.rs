@@ -33,5 +33,6 @@ mod second_crash;
 mod shortened;
 mod support;
 mod takeover;
+mod told;
 mod verify;
 mod zeros;
