@@ -98,14 +98,14 @@ final class Flights {
                 pops.send(kind + i);
             }
         }
-        List<MessageExt> out = taken(pops, POPPED);
-        taken(pops, POPPED);
         Left left = new Left();
         LEFT.put(kit.prefix, left);
         await("acknowledgements in order", () -> {
             stepInOrder(ordered, left);
             return left.orderedAcknowledged.size() >= ORDERED_FIRST;
         });
+        List<MessageExt> out = taken(pops, POPPED);
+        taken(pops, POPPED);
         for (int i = 0; i < MORE; i++) {
             pops.send("more" + i);
         }
