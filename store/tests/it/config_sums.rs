@@ -1,9 +1,8 @@
 //! Files under `config` that the medium changed: what was saved last, or the `.bak`, is used and
 //! that is told; what somebody else wrote counts as it is.
 
-use crate::lines::lines_of;
 use crate::verify::check;
-use simulator::{Loss, Op, SimDisk};
+use simulator::{Loss, Op, SimDisk, lines_of};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::disk::Allocation;
