@@ -120,8 +120,17 @@ impl Disk for OsDisk {
         }
     }
 
+    /// A link to a directory goes, and what it leads to stays, empty and durably so: nobody finds
+    /// that again to sync it.
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::remove_dir(dir)
+        if !fs::symlink_metadata(dir)?.is_symlink() {
+            return fs::remove_dir(dir);
+        }
+        if fs::read_dir(dir)?.next().is_some() {
+            return Err(ErrorKind::DirectoryNotEmpty.into());
+        }
+        fs::File::open(dir)?.sync_all()?;
+        fs::remove_file(dir)
     }
 
     fn replace(&self, path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
@@ -501,6 +510,21 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &held(&other)));
         let proc = held(Path::new("/proc"));
         assert!(!Arc::ptr_eq(&first, &proc) && Arc::ptr_eq(&first, &held(&root)));
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_link_to_a_directory_goes_when_that_is_empty() {
+        let root = fresh("link");
+        let (there, link) = (root.join("there"), root.join("link"));
+        fs::create_dir_all(there.join("in")).unwrap();
+        std::os::unix::fs::symlink(&there, &link).unwrap();
+        let kind = OsDisk.remove_dir(&link).map_err(|error| error.kind());
+        assert_eq!(kind, Err(ErrorKind::DirectoryNotEmpty));
+        OsDisk.remove_dir(&link.join("in")).unwrap();
+        OsDisk.remove_dir(&link).unwrap();
+        assert!(there.is_dir() && !link.exists());
+        assert_eq!(OsDisk.remove_dir(&link).unwrap_err().kind(), ErrorKind::NotFound);
         fs::remove_dir_all(root).unwrap();
     }
 
