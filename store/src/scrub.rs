@@ -4,7 +4,7 @@
 //!
 //! Where a pass stands is forgotten at a restart: the next one begins with the oldest file.
 
-use crate::look::{Cause, Gap, LogWalk, Step};
+use crate::look::{Cause, Gap, LogWalk, Run, Step};
 use crate::losses::{Tally, tell_aside};
 use crate::{Aside, Store};
 use std::time::Duration;
@@ -61,6 +61,8 @@ impl Store {
             return 0;
         }
         let mut pass = self.pass.lock();
+        let run = self.log.segments.complete(self.log.flushed_to());
+        let cold_to = pass.cooling.cold_to(run.end().unwrap_or(0), now);
         let since = pass.began_ms.map(|began| now.saturating_sub(began));
         let begins = pass.is_over || since.is_none();
         if begins {
@@ -70,7 +72,7 @@ impl Store {
             (pass.at, pass.began_ms, pass.is_over) = (self.log.min(), Some(now), false);
         }
         let from = pass.at.max(self.log.min());
-        let read = self.scrub_from(from, &mut pass.cooling, now);
+        let read = self.scrub_from(run, (from, cold_to), now);
         if begins && read.is_none() {
             // No file is cold yet: there was no pass.
             pass.began_ms = None;
@@ -94,10 +96,9 @@ impl Store {
         took.saturating_mul(100_u32.saturating_sub(percent)) / percent
     }
 
-    /// One step; `None` when no cold file holds `from`.
-    fn scrub_from(&self, from: i64, cooling: &mut Cooling, now: i64) -> Option<i64> {
-        let run = self.log.segments.complete(self.log.flushed_to());
-        let end = cooling.cold_to(run.end().unwrap_or(0), now);
+    /// One step of the complete files, of which those up to `end` are cold; `None` when none of
+    /// these holds `from`.
+    fn scrub_from(&self, run: Run, (from, end): (i64, i64), now: i64) -> Option<i64> {
         if from >= end {
             return None;
         }
