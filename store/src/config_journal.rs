@@ -70,7 +70,11 @@ impl ConfigJournal {
         let (path, at) = (self.path.clone(), self.at);
         let file = self.file()?;
         file.write_at(at, &record).map_err(Error::io("write", &path))?;
-        file.sync(0..SIZE).map_err(Error::io("sync", &path))?;
+        if let Err(error) = file.sync(0..SIZE) {
+            // It would fail for as long as it is open, and what follows is written as a whole.
+            (self.file, self.has_room) = (None, false);
+            return Err(Error::io("sync", &path)(error));
+        }
         self.at = end;
         Ok(true)
     }

@@ -302,8 +302,8 @@ pub(super) fn tell_damaged(path: &Path, why: &str, what: &str) {
     tracing::error!(
         path = %path.display(),
         why,
-        "a file of the timer is damaged or gone: {what}. No message is lost by that. Check the \
-         disk (dmesg, SMART)"
+        "a file of the timer is damaged or gone: {what}. No message is lost by that. Unless the \
+         machine lost power, check the disk (dmesg, SMART)"
     );
 }
 
