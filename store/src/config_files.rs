@@ -2,7 +2,7 @@
 //! What they hold is known to their owners.
 
 use crate::commit_log::is_lasting;
-use crate::config_sums::ConfigSums;
+use crate::config_sums::{ConfigSums, Rot};
 use crate::disk::Disk;
 use crate::in_the_way::move_aside;
 use crate::{ConfigJournal, Error};
@@ -130,33 +130,40 @@ impl ConfigFiles {
         (None, failed)
     }
 
-    /// The text of `name` itself, when it can be read and is what was saved.
+    /// The text of `name` itself, when it can be read and is what was saved, or one bit from it:
+    /// whoever loads the file says so.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         let path = self.dir.join(name);
         let bytes = self.disk.read(&path).ok()?;
-        String::from_utf8(self.mended(name, &path, &bytes)?.into_owned()).ok()
+        match self.rot(name, &path, &bytes) {
+            None => String::from_utf8(bytes).ok(),
+            Some(rot) => rot.mended.map(|(text, _)| text),
+        }
+    }
+
+    fn rot(&self, name: &str, path: &Path, bytes: &[u8]) -> Option<Rot> {
+        let modified = self.modified(file_name(path))?;
+        self.with_sums(|sums| sums.rot(name, modified, bytes))
     }
 
     /// What `name` held when it was saved, of which a file, itself or its `.bak`, now has `bytes`;
     /// `None` when they are something else. One wrong bit is mended in the file, so that no other
     /// broker reads it.
     fn mended<'a>(&self, name: &str, path: &Path, bytes: &'a [u8]) -> Option<Cow<'a, [u8]>> {
-        let modified = self.modified(file_name(path));
-        let rot = modified.and_then(|at| self.with_sums(|sums| sums.rot(name, at, bytes)));
-        let Some(rot) = rot else { return Some(bytes.into()) };
+        let Some(rot) = self.rot(name, path, bytes) else { return Some(bytes.into()) };
         let (path_text, told) = (path.display(), rot.told());
         let Some((whole, _)) = rot.mended else {
             tracing::error!("{path_text} {told}. It is passed over");
             return None;
         };
-        match self.disk.replace(path, &whole, None) {
+        match self.disk.replace(path, whole.as_bytes(), None) {
             Ok(()) => self.note(name, path, &whole),
             Err(error) => {
                 tracing::warn!(path = %path_text, %error, "what was mended cannot be written");
             }
         }
         tracing::warn!("{path_text} {told}, and is mended: what was saved is used");
-        Some(whole.into())
+        Some(whole.into_bytes().into())
     }
 
     fn with_sums<T>(&self, work: impl FnOnce(&mut ConfigSums) -> T) -> T {
@@ -165,7 +172,7 @@ impl ConfigFiles {
     }
 
     /// Notes what a file, `name` or its `.bak`, was given.
-    fn note(&self, name: &str, path: &Path, content: &[u8]) {
+    fn note(&self, name: &str, path: &Path, content: &str) {
         let Some(modified) = self.modified(file_name(path)) else { return };
         let place = (&*self.disk, &*self.dir);
         let noted = self.with_sums(|sums| sums.note(place, (name, modified), content));
@@ -196,7 +203,7 @@ impl ConfigFiles {
         }
         let saved = self.disk.replace(&path, content.as_bytes(), Some(&backup));
         saved.map_err(Error::io("replace", &path))?;
-        self.note(name, &path, content.as_bytes());
+        self.note(name, &path, content);
         Ok(())
     }
 

@@ -3,13 +3,14 @@
 //! and the time of a save but not its checksum was damaged where it lies; one with another length
 //! or time was written by somebody else (Java, an editor, a copy), whose word counts.
 //!
-//! A line a save: length, last modified (ms since the epoch), CRC-32, name, and the CRC-32 of the
-//! line up to there; then zeros. A line that is none says nothing, as does a file that is not
-//! there: it is written without a sync, behind files that are durable.
+//! A line a save: length, last modified (ms since the epoch), CRC-32, Java's hash of the text,
+//! name, and the CRC-32 of the line up to there; then zeros. A line that is none says nothing, as
+//! does a file that is not there: it is written without a sync, behind files that are durable.
 
 use crate::Error;
 use crate::config_journal::open_or_replace;
-use crate::disk::{Allocation, Disk, File};
+use crate::disk::{Allocation, Disk, File, peek};
+use message::hash;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use std::sync::Arc;
 pub(crate) const NAME: &str = "sums";
 /// Bytes of the file.
 const SIZE: usize = 16 << 10;
-/// Saves of one file that are kept: the file and its `.bak`.
-const EACH: usize = 2;
+/// Saves of one file that are kept: the file, its `.bak`, and what was mended of one of them.
+const EACH: usize = 3;
 /// Saves that are kept; what does not fit into the file is not.
 const ALL: usize = 128;
 /// A longer text is not mended: the more bits it has, the likelier is one that answers for two.
@@ -32,13 +33,15 @@ struct Sum {
     len: u64,
     modified: i64,
     crc: u32,
+    /// Tells the one bit that is wrong from two that have its checksum.
+    hash: i32,
     name: String,
 }
 
 impl Sum {
     fn line(&self) -> String {
-        let Self { len, modified, crc, name } = self;
-        let line = format!("{len} {modified} {crc} {name}");
+        let Self { len, modified, crc, hash, name } = self;
+        let line = format!("{len} {modified} {crc} {hash} {name}");
         format!("{line} {}\n", crc32fast::hash(line.as_bytes()))
     }
 
@@ -47,11 +50,12 @@ impl Sum {
         if sum.parse() != Ok(crc32fast::hash(checked.as_bytes())) {
             return None;
         }
-        let mut fields = checked.splitn(4, ' ');
+        let mut fields = checked.splitn(5, ' ');
         Some(Self {
             len: fields.next()?.parse().ok()?,
             modified: fields.next()?.parse().ok()?,
             crc: fields.next()?.parse().ok()?,
+            hash: fields.next()?.parse().ok()?,
             name: fields.next()?.to_owned(),
         })
     }
@@ -65,7 +69,7 @@ pub(crate) struct Rot {
     /// That of what is there.
     pub(crate) found: u32,
     /// What was saved and the byte that differs, where that is one bit.
-    pub(crate) mended: Option<(Vec<u8>, usize)>,
+    pub(crate) mended: Option<(String, usize)>,
 }
 
 impl Rot {
@@ -94,9 +98,10 @@ pub(crate) struct ConfigSums {
 impl ConfigSums {
     /// Those in `dir`; none where they cannot be read.
     pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Self {
-        let bytes = disk.read(&dir.join(NAME)).unwrap_or_default();
-        let mut sums: Vec<_> =
-            String::from_utf8_lossy(&bytes).lines().filter_map(Sum::parse).collect();
+        let mut bytes = vec![0; SIZE];
+        let len = peek(disk, &dir.join(NAME), 0, &mut bytes).unwrap_or(0);
+        let text = String::from_utf8_lossy(&bytes[..len.min(SIZE)]);
+        let mut sums: Vec<_> = text.lines().filter_map(Sum::parse).collect();
         sums.truncate(ALL);
         Self { sums, file: None }
     }
@@ -109,14 +114,15 @@ impl ConfigSums {
         &mut self,
         (disk, dir): (&dyn Disk, &Path),
         (name, modified): (&str, i64),
-        content: &[u8],
+        content: &str,
     ) -> Result<(), Error> {
         // Where times may be whole seconds, several saves have the same.
         if modified % 1_000 == 0 {
             return Ok(());
         }
-        let (len, crc) = (content.len() as u64, crc32fast::hash(content));
-        self.sums.insert(0, Sum { len, modified, crc, name: name.to_owned() });
+        let (len, crc) = (content.len() as u64, crc32fast::hash(content.as_bytes()));
+        let sum = Sum { len, modified, crc, hash: hash::java_hash(content), name: name.to_owned() };
+        self.sums.insert(0, sum);
         let mut count = 0;
         self.sums.retain(|sum| {
             count += usize::from(sum.name == name);
@@ -140,12 +146,16 @@ impl ConfigSums {
         let is_this = |sum: &&Sum| {
             (sum.name.as_str(), sum.len, sum.modified) == (name, bytes.len() as u64, modified)
         };
-        let saved: Vec<u32> = self.sums.iter().filter(is_this).map(|sum| sum.crc).collect();
-        let (expected, found) = (*saved.first()?, crc32fast::hash(bytes));
-        if saved.contains(&found) {
+        let saved: Vec<&Sum> = self.sums.iter().filter(is_this).collect();
+        let (expected, found) = (saved.first()?.crc, crc32fast::hash(bytes));
+        if saved.iter().any(|sum| sum.crc == found) {
             return None;
         }
-        let mended = saved.iter().find_map(|crc| mended(bytes, found ^ crc));
+        let mended = saved.iter().find_map(|sum| {
+            let (text, at) = mended(bytes, found ^ sum.crc)?;
+            let text = String::from_utf8(text).ok()?;
+            (hash::java_hash(&text) == sum.hash).then_some((text, at))
+        });
         Some(Rot { expected, found, mended })
     }
 }
@@ -194,7 +204,13 @@ mod tests {
 
     #[test]
     fn a_line_that_was_damaged_says_nothing() {
-        let sum = Sum { len: 12, modified: 1_700_000_000_123, crc: 77, name: "a b.json".into() };
+        let sum = Sum {
+            len: 12,
+            modified: 1_700_000_000_123,
+            crc: 77,
+            hash: -5,
+            name: "a b.json".into(),
+        };
         let line = sum.line();
         assert_eq!(Sum::parse(line.trim_end()), Some(sum));
         for at in 0..line.len() - 1 {
