@@ -235,6 +235,12 @@ impl Store {
         &self.aside
     }
 
+    /// Where the log ended when queues of this topic were removed last; 0 for never. Records of it
+    /// before that place are of another life of the topic.
+    pub fn removed_to(&self, topic: &str) -> i64 {
+        self.removed_topics.end_of(topic)
+    }
+
     /// Whether the process before this one had stopped cleanly.
     pub fn was_clean(&self) -> bool {
         self.recovered_clean

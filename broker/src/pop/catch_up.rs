@@ -63,7 +63,9 @@ fn after_ours(broker: &Broker, noted_to: i64, watch: &dyn Fn(Progress)) -> usize
         let Some(next) = point.next else { return };
         let (group, topic, queue_id) = (&point.group, &point.topic, point.queue_id);
         let known = broker.offsets.query(group, topic, queue_id).unwrap_or(-1);
-        if next > known && broker.topics.contains(topic) {
+        // A topic of that name may have been deleted since, and made again.
+        let is_of_this_life = record.log_offset >= broker.store.removed_to(topic);
+        if next > known && is_of_this_life && broker.topics.contains(topic) {
             broker.offsets.commit(group, topic, queue_id, next);
             moved += 1;
         }
