@@ -82,11 +82,12 @@ pub fn unregister(
     header: UnregisterClientRequestHeader,
 ) -> Result<Answer, Refusal> {
     if let Some(group) = &header.producer_group {
-        // Java takes the id out of a table then, and without one that fails.
-        if header.client_i_d.is_none() && broker.clients.has_producers(group) {
+        // Java takes the producer out and then its id, and without one that fails.
+        let fails = header.client_i_d.is_none() && broker.clients.has_producers(group);
+        broker.clients.unregister_producer(group, call.peer.id);
+        if fails {
             return Err(missing::<UnregisterClientRequestHeader>("clientID"));
         }
-        broker.clients.unregister_producer(group, call.peer.id);
     }
     if let Some(group) = &header.consumer_group {
         let config = broker.groups.find(group);

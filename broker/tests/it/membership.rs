@@ -117,6 +117,8 @@ async fn a_farewell_to_producers_needs_a_name() {
     assert_eq!(nobody.response_code(), ResponseCode::SUCCESS);
     assert!(send(&client, &beat("a")).await);
     let refused = client.call(RequestCode::UNREGISTER_CLIENT, &farewell).await;
+    let again = client.call(RequestCode::UNREGISTER_CLIENT, &farewell).await;
+    assert_eq!(again.response_code(), ResponseCode::SUCCESS, "it is no member any more");
     let remark = "UnregisterClientRequestHeader: the required field clientID is missing";
     assert_eq!(said(&refused), (ResponseCode::SYSTEM_ERROR, remark));
 }
