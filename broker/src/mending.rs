@@ -182,6 +182,10 @@ pub(crate) fn check_offsets(offsets: &Offsets, store: &Store, origin: ConfigOrig
         );
         offsets.set_lost(Some(store.max_log_offset().max(1)));
     }
+    if let Some(noted_to) = offsets.noted_to() {
+        // The file was written before these were deleted, or made again.
+        offsets.retain(|_, topic, _| store.removed_to(topic) <= noted_to);
+    }
     let moved = offsets.keep_within(|topic, queue_id| {
         // What is kept for good stays readable when it left the commit log.
         let first = if store.keeps_newest(topic) { 0 } else { store.min_offset(topic, queue_id) };

@@ -185,13 +185,14 @@ fn what_was_popped_of_a_topic_that_was_deleted_moves_none_in_the_next_of_its_nam
 }
 
 #[test]
-fn what_was_popped_before_a_topic_was_deleted_moves_none_after_a_kill_of_ours() {
+fn what_groups_did_before_a_topic_was_deleted_moves_none_after_a_kill_of_ours() {
     let dir = std::env::temp_dir().join(format!("rockhopper-own-old-{}", std::process::id()));
     let (broker, _) = cold::open(OsDisk, &dir, NOW);
     broker.topic_for_retry("T", 1, 0, NOW).unwrap();
     for _ in 0..9 {
         sent(&broker, 0);
     }
+    broker.offsets.commit("committed", "T", 0, 9);
     broker.save_tables(NOW);
     broker.save_changed(NOW);
     popped(&broker, &point(0, Some(7)));
@@ -203,7 +204,7 @@ fn what_was_popped_before_a_topic_was_deleted_moves_none_after_a_kill_of_ours() 
     drop(broker);
     let (broker, _) = cold::open(OsDisk, &dir, NOW);
     let at = |group| broker.offsets.query(group, "T", 0);
-    assert_eq!((at("G"), at("new")), (None, Some(2)));
+    assert_eq!((at("G"), at("committed"), at("new")), (None, None, Some(2)));
     drop(broker);
     std::fs::remove_dir_all(dir).unwrap();
 }
