@@ -103,7 +103,7 @@ impl Node {
     fn room(&self) -> u64 {
         match self.space {
             Allocation::Reserved => self.image.len.next_multiple_of(PAGE),
-            Allocation::Sparse => self.image.room(),
+            Allocation::Sparse | Allocation::Scattered => self.image.room(),
         }
     }
 }
@@ -359,7 +359,7 @@ impl State {
 
     fn create(&mut self, path: &Path, size: u64, space: Allocation) -> io::Result<()> {
         let fate = self.begin(Op::Name)?;
-        self.has_room(if space == Allocation::Reserved { size } else { 1 })?;
+        self.has_room(if space.is_reserved() { size } else { 1 })?;
         if fate == Fate::Torn && !(self.is_dead && self.random.one_in(2)) {
             return Err(broken());
         }
@@ -368,7 +368,7 @@ impl State {
         if fate == Fate::Torn {
             return Err(broken());
         }
-        if space == Allocation::Reserved {
+        if space.is_reserved() {
             self.nodes.get_mut(&node).expect("just made").is_sized = true;
             self.names.sync_dir(path);
         }
@@ -589,7 +589,7 @@ impl File for SimFile {
         self.on(Op::Write, &range.clone(), |state, fate| {
             state.writes_left = state.writes_left.checked_sub(1).ok_or_else(broken)?;
             let node = state.nodes.get(&self.node).ok_or_else(broken)?;
-            if node.space == Allocation::Sparse {
+            if !node.space.is_reserved() {
                 let bytes = node.image.new_room(range);
                 state.has_room(bytes)?;
             }

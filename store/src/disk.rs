@@ -30,6 +30,16 @@ pub enum Allocation {
     Reserved,
     /// Blocks as they are written; what was never written reads as zeros and takes no space.
     Sparse,
+    /// As [`Allocation::Sparse`], for a file of which a few bytes here and there are read and
+    /// written: nothing is read ahead of.
+    Scattered,
+}
+
+impl Allocation {
+    /// Whether all blocks are there from the start.
+    pub fn is_reserved(self) -> bool {
+        self == Self::Reserved
+    }
 }
 
 /// One name in a directory.

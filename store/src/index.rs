@@ -189,7 +189,7 @@ impl Index {
 
     /// Opens a file that has the right size; `None` when it cannot be read.
     fn open(&self, path: PathBuf) -> Result<Option<IndexFile>, Error> {
-        let file = self.disk.open(&path, self.shape.file_bytes(), Allocation::Sparse);
+        let file = self.disk.open(&path, self.shape.file_bytes(), Allocation::Scattered);
         let file = file.map_err(Error::io("open", &path))?;
         Ok(IndexFile::load(path, file, self.shape).ok())
     }
@@ -441,7 +441,7 @@ impl Index {
         let names = listed.iter().filter(|listed| is_name(listed));
         let newest = names.filter_map(|file| file.name.parse().ok()).max();
         let path = self.dir.join(next_name(now + self.utc_offset_ms, newest));
-        let file = self.disk.open(&path, self.shape.file_bytes(), Allocation::Sparse);
+        let file = self.disk.open(&path, self.shape.file_bytes(), Allocation::Scattered);
         IndexFile::load(path.clone(), file.map_err(Error::io("open", &path))?, self.shape)
     }
 

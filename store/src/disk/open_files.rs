@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "the door to the disk is made of this")]
 
 use parking_lot::{Mutex, RwLock};
+use rustix::fs::{Advice, fadvise};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use std::collections::VecDeque;
@@ -25,6 +26,8 @@ const TRIES: usize = 16;
 /// A file that is open while it is used often enough.
 pub(super) struct OpenFile {
     path: PathBuf,
+    /// How it is read; told to the system each time that it is opened.
+    advice: Advice,
     file: RwLock<Option<Arc<fs::File>>>,
     /// Used since the last time that something had to be closed.
     used: AtomicBool,
@@ -86,11 +89,17 @@ fn close_down_to(open: &mut VecDeque<Weak<OpenFile>>, wanted: usize) -> bool {
 
 impl OpenFile {
     /// A file that was just opened.
-    pub(super) fn new(path: PathBuf, file: fs::File) -> Arc<Self> {
+    pub(super) fn new(path: PathBuf, file: fs::File, advice: Advice) -> io::Result<Arc<Self>> {
+        advise(&file, advice)?;
         let file = RwLock::new(Some(Arc::new(file)));
-        let open = Arc::new(Self { path, file, used: AtomicBool::new(true) });
+        let open = Arc::new(Self { path, advice, file, used: AtomicBool::new(true) });
         open.list();
-        open
+        Ok(open)
+    }
+
+    /// How it is read, when nothing else is said for a while.
+    pub(super) fn advice(&self) -> Advice {
+        self.advice
     }
 
     /// Where it is.
@@ -107,6 +116,7 @@ impl OpenFile {
         // Without the lock, which whoever closes files takes.
         let open = || fs::OpenOptions::new().read(true).write(true).open(&self.path);
         let file = Arc::new(instead(open)?);
+        advise(&file, self.advice)?;
         let mut slot = self.file.write();
         if let Some(file) = &*slot {
             return Ok(file.clone());
@@ -127,6 +137,14 @@ impl OpenFile {
     }
 }
 
+/// Tells the system how a file is read that was just opened.
+fn advise(file: &fs::File, advice: Advice) -> io::Result<()> {
+    if advice != Advice::Normal {
+        fadvise(file, 0, None, advice)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,7 +160,7 @@ mod tests {
         let files: Vec<_> = (0..count)
             .map(|number| {
                 let path = dir.join(number.to_string());
-                OpenFile::new(path.clone(), options.open(&path).unwrap())
+                OpenFile::new(path.clone(), options.open(&path).unwrap(), Advice::Random).unwrap()
             })
             .collect();
         let write = |(number, file): (usize, &Arc<OpenFile>)| {

@@ -51,7 +51,7 @@ impl Disk for OsDisk {
             let text = format!("the file has {len} bytes, expected {size}");
             return Err(io::Error::new(ErrorKind::InvalidData, text));
         }
-        let file = OpenFile::new(path.to_owned(), file);
+        let file = OpenFile::new(path.to_owned(), file, advice_for(space))?;
         Ok(Arc::new(OsFile::new(file, len, space)))
     }
 
@@ -70,7 +70,7 @@ impl Disk for OsDisk {
         if len != size {
             return Ok(None);
         }
-        let file = OpenFile::new(path.to_owned(), file);
+        let file = OpenFile::new(path.to_owned(), file, advice_for(space))?;
         Ok(Some(Arc::new(OsFile::new(file, len, space))))
     }
 
@@ -251,18 +251,27 @@ struct OsLock {
 
 impl Lock for OsLock {}
 
+/// Where a few bytes are written here and there, what was read ahead costs at each write: the page
+/// cache then has pieces of up to 2 MiB, and ext4 (Linux 6.18) looks at each block of a piece.
+fn advice_for(space: Allocation) -> Advice {
+    match space {
+        Allocation::Reserved | Allocation::Sparse => Advice::Normal,
+        Allocation::Scattered => Advice::Random,
+    }
+}
+
 fn create(calls: &impl Calls, path: &Path, size: u64, space: Allocation) -> io::Result<fs::File> {
     let dir = parent(path);
-    match space {
+    match space.is_reserved() {
         // What is sparse can be made anew from the log; its name need not be durable.
-        Allocation::Sparse => fs::create_dir_all(dir)?,
-        Allocation::Reserved => make_dirs(calls, dir)?,
+        false => fs::create_dir_all(dir)?,
+        true => make_dirs(calls, dir)?,
     }
     let mut options = fs::OpenOptions::new();
     let file = options.read(true).write(true).create_new(true).open(path)?;
-    let sized = match space {
-        Allocation::Sparse => file.set_len(size),
-        Allocation::Reserved => reserve(&file, size)
+    let sized = match space.is_reserved() {
+        false => file.set_len(size),
+        true => reserve(&file, size)
             .and_then(|()| calls.sync(&file, path))
             .and_then(|()| sync_dir(calls, dir)),
     };
@@ -371,7 +380,7 @@ impl File for OsFile {
         // As long as what would be read ahead, which is not wanted: see `is_zero`.
         fadvise(&file, 0, None, Advice::Random)?;
         let read = file.read_exact_at(out, offset);
-        fadvise(&file, 0, None, Advice::Normal)?;
+        fadvise(&file, 0, None, self.file.advice())?;
         read
     }
 
@@ -418,7 +427,7 @@ impl File for OsFile {
         let file = self.file.get()?;
         fadvise(&file, 0, None, Advice::Random)?;
         let is_zero = self.is_zero_where_data(range);
-        fadvise(&file, 0, None, Advice::Normal)?;
+        fadvise(&file, 0, None, self.file.advice())?;
         is_zero
     }
 
@@ -427,9 +436,9 @@ impl File for OsFile {
         if range.is_empty() {
             return Ok(());
         }
-        let how = match self.space {
-            Allocation::Reserved => FallocateFlags::ZERO_RANGE,
-            Allocation::Sparse => FallocateFlags::PUNCH_HOLE,
+        let how = match self.space.is_reserved() {
+            true => FallocateFlags::ZERO_RANGE,
+            false => FallocateFlags::PUNCH_HOLE,
         } | FallocateFlags::KEEP_SIZE;
         match fallocate(self.file.get()?, how, range.start, range.end - range.start) {
             // With holes in the range it takes room.

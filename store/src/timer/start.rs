@@ -248,8 +248,8 @@ fn open_wheel(
     path: PathBuf,
     is_due: bool,
 ) -> Result<(PathBuf, Arc<dyn File>, bool), Error> {
-    let open = || disk.open(&path, wheel::FILE_BYTES, Allocation::Sparse);
-    let is_there = disk.open_existing(&path, wheel::FILE_BYTES, Allocation::Sparse);
+    let open = || disk.open(&path, wheel::FILE_BYTES, Allocation::Scattered);
+    let is_there = disk.open_existing(&path, wheel::FILE_BYTES, Allocation::Scattered);
     if let Ok(Some(file)) = is_there {
         return Ok((path, file, true));
     }
