@@ -239,10 +239,10 @@ impl Broker {
         out.put_u8(properties::PAIR_SEPARATOR);
     }
 
-    /// A number below `count`, for choosing a queue: one after the other.
+    /// A number below `count`, whatever its sign, for choosing a queue: one after the other.
     pub fn any(&self, count: i32) -> i32 {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        (turn % count.max(1).unsigned_abs()).cast_signed()
+        (turn % count.unsigned_abs().max(1)).cast_signed()
     }
 
     /// The topic that a send goes to, made after its template if it is not there and may be.

@@ -145,14 +145,14 @@ pub struct Shown {
     pub append_distribution: String,
     /// Time within which 99 % and 99.9 % of the last minute's appends were done, ms.
     pub append_percentiles: [f64; 2],
-    /// By second over 10, 60 and 600 seconds: messages appended.
-    pub append_rate: [f64; 3],
+    /// By second over 10, 60 and 600 seconds, as far as those have passed: messages appended.
+    pub append_rate: [Option<f64>; 3],
     /// Reads that found messages.
-    pub found_rate: [f64; 3],
+    pub found_rate: [Option<f64>; 3],
     /// Reads that found none.
-    pub missed_rate: [f64; 3],
+    pub missed_rate: [Option<f64>; 3],
     /// Messages read.
-    pub read_rate: [f64; 3],
+    pub read_rate: [Option<f64>; 3],
 }
 
 impl Stats {
@@ -538,12 +538,12 @@ mod tests {
         stats.append_took(1, 40);
         stats.read(3, 5);
         stats.read(0, 1);
-        stats.tick(NOW + 1_000);
+        (1..=10).for_each(|second| stats.tick(NOW + second * 1_000));
         let shown = stats.shown();
         assert_eq!((shown.appends, shown.append_bytes, shown.append_failures), (3, 300, 1));
         assert_eq!((shown.longest_append_ms, shown.longest_read_ms), (40, 5));
-        assert_eq!(shown.append_rate, [3.0; 3]);
-        assert_eq!((shown.found_rate[0], shown.missed_rate[0]), (1.0, 1.0));
-        assert_eq!(shown.read_rate[0], 3.0);
+        assert_eq!(shown.append_rate, [Some(0.3), None, None]);
+        assert_eq!((shown.found_rate[0], shown.missed_rate[0]), (Some(0.1), Some(0.1)));
+        assert_eq!(shown.read_rate[0], Some(0.3));
     }
 }

@@ -90,7 +90,8 @@ pub fn unregister(
         }
     }
     if let Some(group) = &header.consumer_group {
-        let config = broker.groups.find(group);
+        // Java looks the group up as it does everywhere, which makes it.
+        let config = broker.group(group, call.now_ms);
         let notify = config.is_none_or(|config| config.notify_consumer_ids_changed_enable);
         let changed = broker.clients.unregister_consumer(group, call.peer.id, notify);
         broker.notify_changed(changed);

@@ -5,6 +5,7 @@
 //! stored with one hold of the append lock, and the answers are made by `answer` afterwards.
 
 use crate::broker::Broker;
+use crate::handlers::missing;
 use crate::mappings::{LogicalQueue, stays};
 use crate::put::{self, Effect, Pending, Sender, Waits, Wishes};
 use crate::timer::accept;
@@ -16,7 +17,7 @@ use message::{
     Draft, Properties, Str, batch, ids::MessageId, names, properties, property, sys_flag,
 };
 use remoting::codes::ResponseCode;
-use remoting::flat::Header as _;
+use remoting::flat::Header;
 use remoting::headers::send::{
     SendMessageRequestHeader, SendMessageRequestHeaderV2, SendMessageResponseHeader,
 };
@@ -32,6 +33,23 @@ const DLQ_QUEUES: i32 = 1;
 
 /// Code 10: the header with long keys.
 pub fn send<'a>(
+    broker: &Broker,
+    call: &Call<'a>,
+    header: SendMessageRequestHeader<'a>,
+) -> Result<Reply<Effect>, Refusal> {
+    check_named::<SendMessageRequestHeader<'_>>(call, header.topic, "topic")?;
+    send_any(broker, call, header)
+}
+
+/// Whether a send names its topic: a reply without one is refused as one of an empty name.
+fn check_named<H: Header>(call: &Call<'_>, topic: &str, key: &'static str) -> Result<(), Refusal> {
+    match topic.is_empty() && call.command.fields.get(key).is_none() {
+        true => Err(missing::<H>(key)),
+        false => Ok(()),
+    }
+}
+
+fn send_any<'a>(
     broker: &Broker,
     call: &Call<'a>,
     header: SendMessageRequestHeader<'a>,
@@ -105,7 +123,8 @@ pub fn send_v2<'a>(
     call: &Call<'a>,
     header: SendMessageRequestHeaderV2<'a>,
 ) -> Result<Reply<Effect>, Refusal> {
-    send(broker, call, header.into())
+    check_named::<SendMessageRequestHeaderV2<'_>>(call, header.topic, "b")?;
+    send_any(broker, call, header.into())
 }
 
 pub(super) fn stamped(broker: &Broker, mut answer: Answer) -> Answer {
@@ -129,7 +148,8 @@ fn prepare(
     let sent = header.properties.unwrap_or_default();
     check_key(sent, topic)?;
     let mut wishes = Wishes::of(sent.as_bytes());
-    let asked = wishes.priority.map(|priority| priority.min(topic.write_queue_nums - 1));
+    let asked =
+        wishes.priority.map(|priority| priority.min(topic.write_queue_nums.saturating_sub(1)));
     let queue_id = queue(broker, topic, asked.unwrap_or(header.queue_id));
     // Clients before 4.6.1 send a committed one to its retry topic as they got it.
     let is_again = header.reconsume_times.unwrap_or(0) > 0 && wishes.delay_level > 0;

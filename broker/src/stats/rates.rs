@@ -35,13 +35,13 @@ impl Rates {
         self.samples.push_back(sample);
     }
 
-    /// How fast a number grew, by second, over 10, 60 and 600 seconds. A span that is longer than
-    /// the samples reach starts at the first of them.
-    pub(super) fn of(&self, what: impl Fn(&Sample) -> u64) -> [f64; 3] {
-        let Some(last) = self.samples.back() else { return [0.0; 3] };
+    /// How fast a number grew, by second, over 10, 60 and 600 seconds; `None` for a span that is
+    /// longer than the samples reach.
+    pub(super) fn of(&self, what: impl Fn(&Sample) -> u64) -> [Option<f64>; 3] {
         SPANS_S.map(|seconds| {
-            let first = &self.samples[self.samples.len().saturating_sub(seconds + 1)];
-            per_second(what(last) - what(first), last.at_ms - first.at_ms)
+            let last = self.samples.back()?;
+            let first = &self.samples[self.samples.len().checked_sub(seconds + 1)?];
+            Some(per_second(what(last) - what(first), last.at_ms - first.at_ms))
         })
     }
 }
@@ -62,14 +62,17 @@ mod tests {
     #[test]
     fn a_rate_is_the_growth_of_its_span() {
         let rates = grown(1_000);
-        assert_eq!(rates.of(|sample| sample.found), [2.0; 3]);
-        assert_eq!(rates.of(|sample| sample.puts), [1_990.0, 1_940.0, 1_400.0]);
+        assert_eq!(rates.of(|sample| sample.found), [Some(2.0); 3]);
+        assert_eq!(rates.of(|sample| sample.puts), [1_990.0, 1_940.0, 1_400.0].map(Some));
         assert_eq!(rates.samples.len(), SAMPLES);
     }
 
     #[test]
-    fn a_young_broker_has_rates_too() {
-        assert_eq!(grown(0).of(|sample| sample.found), [0.0; 3]);
-        assert_eq!(grown(20).of(|sample| sample.found), [2.0; 3]);
+    fn a_young_broker_has_the_rates_of_spans_that_have_passed() {
+        for (seconds, known) in [(0, 0), (9, 0), (10, 1), (59, 1), (60, 2), (599, 2), (600, 3)] {
+            let rates = grown(seconds).of(|sample| sample.found);
+            assert_eq!(rates, std::array::from_fn(|at| (at < known).then_some(2.0)), "{seconds}");
+        }
+        assert_eq!(Rates::default().of(|sample| sample.found), [None; 3]);
     }
 }

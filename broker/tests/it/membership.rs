@@ -5,6 +5,7 @@ use remoting::body::client::{
     GetConsumerListByGroupResponseBody, LockBatchRequestBody, LockBatchResponseBody,
     UnlockBatchRequestBody,
 };
+use remoting::body::group::SubscriptionGroupWrapper;
 use remoting::body::heartbeat::{
     CheckClientRequestBody, ConsumeType, ConsumerData, HeartbeatData, MessageModel, ProducerData,
     SubscriptionData,
@@ -20,6 +21,7 @@ use remoting::headers::client::{
 };
 use remoting::headers::offset::UpdateConsumerOffsetRequestHeader;
 use remoting::headers::pull::PullMessageRequestHeader;
+use remoting::json::from_body;
 
 /// A push consumer's heartbeat for group `g` and topic `BenchmarkTest`.
 fn beat(id: &'static str) -> HeartbeatData {
@@ -56,7 +58,7 @@ async fn members(client: &Caller) -> Result<Vec<String>, String> {
         assert_eq!(answer.response_code(), ResponseCode::SYSTEM_ERROR);
         return Err(said(&answer).1.to_owned());
     }
-    let body: GetConsumerListByGroupResponseBody = remoting::json::from_body(&answer.body).unwrap();
+    let body: GetConsumerListByGroupResponseBody = from_body(&answer.body).unwrap();
     Ok(body.consumer_id_list.iter().map(ToString::to_string).collect())
 }
 
@@ -121,6 +123,26 @@ async fn a_farewell_to_producers_needs_a_name() {
     assert_eq!(again.response_code(), ResponseCode::SUCCESS, "it is no member any more");
     let remark = "UnregisterClientRequestHeader: the required field clientID is missing";
     assert_eq!(said(&refused), (ResponseCode::SYSTEM_ERROR, remark));
+}
+
+/// As whoever looks a group up: it is made.
+#[tokio::test]
+async fn a_farewell_to_a_group_that_is_not_there_makes_it() {
+    let world = World::start().await;
+    let client = world.client();
+    for (group, is_made) in [("left", true), ("no/good", false)] {
+        let farewell = UnregisterClientRequestHeader {
+            client_i_d: Some("c".into()),
+            consumer_group: Some(group.into()),
+            ..Default::default()
+        };
+        let answer = client.call(RequestCode::UNREGISTER_CLIENT, &farewell).await;
+        assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
+        let all = Command::request(RequestCode::GET_ALL_SUBSCRIPTIONGROUP_CONFIG);
+        let answer = client.ask(all).await;
+        let all: SubscriptionGroupWrapper = from_body(&answer.body).unwrap();
+        assert_eq!(all.subscription_group_table.contains_key(group), is_made, "{group}");
+    }
 }
 
 #[tokio::test]
@@ -204,7 +226,7 @@ async fn a_queue_is_locked_by_one_client() {
             ..Default::default()
         };
         let answer = client.post(RequestCode::LOCK_BATCH_MQ, &body).await;
-        let body: LockBatchResponseBody = remoting::json::from_body(&answer.body).unwrap();
+        let body: LockBatchResponseBody = from_body(&answer.body).unwrap();
         body.lock_ok_mq_set.iter().map(|queue| queue.queue_id).collect::<Vec<_>>()
     };
     assert_eq!(lock("a", &[0, 1]).await, [0, 1]);
@@ -236,7 +258,7 @@ async fn the_broker_shares_queues_out_among_the_members() {
         };
         let answer = a.post(RequestCode::QUERY_ASSIGNMENT, &asked).await;
         assert_eq!(said(&answer).0, ResponseCode::SUCCESS);
-        let body: QueryAssignmentResponseBody = remoting::json::from_body(&answer.body).unwrap();
+        let body: QueryAssignmentResponseBody = from_body(&answer.body).unwrap();
         let queues = body.message_queue_assignments?.into_iter().map(|of| {
             assert_eq!(of.mode, Some(MessageRequestMode::Pull));
             of.message_queue.unwrap().queue_id

@@ -65,3 +65,28 @@ async fn a_reply_goes_to_the_one_that_asked_and_the_replier_is_told() {
     let stored = SendMessageResponseHeader::read(&gone.fields).unwrap();
     assert_eq!(stored.queue_offset, 2);
 }
+
+/// As one to a topic whose name is empty; a message without a topic is refused otherwise.
+#[tokio::test]
+async fn a_reply_without_a_topic_is_no_parameter_and_a_message_without_one_an_error() {
+    let world = World::start().await;
+    let client = world.client();
+    let number = ["e", "f", "g", "h", "queueId", "sysFlag", "bornTimestamp", "flag"];
+    let blank = (ResponseCode::INVALID_PARAMETER, "The specified topic is blank.");
+    let of = |header, key| format!("{header}: the required field {key} is missing");
+    for (code, lacks) in [
+        (RequestCode::SEND_REPLY_MESSAGE, None),
+        (RequestCode::SEND_REPLY_MESSAGE_V2, None),
+        (RequestCode::SEND_MESSAGE, Some(of("SendMessageRequestHeader", "topic"))),
+        (RequestCode::SEND_MESSAGE_V2, Some(of("SendMessageRequestHeaderV2", "b"))),
+    ] {
+        let mut request = Command::request(code).with_body("hello");
+        number.into_iter().for_each(|key| request.fields.push(key, "0"));
+        let wanted = lacks.as_deref().map_or(blank, |lacks| (ResponseCode::SYSTEM_ERROR, lacks));
+        assert_eq!(said(&client.ask(request).await), wanted, "{code:?}");
+    }
+    let mut request = Command::request(RequestCode::SEND_MESSAGE).with_body("hello");
+    number.into_iter().for_each(|key| request.fields.push(key, "0"));
+    request.fields.push("topic", "");
+    assert_eq!(said(&client.ask(request).await), blank);
+}

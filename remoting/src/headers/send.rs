@@ -7,10 +7,11 @@ use super::base::TopicFields;
 
 crate::headers! {
     /// Stores the message in the body (codes 10 and 324): the form with long keys. Java looks at
-    /// the template only where the topic has to be made, and does nothing with the group.
+    /// the template only where the topic has to be made, does nothing with the group, and fails
+    /// without a topic only where it looks for a static one.
     SendMessageRequestHeader<'a>: TopicFields, lent = true {
         producer_group: &'a str = "",
-        topic: &'a str,
+        topic: &'a str = "",
         default_topic: &'a str = "",
         default_topic_queue_nums: i32 = 4,
         queue_id: i32,
@@ -26,7 +27,7 @@ crate::headers! {
     /// The same as [`SendMessageRequestHeader`] with one-letter keys (codes 310, 320 and 325).
     SendMessageRequestHeaderV2<'a>: TopicFields, strict = true, lent = true {
         producer_group as "a": &'a str = "",
-        topic as "b": &'a str,
+        topic as "b": &'a str = "",
         default_topic as "c": &'a str = "",
         default_topic_queue_nums as "d": i32 = 4,
         queue_id as "e": i32,

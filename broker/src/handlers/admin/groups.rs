@@ -3,6 +3,7 @@
 use super::topics::{self, Page, asks_for_all, read};
 use super::{body, failed, invalid, json};
 use crate::broker::Broker;
+use crate::handlers::missing;
 use crate::put::Effect;
 use crate::saving::Order;
 use message::names;
@@ -57,8 +58,10 @@ pub fn all(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> 
         broker.groups.page(0, None, usize::MAX)
     } else {
         let header: GetAllSubscriptionGroupRequestHeader = read(call)?;
-        let seq = header.group_seq.unwrap_or(0);
+        let seq = header.group_seq;
+        let seq = seq.ok_or_else(|| missing::<GetAllSubscriptionGroupRequestHeader>("groupSeq"))?;
         let page = Page::of(seq, header.data_version, header.max_group_num);
+        page.check_begin(broker.groups.version())?;
         let found = broker.groups.page(page.from, page.version.as_ref(), page.limit);
         page.check(found.0.subscription_group_table.len())?;
         found

@@ -32,8 +32,12 @@ pub fn clone_group(
 ) -> Result<Answer, Refusal> {
     let named = header.topic.as_deref().filter(|topic| !topic.trim().is_empty());
     let Some(src_group) = &header.src_group else {
-        // Java fails where it looks at the group: for its topics, or for its members.
-        let looks = named.is_none_or(|topic| !header.offline && broker.topics.contains(topic));
+        // Java fails where it looks at the group: for its topics, as far as anything is committed,
+        // or for its members.
+        let looks = match named {
+            Some(topic) => !header.offline && broker.topics.contains(topic),
+            None => !broker.offsets.is_empty(),
+        };
         let refused = missing::<CloneGroupOffsetRequestHeader>("srcGroup");
         return if looks { Err(refused) } else { Ok(Answer::success()) };
     };

@@ -73,7 +73,10 @@ fn add_counters(broker: &Broker, table: &mut Table) {
     let [p99, p999] = shown.append_percentiles;
     table.put("putLatency99", format!("{p99:.2}"));
     table.put("putLatency999", format!("{p999:.2}"));
-    let total = std::array::from_fn(|span| shown.found_rate[span] + shown.missed_rate[span]);
+    // Java sums up what it leaves blank alone.
+    let known = |rate: Option<f64>| rate.unwrap_or(0.0);
+    let total = |span| Some(known(shown.found_rate[span]) + known(shown.missed_rate[span]));
+    let total = std::array::from_fn(total);
     for (key, rate) in [
         ("putTps", shown.append_rate),
         ("getFoundTps", shown.found_rate),
@@ -83,7 +86,7 @@ fn add_counters(broker: &Broker, table: &mut Table) {
         // As 4.x spelled it: its tools fail without.
         ("getTransferedTps", shown.read_rate),
     ] {
-        table.put(key, rate.map(double_text).join(" "));
+        table.put(key, rate.map(|rate| rate.map_or_else(String::new, double_text)).join(" "));
     }
 }
 

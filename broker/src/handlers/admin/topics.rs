@@ -3,6 +3,7 @@
 use super::{UNSET_REMARK, body, failed, invalid, json};
 use crate::attributes::{self, MESSAGE_TYPE};
 use crate::broker::Broker;
+use crate::handlers::missing;
 use crate::lite;
 use crate::mappings;
 use crate::put::Effect;
@@ -137,10 +138,11 @@ pub(super) fn check(broker: &Broker, wanted: &TopicConfig) -> Result<(), Refusal
         return Err(invalid("MIXED message type is not supported."));
     }
     let queues = [wanted.read_queue_nums, wanted.write_queue_nums];
-    if queues.iter().any(|queues| !(0..=QUEUES_LIMIT).contains(queues)) {
+    // Fewer than none are none, as in Java.
+    if queues.iter().any(|queues| *queues > QUEUES_LIMIT) {
         let [read, write] = queues;
         return Err(invalid(format!(
-            "topic {topic}: readQueueNums {read} and writeQueueNums {write} must be from 0 to \
+            "topic {topic}: readQueueNums {read} and writeQueueNums {write} must be at most \
              {QUEUES_LIMIT}"
         )));
     }
@@ -221,8 +223,10 @@ pub fn all(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> 
         (broker.topics.snapshot(), broker.topics.len())
     } else {
         let header: GetAllTopicConfigRequestHeader = read(call)?;
-        let seq = header.topic_seq.unwrap_or(0);
+        let seq = header.topic_seq;
+        let seq = seq.ok_or_else(|| missing::<GetAllTopicConfigRequestHeader>("topicSeq"))?;
         let page = Page::of(seq, header.data_version, header.max_topic_num);
+        page.check_begin(broker.topics.version())?;
         let found = broker.topics.page(page.from, page.version.as_ref(), page.limit);
         page.check(found.0.topic_config_table.len())?;
         found
@@ -256,6 +260,8 @@ pub(super) fn read<H: OwnedHeader>(call: &Call<'_>) -> Result<H, Refusal> {
 pub(super) struct Page {
     /// The first entry.
     pub(super) from: usize,
+    /// The first entry as it was asked for, where there can be none.
+    before: Option<i32>,
     /// The version that the asker's former pages had.
     pub(super) version: Option<DataVersion>,
     /// How many entries: one at least, which tells whether any is left there.
@@ -270,7 +276,20 @@ impl Page {
         let number = |value: i32| usize::try_from(value).unwrap_or(0);
         let version = version.and_then(|text| from_body(text.as_bytes()).ok());
         let limit = max.map_or(PAGE_LIMIT, number).clamp(1, PAGE_LIMIT);
-        Self { from: number(from), version, limit, room: max.filter(|max| *max <= 0) }
+        let (before, room) = (Some(from).filter(|from| *from < 0), max.filter(|max| *max <= 0));
+        Self { from: number(from), before, version, limit, room }
+    }
+
+    /// Whether a page may begin so, of a table that has a version now.
+    ///
+    /// # Errors
+    /// It begins before the first entry, at which Java's broker fails too; of another version it
+    /// gives the first page.
+    pub(super) fn check_begin(&self, now: DataVersion) -> Result<(), Refusal> {
+        match self.before.filter(|_| self.version == Some(now)) {
+            Some(before) => Err(failed(format!("a page from entry {before}: the first is 0"))),
+            None => Ok(()),
+        }
     }
 
     /// Whether so many entries may be given.
