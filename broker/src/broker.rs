@@ -309,9 +309,12 @@ impl Broker {
         Reply::Later
     }
 
-    /// Whether there are changes of topics that are not durable.
+    /// Whether there are changes of topics that are not durable, or that the name servers may not
+    /// know: also where who made them did not come to say so yet.
     pub fn lacks_topics(&self) -> bool {
-        self.saving.is_behind() || self.saved_topics.lock().unkept().is_some()
+        self.topics.has_unsaved()
+            || self.saving.has_untold()
+            || self.saved_topics.lock().unkept().is_some()
     }
 
     /// Has the groups saved.

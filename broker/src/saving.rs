@@ -36,6 +36,9 @@ struct State {
     makers: HashMap<RequestId, u64>,
     /// Answers that are given when the name servers know of a change.
     untold: Vec<(u64, Told)>,
+    /// The last change of topics, and the last change that the name servers know of.
+    last_topics: u64,
+    told_to: u64,
     /// Who ordered a change that is not saved yet, and the answer to that.
     ordered: Vec<Ordered>,
     stopping: bool,
@@ -98,8 +101,11 @@ impl Saving {
     pub fn ordered(&self, order: Order, told: Told) {
         self.change(|state, change| {
             let of_groups = order == Order::Groups;
-            state.groups |= of_groups;
-            state.topics |= !of_groups;
+            if of_groups {
+                state.groups = true;
+            } else {
+                state.topics_changed(change);
+            }
             state.ordered.push(Ordered { change, order, told });
         });
     }
@@ -107,7 +113,7 @@ impl Saving {
     /// The topics changed; `told` is answered when the name servers know them.
     pub fn topics_changed(&self, told: Option<Told>) {
         self.change(|state, change| {
-            state.topics = true;
+            state.topics_changed(change);
             state.untold.extend(told.map(|told| (change, told)));
         });
     }
@@ -115,7 +121,7 @@ impl Saving {
     /// A request made a topic; its answer is given when the name servers know it.
     pub fn topic_made(&self, by: RequestId) {
         self.change(|state, change| {
-            state.topics = true;
+            state.topics_changed(change);
             state.makers.insert(by, change);
             self.is_making.store(true, Ordering::Release);
         });
@@ -124,6 +130,7 @@ impl Saving {
     /// The name servers know of the changes up to this one: gives the answers that waited for it.
     pub fn told(&self, change: u64) {
         let mut state = self.state.lock();
+        state.told_to = state.told_to.max(change);
         state.makers.retain(|_, made| *made > change);
         self.is_making.store(!state.makers.is_empty(), Ordering::Release);
         let ready = state.untold.extract_if(.., |(made, _)| *made <= change);
@@ -147,6 +154,12 @@ impl Saving {
     /// Whether an answer may have to wait: something is not saved, or a new topic not told yet.
     pub fn is_behind(&self) -> bool {
         self.is_unsaved() || self.is_making.load(Ordering::Acquire)
+    }
+
+    /// Whether topics changed that are not saved, or that the name servers may not know.
+    pub fn has_untold(&self) -> bool {
+        let state = self.state.lock();
+        state.last_topics > state.told_to
     }
 
     fn is_unsaved(&self) -> bool {
@@ -224,6 +237,13 @@ impl Saving {
     pub fn stop(&self) {
         self.state.lock().stopping = true;
         self.rung.notify_all();
+    }
+}
+
+impl State {
+    fn topics_changed(&mut self, change: u64) {
+        self.topics = true;
+        self.last_topics = change;
     }
 }
 

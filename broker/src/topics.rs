@@ -387,6 +387,11 @@ impl Topics {
         Part::told(unsaved.take(), table, *version)
     }
 
+    /// Whether anything changed since [`take_unsaved`](Self::take_unsaved) was called.
+    pub fn has_unsaved(&self) -> bool {
+        self.state.read().unsaved != Changed::Nothing
+    }
+
     /// Takes up a change that [`take_unsaved`](Self::take_unsaved) told.
     ///
     /// # Errors

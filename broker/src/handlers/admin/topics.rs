@@ -92,7 +92,8 @@ fn update_all(
         }
         changed = true;
     }
-    // Who was refused because it could not be saved asks for the same again.
+    // Who was refused because it could not be saved asks for the same again; and who asks at the
+    // same time as another one is told no sooner.
     if !changed && !broker.lacks_topics() {
         return Ok(Reply::Answer(answer));
     }
@@ -378,4 +379,54 @@ pub fn clean_unused(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, 
     }
     broker.store.delete_topics(unused).map_err(|error| failed(error.to_string()))?;
     Ok(Answer::success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cold;
+    use crate::table::table;
+    use crate::topics::simple;
+    use remoting::codes::RequestCode;
+    use remoting::command::Command;
+    use remoting::peer::Peer;
+    use remoting::room::Room;
+    use remoting::router::Lane;
+    use simulator::SimDisk;
+    use std::path::Path;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    fn make(broker: &Broker) -> Reply<Effect> {
+        let header = CreateTopicRequestHeader {
+            topic: "T".into(),
+            read_queue_nums: 4,
+            write_queue_nums: 4,
+            perm: 6,
+            topic_filter_type: "SINGLE_TAG".into(),
+            ..CreateTopicRequestHeader::default()
+        };
+        let command = Command::request(RequestCode::UPDATE_AND_CREATE_TOPIC).with_header(&header);
+        let address = "127.0.0.1:7".parse().unwrap();
+        let (peer, room) = (Arc::new(Peer::new(address, address)), Room::default());
+        let lane = Lane::Blocking;
+        let call = Call { peer: &peer, command: &command, now_ms: NOW, lane, room: &room };
+        table().run(broker, &call)
+    }
+
+    #[test]
+    fn who_orders_what_another_one_orders_now_waits_for_it() {
+        let (broker, _outside) = cold::open(SimDisk::new(7), Path::new("/store"), NOW);
+        let waits = || matches!(make(&broker), Reply::Later);
+        // The other one changed the table and said nothing yet.
+        broker.topics.update(simple("T", 4), NOW).unwrap();
+        assert!(waits(), "it is not saved");
+        let change = cold::save(&broker, NOW);
+        assert!(waits(), "the name servers do not know it");
+        broker.saving.told(change);
+        assert!(waits(), "nor of what was ordered since");
+        let change = cold::save(&broker, NOW);
+        broker.saving.told(change);
+        assert!(!waits());
+    }
 }
