@@ -14,7 +14,7 @@ use crate::handlers::pop::HeldPop;
 use crate::handlers::pull::HeldPull;
 use crate::hold::Holds;
 use crate::lite::Lite;
-use crate::mappings::Mappings;
+use crate::mappings::{self, Mappings};
 use crate::mending;
 use crate::moves::Moves;
 use crate::offsets::Offsets;
@@ -346,7 +346,8 @@ impl Broker {
 
     /// When a file that lacks something may be written as a whole, ms since the epoch.
     pub fn save_due_ms(&self) -> Option<i64> {
-        let due = [self.saved_topics.lock().due_ms(), self.saved_groups.lock().due_ms()];
+        let [topics, groups] = [&self.saved_topics, &self.saved_groups];
+        let due = [topics.lock().due_ms(), groups.lock().due_ms(), self.mappings.due_ms()];
         due.into_iter().flatten().min()
     }
 
@@ -359,6 +360,9 @@ impl Broker {
         if is_due(&self.saved_groups) {
             self.save_groups(now_ms);
         }
+        // Told where it is written.
+        let save = |text: &str| self.try_save(mappings::FILE, text);
+        let _ = self.mappings.save_due(now_ms, now_ms, save);
     }
 
     /// Writes both tables as a whole, as at the start: the journals may hold what they lack.
@@ -392,17 +396,34 @@ impl Broker {
     /// Saves one of the files under `config`, and gives whether it is saved. A failure is logged;
     /// the state in memory stands.
     pub fn save(&self, name: &str, content: &str) -> bool {
-        self.save_ordered(name, content).is_ok()
+        self.try_save(name, content).is_ok()
     }
 
-    /// As [`Self::save`], for somebody's order.
+    /// As [`Self::save`].
+    ///
+    /// # Errors
+    /// What could not be written, and the way out.
+    pub fn try_save(&self, name: &str, content: &str) -> Result<(), String> {
+        let saved = self.store.config().save(name, content);
+        self.unsaved_files.tell(name, &saved);
+        saved.map_err(|error| error.to_string())
+    }
+
+    /// As [`Self::save`], for somebody's order, of which nothing stays where it cannot be saved.
     ///
     /// # Errors
     /// What could not be written, and the way out.
     pub fn save_ordered(&self, name: &str, content: &str) -> Result<(), String> {
-        let saved = self.store.config().save(name, content);
+        let files = self.store.config();
+        let saved = files.save_or_keep(name, content);
         self.unsaved_files.tell(name, &saved);
-        saved.map_err(|error| error.to_string())
+        saved.map_err(|error| match files.text(name).as_deref() == Some(content) {
+            true => format!(
+                "{error}. The file has the change all the same, and a restart takes it, unless it \
+                 is saved without it before"
+            ),
+            false => error.to_string(),
+        })
     }
 
     /// Tells the members of groups that others came or went, unless that is switched off. The

@@ -29,6 +29,9 @@ pub const FILE: &str = "topicQueueMapping.json";
 /// What stands in every such file.
 pub const MARK: &str = "topicQueueMappingInfoMap";
 
+/// How long what could not be saved waits, ms.
+const RETRY_MS: i64 = 1_000;
+
 type Table = HashMap<Str, Arc<TopicQueueMappingDetail>>;
 
 /// The static topics of this broker.
@@ -39,6 +42,8 @@ pub struct Mappings {
     table: RwLock<Table>,
     /// Of the table. Whoever changes that holds it until the change is saved.
     version: Mutex<DataVersion>,
+    /// The file has topics that are forgotten here: when it may be written again, ms since 1970.
+    due_ms: Mutex<Option<i64>>,
 }
 
 /// The file (Java: `TopicQueueMappingSerializeWrapper`).
@@ -144,19 +149,63 @@ impl Mappings {
         self.replace(table, &mut version, now, save).is_ok()
     }
 
-    /// Forgets a topic. What cannot be saved is forgotten in memory: its queues are gone.
-    pub fn delete(&self, topic: &str, now: i64, save: impl FnOnce(&str)) {
+    /// Forgets a topic: its queues are gone. Where that cannot be saved it is forgotten in memory
+    /// alone, until [`Self::save_due`] can.
+    ///
+    /// # Errors
+    /// It, or what was forgotten before, could not be saved.
+    pub fn delete(
+        &self,
+        topic: &str,
+        now: i64,
+        save: impl FnOnce(&str) -> Result<(), String>,
+    ) -> Result<(), String> {
         if self.find(topic).is_none() {
-            return;
+            return self.save_due(i64::MAX, now, save);
         }
         let mut version = self.version.lock();
         let mut table = self.table.read().clone();
         table.remove(topic);
-        let saved = |text: &str| {
-            save(text);
+        let mut saved = Ok(());
+        let note = |text: &str| {
+            saved = save(text);
             Ok(())
         };
-        let _ = self.replace(table, &mut version, now, saved);
+        self.replace(table, &mut version, now, note)?;
+        self.note(saved, now)
+    }
+
+    /// Has the file forget what is forgotten, where that is due before a time.
+    ///
+    /// # Errors
+    /// It could not be saved, and is due a little later.
+    pub fn save_due(
+        &self,
+        due_to_ms: i64,
+        now: i64,
+        save: impl FnOnce(&str) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let version = self.version.lock();
+        if self.due_ms().is_none_or(|due_ms| due_ms > due_to_ms) {
+            return Ok(());
+        }
+        let saved = save(&files::text(&File::of(&self.table.read(), *version)));
+        self.note(saved, now)
+    }
+
+    /// When [`Self::save_due`] has something to do, ms since 1970.
+    pub fn due_ms(&self) -> Option<i64> {
+        *self.due_ms.lock()
+    }
+
+    fn note(&self, saved: Result<(), String>, now: i64) -> Result<(), String> {
+        *self.due_ms.lock() = saved.is_err().then(|| now.saturating_add(RETRY_MS));
+        saved.map_err(|why| {
+            format!(
+                "the topic is deleted, and {FILE} could not be written without it: {why}. That is \
+                 tried every second"
+            )
+        })
     }
 
     fn replace(
@@ -174,7 +223,21 @@ impl Mappings {
         *version = next;
         self.count.store(table.len(), Ordering::Release);
         *self.table.write() = table;
+        *self.due_ms.lock() = None;
         Ok(())
+    }
+
+    /// Forgets topics that were deleted before a start, as far as `is_deleted` knows: the file may
+    /// have them where it could not be written then. It is due to be written again.
+    pub fn forget(&self, is_deleted: impl Fn(&str) -> bool) {
+        let version = self.version.lock();
+        let mut table = self.table.read().clone();
+        table.retain(|topic, _| !is_deleted(topic));
+        if table.len() < self.count.swap(table.len(), Ordering::AcqRel) {
+            *self.table.write() = table;
+            *self.due_ms.lock() = Some(i64::MIN);
+        }
+        drop(version);
     }
 
     /// Takes the mappings of a file.

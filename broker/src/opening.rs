@@ -101,8 +101,8 @@ impl Broker {
         let broker = Self {
             unique_ids: unique_ids(&identity, surroundings),
             identity,
+            mappings: load_mappings(&store, &topics, &settings.broker.broker_name)?,
             topics,
-            mappings: load_mappings(store.config(), &settings.broker.broker_name)?,
             groups,
             offsets,
             clients: Clients::default(),
@@ -380,9 +380,9 @@ fn load_delays(files: &ConfigFiles, store: &Store, now_ms: i64) -> Delays {
 
 /// Where the queues of static topics are. Without that a logical queue would be taken for one of
 /// this broker's own, and its offsets for other messages: there is no start then, as in Java.
-fn load_mappings(files: &ConfigFiles, broker_name: &str) -> Result<Mappings, String> {
+fn load_mappings(store: &Store, topics: &Topics, broker_name: &str) -> Result<Mappings, String> {
     let mappings = Mappings::default();
-    let (_, from) = files.load_from(mappings::FILE, |text| {
+    let (_, from) = store.config().load_from(mappings::FILE, |text| {
         has_mark(mappings::FILE, text).then(|| mappings.load(text).ok())?
     });
     if from == ConfigOrigin::Damaged {
@@ -393,6 +393,7 @@ fn load_mappings(files: &ConfigFiles, broker_name: &str) -> Result<Mappings, Str
              mapping anew before anybody sends (mqadmin updateStaticTopic)"
         ));
     }
+    mappings.forget(|topic| !topics.contains(topic) && store.removed_to(topic) > 0);
     for mapping in mappings.all() {
         let (topic, named) = (mapping.topic.as_deref(), mapping.bname.as_deref());
         if named != Some(broker_name) {

@@ -132,7 +132,7 @@ impl ConfigFiles {
 
     /// The text of `name` itself, when it can be read and is what was saved, or one bit from it:
     /// whoever loads the file says so.
-    pub(crate) fn text(&self, name: &str) -> Option<String> {
+    pub fn text(&self, name: &str) -> Option<String> {
         let path = self.dir.join(name);
         let bytes = self.disk.read(&path).ok()?;
         match self.rot(name, &path, &bytes) {
@@ -205,6 +205,26 @@ impl ConfigFiles {
         saved.map_err(Error::io("replace", &path))?;
         self.note(name, &path, content);
         Ok(())
+    }
+
+    /// [`Self::save`]; where that fails the file is what it was, also where the new one stood there
+    /// already and could not be made durable.
+    ///
+    /// # Errors
+    /// It is not saved. Where the former text could not be put back, [`Self::text`] is the new one.
+    pub fn save_or_keep(&self, name: &str, content: &str) -> Result<(), Error> {
+        let path = self.dir.join(name);
+        let read = || self.disk.read(&path).ok();
+        let former = read();
+        let saved = self.save(name, content);
+        if saved.is_err() && read() != former {
+            // A name needs no room. Whether it is durable says nobody: the answer is a refusal.
+            let _ = match former {
+                Some(_) => self.disk.rename(&self.backup(name), &path),
+                None => self.disk.remove(&path),
+            };
+        }
+        saved
     }
 
     /// The changes of `name` since it was written as a whole, where that reads `text`.

@@ -65,8 +65,44 @@ fn a_change_counts_when_it_agrees_and_is_saved() {
         mappings.update(mapping(7), false, 3, |_| Err("full".into())).unwrap_err().contains(FILE)
     );
     assert_eq!(mappings.find("T").unwrap().epoch, 6);
-    mappings.delete("T", 4, |_| {});
+    mappings.delete("T", 4, |_| Ok(())).unwrap();
     assert!(mappings.find("T").is_none());
+    assert_eq!(mappings.due_ms(), None);
+}
+
+#[test]
+fn what_is_deleted_and_could_not_be_saved_is_saved_a_little_later() {
+    let mappings = mappings();
+    let full = |_: &str| Err("full".to_owned());
+    assert!(mappings.delete("T", 4, full).unwrap_err().contains("full"));
+    assert!(mappings.find("T").is_none(), "its queues are gone");
+    // Who asks again is not told that all is well.
+    assert!(mappings.delete("T", 5, full).unwrap_err().contains("full"));
+    let due = mappings.due_ms().unwrap();
+    let save_due = |now| {
+        let mut text = None;
+        let save = |new: &str| {
+            text = Some(new.to_owned());
+            Ok(())
+        };
+        mappings.save_due(now, now, save).unwrap();
+        text
+    };
+    assert_eq!(save_due(due - 1), None);
+    let text = save_due(due).unwrap();
+    let read = Mappings::default();
+    read.load(&text).unwrap();
+    assert_eq!(read.snapshot(), mappings.snapshot());
+    assert!(mappings.due_ms().is_none() && save_due(i64::MAX).is_none());
+}
+
+#[test]
+fn a_start_forgets_what_was_deleted_before() {
+    let mappings = mappings();
+    mappings.forget(|_| false);
+    assert!(mappings.find("T").is_some() && mappings.due_ms().is_none());
+    mappings.forget(|topic| topic == "T");
+    assert!(mappings.find("T").is_none() && mappings.due_ms().is_some());
 }
 
 #[test]

@@ -196,11 +196,11 @@ pub(super) fn remove(broker: &Broker, call: &Call<'_>, all: &[String]) -> Result
     let deleted = broker.store.delete_topics(all.iter().map(String::as_str));
     deleted.map_err(|error| failed(error.to_string()))?;
     tracing::info!(topics = ?all, by = %call.peer.remote, "topics deleted");
+    let mut forgotten = Ok(());
     for topic in all {
         broker.topics.delete(topic, call.now_ms);
-        broker.mappings.delete(topic, call.now_ms, |text| {
-            broker.save(mappings::FILE, text);
-        });
+        let save = |text: &str| broker.try_save(mappings::FILE, text);
+        forgotten = broker.mappings.delete(topic, call.now_ms, save).and(forgotten);
         broker.offsets.remove_topic(topic);
         broker.stats.forget_topic(topic);
     }
@@ -215,7 +215,7 @@ pub(super) fn remove(broker: &Broker, call: &Call<'_>, all: &[String]) -> Result
         let deleted = broker.store.delete_those(&mut late, |name| !broker.topics.contains(name));
         deleted.map_err(|error| failed(error.to_string()))?;
     }
-    Ok(())
+    forgotten.map_err(failed)
 }
 
 /// Code 21: all topics, or one page of them.
