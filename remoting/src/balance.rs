@@ -52,6 +52,8 @@ pub(crate) fn to_move(
     let part = |count: u64| shares[number] * count as f64 / all as f64;
     let mut others: Vec<usize> = (0..shares.len()).filter(|other| *other != number).collect();
     others.sort_by(|a, b| shares[*a].total_cmp(&shares[*b]));
+    // Once for all loops: each takes from here what is nearest to what it wants.
+    requests.sort_by_key(|(_, count)| *count);
     let mut moved = Vec::new();
     for to in others {
         let gap = mine - shares[to];
@@ -60,22 +62,46 @@ pub(crate) fn to_move(
         }
         // Each of the loops may hand something to this one.
         let mut wanted = gap / shares.len() as f64;
-        let off = |count: u64| (gap / shares.len() as f64 - part(count)).abs();
-        requests.sort_by(|a, b| off(a.1).total_cmp(&off(b.1)));
-        let mut is_first = true;
-        requests.retain(|(token, count)| {
-            let part = part(*count);
+        let mut gone = Vec::new();
+        for at in nearest(&requests, wanted, part) {
+            let part = part(requests[at].1);
             // A larger one would leave them nearly as far apart the other way, and go to and fro.
-            let goes = part < gap * 0.75 && (is_first || part <= wanted);
-            if goes {
-                is_first = false;
+            if part < gap * 0.75 && (gone.is_empty() || part <= wanted) {
                 (wanted, mine) = (wanted - part, mine - part);
-                moved.push((*token, to));
+                gone.push(at);
             }
-            !goes
+        }
+        moved.extend(gone.iter().map(|at| (requests[*at].0, to)));
+        gone.sort_unstable();
+        let mut at = 0;
+        requests.retain(|_| {
+            at += 1;
+            gone.binary_search(&(at - 1)).is_err()
         });
     }
     moved
+}
+
+/// The places of requests, the fewest of which come first, in the order of how near to `wanted`
+/// their part is.
+fn nearest(
+    requests: &[(usize, u64)],
+    wanted: f64,
+    part: impl Fn(u64) -> f64,
+) -> impl Iterator<Item = usize> {
+    let mut above = requests.partition_point(|(_, count)| part(*count) < wanted);
+    let mut below = above;
+    std::iter::from_fn(move || {
+        let off = |at: usize| requests.get(at).map(|(_, count)| (part(*count) - wanted).abs());
+        let (smaller, larger) = (below.checked_sub(1).and_then(off), off(above));
+        if smaller.is_some_and(|smaller| larger.is_none_or(|larger| smaller < larger)) {
+            below -= 1;
+            return Some(below);
+        }
+        larger?;
+        above += 1;
+        Some(above - 1)
+    })
 }
 
 /// The loop that can do the work of loop `number` beside its own, given the loads of all: each
@@ -140,6 +166,19 @@ mod tests {
             let moved = moved(&ALONE, &alike(count)).len();
             assert!(moved > 0 && moved.abs_diff(count / 2) <= 1, "{moved}");
         }
+    }
+
+    #[test]
+    fn the_nearest_to_what_is_wanted_comes_first() {
+        let part = |count: u64| count as f64;
+        let order = |requests: &[(usize, u64)], wanted: f64| -> Vec<usize> {
+            nearest(requests, wanted, part).collect()
+        };
+        let requests = [(7, 1), (8, 3), (9, 3), (5, 4), (6, 9)];
+        assert_eq!(order(&requests, 3.4), [2, 1, 3, 0, 4]);
+        assert_eq!(order(&requests, 0.0), [0, 1, 2, 3, 4]);
+        assert_eq!(order(&requests, 99.0), [4, 3, 2, 1, 0]);
+        assert_eq!(order(&[], 1.0), NONE);
     }
 
     #[test]
