@@ -24,7 +24,7 @@ pub struct Carried {
 #[derive(Debug, Default)]
 struct Groups {
     by_name: Lookup<Str, Lookup<Str, Known>>,
-    /// How many subscriptions all of these have. At the limit each pull of another one asks.
+    /// How many subscriptions all of these have.
     count: usize,
 }
 
@@ -55,10 +55,12 @@ impl Carried {
             known.pulled_ms.store(now_ms, Ordering::Relaxed);
             return Some(Arc::clone(&known.data));
         }
+        let has_room = known.is_some() || groups.count < LIMIT;
         drop(groups);
         // Copies: a piece of the request would keep all of its bytes.
         let data = Arc::new(subscription::build(&Str::from(topic), text, kind)?);
-        if text.len() + kind.len() <= TEXT_LIMIT {
+        // At the limit this is all that a pull costs of one that is not known.
+        if has_room && text.len() + kind.len() <= TEXT_LIMIT {
             let data = Arc::clone(&data);
             let known = Known { text: text.into(), data, pulled_ms: AtomicI64::new(now_ms) };
             self.remember(group, topic, known);
@@ -137,6 +139,15 @@ mod tests {
         }
         assert!(carried.find("g", "16383").is_some());
         assert_eq!(carried.find("g", "16384"), None);
+        // For which no pull waits that looks something up.
+        std::thread::scope(|scope| {
+            let (learned, done) = std::sync::mpsc::channel();
+            let _looks = carried.groups.read();
+            let carried = &carried;
+            scope.spawn(move || learned.send(carried.learn("g", "16384", (TAG, "*"), 1).is_some()));
+            let done = done.recv_timeout(std::time::Duration::from_secs(10));
+            assert_eq!(done, Ok(true), "it waits for a lock that all share");
+        });
         // What is known takes no more room.
         carried.learn("g", "7", (TAG, "A"), 5);
         carried.expire(10, 11);
