@@ -6,7 +6,7 @@
 //! changes a consumer group gets back whom to tell ([`Changed`]). Not here: configurations of
 //! groups ([`crate::groups`]), and sending anything.
 
-use contradiction::Wants;
+use contradiction::{Kinds, Wants};
 use message::{Lookup, Str};
 use parking_lot::RwLock;
 use remoting::body::heartbeat::{ConsumeFromWhere, ConsumeType, MessageModel, SubscriptionData};
@@ -140,6 +140,7 @@ struct Group<P> {
     members: BTreeMap<u64, Member<P>>,
     consumers: Arc<Consumers>,
     fingerprint: Option<i32>,
+    kinds: Kinds,
     contradiction: Option<Arc<contradiction::Contradiction>>,
 }
 
@@ -344,7 +345,8 @@ impl<P: Clone> State<P> {
 
     fn leave_consumers(&mut self, group: &str, peer_id: u64) -> Option<Changed<P>> {
         let known = self.consumers.get_mut(group)?;
-        known.members.remove(&peer_id)?;
+        let left = known.members.remove(&peer_id)?;
+        known.kinds.change(peer_id, &left.wants, &Wants::default());
         if known.members.is_empty() {
             self.consumers.remove(group);
             return None;
@@ -375,18 +377,26 @@ impl Consumers {
 
 impl<P> Default for Group<P> {
     fn default() -> Self {
-        let members = BTreeMap::new();
-        Self { members, consumers: Arc::default(), fingerprint: None, contradiction: None }
+        Self {
+            members: BTreeMap::new(),
+            consumers: Arc::default(),
+            fingerprint: None,
+            kinds: Kinds::default(),
+            contradiction: None,
+        }
     }
 }
 
 impl<P: Clone> Group<P> {
     /// Notes what a member wants; whether that is new.
     fn hear(&mut self, peer_id: u64, said: Option<Wants>) -> bool {
-        let member = self.members.get_mut(&peer_id).zip(said);
-        member.is_some_and(|(member, said)| {
-            std::mem::replace(&mut member.wants, said) != member.wants
-        })
+        let Some((member, said)) = self.members.get_mut(&peer_id).zip(said) else { return false };
+        if member.wants == said {
+            return false;
+        }
+        self.kinds.change(peer_id, &member.wants, &said);
+        member.wants = said;
+        true
     }
 
     /// Takes newer subscriptions over and drops those of other topics; whether the set of topics

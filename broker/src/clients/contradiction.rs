@@ -2,10 +2,10 @@
 //! others filter by their own wish, and messages are passed over for good. Java says nothing; here
 //! it is found at the heartbeat, told in the log, and shown to operators (203, 28).
 
-use super::{Clients, Group, Member};
+use super::{Clients, Group};
 use message::{Str, names};
 use remoting::body::heartbeat::SubscriptionData;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use std::sync::Arc;
 const NAMED: usize = 20;
 
 /// What a member wants: an expression for each topic, whatever the order of its tags.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Wants(BTreeMap<Str, String>);
 
 impl Wants {
@@ -53,21 +53,46 @@ impl fmt::Display for Contradiction {
     }
 }
 
-/// The first contradiction among members; those that want nothing yet contradict nobody.
-fn find<P>(members: &BTreeMap<u64, Member<P>>) -> Option<Contradiction> {
-    let mut all = members.values().filter(|member| !member.wants.0.is_empty());
-    let first = all.next()?;
-    let other = all.find(|other| other.wants != first.wants)?;
-    let (left, right) = (&first.wants.0, &other.wants.0);
-    let topic = left.keys().chain(right.keys()).find(|t| left.get(*t) != right.get(*t))?;
-    let told = |member: &Member<P>| (member.client.id.clone(), member.wants.0.get(topic).cloned());
-    Some(Contradiction { topic: topic.clone(), members: [told(first), told(other)] })
+/// The members of a group by what they want, for a look that does not grow with them. Those that
+/// want nothing yet contradict nobody.
+#[derive(Debug, Default)]
+pub(super) struct Kinds(BTreeMap<Wants, BTreeSet<u64>>);
+
+impl Kinds {
+    /// Notes that the member of a connection wants something else.
+    pub(super) fn change(&mut self, peer_id: u64, before: &Wants, now: &Wants) {
+        if let Some(alike) = self.0.get_mut(before) {
+            alike.remove(&peer_id);
+            if alike.is_empty() {
+                self.0.remove(before);
+            }
+        }
+        if !now.0.is_empty() {
+            self.0.entry(now.clone()).or_default().insert(peer_id);
+        }
+    }
+}
+
+impl<P> Group<P> {
+    /// A contradiction among two kinds of members.
+    fn find(&self) -> Option<Contradiction> {
+        let mut kinds = self.kinds.0.iter();
+        let mut two = [kinds.next()?, kinds.next()?];
+        two.sort_by_key(|(_, members)| members.first());
+        let [left, right] = two.map(|(wants, _)| &wants.0);
+        let topic = left.keys().chain(right.keys()).find(|t| left.get(*t) != right.get(*t))?;
+        let [first, other] = two.map(|(wants, members)| {
+            let member = self.members.get(members.first()?)?;
+            Some((member.client.id.clone(), wants.0.get(topic).cloned()))
+        });
+        Some(Contradiction { topic: topic.clone(), members: [first?, other?] })
+    }
 }
 
 impl<P> Group<P> {
     /// Looks again, as a member came, went or changed its mind; tells the log what is new.
     pub(super) fn look_for_contradictions(&mut self, name: &str) {
-        let found = find(&self.members).map(Arc::new);
+        let found = self.find().map(Arc::new);
         if found == self.contradiction {
             return;
         }
@@ -93,5 +118,25 @@ impl<P: Clone> Clients<P> {
         names.sort_unstable();
         names.truncate(NAMED);
         names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_goes_with_its_last_member() {
+        let nothing = Wants::default();
+        let wants = |text: &str| Wants([("T".into(), text.to_owned())].into());
+        let mut kinds = Kinds::default();
+        kinds.change(1, &nothing, &wants("a"));
+        kinds.change(2, &nothing, &wants("a"));
+        kinds.change(2, &wants("a"), &wants("b"));
+        kinds.change(3, &nothing, &nothing);
+        assert_eq!(kinds.0.keys().collect::<Vec<_>>(), [&wants("a"), &wants("b")]);
+        kinds.change(1, &wants("a"), &nothing);
+        kinds.change(2, &wants("b"), &nothing);
+        assert!(kinds.0.is_empty());
     }
 }
