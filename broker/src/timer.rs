@@ -37,6 +37,9 @@ const RETRY_MS: i64 = 100;
 const REOPEN_MS: i64 = 10_000;
 /// How often files are looked for that nobody needs any more, and numbers are saved, ms.
 const SLOW_MS: i64 = 10_000;
+/// So long without a wait the timer goes on, as the log has it: a full disk is met once a second,
+/// and the steps between may need nothing of it.
+const GOES_ON_MS: i64 = 60_000;
 /// Steps that a stop may take to empty a slot.
 const LAST_STEPS: usize = 512;
 /// A slot is mended so often at most.
@@ -108,8 +111,8 @@ struct State {
     unread: (Unread, Unread),
     /// The store took not all that was due.
     is_refused: bool,
-    /// Why nothing goes on, as far as the log was told.
-    waits: Option<String>,
+    /// When it last had to wait, ms since the epoch, where the log was told so.
+    waited_ms: Option<i64>,
 }
 
 impl Timer {
@@ -168,7 +171,7 @@ pub fn step(broker: &Broker, now_ms: i64) -> i64 {
         Ok(_) if state.is_refused => broker.store.refusal().map(|refusal| refusal.to_string()),
         Ok(_) => None,
     };
-    state.tell(waits);
+    state.tell(waits, now_ms);
     state.show(&broker.timer.shown);
     next
 }
@@ -279,15 +282,17 @@ impl State {
     }
 
     /// Says once that the timer has to wait, and once that it goes on.
-    fn tell(&mut self, waits: Option<String>) {
-        match (&self.waits, &waits) {
-            (None, Some(why)) => {
-                tracing::warn!(why, "the timer has to wait: messages come later than they should");
+    fn tell(&mut self, waits: Option<String>, now_ms: i64) {
+        let Some(why) = waits else {
+            let is_over = |since: i64| !(0..GOES_ON_MS).contains(&now_ms.saturating_sub(since));
+            if self.waited_ms.take_if(|since| is_over(*since)).is_some() {
+                tracing::warn!("the timer goes on, for a minute now");
             }
-            (Some(_), None) => tracing::warn!("the timer goes on"),
-            _ => {}
+            return;
+        };
+        if self.waited_ms.replace(now_ms).is_none() {
+            tracing::warn!(why, "the timer has to wait: messages come later than they should");
         }
-        self.waits = waits;
     }
 
     /// Empties slots that are over, as far as one step goes; whether there is more.
@@ -429,13 +434,16 @@ impl State {
     ) -> Result<(), Error> {
         let Some(files) = self.files.as_mut() else { return Ok(()) };
         let is_due = |last: i64, every: i64| !(0..every).contains(&now_ms.saturating_sub(last));
-        if is_due(self.flushed_ms, settings.store.timer_flush_interval_ms.into()) {
+        let durable = broker.store.flushed_to();
+        let mut is_settled = false;
+        while self.settling.front().is_some_and(|(_, log_end)| *log_end <= durable) {
+            self.settled_ms = self.settling.pop_front().map_or(0, |(read_ms, _)| read_ms);
+            files.note_change();
+            is_settled = true;
+        }
+        // A stock broker that opens the store after a kill delivers again what is not noted.
+        if is_settled || is_due(self.flushed_ms, settings.store.timer_flush_interval_ms.into()) {
             self.flushed_ms = now_ms;
-            let durable = broker.store.flushed_to();
-            while self.settling.front().is_some_and(|(_, log_end)| *log_end <= durable) {
-                self.settled_ms = self.settling.pop_front().map_or(0, |(read_ms, _)| read_ms);
-                files.note_change();
-            }
             if self.settling.is_empty() && self.emptying.is_none() {
                 self.settled_ms = files.progress().read_ms;
             }

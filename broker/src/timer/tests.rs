@@ -4,6 +4,7 @@
 
 mod from_rocksdb;
 mod seeds;
+mod waits;
 
 use super::*;
 use crate::cold::{self, Cold};
