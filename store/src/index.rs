@@ -8,7 +8,7 @@ use crate::disk::{Allocation, Disk, Listed};
 use crate::in_the_way::{SUFFIX, move_aside};
 use crate::index_entries::IndexEntries;
 use crate::index_file::{Header, IndexFile, Shape, Staged, empty};
-use crate::index_gaps::{Span, first_gap, has_wrong_header};
+use crate::index_gaps::{Span, ends_with_its_record, first_gap, has_wrong_header};
 use crate::marks::index_hash;
 use crate::{Error, Settings};
 use message::hash::{java_hash, java_hash_from};
@@ -273,7 +273,10 @@ impl Index {
         let mut files = self.files.lock();
         let last = files.all.len().wrapping_sub(1);
         let is_ahead = |(at, file): (usize, &IndexFile)| {
-            at == last && newest.is_some_and(|newest| file.header.end_time > newest)
+            // The noted time has no sum: where the record says what the file does, it is wrong.
+            at == last
+                && newest.is_some_and(|newest| file.header.end_time > newest)
+                && !ends_with_its_record(log, file)
         };
         let wrong = files
             .all

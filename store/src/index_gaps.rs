@@ -29,6 +29,11 @@ pub(crate) fn has_wrong_header(log: &CommitLog, file: &IndexFile) -> bool {
         || stored(log, end_offset).is_some_and(|time| time >= end_time.saturating_add(1_000))
 }
 
+/// Whether the time that the file ends with is that of its last record.
+pub(crate) fn ends_with_its_record(log: &CommitLog, file: &IndexFile) -> bool {
+    stored(log, file.header.end_offset) == Some(file.header.end_time)
+}
+
 /// The store time of the record that begins at a place of the log, ms since the epoch.
 fn stored(log: &CommitLog, at: i64) -> Option<i64> {
     let segment = log.segments.find(at)?;

@@ -198,3 +198,23 @@ fn damaged_index_files_are_told_in_one_line() {
         tell(true, last, &format!("flip {at}"), &flip(at));
     }
 }
+
+/// The time of the newest key stands in the checkpoint without a sum. One that is too low costs no
+/// file of the index; one that is too high has the log read for keys that may be missing.
+#[test]
+fn a_wrong_index_time_in_the_checkpoint_costs_no_index_file() {
+    let checkpoint = Path::new("/store/checkpoint");
+    for bit in 0..64 {
+        let (at, mask) = (16 + bit / 8, 0x80 >> (bit % 8));
+        let mut is_lower = false;
+        let [first, again] = told(true, |disk| {
+            edit(disk, checkpoint, |bytes| {
+                bytes[at] ^= mask;
+                is_lower = bit == 0 || bytes[at] & mask == 0;
+            });
+        });
+        assert_eq!(first.len(), usize::from(!is_lower), "bit {bit}: {first:#?}");
+        assert!(!first.iter().any(|line| line.contains("an index file is damaged")), "{first:#?}");
+        assert_eq!(again, [""; 0], "bit {bit}");
+    }
+}
