@@ -227,6 +227,18 @@ pub(crate) fn sync_file_systems<'a>(
     Ok(())
 }
 
+/// Lets what cannot be written from here on to the file systems of these directories be known to a
+/// later [`Disk::sync_all`]: one may be a link to another disk. There may be none.
+pub(crate) fn hold_file_systems<'a>(
+    disk: &dyn Disk,
+    dirs: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), Error> {
+    dirs.into_iter().try_for_each(|dir| match disk.file_system(dir) {
+        Err(error) if error.kind() == NotFound => Ok(()),
+        number => number.map(drop).map_err(Error::io("open", dir)),
+    })
+}
+
 /// Removes a directory. One that is not there is gone already; what was moved aside in one stays.
 pub(crate) fn remove_dir(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
     match disk.remove_dir(dir) {

@@ -2,7 +2,7 @@
 
 use crate::batch_topics::{self, BatchTopics};
 use crate::consume_queue::{EXTENSION_DIR, Extension, Opening, Queue, Shape};
-use crate::disk::{Disk, Listed, remove_dir, sync_file_systems};
+use crate::disk::{Disk, Listed, hold_file_systems, remove_dir, sync_file_systems};
 use crate::in_the_way::move_aside;
 use crate::losses::is_told;
 use crate::queue_ends::QueueEnds;
@@ -144,10 +144,13 @@ impl Queues {
         let noted = if opening.clean { ends.noted() } else { HashMap::new() };
         let (mut lost_from, mut damaged) = (None::<i64>, 0);
         let list = |dir: &PathBuf| self.disk.list(dir).map_err(Error::io("list", dir));
+        hold_file_systems(&*self.disk, self.kinds().iter().map(PathBuf::as_path))?;
         for topic in self.topic_dirs(before_mending)? {
             let dir = self.place_of(&topic).0;
-            // It may be a link to another disk, whose failures count from here on.
-            self.disk.file_system(&dir).map_err(Error::io("open", &dir))?;
+            let extension =
+                self.extension_bytes.map(|_| self.root.join(EXTENSION_DIR).join(&topic));
+            let dirs = std::iter::once(&dir).chain(&extension).map(PathBuf::as_path);
+            hold_file_systems(&*self.disk, dirs)?;
             for queue in list(&dir)? {
                 let Ok(id) = queue.name.parse() else { continue };
                 if !queue.is_dir {
@@ -158,6 +161,7 @@ impl Queues {
                     continue;
                 }
                 let opened = self.open(&topic, id);
+                hold_file_systems(&*self.disk, opened.dirs())?;
                 let noted = noted.get(&(topic.as_str(), id));
                 if noted.map_or(Ok(false), |noted| opened.load_noted(*noted, opening))? {
                     continue;
@@ -272,10 +276,16 @@ impl Queues {
 
     /// Makes it durable that queues are gone.
     pub(crate) fn sync_removed(&self) -> Result<(), Error> {
-        let dirs = [batch_topics::SINGLE_DIR, batch_topics::DIR, EXTENSION_DIR];
-        let dirs = dirs.map(|dir| self.root.join(dir));
+        let dirs = self.kinds();
         let all = std::iter::once(&self.root).chain(&dirs);
         sync_file_systems(&*self.disk, all.map(PathBuf::as_path))
+    }
+
+    /// The directories that hold those of topics. Each of them, and each below, may be a link to
+    /// another disk.
+    fn kinds(&self) -> [PathBuf; 3] {
+        let dirs = [batch_topics::SINGLE_DIR, batch_topics::DIR, EXTENSION_DIR];
+        dirs.map(|dir| self.root.join(dir))
     }
 
     /// The names of all topics that have queues.

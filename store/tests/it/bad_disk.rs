@@ -1,6 +1,7 @@
 //! A disk that dies after so many changes, or that cannot read some places: around any other one.
 
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,8 @@ struct State {
     before_read: Mutex<Option<(PathBuf, Once)>>,
     /// Directories that are links to other disks.
     links: Mutex<Vec<PathBuf>>,
+    /// The numbers of the disks that were asked for.
+    asked: Mutex<BTreeSet<u64>>,
 }
 
 impl State {
@@ -96,7 +99,7 @@ impl BadDisk {
     pub(crate) fn new(inner: Arc<dyn Disk>) -> Self {
         let changes_left = AtomicU64::new(u64::MAX);
         let (no_files, unreadable, cold) = Default::default();
-        let (reads, writes, before_sync, before_read, links) = Default::default();
+        let (reads, writes, before_sync, before_read, links, asked) = Default::default();
         let state = State {
             changes_left,
             no_files,
@@ -107,6 +110,7 @@ impl BadDisk {
             before_sync,
             before_read,
             links,
+            asked,
         };
         Self { inner, state: Arc::new(state) }
     }
@@ -135,6 +139,11 @@ impl BadDisk {
     /// From here on `dir` is a link to a disk of its own.
     pub(crate) fn link(&self, dir: &str) {
         self.state.links.lock().unwrap().push(dir.into());
+    }
+
+    /// The numbers of the disks that were asked for: 0 is the store's, the links count from 1 on.
+    pub(crate) fn asked(&self) -> Vec<u64> {
+        self.state.asked.lock().unwrap().iter().copied().collect()
     }
 
     /// Calls `hook` whenever a file is about to be made durable.
@@ -224,7 +233,9 @@ impl Disk for BadDisk {
     fn file_system(&self, dir: &Path) -> io::Result<u64> {
         let links = self.state.links.lock().unwrap();
         let place = links.iter().position(|link| dir.starts_with(link));
-        Ok(place.map_or(0, |place| place as u64 + 1))
+        let number = place.map_or(0, |place| place as u64 + 1);
+        self.state.asked.lock().unwrap().insert(number);
+        Ok(number)
     }
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.inner.space(path)

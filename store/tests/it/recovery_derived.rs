@@ -411,3 +411,35 @@ fn many_queues_are_synced_with_every_disk_that_they_are_on() {
     assert!(mended.len() < TOPICS / 2, "{mended:?}");
     drop(store);
 }
+
+/// A disk tells of what it could not write only those who held it open then.
+#[test]
+fn every_disk_that_queues_are_on_is_held_from_the_start() {
+    let links = [
+        "/store/consumequeue/T0",
+        "/store/consumequeue/T1/0",
+        "/store/consumequeue_ext/T2",
+        "/store/consumequeue_ext/T3/0",
+    ];
+    let settings = Settings { extension_file_bytes: Some(4_096), ..settings() };
+    for clean in [true, false] {
+        let disk = sim();
+        let store = open(&disk, &settings);
+        (0..4).for_each(|topic| drop(fill(&store, &format!("T{topic}"), 0..3)));
+        store.flush(NOW).unwrap();
+        if clean {
+            store.close().unwrap();
+        }
+        drop(store);
+        // Directories that hold nothing yet are links as well.
+        for dirs in [&links[..], &["/store/consumequeue", "/store/consumequeue_ext"]] {
+            let (bad, disk) = BadDisk::around(disk.clone());
+            let numbers: Vec<u64> = (1..).take(dirs.len()).collect();
+            dirs.iter().for_each(|dir| bad.link(dir));
+            let store = open(&disk, &settings);
+            let asked = bad.asked();
+            assert!(numbers.iter().all(|it| asked.contains(it)), "{clean}: {dirs:?}: {asked:?}");
+            drop(store);
+        }
+    }
+}
