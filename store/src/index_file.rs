@@ -295,8 +295,12 @@ impl IndexFile {
         self.write(self.shape.entry_at(*first as usize), entries)?;
         let mut block = [0; BLOCK_SLOTS * SLOT];
         for group in links.chunk_by(Link::shares_block) {
-            // Once more: the blocks that many keys fall into take 20 MB.
-            let (at, slots) = self.read_slots(group, &mut block)?;
+            let (at, slots) = match group {
+                // All of it is overwritten.
+                [only] => (self.shape.slot_at(only.slot()), &mut block[..SLOT]),
+                // Once more: the blocks that many keys fall into take 20 MB.
+                _ => self.read_slots(group, &mut block)?,
+            };
             link(group, *first, slots, |_, _| {});
             self.write(at, slots)?;
         }
