@@ -76,6 +76,11 @@ impl Outbox {
         false
     }
 
+    /// All that waits, where it lies in one piece.
+    pub(crate) fn only_chunk(&self) -> Option<&[u8]> {
+        self.segments.is_empty().then_some(&self.tail)
+    }
+
     /// Takes everything out as one list of buffers.
     pub fn drain(&mut self) -> Vec<Bytes> {
         let mut all: Vec<Bytes> = self.segments.drain(..).collect();
@@ -150,6 +155,20 @@ mod tests {
         assert_eq!((first.remaining(), empty.remaining()), (0, 6 + LENT_BYTES));
         let all = empty.drain().concat();
         assert_eq!((&all[..5], &all[all.len() - 2..]), (&b"abcde"[..], &b"fg"[..]));
+    }
+
+    #[test]
+    fn one_piece_is_told_as_such_only_where_nothing_lent_stands_before_it() {
+        let mut outbox = Outbox::default();
+        outbox.push_bytes(&Bytes::from_static(b"ab"));
+        assert_eq!(outbox.only_chunk(), Some(&b"ab"[..]));
+        outbox.push_bytes(&Bytes::from(vec![b'c'; LENT_BYTES]));
+        outbox.push_bytes(&Bytes::from_static(b"d"));
+        assert_eq!(outbox.only_chunk(), None);
+        outbox.advance(2 + LENT_BYTES - 1);
+        assert_eq!(outbox.only_chunk(), None, "a byte of what is lent is left");
+        outbox.advance(1);
+        assert_eq!(outbox.only_chunk(), Some(&b"d"[..]));
     }
 
     #[test]
