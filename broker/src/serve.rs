@@ -49,7 +49,7 @@ impl Serve for Port {
                 let (lane, ticket) = (Lane::Inline, Ticket::of(command));
                 match self.run(&Call { peer, command, now_ms, lane, room: &batch.room }) {
                     Reply::Answer(answer) => self.broker.answer_saved(peer, &ticket, answer, out),
-                    Reply::Effect(Effect::Append(pending)) => batch.push(from, pending),
+                    Reply::Effect(Effect::Append(pending)) => batch.push(from, pending, now_ms),
                     Reply::Effect(Effect::Block) => self.block(peer, command.clone(), out),
                     Reply::Later | Reply::Silent => {}
                 }
@@ -101,7 +101,7 @@ impl Port {
             match router.run(&broker, &call) {
                 Reply::Answer(answer) => broker.answer_saved(peer, &ticket, answer, out),
                 Reply::Effect(Effect::Append(pending)) => {
-                    batch.push(0, pending);
+                    batch.push(0, pending, begun_ms);
                     batch.store(&broker, slice::from_mut(&mut arrived), now_ms);
                 }
                 Reply::Effect(Effect::Block) => unreachable!("here a handler may wait"),
@@ -127,6 +127,8 @@ impl Broker {
 #[derive(Default)]
 pub(crate) struct Batch {
     begun_ms: i64,
+    /// When the last of those that want something stored was looked at.
+    stamp_ms: i64,
     appends: Vec<Append>,
     /// Who sent each of these, and the number of the connection.
     senders: Vec<(usize, Sender)>,
@@ -135,11 +137,12 @@ pub(crate) struct Batch {
 
 impl Batch {
     fn begin(&mut self, begun_ms: i64) {
-        self.begun_ms = begun_ms;
+        (self.begun_ms, self.stamp_ms) = (begun_ms, begun_ms);
         self.room.clear();
     }
 
-    fn push(&mut self, from: usize, pending: Pending) {
+    fn push(&mut self, from: usize, pending: Pending, now_ms: i64) {
+        self.stamp_ms = now_ms;
         self.appends.push(pending.append);
         self.senders.push((from, pending.sender));
     }
@@ -150,7 +153,8 @@ impl Batch {
             return;
         }
         let begun_ms = self.begun_ms;
-        broker.append(&mut self.appends, begun_ms);
+        // A message that was due when it came was not stored before.
+        broker.append(&mut self.appends, self.stamp_ms);
         let took_ms = now_ms() - begun_ms;
         let (settings, mut answered) = (broker.settings(), 0);
         for (append, (from, sender)) in self.appends.iter().zip(&self.senders) {
@@ -188,15 +192,17 @@ mod tests {
     use crate::cold;
     use crate::handlers::{ack, recall, send};
     use crate::timer::handle::Handle;
-    use crate::topics;
+    use crate::{table, topics};
     use bytes::{Buf, Bytes};
-    use message::{Draft, Properties, property};
+    use message::{Draft, Properties, property, record};
     use remoting::codes::RequestCode;
     use remoting::headers::message::RecallMessageRequestHeader;
     use remoting::headers::pop::AckMessageRequestHeader;
     use remoting::headers::send::SendMessageRequestHeader;
     use simulator::SimDisk;
     use std::path::Path;
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use store::Position;
 
     const NOW: i64 = 1_700_000_000_000;
 
@@ -228,7 +234,7 @@ mod tests {
         let Reply::Effect(Effect::Append(pending)) = reply else { panic!("{reply:?}") };
         let mut batch = Batch::default();
         batch.begin(NOW);
-        batch.push(0, pending);
+        batch.push(0, pending, NOW);
         let (requests, out) = (Vec::new(), Outbox::default());
         let mut arrived = Arrived { peer: Arc::clone(&peer), requests, out };
         batch.store(broker, slice::from_mut(&mut arrived), || NOW);
@@ -268,5 +274,46 @@ mod tests {
         };
         let recalled = said_late(&broker, |call| recall::recall(&broker, call, header));
         assert!(recalled.contains("\"code\":0,") && recalled.contains("ID"), "{recalled}");
+    }
+
+    /// A clock that goes on by a millisecond with each look.
+    fn ticking() -> i64 {
+        static LOOKS: AtomicI64 = AtomicI64::new(NOW);
+        LOOKS.fetch_add(1, Ordering::Relaxed)
+    }
+
+    #[test]
+    fn what_is_due_when_its_turn_comes_is_not_stored_before_that() {
+        let broker = Arc::new(broker());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let port = Port {
+            broker: Arc::clone(&broker),
+            router: Arc::new(table::table()),
+            fast: false,
+            runtime: runtime.handle().clone(),
+            blocking: Arc::new(Semaphore::new(1)),
+            now_ms: ticking,
+            idle: Mutex::default(),
+        };
+        // The turn begins at `NOW`.
+        let due_ms = NOW + 1;
+        let wish = format!("TIMER_DELIVER_MS\x01{due_ms}\x02");
+        let header = SendMessageRequestHeader {
+            producer_group: "p",
+            topic: "T",
+            default_topic: "TBW102",
+            properties: Some(&wish),
+            ..SendMessageRequestHeader::default()
+        };
+        let send = Command::request(RequestCode::SEND_MESSAGE).with_header(&header).with_body("x");
+        let address = "127.0.0.1:7".parse().unwrap();
+        let peer = Arc::new(Peer::new(address, address));
+        let before = broker.store.max_offset("T", 0);
+        port.serve(&mut [Arrived { peer, requests: vec![send], out: Outbox::default() }]);
+        broker.store.sync().unwrap();
+        let at = Position { topic: "T", queue_id: 0, offset: before };
+        let (stored, _) = broker.store.message_in(at).unwrap().expect("it waits for nothing");
+        let stored_ms = record::store_timestamp(&stored).unwrap();
+        assert!(stored_ms >= due_ms, "{} ms early", due_ms - stored_ms);
     }
 }
