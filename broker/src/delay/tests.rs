@@ -83,6 +83,18 @@ fn what_cannot_be_read_now_is_delivered_later() {
 }
 
 #[test]
+fn what_the_store_does_not_take_now_is_not_passed() {
+    let dir = TempDir::new();
+    let (broker, _) = cold::open(Cold::default(), &dir.0, NOW);
+    park(&broker, &["a", "b"]);
+    // Reading goes on, and whatever is appended is refused for now.
+    broker.store.close().unwrap();
+    let now_ms = NOW + LEVEL_MS;
+    assert_eq!(deliver(&broker, now_ms), Some(now_ms + RETRY_MS));
+    assert_eq!(broker.delays.lock().offset(1), 0);
+}
+
+#[test]
 fn what_the_store_never_takes_keeps_nobody_waiting() {
     let dir = TempDir::new();
     let (broker, _) = cold::open(Cold::default(), &dir.0, NOW);

@@ -814,3 +814,16 @@ fn a_damaged_unit_of_the_queue_costs_no_message() {
     world.pass_to(BOOT_MS + 6_000);
     assert_eq!(world.delivered(), ["a", "b"]);
 }
+
+#[test]
+fn what_the_store_does_not_take_now_is_not_passed_over() {
+    let mut world = World::new();
+    world.send("a", "TIMER_DELAY_MS^5000~");
+    world.pass_to(BOOT_MS + 1_000);
+    // Reading goes on, and whatever is appended is refused for now.
+    world.broker().store.close().unwrap();
+    world.now_ms = BOOT_MS + 6_000;
+    assert!((0..100).any(|_| step(world.broker(), world.now_ms) > world.now_ms));
+    let condition = world.condition();
+    assert_eq!((condition.pending, condition.passed_over), (1, 0));
+}

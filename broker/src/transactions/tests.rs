@@ -492,3 +492,50 @@ fn who_finishes_one_does_not_wait_for_what_the_check_reads() {
     assert_eq!(ends, [true, true]);
     assert_eq!(producer.asked(), 1);
 }
+
+#[test]
+fn one_that_is_about_to_end_is_not_passed_at_the_place_that_is_named() {
+    let mut world = World::new();
+    let (own, _) = world.half("a", "");
+    let producer = world.producer("g");
+    let transactions = &world.broker().transactions;
+    let ending = transactions.begin_end(Places { own, first: own }).unwrap();
+    for step in 1..=3 {
+        check::step(world.broker(), world.now_ms + INTERVAL_MS + step);
+    }
+    // It was not stored: somebody has to be asked again.
+    drop(ending);
+    world.round();
+    assert_eq!((producer.asked(), world.end_of(names::TRANS_HALF_TOPIC, 0)), (1, 2));
+}
+
+#[test]
+fn a_half_message_that_cannot_be_read_now_is_not_passed() {
+    let mut world = World::new();
+    world.half("a", "");
+    let producer = world.producer("g");
+    world.disk.fails.store(true, Ordering::Relaxed);
+    world.now_ms += INTERVAL_MS + 1;
+    check::step(world.broker(), world.now_ms);
+    world.disk.fails.store(false, Ordering::Relaxed);
+    world.round();
+    assert_eq!(producer.asked(), 1);
+}
+
+#[test]
+fn what_the_store_does_not_take_now_stays_where_it_is() {
+    let mut world = World::new();
+    let (first, second) = (world.half("a", ""), world.half("b", ""));
+    let producer = world.producer("g");
+    // Reading goes on, and whatever is appended is refused for now.
+    world.broker().store.close().unwrap();
+    world.round();
+    assert_eq!((producer.asked(), world.end_of(names::TRANS_HALF_TOPIC, 0)), (0, 2));
+    let offset = world.broker().offsets.query(GROUP, names::TRANS_HALF_TOPIC, QUEUE);
+    assert_eq!(offset.unwrap_or(first.0), first.0, "the check goes on at the first of them");
+    // The same for the note that one is finished.
+    let places = Places { own: second.0, first: second.0 };
+    note_end(world.broker(), places, world.now_ms);
+    write_owed(world.broker(), world.now_ms);
+    assert_eq!(world.broker().transactions.known.lock().owed, [places]);
+}
