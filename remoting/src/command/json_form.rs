@@ -90,6 +90,7 @@ pub(crate) fn decode(
             Some(Member::Opaque) => head.opaque = reader.integer()?,
             Some(Member::Version) => head.version = reader.integer()?,
             Some(Member::Remark) => head.remark = reader.remark()?,
+            Some(Member::SerializeType) if reader.passes(b"\"JSON\"") => {}
             Some(Member::SerializeType) | None => reader.skip(DEPTH)?,
         }
         more = reader.goes_on(b'}')?;
@@ -478,16 +479,19 @@ impl Reader<'_> {
     fn integer(&mut self) -> Result<i32, CommandError> {
         // More digits than a number has.
         const MANY: usize = 11;
-        let (mut number, mut at) = (0_i64, self.at);
-        while let Some(digit @ b'0'..=b'9') = self.header.get(at)
-            && at < self.at + MANY
-        {
-            number = number * 10 + i64::from(digit - b'0');
-            at += 1;
+        let rest = self.header.get(self.at..).unwrap_or_default();
+        let (mut number, mut digits) = (0_i64, 0);
+        for byte in rest.iter().take(MANY) {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            number = number * 10 + i64::from(digit);
+            digits += 1;
         }
-        let ends = at > self.at && matches!(self.header.get(at), Some(b',' | b'}'));
+        let ends = digits > 0 && matches!(rest.get(digits), Some(b',' | b'}'));
         if let Some(number) = i32::try_from(number).ok().filter(|_| ends) {
-            self.at = at;
+            self.at += digits;
             return Ok(number);
         }
         let written = self.short()?;
@@ -504,6 +508,9 @@ impl Reader<'_> {
     }
 
     fn language(&mut self) -> Result<LanguageCode, CommandError> {
+        if self.passes(b"\"JAVA\"") {
+            return Ok(LanguageCode::JAVA);
+        }
         let written = self.short()?;
         let is_text = matches!(self.header[self.at - 1], b'"' | b'\'');
         let text = &self.header[written];
