@@ -21,6 +21,8 @@ const LEASE_MS: i64 = 60_000;
 /// A group's expired locks are swept out when it has this many more locks than after the last
 /// sweep. Java keeps them for ever; an expired lock and none are the same to everyone.
 const SWEEP_AFTER: usize = 1_024;
+/// An answer names no more queues than this with who holds them.
+const SHOWN: usize = 256;
 
 /// Who holds which queue, by group.
 #[derive(Debug, Default)]
@@ -153,6 +155,27 @@ impl Locks {
         Ok(())
     }
 
+    /// For each group whose queues are held at `now`: topic and queue id, who holds it, and for how
+    /// many seconds it still does unless he renews that. No more than 256 queues; beside them
+    /// how many others there are.
+    pub fn shown(&self, now: i64) -> (BTreeMap<String, Vec<String>>, usize) {
+        let groups = self.groups.lock();
+        let mut all = Vec::new();
+        for (group, held) in &*groups {
+            let running = held.locks.iter().filter(|(_, lock)| !lock.is_expired(now));
+            all.extend(running.map(|(queue, lock)| (group, queue, lock)));
+        }
+        all.sort_unstable_by_key(|(group, queue, _)| (*group, &queue.topic, queue.queue_id));
+        let others = all.len().saturating_sub(SHOWN);
+        let mut shown = BTreeMap::<String, Vec<String>>::new();
+        for (group, queue, lock) in all.into_iter().take(SHOWN) {
+            let left_s = (lock.renewed_ms + LEASE_MS - now).max(0) / 1_000;
+            let text = format!("{}:{} {} {left_s}s", queue.topic, queue.queue_id, lock.client);
+            shown.entry(group.to_string()).or_default().push(text);
+        }
+        (shown, others)
+    }
+
     /// Whether anyone holds a queue of the group: it consumes in order then.
     pub fn is_locked(&self, group: &str, now: i64) -> bool {
         let groups = self.groups.lock();
@@ -261,6 +284,22 @@ mod tests {
         assert_eq!(lock(&back, "c", &[1], 60_001), [] as [i32; 0]);
         assert_eq!(lock(&back, "c", &[1], 60_002), [1]);
         assert!(Locks::default().load("nonsense", 0).is_err());
+    }
+
+    #[test]
+    fn who_holds_a_queue_is_shown_while_the_lease_runs() {
+        let locks = Locks::default();
+        lock(&locks, "b", &[1], 0);
+        lock(&locks, "a", &[10, 2], 15_500);
+        let row = |text: &[&str]| text.iter().map(|text| text.to_string()).collect::<Vec<_>>();
+        let both = row(&["t:1 b 44s", "t:2 a 60s", "t:10 a 60s"]);
+        assert_eq!(locks.shown(15_500), (BTreeMap::from([("g".into(), both)]), 0));
+        let left = row(&["t:2 a 15s", "t:10 a 15s"]);
+        assert_eq!(locks.shown(60_001), (BTreeMap::from([("g".into(), left)]), 0));
+        assert_eq!(locks.shown(75_501), (BTreeMap::new(), 0));
+        lock(&locks, "a", &(0..1_000).collect::<Vec<_>>(), 100_000);
+        let (shown, others) = locks.shown(100_000);
+        assert_eq!((shown["g"].len(), others), (SHOWN, 1_000 - SHOWN));
     }
 
     #[test]

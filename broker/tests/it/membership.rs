@@ -14,6 +14,7 @@ use remoting::body::pop::{
     QueryAssignmentRequestBody, QueryAssignmentResponseBody, SetMessageRequestModeRequestBody,
 };
 use remoting::body::queue::{MessageQueue, MessageRequestMode};
+use remoting::body::table::KVTable;
 use remoting::codes::{RequestCode, ResponseCode};
 use remoting::command::Command;
 use remoting::headers::client::{
@@ -240,6 +241,12 @@ async fn a_queue_is_locked_by_one_client() {
     let answer = client.post(RequestCode::UNLOCK_BATCH_MQ, &body).await;
     assert_eq!(said(&answer), (ResponseCode::SUCCESS, ""));
     assert_eq!(lock("b", &[0, 1]).await, [0]);
+    let answer = client.call(RequestCode::GET_BROKER_RUNTIME_INFO, &()).await;
+    let table = from_body::<KVTable>(&answer.body).unwrap().table;
+    let held: Vec<&str> = table["orderlyQueues_g"].split(", ").collect();
+    let who = |text: &str| text.rsplit_once(' ').map(|(who, _)| who.to_owned()).unwrap();
+    let who: Vec<String> = held.into_iter().map(who).collect();
+    assert_eq!(who, ["t:0 b", "t:1 a", "t:2 b"], "and for how long");
     let empty = client.call(RequestCode::LOCK_BATCH_MQ, &()).await;
     assert_eq!(empty.response_code(), ResponseCode::SYSTEM_ERROR);
 }

@@ -33,7 +33,7 @@ pub fn info(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal>
     add_store(broker, &mut table);
     add_delays(broker, &mut table, call.now_ms);
     add_queues(&mut table);
-    add_groups(broker, &mut table);
+    add_groups(broker, &mut table, call.now_ms);
     let identity = &broker.identity;
     table.put("bootTimestamp", identity.boot_ms);
     table.put("runtime", run_time(call.now_ms - identity.boot_ms));
@@ -155,8 +155,9 @@ fn add_delays(broker: &Broker, table: &mut Table, now_ms: i64) {
     table.put("timerLatestMs", timer.late_ms);
 }
 
-/// Keys of our own: half messages, and groups that lose messages to themselves.
-fn add_groups(broker: &Broker, table: &mut Table) {
+/// Keys of our own: half messages, groups that lose messages to themselves, and who consumes which
+/// queue in order (Java shows that to nobody).
+fn add_groups(broker: &Broker, table: &mut Table, now_ms: i64) {
     let (half, group) = (names::TRANS_HALF_TOPIC, transactions::GROUP);
     let end = broker.store.max_offset(half, transactions::QUEUE);
     let at = broker.offsets.query(group, half, transactions::QUEUE).unwrap_or(0);
@@ -167,6 +168,13 @@ fn add_groups(broker: &Broker, table: &mut Table) {
     let contradicting = broker.clients.contradicting_groups();
     if !contradicting.is_empty() {
         table.put("contradictingGroups", contradicting.join(" "));
+    }
+    let (held, others) = broker.locks.shown(now_ms);
+    for (group, queues) in held {
+        table.put(format!("orderlyQueues_{group}"), queues.join(", "));
+    }
+    if others > 0 {
+        table.put("orderlyQueuesNotNamed", others);
     }
 }
 
