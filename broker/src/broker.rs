@@ -125,10 +125,15 @@ pub enum Outside {
         /// The group.
         group: Str,
     },
-    /// Write changed settings back to the configuration file that the broker was started with.
+    /// Write changed settings back to the configuration file that the broker was started with, and
+    /// answer `asker` with `answer` when they are there.
     SaveSettings {
         /// The keys and their new values.
         changes: Vec<(String, String)>,
+        /// Whoever waits for it here.
+        asker: Asker,
+        /// The answer.
+        answer: Answer,
     },
 }
 

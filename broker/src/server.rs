@@ -18,6 +18,7 @@ use remoting::codes::ResponseCode;
 use remoting::command::Command;
 use remoting::connection::Serve;
 use remoting::peer::{CallError, Peer};
+use remoting::reply::{Answer, Refusal};
 use remoting::server::{Options as PortOptions, Server};
 use settings::BrokerSettings;
 use std::fmt;
@@ -333,7 +334,12 @@ impl Shell {
                         // It is received as long as this runs.
                         let _ = notify.send(group);
                     }
-                    Outside::SaveSettings { changes } => self.save_settings(changes).await,
+                    Outside::SaveSettings { changes, asker, answer } => {
+                        let answer = self.save_settings(changes).await.unwrap_or(answer);
+                        if let Some((asker, answer)) = self.broker.saving.keep(asker, answer) {
+                            asker.answer(answer);
+                        }
+                    }
                 }
             }
         };
@@ -451,17 +457,20 @@ impl Shell {
         all.into_inner()
     }
 
-    async fn save_settings(&self, changes: Vec<(String, String)>) {
-        let Some(file) = self.config_file.clone() else {
-            return;
-        };
+    /// Gives what to answer when the file was not written.
+    async fn save_settings(&self, changes: Vec<(String, String)>) -> Option<Answer> {
+        let file = self.config_file.clone()?;
+        let path = file.display().to_string();
         let saving =
             tokio::task::spawn_blocking(move || housekeeping::edit_settings(&file, &changes));
-        match saving.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "changed settings were not written back"),
-            Err(error) => tracing::error!(%error, "changed settings were not written back"),
-        }
+        let saved = saving.await.map_err(io::Error::other).and_then(|saved| saved);
+        let error = saved.err()?;
+        tracing::error!(%error, path, "changed settings were not written back");
+        let remark = format!(
+            "the settings are changed, but {path} could not be written: {error}. A restart \
+             forgets them; make room or mend the file, then send them again"
+        );
+        Some(Refusal::new(ResponseCode::SYSTEM_ERROR, remark).into())
     }
 }
 

@@ -425,6 +425,30 @@ async fn settings_change_all_or_none_and_say_why_not() {
     assert_ne!(before.fields.get("version"), after.fields.get("version"));
 }
 
+#[tokio::test]
+async fn changed_settings_are_in_the_file_when_it_is_said_so() {
+    let name = format!("rockhopper-settings-{}.conf", std::process::id());
+    let file = std::env::temp_dir().join(name);
+    std::fs::write(&file, "# ours\nfileReservedTime=72\n").unwrap();
+    let world = World::start_as(|options| options.config_file = Some(file.clone())).await;
+    let client = world.client();
+    let update = async |hours: u32| {
+        let text = format!("fileReservedTime={hours}");
+        client.ask(Command::request(RequestCode::UPDATE_BROKER_CONFIG).with_body(text)).await
+    };
+    for hours in 1..=20 {
+        assert_eq!(said(&update(hours).await), SUCCESS);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(text, format!("# ours\nfileReservedTime={hours}\n"));
+    }
+    std::fs::remove_file(&file).unwrap();
+    let answer = update(48).await;
+    let (code, remark) = said(&answer);
+    assert_eq!(code, ResponseCode::SYSTEM_ERROR, "{remark}");
+    assert!(remark.contains(file.to_str().unwrap()), "{remark}");
+    std::fs::remove_file(file.with_extension("conf.bak")).unwrap();
+}
+
 /// What the stock 5.5.0 broker shows with code 28 while no message is delayed, one key of 4.x, and
 /// ours: `readiness`, and what is known of damage.
 const RUNTIME_KEYS: &str = "EndTransactionQueueSize EndTransactionThreadPoolQueueCapacity \

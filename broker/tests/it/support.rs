@@ -37,12 +37,17 @@ impl World {
 
     /// The same with other settings.
     pub(crate) async fn start_with(change: impl FnOnce(&mut BrokerSettings)) -> Self {
+        Self::start_as(|options| change(&mut options.settings)).await
+    }
+
+    /// The same started otherwise.
+    pub(crate) async fn start_as(change: impl FnOnce(&mut Options)) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("rockhopper-broker-{}-{number}", std::process::id());
         let dir = std::env::temp_dir().join(name);
         let mut options = options(&dir);
-        change(&mut options.settings);
+        change(&mut options);
         let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
         let running = runtime.spawn(start(options)).await.unwrap().unwrap();
         Self { running, dir, runtime: Some(runtime) }

@@ -4,10 +4,11 @@ use super::{failed, invalid};
 use crate::broker::{Broker, Outside};
 use crate::files;
 use crate::opening::store_settings;
+use crate::put::Effect;
 use remoting::body::properties;
 use remoting::codes::ResponseCode;
 use remoting::headers::admin::GetBrokerConfigResponseHeader;
-use remoting::reply::{Answer, Refusal};
+use remoting::reply::{Answer, Refusal, Reply};
 use remoting::router::Call;
 use settings::{Family, UpdateError};
 
@@ -25,11 +26,11 @@ pub fn all(broker: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
 }
 
 /// Code 25: changes settings, all of those that are given or none.
-pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>, Refusal> {
     let changes =
         properties::read(&call.command.body).map_err(|error| failed(error.to_string()))?;
     if changes.is_empty() {
-        return Ok(Answer::success());
+        return Ok(Reply::Answer(Answer::success()));
     }
     let mut settings = settings::BrokerSettings::clone(&broker.settings());
     for (key, value) in &changes {
@@ -54,8 +55,9 @@ pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusa
         broker.topics.touch(call.now_ms);
         broker.topics_changed(None);
     }
-    broker.outside(Outside::SaveSettings { changes });
-    Ok(Answer::success())
+    let (asker, answer) = (call.later(), Answer::success());
+    broker.outside(Outside::SaveSettings { changes, asker, answer });
+    Ok(Reply::Later)
 }
 
 /// Changes settings that the store does not look at, at the word of another request, but for those

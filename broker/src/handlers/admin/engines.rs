@@ -5,11 +5,12 @@
 use super::{UNSET_REMARK, failed, invalid};
 use crate::broker::{Broker, Outside};
 use crate::handlers::admin::config;
+use crate::put::Effect;
 use remoting::body::stats::CheckRocksdbCqWriteResult;
 use remoting::headers::admin::{
     CheckRocksdbCqWriteProgressRequestHeader, ExportRocksDBConfigToJsonRequestHeader,
 };
-use remoting::reply::{Answer, Refusal};
+use remoting::reply::{Answer, Refusal, Reply};
 use remoting::router::Call;
 
 /// Java's word for a comparison that goes on behind the answer.
@@ -48,7 +49,7 @@ pub fn pops_back(_: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
 }
 
 /// Code 5001: which engine the timer has: `F` files, `R` RocksDB.
-pub fn timer(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+pub fn timer(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>, Refusal> {
     if !broker.settings().store.timer_wheel_enable {
         return Err(invalid("broker timerWheelEnable is false"));
     }
@@ -62,6 +63,7 @@ pub fn timer(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal
     let wanted = [("timerRocksDBStopScan", true), ("timerStopEnqueue", false)];
     let changes = config::change(broker, &wanted);
     broker.settings_version.lock().advance(0, call.now_ms);
-    broker.outside(Outside::SaveSettings { changes });
-    Ok(Answer::success().with_remark("switch timer engine success"))
+    let answer = Answer::success().with_remark("switch timer engine success");
+    broker.outside(Outside::SaveSettings { changes, asker: call.later(), answer });
+    Ok(Reply::Later)
 }
