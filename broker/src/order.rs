@@ -18,6 +18,10 @@ pub const FILE: &str = "queueLocks.json";
 
 /// How long a lock lives without renewal, ms (Java: `rocketmq.broker.rebalance.lockMaxLiveTime`).
 const LEASE_MS: i64 = 60_000;
+/// How long a lease still runs after a start, at most, ms. Who has a queue asks for it every 20 s,
+/// and consumes no more 30 s after he last got it (Java's client: `ConsumeMessageOrderlyService`,
+/// `ProcessQueue.isLockExpired`); who gave it up right before a kill does not ask.
+const LEFT_AT_START_MS: i64 = 30_000;
 /// A group's expired locks are swept out when it has this many more locks than after the last
 /// sweep. Java keeps them for ever; an expired lock and none are the same to everyone.
 const SWEEP_AFTER: usize = 1_024;
@@ -131,7 +135,7 @@ impl Locks {
         self.changed.store(true, Ordering::Release);
     }
 
-    /// Takes over the leases of a file that still run at `now`.
+    /// Takes over the leases of a file that still run at `now`, for 30 s if nobody renews them.
     ///
     /// # Errors
     /// When the text is not such a file; nothing has changed then.
@@ -141,7 +145,8 @@ impl Locks {
         for (group, rows) in file.lock_table {
             let mut held = Held::default();
             for row in rows {
-                let renewed_ms = row.last_update_timestamp.min(now);
+                let latest_ms = now - (LEASE_MS - LEFT_AT_START_MS);
+                let renewed_ms = row.last_update_timestamp.min(latest_ms);
                 let lock = Lock { client: row.client_id.into(), renewed_ms };
                 if !lock.is_expired(now) {
                     let queue = MessageQueue::new(row.topic, row.broker_name, row.queue_id);
@@ -281,8 +286,8 @@ mod tests {
         assert_eq!(lock(&again, "b", &[1], 70_001), [1]);
         let back = Locks::default();
         back.load(&text, 1).unwrap();
-        assert_eq!(lock(&back, "c", &[1], 60_001), [] as [i32; 0]);
-        assert_eq!(lock(&back, "c", &[1], 60_002), [1]);
+        assert_eq!(lock(&back, "c", &[1], 30_001), [] as [i32; 0], "who has it asks meanwhile");
+        assert_eq!(lock(&back, "c", &[1], 30_002), [1], "he gave it up before the kill");
         assert!(Locks::default().load("nonsense", 0).is_err());
     }
 
