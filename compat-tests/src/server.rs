@@ -14,7 +14,7 @@ use crate::wire::Line;
 
 /// A Java server on a busy machine needs this long at worst.
 const START: Duration = Duration::from_secs(60);
-const STOP: Duration = Duration::from_secs(30);
+const STOP: Duration = Duration::from_secs(90);
 const ASK: Duration = Duration::from_secs(5);
 /// How our broker ends when its disk failed.
 const DISK_FAILED: i32 = 74;
