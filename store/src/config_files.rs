@@ -213,15 +213,25 @@ impl ConfigFiles {
     /// # Errors
     /// It is not saved. Where the former text could not be put back, [`Self::text`] is the new one.
     pub fn save_or_keep(&self, name: &str, content: &str) -> Result<(), Error> {
-        let path = self.dir.join(name);
-        let read = || self.disk.read(&path).ok();
-        let former = read();
+        let (path, backup) = (self.dir.join(name), self.backup(name));
+        let read = |file: &Path| match self.disk.read(file) {
+            Err(error) if is_nothing(&error) => Ok(None),
+            read => read.map(Some),
+        };
+        // Of what cannot be read now nothing is concluded.
+        let Ok(former) = read(&path) else { return self.save(name, content) };
         let saved = self.save(name, content);
-        if saved.is_err() && read() != former {
+        if saved.is_err()
+            && let Ok(now) = read(&path)
+            && now != former
+        {
             // A name needs no room. Whether it is durable says nobody: the answer is a refusal.
-            let _ = match former {
-                Some(_) => self.disk.rename(&self.backup(name), &path),
+            let _ = match &former {
                 None => self.disk.remove(&path),
+                Some(_) if read(&backup).is_ok_and(|kept| kept == former) => {
+                    self.disk.rename(&backup, &path)
+                }
+                Some(_) => Ok(()),
             };
         }
         saved

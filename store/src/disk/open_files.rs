@@ -89,12 +89,12 @@ fn close_down_to(open: &mut VecDeque<Weak<OpenFile>>, wanted: usize) -> bool {
 
 impl OpenFile {
     /// A file that was just opened.
-    pub(super) fn new(path: PathBuf, file: fs::File, advice: Advice) -> io::Result<Arc<Self>> {
-        advise(&file, advice)?;
+    pub(super) fn new(path: PathBuf, file: fs::File, advice: Advice) -> Arc<Self> {
+        advise(&file, advice);
         let file = RwLock::new(Some(Arc::new(file)));
         let open = Arc::new(Self { path, advice, file, used: AtomicBool::new(true) });
         open.list();
-        Ok(open)
+        open
     }
 
     /// How it is read, when nothing else is said for a while.
@@ -116,7 +116,7 @@ impl OpenFile {
         // Without the lock, which whoever closes files takes.
         let open = || fs::OpenOptions::new().read(true).write(true).open(&self.path);
         let file = Arc::new(instead(open)?);
-        advise(&file, self.advice)?;
+        advise(&file, self.advice);
         let mut slot = self.file.write();
         if let Some(file) = &*slot {
             return Ok(file.clone());
@@ -138,11 +138,11 @@ impl OpenFile {
 }
 
 /// Tells the system how a file is read that was just opened.
-fn advise(file: &fs::File, advice: Advice) -> io::Result<()> {
+fn advise(file: &fs::File, advice: Advice) {
     if advice != Advice::Normal {
-        fadvise(file, 0, None, advice)?;
+        // A hint: where it is refused, the file is read as any other.
+        let _ = fadvise(file, 0, None, advice);
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -160,7 +160,7 @@ mod tests {
         let files: Vec<_> = (0..count)
             .map(|number| {
                 let path = dir.join(number.to_string());
-                OpenFile::new(path.clone(), options.open(&path).unwrap(), Advice::Random).unwrap()
+                OpenFile::new(path.clone(), options.open(&path).unwrap(), Advice::Random)
             })
             .collect();
         let write = |(number, file): (usize, &Arc<OpenFile>)| {

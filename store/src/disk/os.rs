@@ -51,7 +51,7 @@ impl Disk for OsDisk {
             let text = format!("the file has {len} bytes, expected {size}");
             return Err(io::Error::new(ErrorKind::InvalidData, text));
         }
-        let file = OpenFile::new(path.to_owned(), file, advice_for(space))?;
+        let file = OpenFile::new(path.to_owned(), file, advice_for(space));
         Ok(Arc::new(OsFile::new(file, len, space)))
     }
 
@@ -70,7 +70,7 @@ impl Disk for OsDisk {
         if len != size {
             return Ok(None);
         }
-        let file = OpenFile::new(path.to_owned(), file, advice_for(space))?;
+        let file = OpenFile::new(path.to_owned(), file, advice_for(space));
         Ok(Some(Arc::new(OsFile::new(file, len, space))))
     }
 
