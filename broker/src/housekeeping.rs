@@ -3,6 +3,7 @@
 
 use crate::broker::Broker;
 use crate::delay;
+use crate::due::is_due;
 use crate::flush::Durable;
 use crate::lite::expiry;
 use crate::mappings::clean;
@@ -219,11 +220,6 @@ fn lite(broker: &Broker, bell: &Bell) -> Option<String> {
         expiry::step(broker, &|| bell.wait(Duration::ZERO), now_ms());
     }
     None
-}
-
-/// Whether so much time has passed since `last`, or the clock was set back since then.
-fn is_due(now: i64, last: i64, interval_ms: i64) -> bool {
-    !(0..interval_ms).contains(&now.saturating_sub(last))
 }
 
 /// When the disks were looked at, in milliseconds since 1970.

@@ -15,6 +15,7 @@ mod cold;
 pub mod config_texts;
 mod copies;
 pub mod delay;
+mod due;
 pub mod files;
 pub mod filters;
 pub mod flow;

@@ -120,8 +120,8 @@ impl Locks {
         }
         let mut file = File::default();
         for (group, held) in &*self.groups.lock() {
-            let running = held.locks.iter().filter(|(_, lock)| !lock.is_expired(now));
-            let mut rows: Vec<Row> = running.map(|(queue, lock)| Row::of(queue, lock)).collect();
+            let mut rows: Vec<Row> =
+                held.running(now).map(|(queue, lock)| Row::of(queue, lock)).collect();
             rows.sort_by(|a, b| (&a.topic, a.queue_id).cmp(&(&b.topic, b.queue_id)));
             if !rows.is_empty() {
                 file.lock_table.insert(group.to_string(), rows);
@@ -167,8 +167,7 @@ impl Locks {
         let groups = self.groups.lock();
         let mut all = Vec::new();
         for (group, held) in &*groups {
-            let running = held.locks.iter().filter(|(_, lock)| !lock.is_expired(now));
-            all.extend(running.map(|(queue, lock)| (group, queue, lock)));
+            all.extend(held.running(now).map(|(queue, lock)| (group, queue, lock)));
         }
         all.sort_unstable_by_key(|(group, queue, _)| (*group, &queue.topic, queue.queue_id));
         let others = all.len().saturating_sub(SHOWN);
@@ -184,7 +183,7 @@ impl Locks {
     /// Whether anyone holds a queue of the group: it consumes in order then.
     pub fn is_locked(&self, group: &str, now: i64) -> bool {
         let groups = self.groups.lock();
-        groups.get(group).is_some_and(|held| held.locks.values().any(|lock| !lock.is_expired(now)))
+        groups.get(group).is_some_and(|held| held.running(now).next().is_some())
     }
 }
 
@@ -201,6 +200,11 @@ impl Row {
 }
 
 impl Held {
+    /// The leases that are not over.
+    fn running(&self, now: i64) -> impl Iterator<Item = (&MessageQueue, &Lock)> {
+        self.locks.iter().filter(move |(_, lock)| !lock.is_expired(now))
+    }
+
     fn take(&mut self, queue: &MessageQueue, client: &Str, now: i64) -> bool {
         match self.locks.get_mut(queue) {
             Some(lock) if lock.client == *client => lock.renewed_ms = now,

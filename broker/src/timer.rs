@@ -14,6 +14,7 @@ mod known;
 mod waiting;
 
 use crate::broker::Broker;
+use crate::due::is_due;
 use crate::unread::{Place, Unread};
 use ahead::Ahead;
 use deliver::{Emptying, Round};
@@ -284,8 +285,7 @@ impl State {
     /// Says once that the timer has to wait, and once that it goes on.
     fn tell(&mut self, waits: Option<String>, now_ms: i64) {
         let Some(why) = waits else {
-            let is_over = |since: i64| !(0..GOES_ON_MS).contains(&now_ms.saturating_sub(since));
-            if self.waited_ms.take_if(|since| is_over(*since)).is_some() {
+            if self.waited_ms.take_if(|since| is_due(now_ms, *since, GOES_ON_MS)).is_some() {
                 tracing::warn!("the timer goes on, for a minute now");
             }
             return;
@@ -433,7 +433,6 @@ impl State {
         now_ms: i64,
     ) -> Result<(), Error> {
         let Some(files) = self.files.as_mut() else { return Ok(()) };
-        let is_due = |last: i64, every: i64| !(0..every).contains(&now_ms.saturating_sub(last));
         let durable = broker.store.flushed_to();
         let mut is_settled = false;
         while self.settling.front().is_some_and(|(_, log_end)| *log_end <= durable) {
@@ -442,7 +441,9 @@ impl State {
             is_settled = true;
         }
         // A stock broker that opens the store after a kill delivers again what is not noted.
-        if is_settled || is_due(self.flushed_ms, settings.store.timer_flush_interval_ms.into()) {
+        if is_settled
+            || is_due(now_ms, self.flushed_ms, settings.store.timer_flush_interval_ms.into())
+        {
             self.flushed_ms = now_ms;
             if self.settling.is_empty() && self.emptying.is_none() {
                 self.settled_ms = files.progress().read_ms;
@@ -460,7 +461,7 @@ impl State {
             files.flush(self.settled_ms, now_ms)?;
             files.mark(&broker.store, now_ms)?;
         }
-        if is_due(self.slow_ms, SLOW_MS) {
+        if is_due(now_ms, self.slow_ms, SLOW_MS) {
             self.slow_ms = now_ms;
             files.expire(broker.store.min_log_offset())?;
             Waiting::save(broker);

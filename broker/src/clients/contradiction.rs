@@ -87,9 +87,7 @@ impl<P> Group<P> {
         });
         Some(Contradiction { topic: topic.clone(), members: [first?, other?] })
     }
-}
 
-impl<P> Group<P> {
     /// Looks again, as a member came, went or changed its mind; tells the log what is new.
     pub(super) fn look_for_contradictions(&mut self, name: &str) {
         let found = self.find().map(Arc::new);

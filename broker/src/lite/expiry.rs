@@ -4,6 +4,7 @@
 use super::names;
 use crate::attributes;
 use crate::broker::Broker;
+use crate::due::is_due;
 use crate::handlers::admin::lite::{expiration, groups_by_topic};
 use crate::handlers::lite;
 use crate::pop::order_info::At;
@@ -37,8 +38,7 @@ pub fn step(broker: &Broker, goes_on: &dyn Fn() -> bool, now_ms: i64) {
     let java = &broker.settings().broker;
     let last_ms = broker.lite.looked_ms.load(Ordering::Relaxed);
     let is_young = now_ms.saturating_sub(broker.identity.boot_ms) < java.min_lite_ttl;
-    let is_due = !(0..java.lite_ttl_check_interval).contains(&now_ms.saturating_sub(last_ms));
-    if is_young || !is_due {
+    if is_young || !is_due(now_ms, last_ms, java.lite_ttl_check_interval) {
         return;
     }
     broker.lite.looked_ms.store(now_ms, Ordering::Relaxed);

@@ -6,6 +6,7 @@
 //! off by what happened since it was written, and nothing depends on them.
 
 use crate::broker::Broker;
+use crate::due::is_due;
 use crate::files;
 use message::Str;
 use remoting::body::data_version::DataVersion;
@@ -67,8 +68,7 @@ impl Waiting {
     }
 
     fn take_due(&mut self, every_ms: i64, now_ms: i64) -> Option<String> {
-        let is_early = (0..every_ms).contains(&now_ms.saturating_sub(self.saved_ms));
-        if !self.is_changed || is_early {
+        if !self.is_changed || !is_due(now_ms, self.saved_ms, every_ms) {
             return None;
         }
         (self.saved_ms, self.is_changed) = (now_ms, false);
