@@ -41,7 +41,7 @@ use settings::BrokerSettings;
 
 const TOPIC: &str = "Orders";
 const GROUP: &str = "Billing";
-const SUCCESS: (ResponseCode, &str) = (ResponseCode::SUCCESS, "");
+pub(crate) const SUCCESS: (ResponseCode, &str) = (ResponseCode::SUCCESS, "");
 
 async fn create(client: &Caller, topic: &'static str, queues: i32) -> Command {
     let header = CreateTopicRequestHeader {
@@ -117,7 +117,7 @@ async fn join(client: &Caller) {
     assert_eq!(answer.response_code(), ResponseCode::SUCCESS);
 }
 
-async fn get(client: &Caller, code: RequestCode) -> Command {
+pub(crate) async fn get(client: &Caller, code: RequestCode) -> Command {
     client.ask(Command::request(code)).await
 }
 
@@ -391,62 +391,6 @@ async fn engines_that_are_not_there_are_asked_for_as_in_java() {
     }
     let answer = send(RequestCode::CHECK_ROCKSDB_CQ_WRITE_PROGRESS, "topic", "T").await;
     assert_eq!(answer.body, "{\"checkStatus\":2}");
-}
-
-#[tokio::test]
-async fn settings_change_all_or_none_and_say_why_not() {
-    let world = World::start().await;
-    let client = world.client();
-    let update = async |text: &'static str| {
-        client.ask(Command::request(RequestCode::UPDATE_BROKER_CONFIG).with_body(text)).await
-    };
-    let all = async || get(&client, RequestCode::GET_BROKER_CONFIG).await;
-    let has = |answer: &Command, line: &str| {
-        String::from_utf8_lossy(&answer.body).lines().any(|found| found == line)
-    };
-    assert!(has(&all().await, "fileReservedTime=72"));
-    for (text, code, word) in [
-        ("fileReservedTime=48\nbrokerConfigPath=/x", ResponseCode::NO_PERMISSION, "black list"),
-        ("fileReservedTime=48\nlistenPort=1", ResponseCode::NO_PERMISSION, "listenPort"),
-        ("fileReservedTime=x", ResponseCode::INVALID_PARAMETER, "fileReservedTime"),
-        ("fileReservedTimes=1", ResponseCode::NO_PERMISSION, "fileReservedTime?"),
-    ] {
-        let answer = update(text).await;
-        let (found, remark) = said(&answer);
-        assert_eq!(found, code, "{remark}");
-        assert!(remark.contains(word), "{remark}");
-    }
-    let before = all().await;
-    assert!(has(&before, "fileReservedTime=72"));
-    let changes = "fileReservedTime=48\nmaxMessageSize=10\nsendMessageThreadPoolNums=3";
-    assert_eq!(said(&update(changes).await), SUCCESS);
-    let after = all().await;
-    assert!(changes.lines().all(|line| has(&after, line)), "{after:?}");
-    assert_ne!(before.fields.get("version"), after.fields.get("version"));
-}
-
-#[tokio::test]
-async fn changed_settings_are_in_the_file_when_it_is_said_so() {
-    let name = format!("rockhopper-settings-{}.conf", std::process::id());
-    let file = std::env::temp_dir().join(name);
-    std::fs::write(&file, "# ours\nfileReservedTime=72\n").unwrap();
-    let world = World::start_as(|options| options.config_file = Some(file.clone())).await;
-    let client = world.client();
-    let update = async |hours: u32| {
-        let text = format!("fileReservedTime={hours}");
-        client.ask(Command::request(RequestCode::UPDATE_BROKER_CONFIG).with_body(text)).await
-    };
-    for hours in 1..=20 {
-        assert_eq!(said(&update(hours).await), SUCCESS);
-        let text = std::fs::read_to_string(&file).unwrap();
-        assert_eq!(text, format!("# ours\nfileReservedTime={hours}\n"));
-    }
-    std::fs::remove_file(&file).unwrap();
-    let answer = update(48).await;
-    let (code, remark) = said(&answer);
-    assert_eq!(code, ResponseCode::SYSTEM_ERROR, "{remark}");
-    assert!(remark.contains(file.to_str().unwrap()), "{remark}");
-    std::fs::remove_file(file.with_extension("conf.bak")).unwrap();
 }
 
 /// What the stock 5.5.0 broker shows with code 28 while no message is delayed, one key of 4.x, and

@@ -15,5 +15,6 @@ mod recovery;
 mod replies;
 mod saved;
 mod sends;
+mod settings;
 mod statics;
 mod support;

@@ -4,7 +4,7 @@ use crate::bad_disk::BadDisk;
 use crate::recovery::*;
 use crate::support::*;
 use simulator::lines_of;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use store::disk::Allocation;
@@ -25,17 +25,6 @@ fn filled(clean: bool) -> Arc<dyn Disk> {
         store.flush(NOW + COUNT + 1).unwrap();
     }
     disk
-}
-
-fn files(disk: &Arc<dyn Disk>, dir: &str) -> Vec<PathBuf> {
-    let dir = Path::new(dir);
-    disk.list(dir).unwrap().iter().map(|listed| dir.join(&listed.name)).collect()
-}
-
-fn edit(disk: &Arc<dyn Disk>, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut content = disk.read(path).unwrap();
-    change(&mut content);
-    disk.replace(path, &content, None).unwrap();
 }
 
 /// Everything is there, in its place and under its key, and the next message gets the next place.

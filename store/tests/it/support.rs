@@ -123,6 +123,19 @@ pub(crate) fn bodies(store: &Store, topic: &str, queue_id: i32) -> Vec<String> {
     all
 }
 
+/// What is in a directory.
+pub(crate) fn files(disk: &Arc<dyn Disk>, dir: &str) -> Vec<PathBuf> {
+    let dir = Path::new(dir);
+    disk.list(dir).unwrap().iter().map(|listed| dir.join(&listed.name)).collect()
+}
+
+/// Changes the bytes of a file.
+pub(crate) fn edit(disk: &Arc<dyn Disk>, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut content = disk.read(path).unwrap();
+    change(&mut content);
+    disk.replace(path, &content, None).unwrap();
+}
+
 pub(crate) fn record_of(bytes: &[u8]) -> Record<'_> {
     match record::decode(bytes, true).unwrap() {
         Entry::Message(record) => record,

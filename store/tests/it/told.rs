@@ -4,7 +4,7 @@
 use crate::recovery::*;
 use crate::support::*;
 use simulator::lines_of;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use store::{Disk, Progress, Store, Timer, TimerFiles, TimerUnit};
 
@@ -77,17 +77,6 @@ const DAMAGES: [Damage; 5] = [
     ("ones", |bytes| bytes.fill(0xff)),
     ("longer", |bytes| bytes.extend([7; 99])),
 ];
-
-fn files(disk: &Arc<dyn Disk>, dir: &str) -> Vec<PathBuf> {
-    let dir = Path::new(dir);
-    disk.list(dir).unwrap().iter().map(|listed| dir.join(&listed.name)).collect()
-}
-
-fn edit(disk: &Arc<dyn Disk>, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut content = disk.read(path).unwrap();
-    change(&mut content);
-    disk.replace(path, &content, None).unwrap();
-}
 
 /// One line names the file, and the next start has nothing to say.
 fn is_told_once(clean: bool, path: &Path, what: &str, damage: impl FnOnce(&Arc<dyn Disk>)) {
