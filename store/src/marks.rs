@@ -2,9 +2,11 @@
 //! and for recovery.
 
 use crate::consume_queue::{BatchUnit, Unit};
+use crate::recover::looks_torn;
 use crate::{Settings, light};
+use bytes::Bytes;
 use message::property::bytes as name;
-use message::{Draft, Record, hash, names, properties, property, sys_flag};
+use message::{Draft, Record, batch, hash, names, properties, property, sys_flag};
 
 /// What the properties of a message say to the queue and the index.
 #[derive(Default)]
@@ -128,9 +130,16 @@ pub(crate) fn batch_unit(record: &Record<'_>, settings: &Settings) -> Option<Bat
     let tags_code = marks.tags_code(settings, record.topic, store_timestamp);
     let size = i32::try_from(record.total_size()).ok()?;
     let unit = Unit { log_offset, size, tags_code };
-    let (count, base) = batch_of(record.properties).unwrap_or((1, None));
+    let said = batch_of(record.properties);
+    let (count, base) = said.unwrap_or_else(|| (count_if_torn(record).unwrap_or(1), None));
     let base = base.unwrap_or(record.queue_offset);
     (count > 0 && base >= 0).then_some(BatchUnit { unit, store_timestamp, base, count })
+}
+
+/// How many messages the body of an inner batch holds whose properties a power failure took.
+fn count_if_torn(record: &Record<'_>) -> Option<i16> {
+    let is_torn = record.sys_flag & sys_flag::INNER_BATCH != 0 && looks_torn(record);
+    is_torn.then(|| batch::messages(Bytes::copy_from_slice(record.body)).count())?.try_into().ok()
 }
 
 /// The hash of `topic#key`, where `before` is that of `topic#`: never negative.
