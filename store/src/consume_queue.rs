@@ -444,9 +444,20 @@ impl Queue {
 
     /// Moves the first readable offset to the first unit at or behind `log_min` and removes the
     /// files all of whose units lie before it, but none without a durable unit behind it, which
-    /// says where the queue ends.
+    /// says where the queue ends. Returns how many files that were.
     pub(crate) fn expire(&self, log_min: i64) -> Result<usize, Error> {
         self.segments.remove_unseen()?;
+        let removed = self.remove_expired(log_min)?;
+        self.begin_in_log(log_min);
+        if let Some(extension) = self.extension().filter(|it| it.has_files())
+            && let Some(first) = self.any_unit(self.min()).filter(Unit::is_extended)
+        {
+            extension.expire(first.tags_code)?;
+        }
+        Ok(removed)
+    }
+
+    fn remove_expired(&self, log_min: i64) -> Result<usize, Error> {
         let mut removed = 0;
         let synced = self.synced.load(Ordering::Acquire);
         let segments = self.segments.all();
@@ -467,6 +478,11 @@ impl Queue {
             self.segments.remove_first()?;
             removed += 1;
         }
+        Ok(removed)
+    }
+
+    /// Moves the first readable offset to the first unit at or behind `log_min`.
+    pub(crate) fn begin_in_log(&self, log_min: i64) {
         let first = self.segments.first().map_or(0, |segment| segment.start / self.unit);
         let from = first.max(self.min()).min(self.max());
         // Blank units stand before the first message, and in the places of lost ones.
@@ -478,12 +494,6 @@ impl Queue {
         let min = if stays { from } else { self.first_kept(known, before) };
         self.min.store(min, Ordering::Release);
         self.follow_min();
-        if let Some(extension) = self.extension().filter(|it| it.has_files())
-            && let Some(first) = self.any_unit(min).filter(Unit::is_extended)
-        {
-            extension.expire(first.tags_code)?;
-        }
-        Ok(removed)
     }
 
     /// The first place from `from` on behind all units of which `before` holds. A damaged unit

@@ -69,6 +69,8 @@ const FOUND: &[(u64, &str)] = &[
     (14002000, "the checker gave a torn message nobody was told of no place in its light queue"),
     (30000386, "a start did not know of a queue file that had expired, and its queue came back"),
     (30014399, "a bit of a unit let an inner batch behind a damaged record go with it"),
+    (54001711, "a batch without its properties, which power took, moved those behind it"),
+    (54008623, "a bit of the last unit of a file of inner batches took the file away"),
 ];
 
 #[test]

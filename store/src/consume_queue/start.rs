@@ -565,21 +565,18 @@ impl Queue {
     }
 
     /// Ends recovery, once the files end with the queue: it begins where the log does. Says whether
-    /// it was looked where that is.
-    pub(crate) fn settle(&self, log_min: i64) -> Result<bool, Error> {
+    /// it was looked where that is: then files may have expired.
+    pub(crate) fn settle(&self, log_min: i64) -> bool {
         let start = std::mem::take(&mut *self.start.lock());
         let is_known = start.first_noted_at == Some(log_min);
         if !is_known {
-            self.expire(log_min)?;
+            self.begin_in_log(log_min);
         }
-        Ok(!is_known)
+        !is_known
     }
 
     /// The last unit before the queue's first one, with its place, and where the first one leads.
     pub(crate) fn unit_before_first(&self) -> Option<(i64, Unit, Option<i64>)> {
-        if self.is_batch() {
-            return None;
-        }
         let min = self.min();
         let place = Some(min - 1).filter(|place| *place >= self.first_place())?;
         let unit = self.any_unit(place).filter(|unit| !unit.is_blank())?;

@@ -7,6 +7,7 @@ use crate::commit_log::claimed_place;
 use crate::consume_queue::{Queue, Unit};
 use crate::log_reader::LogReader;
 use message::record::{self, Entry};
+use std::ops::Range;
 
 impl Recovery<'_> {
     /// Drops what queues have behind the log's end, and says what is lost with it.
@@ -170,23 +171,35 @@ impl Recovery<'_> {
             let begin = log_min.max(self.removed_topics.end_of(&topic));
             for id in self.queues.ids(&topic) {
                 let Some(queue) = self.queues.find(&topic, id) else { continue };
-                let is_looked_at = queue.settle(log_min)?;
+                let is_looked_at = queue.settle(log_min);
                 // They may be there in memory alone, as a start left them that died.
                 let keeps_places = !self.clean && queue.ends_blank();
                 self.keeps_places.set(self.keeps_places.get() || keeps_places);
                 if !is_looked_at {
                     continue;
                 }
-                // The unit before the first one looks expired; a changed bit may make it look so.
-                let Some((place, unit, next)) = queue.unit_before_first() else { continue };
-                let within = begin..next.unwrap_or(end);
-                let meant = self.log.one_bit_off(&unit, ((&topic, id), place), within);
-                if let Some(unit) = meant.unwrap_or(None)
-                    && queue.mend(place, unit)?
-                {
-                    self.losses.mended.note((&topic, id), place, place + 1);
-                }
+                self.mend_before_first(&queue, (&topic, id), begin..end)?;
+                queue.expire(log_min)?;
             }
+        }
+        Ok(())
+    }
+
+    /// The unit before a queue's first one looks expired; a changed bit may make it look so.
+    fn mend_before_first(
+        &self,
+        queue: &Queue,
+        name: (&str, i32),
+        within: Range<i64>,
+    ) -> Result<(), Error> {
+        let Some((place, unit, next)) = queue.unit_before_first() else { return Ok(()) };
+        let offset = queue.offset_of(place);
+        let within = within.start..next.unwrap_or(within.end);
+        let meant = self.log.one_bit_off(&unit, (name, offset), within);
+        if let Some(unit) = meant.unwrap_or(None)
+            && queue.mend(place, unit)?
+        {
+            self.losses.mended.note(name, offset, queue.offset_of(place + 1));
         }
         Ok(())
     }

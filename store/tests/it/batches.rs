@@ -234,6 +234,75 @@ fn files_expire_with_the_log_and_the_first_offset_follows() {
     assert_eq!(put(&store, NOW, batch_of(2, "next")), 600);
 }
 
+#[test]
+fn a_file_whose_last_unit_looks_expired_by_one_bit_stays() {
+    // With one of these the first unit that the log still has is the last one of its file.
+    for others in 0..3 {
+        let (sim, disk, settings) = sim(5);
+        let settings = Settings { batch_queue_file_bytes: 46 * 3, ..settings };
+        let store = begin(&disk, &settings);
+        for _ in 0..others {
+            append(&store, NOW, draft("other", 0, "m"));
+        }
+        let logged = (0..200).map(|number| append(&store, NOW, batch_of(3, &format!("b{number}"))));
+        let logged: Vec<i64> = logged.map(|appended| appended.log_offset).collect();
+        store.flush(NOW).unwrap();
+        let used = sim.used();
+        sim.set_room(used * 100, used * 88);
+        store.flush(NOW + 1).unwrap();
+        store.delete_expired_soon();
+        store.retain(NOW).unwrap();
+        sim.set_room(1 << 40, 1 << 39);
+        let before = all(&store);
+        let first = before[0].0 / 3;
+        store.close().unwrap();
+        drop(store);
+        let (last, log_min) = (first / 3 * 3 + 2, logged[first as usize]);
+        let at = logged[last as usize];
+        let bit = (0..63).find(|bit| at & 1 << bit != 0 && at ^ 1 << bit < log_min).unwrap();
+        let path = format!("/store/batchconsumequeue/B/0/{:020}", last / 3 * 46 * 3);
+        let file = disk.open(Path::new(&path), 46 * 3, Allocation::Sparse).unwrap();
+        file.write_at(2 * 46, &(at ^ 1 << bit).to_be_bytes()).unwrap();
+        disk.remove(Path::new("/store/queueends")).unwrap();
+        assert_eq!(all(&open(&disk, &settings)), before, "{others}");
+    }
+}
+
+#[test]
+fn a_batch_whose_properties_are_lost_keeps_its_places() {
+    const SECTOR: usize = 512;
+    let (sim, disk, settings) = sim(6);
+    let settings = Settings { commit_log_file_bytes: 1 << 20, ..settings };
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 2);
+    let mut torn = batch_of(4, &"k".repeat(2 * SECTOR));
+    let mut properties = Properties::parse(&torn.properties);
+    properties.set("pad", "p".repeat(2 * SECTOR));
+    torn.properties = properties.encode();
+    let len = torn.properties.len();
+    let torn = append(&store, NOW, torn);
+    fill(&store, 3, 4);
+    let before = all(&store);
+    drop(store);
+    sim.kill();
+    let log = Path::new("/store/commitlog/00000000000000000000");
+    let log = disk.open(log, settings.commit_log_file_bytes, Allocation::Reserved).unwrap();
+    let end = torn.log_offset as usize + torn.size as usize;
+    let (from, to) = ((end - len).next_multiple_of(SECTOR), end / SECTOR * SECTOR);
+    log.write_at(from as u64, &vec![0; to - from]).unwrap();
+    disk.remove(Path::new(QUEUE)).unwrap();
+    disk.remove(Path::new("/store/queueends")).unwrap();
+    let store = open(&disk, &settings);
+    for (place, _, key) in before.iter().filter(|(place, ..)| *place != torn.queue_offset) {
+        let found = read(&store, TOPIC, 0, *place);
+        assert_eq!(record_of(&found.messages[0]).property(property::KEYS), Some(key.as_str()));
+    }
+    assert_eq!(
+        put(&store, NOW, batch_of(1, "next")),
+        before.last().map_or(0, |last| last.0 + last.1)
+    );
+}
+
 /// Loses the power when all units of the queue's one file are durable and the last records are
 /// not: they are less than four pages.
 fn lose_behind_units(store: Store, disk: &Arc<dyn Disk>, sim: &SimDisk, file_bytes: u64) {
