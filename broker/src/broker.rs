@@ -29,6 +29,7 @@ use crate::saving::{Order, Round, Saving, Unkept};
 use crate::stats::Stats;
 use crate::timer::Timer;
 use crate::topics::{self, Topics, Wanted};
+use crate::trace::Trace;
 use crate::transactions::Transactions;
 use arc_swap::{ArcSwap, Guard};
 use bytes::{BufMut, BytesMut};
@@ -181,6 +182,8 @@ pub struct Broker {
     pub transactions: Transactions,
     /// Counters.
     pub stats: Stats,
+    /// What was stored and given to whom, where that is traced.
+    pub trace: Trace,
     /// Changed topics and groups on their way to the disk.
     pub saving: Saving,
     pub(crate) saved_topics: Mutex<Saved>,
@@ -267,7 +270,7 @@ impl Broker {
         self.topics.find(&found.topic.topic_name)
     }
 
-    /// A retry or dead-letter topic, made if it is not there.
+    /// A topic for retries, dead letters or traces, made if it is not there.
     pub fn topic_for_retry(
         &self,
         topic: &str,

@@ -12,6 +12,7 @@ use crate::pop::revive;
 use crate::saving::Wake;
 use crate::server::now_ms;
 use crate::timer;
+use crate::trace;
 use crate::transactions::check;
 use parking_lot::{Condvar, Mutex};
 use std::io;
@@ -109,6 +110,7 @@ pub(crate) fn start(broker: &Arc<Broker>, bell: &Arc<Bell>, stop: &CancellationT
         spawn("revive", revive),
         spawn("timer", timers),
         spawn("mappings", mappings),
+        spawn("trace", traces),
         spawn("follow", follow),
         spawn("compact", compact),
     ]
@@ -300,6 +302,18 @@ fn mappings(broker: &Broker, bell: &Bell) -> Option<String> {
         clean::round(broker, now_ms());
     }
     None
+}
+
+/// Writes what is traced.
+fn traces(broker: &Broker, bell: &Bell) -> Option<String> {
+    let mut due_ms = now_ms();
+    loop {
+        let wait_ms = (due_ms - now_ms()).clamp(0, trace::IDLE_MS);
+        if !bell.wait(Duration::from_millis(wait_ms.unsigned_abs())) {
+            return None;
+        }
+        due_ms = trace::step(broker, now_ms());
+    }
 }
 
 /// Takes over what appends to compacted topics left where a file of these was full. That waits for

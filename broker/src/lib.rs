@@ -46,5 +46,6 @@ pub mod subscription;
 pub mod table;
 pub mod timer;
 pub mod topics;
+pub mod trace;
 pub mod transactions;
 pub mod unread;

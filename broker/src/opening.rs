@@ -20,6 +20,7 @@ use crate::saved::Saved;
 use crate::stats::Stats;
 use crate::timer::{self, Timer};
 use crate::topics::{self, Own, Topics};
+use crate::trace;
 use crate::transactions;
 use arc_swap::ArcSwap;
 use filter::Bloom;
@@ -77,10 +78,9 @@ impl Broker {
         surroundings: &Surroundings,
         watch: &dyn Fn(Progress),
     ) -> Result<Self, String> {
-        let now = surroundings.now_ms;
+        let (now, light) = (surroundings.now_ms, settings.store.enable_lmq);
         let identity = identity(&settings, now)?;
         let store = open_store(disk, &settings, surroundings, watch)?;
-        let light = settings.store.enable_lmq;
         let topics = Topics::new(&own_topics(&settings), now).with_light_queues(light);
         let groups = Groups::new(now).with_light_queues(light);
         let offsets = Offsets::with_light_queues(light);
@@ -121,6 +121,7 @@ impl Broker {
             timer: Default::default(),
             transactions: Default::default(),
             stats: Stats::new(now, surroundings.utc_offset_ms),
+            trace: Default::default(),
             saving: Default::default(),
             saved_topics: Mutex::new(saved_topics),
             saved_groups: Mutex::new(saved_groups),
@@ -257,6 +258,7 @@ impl Broker {
     /// When the store could not be closed cleanly.
     pub fn close(&self, now_ms: i64) -> Result<(), String> {
         timer::close(self, now_ms);
+        trace::step(self, now_ms);
         self.save_changed(now_ms);
         if self.saved_offsets.load(Ordering::Relaxed) != self.offsets.changes() {
             self.save_durable_offsets(now_ms);

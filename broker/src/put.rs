@@ -7,6 +7,7 @@
 use crate::broker::Broker;
 use crate::lite;
 use crate::timer::accept;
+use crate::trace::Producer;
 use bytes::{BufMut, Bytes};
 use message::properties::{self, Properties};
 use message::property::bytes as name;
@@ -79,19 +80,21 @@ pub struct Sender {
     pub unique_id: Option<Str>,
     /// Where that queue of a static topic is.
     pub stay: Option<Box<LogicQueueMappingItem>>,
+    /// Who sent them, where that is traced.
+    pub traced: Option<Box<Producer>>,
     /// Makes the answer.
     pub then: fn(&Broker, &BrokerSettings, &Self, &[Draft], &Appended) -> Answer,
 }
 
 impl Sender {
-    /// Who sent messages to no static topic, and named no unique id.
+    /// Who sent messages to no static topic, named no unique id and is not traced.
     pub fn new(
         ticket: Ticket,
         waits: Waits,
         queue_id: i32,
         then: fn(&Broker, &BrokerSettings, &Self, &[Draft], &Appended) -> Answer,
     ) -> Self {
-        Self { ticket, waits, queue_id, unique_id: None, stay: None, then }
+        Self { ticket, waits, queue_id, unique_id: None, stay: None, traced: None, then }
     }
 }
 

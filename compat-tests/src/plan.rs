@@ -160,6 +160,7 @@ pub const MQADMIN: &[&str] = &[
     "consumeMessageDirectly",
     "messageTrack",
     "queryMsgTraceById",
+    "brokerTrace",
     "setConsumeMode",
     "consumerProgressOfPops",
     "resetOffsetOfPops",

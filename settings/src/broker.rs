@@ -48,6 +48,11 @@ settings! {
         trace_topic_enable: bool = false;
         /// Whether clients are told to write traces.
         trace_on: bool = true;
+        /// Whether the broker itself writes traces of what it stores and gives to groups, into the
+        /// topic that `msgTraceTopicName` names; Rockhopper's own. Up to 16 MiB of records wait to
+        /// be written: further ones are left out, counted (`messagesNotTraced` in
+        /// `brokerStatus`) and logged once a minute.
+        broker_trace_enable: bool = false, live;
         /// Region that clients are told in answers to sends.
         region_id: String = "DefaultRegion";
         /// Whether replies to request messages are stored, besides being carried to who asked.

@@ -12,6 +12,7 @@ use crate::pop::handle::ORDERED;
 use crate::pop::order_info::{Acked, At, Pop};
 use crate::put::{self, Effect};
 use crate::topics::PERM_READ;
+use crate::trace;
 use bytes::Bytes;
 use message::Str;
 use remoting::body::lite::{
@@ -28,6 +29,7 @@ use remoting::headers::lite::{
 use remoting::headers::pop::{
     AckMessageRequestHeader, ChangeInvisibleTimeRequestHeader, ChangeInvisibleTimeResponseHeader,
 };
+use remoting::peer::Peer;
 use remoting::reply::{Answer, Asker, Refusal, Reply};
 use remoting::router::Call;
 use std::collections::BTreeSet;
@@ -330,7 +332,7 @@ pub fn pop(
     let wait = put::patience(call.lane);
     let found = take(broker, &header, wait, call.now_ms);
     if !found.messages.is_empty() {
-        return Ok(Reply::Answer(answer(&header, found, call.now_ms)));
+        return Ok(Reply::Answer(answer(broker, call.peer, &header, found, call.now_ms)));
     }
     if found.not_in_memory {
         return Ok(Reply::Effect(Effect::Block));
@@ -371,7 +373,7 @@ fn hold(broker: &Broker, mut held: HeldLite, wait: Wait, now_ms: i64) {
         // Something was offered meanwhile, or too many wait.
         let found = take(broker, &held.header, wait, now_ms);
         if !found.messages.is_empty() {
-            let answer = answer(&held.header, found, now_ms);
+            let answer = answer(broker, held.asker.peer(), &held.header, found, now_ms);
             broker.give_saved(held.asker, answer);
             return;
         }
@@ -394,7 +396,7 @@ pub fn go_on(broker: &Broker, held: HeldLite, now_ms: i64) {
 fn resume(broker: &Broker, held: HeldLite, wait: Wait, now_ms: i64) {
     let found = take(broker, &held.header, wait, now_ms);
     if !found.messages.is_empty() {
-        let answer = answer(&held.header, found, now_ms);
+        let answer = answer(broker, held.asker.peer(), &held.header, found, now_ms);
         broker.give_saved(held.asker, answer);
     } else if found.not_in_memory {
         broker.outside(Outside::LitePop { held });
@@ -420,7 +422,17 @@ fn response(
     }
 }
 
-fn answer(header: &PopLiteMessageRequestHeader, found: Found, now_ms: i64) -> Answer {
+fn answer(
+    broker: &Broker,
+    peer: &Peer,
+    header: &PopLiteMessageRequestHeader,
+    found: Found,
+    now_ms: i64,
+) -> Answer {
+    if let Some(client) = trace::consumer(&broker.settings(), peer) {
+        let of = (&*header.consumer_group, &*header.topic);
+        trace::given(broker, of, client, &found.messages, now_ms);
+    }
     let said = response(header, found.counts, now_ms);
     let mut answer = Answer::header(&said).with_remark(Str::from_static("FOUND"));
     answer.body = found.messages;

@@ -14,6 +14,7 @@ use crate::pop::take::{Ask, NotInMemory, Popped};
 use crate::pop::waiting::{Bounds, Place};
 use crate::put::{self, Effect};
 use crate::selection::Selection;
+use crate::trace;
 use arc_swap::Guard;
 use message::{Str, names};
 use remoting::body::heartbeat::{SUB_ALL, TAG};
@@ -21,6 +22,7 @@ use remoting::body::topic::TopicConfig;
 use remoting::codes::ResponseCode;
 use remoting::headers::base::TopicFields;
 use remoting::headers::pop::{PopMessageRequestHeader, PopMessageResponseHeader};
+use remoting::peer::Peer;
 use remoting::reply::{Answer, Asker, Refusal, Reply};
 use remoting::router::Call;
 use settings::BrokerSettings;
@@ -78,6 +80,7 @@ pub fn pop(
     };
     if !popped.messages.is_empty() {
         let next = wakes(broker, &header, &popped);
+        note(broker, &checked, (&header, call.peer), &popped, call.now_ms);
         let (answer, log_end) = answer(&header, popped, call.now_ms);
         let reply = broker.reply_when_flushed(log_end, answer, call.now_ms, || call.later());
         beside(broker, next);
@@ -225,6 +228,7 @@ fn resume(broker: &Broker, held: HeldPop, wait: Wait, now_ms: i64) -> Vec<HeldPo
         return Vec::new();
     }
     let next = wakes(broker, header, &popped);
+    note(broker, &checked, (header, held.asker.peer()), &popped, now_ms);
     let (answer, log_end) = answer(header, popped, now_ms);
     broker.give_when_flushed(log_end, held.asker, answer, now_ms);
     next
@@ -252,6 +256,20 @@ fn answer(header: &PopMessageRequestHeader, popped: Popped, now_ms: i64) -> (Ans
     let mut answer = Answer::header(&said).with_remark(Str::from_static("FOUND"));
     answer.body = popped.messages;
     (answer, popped.log_end)
+}
+
+/// Notes whom messages are given to, where that is traced.
+fn note(
+    broker: &Broker,
+    checked: &Checked,
+    (header, peer): (&PopMessageRequestHeader, &Peer),
+    popped: &Popped,
+    now_ms: i64,
+) {
+    if let Some(client) = trace::consumer(&checked.settings, peer) {
+        let of = (&*header.consumer_group, &*checked.topic.topic_name);
+        trace::given(broker, of, client, &popped.messages, now_ms);
+    }
 }
 
 /// A refusal as Java gives it: clients read the numbers of whatever answer.

@@ -17,6 +17,7 @@ use crate::selection::Selection;
 use crate::stats::Pulled;
 use crate::subscription;
 use crate::topics::PERM_READ;
+use crate::trace;
 use message::{Str, names, record};
 use remoting::body::group::SubscriptionGroupConfig;
 use remoting::body::heartbeat::{ConsumeType, SQL92, SubscriptionData, TAG};
@@ -27,6 +28,7 @@ use remoting::headers::pull::{PullMessageRequestHeader, PullMessageResponseHeade
 use remoting::peer::Peer;
 use remoting::reply::{Answer, Asker, Refusal, Reply};
 use remoting::router::Call;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use store::{Limits, Position, ReadStatus, Wait};
 
@@ -86,6 +88,8 @@ struct Checked {
     group: Arc<SubscriptionGroupConfig>,
     topic: Arc<TopicConfig>,
     selection: Selection,
+    /// Whom it is given to, where that is traced.
+    traced: Option<SocketAddr>,
 }
 
 /// Codes 11 and 361.
@@ -265,6 +269,9 @@ fn read(
             bytes: read.bytes as u64,
             age_ms: record::store_timestamp(last).map(|stored_ms| now_ms - stored_ms),
         });
+        if let Some(client) = checked.traced {
+            trace::given(broker, (group, topic), client, &read.messages, now_ms);
+        }
     }
     let outcome = outcome(read.status, header.queue_offset);
     if outcome.0 == ResponseCode::PULL_OFFSET_MOVED {
@@ -400,7 +407,7 @@ fn check(
             "the consumer's group info not exist, or the pull consumer is rejected by server.";
         return Err(refuse(ResponseCode::SUBSCRIPTION_NOT_EXIST, remark));
     }
-    Ok(Checked { group, topic, selection })
+    Ok(Checked { group, topic, selection, traced: trace::consumer(&settings, peer) })
 }
 
 /// Whether this consumer is none that the broker pushes to, and none of the system's own.

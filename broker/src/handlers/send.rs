@@ -11,6 +11,7 @@ use crate::put::{self, Effect, Pending, Sender, Waits, Wishes};
 use crate::timer::accept;
 use crate::timer::handle::Handle;
 use crate::topics::{self, PERM_WRITE, Shape, Wanted};
+use crate::trace;
 use crate::transactions;
 use bytes::Bytes;
 use message::{
@@ -186,6 +187,7 @@ fn prepare(
     let waits = Waits::of_send(wishes.wait);
     let sender = Sender {
         unique_id: wishes.unique.and_then(|id| lent(call, sent, id)),
+        traced: trace::producer(broker, &settings, call, &header),
         ..Sender::new(Ticket::of(call.command), waits, answer_queue_id, then)
     };
     Ok(Pending { append: Append::one(draft), sender })
@@ -283,6 +285,7 @@ fn prepare_batch(
     let unique_id = wishes.unique.and_then(|id| lent(call, sent, id));
     let sender = |queue_id| Sender {
         unique_id,
+        traced: trace::producer(broker, &settings, call, &header),
         ..Sender::new(Ticket::of(call.command), Waits::of_send(wishes.wait), queue_id, answer)
     };
     if wishes.unique.is_some() && topic.inner_batches {
@@ -522,6 +525,9 @@ fn answer(
     drafts: &[Draft],
     stored: &Appended,
 ) -> Answer {
+    if let Some(producer) = &sender.traced {
+        trace::sent(broker, settings, producer, drafts, stored);
+    }
     let store_host = broker.identity.store_host;
     let (mut room, mut all) = ([0; MessageId::TEXT_BYTES], String::new());
     let (mut msg_id, mut log_offset) = ("", stored.log_offset);

@@ -18,3 +18,4 @@ mod sends;
 mod settings;
 mod statics;
 mod support;
+mod trace;

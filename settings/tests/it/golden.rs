@@ -14,7 +14,13 @@ const FROM_MACHINE: [&str; 6] =
     ["brokerName", "brokerIP1", "brokerIP2", "storePathRootDir", "kvConfigPath", "configStorePath"];
 
 /// Keys that only we have.
-const OWN: [&str; 4] = ["storeBytesMax", "diskFreeBytesMin", "cutLogAtDamage", "scrubTimePercent"];
+const OWN: [&str; 5] = [
+    "storeBytesMax",
+    "diskFreeBytesMin",
+    "cutLogAtDamage",
+    "scrubTimePercent",
+    "brokerTraceEnable",
+];
 
 type Known = BTreeMap<(String, String), (String, Option<String>)>;
 

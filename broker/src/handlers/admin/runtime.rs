@@ -155,8 +155,8 @@ fn add_delays(broker: &Broker, table: &mut Table, now_ms: i64) {
     table.put("timerLatestMs", timer.late_ms);
 }
 
-/// Keys of our own: half messages, groups that lose messages to themselves, and who consumes which
-/// queue in order (Java shows that to nobody).
+/// Keys of our own: half messages, groups that lose messages to themselves, who consumes which
+/// queue in order (Java shows that to nobody), and what the broker's own trace lacks.
 fn add_groups(broker: &Broker, table: &mut Table, now_ms: i64) {
     let (half, group) = (names::TRANS_HALF_TOPIC, transactions::GROUP);
     let end = broker.store.max_offset(half, transactions::QUEUE);
@@ -175,6 +175,10 @@ fn add_groups(broker: &Broker, table: &mut Table, now_ms: i64) {
     }
     if others > 0 {
         table.put("orderlyQueuesNotNamed", others);
+    }
+    let untraced = broker.trace.lost();
+    if untraced > 0 {
+        table.put("messagesNotTraced", untraced);
     }
 }
 

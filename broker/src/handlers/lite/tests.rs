@@ -255,3 +255,18 @@ fn a_handle_that_is_none_gets_no_header_with_the_refusal() {
     assert_eq!(change("0 7 60000 999 0 b 0 0"), (ResponseCode::SUCCESS, 3));
     world.end();
 }
+
+#[test]
+fn what_is_given_of_a_lite_topic_is_traced() {
+    let world = World::new("traced");
+    let mut settings = BrokerSettings::clone(&world.broker.settings());
+    settings.broker.broker_trace_enable = true;
+    world.broker.settings.store(Arc::new(settings));
+    world.send("x");
+    world.subscribe("c", LiteSubscriptionAction::PartialAdd, None);
+    assert_eq!(world.pop("c", NOW), 1);
+    trace::step(&world.broker, NOW);
+    let traces = world.broker.store.max_offset(message::names::TRACE_TOPIC, 0);
+    assert_eq!(traces, 1);
+    world.end();
+}

@@ -92,7 +92,7 @@ final class PopCommands {
         check(all.stream().filter(m -> m.getQueueOffset() == 0).count() == 2, "%s", all);
     }
 
-    private static DefaultMQPushConsumer member(Kit kit, String group, String topic,
+    static DefaultMQPushConsumer member(Kit kit, String group, String topic,
             List<MessageExt> all) throws Exception {
         DefaultMQPushConsumer consumer = kit.push(group, topic, "*");
         consumer.setClientRebalance(false);

@@ -36,6 +36,7 @@ final class Pops {
         LiteTopics.register(scenarios);
         LiteCommands.register(scenarios);
         PopCommands.register(scenarios);
+        Traces.register(scenarios);
     }
 
     /** Two members get everything once; what comes while they wait wakes one of them. */
