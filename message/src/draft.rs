@@ -2,7 +2,7 @@
 //! time) comes as a [`Placement`]; decoding is in [`crate::record`].
 
 use crate::record::{self, FIXED_LEN, IPV6_EXTRA, MAGIC_V1, MAGIC_V2};
-use crate::{Str, names, properties, property, sys_flag};
+use crate::{Str, names, properties, property, scan, sys_flag};
 use bytes::Bytes;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -198,9 +198,7 @@ impl Draft {
     /// are too long for it.
     pub fn reserve_property_crc_for_zeros(&mut self) {
         let fits = self.properties.len() <= properties::MAX_ENCODED_LEN - record::PROPERTY_CRC_ROOM;
-        // To the end in any case: that is many bytes at a time.
-        let has_zero = self.properties.iter().fold(false, |has, byte| has | (*byte == 0));
-        if fits && has_zero {
+        if fits && scan::holds_byte(&self.properties, 0) {
             self.properties = with_room_for_crc(&self.properties);
         }
     }

@@ -168,8 +168,17 @@ fn push_ip(out: &mut impl BufMut, ip: IpAddr) {
 }
 
 fn push_hex<const N: usize>(out: &mut impl BufMut, bytes: [u8; N]) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let text = bytes.map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    /// The two digits of each byte.
+    const PAIRS: [[u8; 2]; 256] = {
+        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+        let (mut pairs, mut byte) = ([[0; 2]; 256], 0);
+        while byte < 256 {
+            pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+            byte += 1;
+        }
+        pairs
+    };
+    let text = bytes.map(|byte| PAIRS[usize::from(byte)]);
     out.put_slice(text.as_flattened());
 }
 

@@ -32,6 +32,12 @@ pub fn holds(text: &[u8], marks: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool) -
     text.as_chunks().0.iter().any(is_marked) || is_marked(last)
 }
 
+/// Whether `byte` is there.
+#[inline]
+pub fn holds_byte(text: &[u8], byte: u8) -> bool {
+    holds(text, |eight| has(eight, byte), |one| one == byte)
+}
+
 /// Where `byte` stands first.
 #[inline]
 pub fn find_byte(text: &[u8], byte: u8) -> Option<usize> {

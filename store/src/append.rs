@@ -9,7 +9,7 @@ use crate::marks::{self, Marks};
 use crate::segments::Segment;
 use crate::{Error, FlushMode, Store};
 use message::record::{self, BLANK_LEN, MAGIC_BLANK};
-use message::{Draft, DraftError, Placement, Properties, names, property, sys_flag};
+use message::{Draft, DraftError, Placement, Properties, names, property, scan, sys_flag};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -378,7 +378,8 @@ impl Store {
         let mut all = 0;
         for draft in drafts {
             draft.check().map_err(AppendError::Draft)?;
-            let is_path = draft.topic.bytes().any(|byte| matches!(byte, b'/' | 0));
+            let is_path =
+                [b'/', 0].iter().any(|byte| scan::holds_byte(draft.topic.as_bytes(), *byte));
             if is_path || matches!(&*draft.topic, "." | "..") {
                 return Err(AppendError::TopicName);
             }
@@ -483,7 +484,8 @@ impl Store {
         }
         if self.index.is_some() {
             let key = |hash| IndexKey { hash, log_offset, store_timestamp: now };
-            writer.keys.extend(marks.index_hashes(&draft.topic, draft.sys_flag).map(key));
+            let hashes = marks.index_hashes(&draft.topic, draft.sys_flag);
+            hashes.for_each(|hash| writer.keys.push(key(hash)));
         }
         writer.messages += marks::count(draft) as u64;
         queue_offset
