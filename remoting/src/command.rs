@@ -132,11 +132,14 @@ impl Command {
         let header = &mut bytes[..header_bytes];
         let mut spans = Spans::default();
         let head = match form {
-            Form::Json => json_form::decode(header, limits, &mut spans)?,
-            Form::Rocketmq => binary_form::decode(header, limits, &mut spans)?,
+            Form::Json => json_form::decode(header, limits, spans.list())?,
+            Form::Rocketmq => binary_form::decode(header, limits, spans.list())?,
         };
         let mut bytes = bytes.freeze();
-        let fields = match Str::try_from(bytes.slice(..header_bytes)) {
+        // As far as the fields reach, and in whole blocks of 64, by which it is told whether it is
+        // text: a rest is looked at byte by byte.
+        let text_bytes = spans.end().next_multiple_of(64).min(header_bytes);
+        let fields = match Str::try_from(bytes.slice(..text_bytes)) {
             Ok(text) => Fields::arrived(text, spans),
             Err(_) => Fields::garbled(&bytes[..header_bytes], &spans),
         };

@@ -20,7 +20,7 @@ thread_local! {
     /// Rooms that nobody uses now. To take one from here costs less than to ask the allocator, and
     /// much less than to carry its bytes around in each request and answer.
     #[expect(clippy::vec_box, reason = "fields hold the box")]
-    static SPARE: RefCell<Vec<Box<Room>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Box<Growing>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The ext fields of one command, in the order in which they arrived or were set.
@@ -35,31 +35,29 @@ pub struct Fields {
 
 /// Where the keys and values of fields lie in their text.
 #[derive(Debug, Default)]
-pub(crate) struct Spans(Option<Box<Room>>);
+pub(crate) struct Spans(Option<Box<Growing>>);
 
-/// What fields are made in.
-#[derive(Clone, Debug, Default)]
-struct Room {
-    spans: Vec<Span>,
-    text: Growing,
-}
-
+/// Where a key and its value lie.
 #[derive(Clone, Copy, Debug)]
-struct Span {
+pub(crate) struct Span {
     key: (u32, u32),
     value: (u32, u32),
 }
 
-/// Text that is being written, as a JSON object without its last bracket.
+/// Fields that are being set: where they lie, and their text.
 #[derive(Clone, Debug, Default)]
 pub struct Growing {
+    spans: Vec<Span>,
+    /// The members of a JSON object, each as [`member`] begins it and without the quote behind it,
+    /// which the next one brings.
     bytes: Vec<u8>,
     /// Something stands there that JSON writes in another way.
     is_other: bool,
 }
 
 impl Span {
-    fn of(key: Range<usize>, value: Range<usize>) -> Self {
+    #[inline]
+    pub(crate) fn of(key: Range<usize>, value: Range<usize>) -> Self {
         let range = |of: Range<usize>| (of.start as u32, of.end as u32);
         assert!(value.end <= u32::MAX as usize, "a header is far smaller than 4 GiB");
         Self { key: range(key), value: range(value) }
@@ -67,7 +65,7 @@ impl Span {
 }
 
 impl Spans {
-    fn room(&mut self) -> &mut Room {
+    fn room(&mut self) -> &mut Growing {
         let spare = || SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
         self.0.get_or_insert_with(|| spare().unwrap_or_default())
     }
@@ -76,16 +74,14 @@ impl Spans {
         self.0.as_ref().map_or(&[], |room| &room.spans)
     }
 
-    /// One more pair.
-    #[inline]
-    pub(crate) fn push(&mut self, key: Range<usize>, value: Range<usize>) {
-        self.room().spans.push(Span::of(key, value));
+    /// Where the last one ends.
+    pub(crate) fn end(&self) -> usize {
+        self.all().last().map_or(0, |last| last.value.1 as usize)
     }
 
-    /// How many there are.
-    #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.all().len()
+    /// Where those of fields that arrive are noted.
+    pub(crate) fn list(&mut self) -> &mut Vec<Span> {
+        &mut self.room().spans
     }
 }
 
@@ -93,12 +89,12 @@ impl Drop for Spans {
     /// Leaves the room to the fields that come next on this thread.
     fn drop(&mut self) {
         let Some(mut room) = self.0.take() else { return };
-        if room.spans.capacity() * size_of::<Span>() + room.text.bytes.capacity() > KEPT_BYTES {
+        if room.spans.capacity() * size_of::<Span>() + room.bytes.capacity() > KEPT_BYTES {
             return;
         }
         room.spans.clear();
-        room.text.bytes.clear();
-        room.text.is_other = false;
+        room.bytes.clear();
+        room.is_other = false;
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
             if spare.len() < SPARE_ROOMS {
@@ -130,20 +126,51 @@ impl Growing {
         self.push(Decimal::of(number).as_bytes());
     }
 
-    /// Begins a member with its key, which needs no escape, and the quote of its value.
+    /// Appends a text of ours, which needs no escape.
+    pub(crate) fn push_plain(&mut self, text: &'static str) {
+        self.push(text.as_bytes());
+    }
+
+    /// Adds a member that [`member`] has begun, with a value that writes itself.
     #[inline]
-    fn begin(&mut self, key: &[u8]) {
-        let bracket = if self.bytes.is_empty() { b'{' } else { b',' };
-        self.bytes.reserve(key.len() + 5);
-        self.push(&[bracket, b'"']);
-        self.push(key);
-        self.push(b"\":\"");
+    pub(crate) fn push_member(&mut self, begun: &[u8], write: impl FnOnce(&mut Self)) {
+        self.push(begun);
+        self.push_value(begun.len() - BEFORE_KEY.len() - BEHIND_KEY.len(), write);
+    }
+
+    /// Adds the value of a member whose key has so many bytes.
+    #[inline]
+    fn push_value(&mut self, key_bytes: usize, write: impl FnOnce(&mut Self)) {
+        let value = self.bytes.len();
+        write(self);
+        let key_end = value - BEHIND_KEY.len();
+        self.spans.push(Span::of(key_end - key_bytes..key_end, value..self.bytes.len()));
     }
 
     #[inline]
     fn push(&mut self, text: &[u8]) {
         self.bytes.extend_from_slice(text);
     }
+}
+
+/// What stands between the value of one member and the key of the next.
+const BEFORE_KEY: &[u8; 3] = b"\",\"";
+/// What stands between a member's key and its value.
+const BEHIND_KEY: &[u8; 3] = b"\":\"";
+
+/// How a member begins whose key is a table's and needs no escape: `N` is its length and six.
+pub const fn member<const N: usize>(key: &str) -> [u8; N] {
+    let (key, mut begun, mut at) = (key.as_bytes(), [0; N], 0);
+    assert!(N == key.len() + BEFORE_KEY.len() + BEHIND_KEY.len());
+    while at < N {
+        begun[at] = match at {
+            0..3 => BEFORE_KEY[at],
+            _ if at < 3 + key.len() => key[at - 3],
+            _ => BEHIND_KEY[at - 3 - key.len()],
+        };
+        at += 1;
+    }
+    begun
 }
 
 /// Whether JSON writes some of a text as escapes.
@@ -219,41 +246,36 @@ impl Fields {
 
     /// Adds a pair behind those that are there; of equal keys the last one counts.
     pub fn push(&mut self, key: impl AsRef<str>, value: impl AsRef<str>) {
-        let (key, value) = (key.as_ref(), value.as_ref());
-        let is_other = needs_escape(key);
-        self.push_with(key, |text| {
-            text.is_other |= is_other;
-            text.push_str(value);
-        });
+        let (key, value, out) = (key.as_ref(), value.as_ref(), self.grow());
+        out.push(BEFORE_KEY);
+        out.push_str(key);
+        out.push(BEHIND_KEY);
+        out.push_value(key.len(), |out| out.push_str(value));
     }
 
-    /// The same with a value that writes itself, and a key of a table, which needs no escape.
+    /// Where more are added.
     #[inline]
-    pub(crate) fn push_with(&mut self, key: &str, write: impl FnOnce(&mut Growing)) {
-        self.grow();
-        let Room { text, spans } = self.room.room();
-        text.begin(key.as_bytes());
-        let value = text.bytes.len();
-        write(text);
-        let end = text.bytes.len();
-        text.push(b"\"");
-        let key_end = value - 3;
-        spans.push(Span::of(key_end - key.len()..key_end, value..end));
+    pub fn grow(&mut self) -> &mut Growing {
+        if self.arrived.is_some() {
+            self.copy_arrived();
+        }
+        self.room.room()
     }
 
     /// Copies a text that arrived to where more can be written behind it.
-    fn grow(&mut self) {
+    #[cold]
+    fn copy_arrived(&mut self) {
         if let Some(arrived) = self.arrived.take() {
-            let text = &mut self.room.room().text;
-            text.push(arrived.as_bytes());
-            text.is_other = true;
+            let room = self.room.room();
+            room.push(arrived.as_bytes());
+            room.is_other = true;
         }
     }
 
     fn bytes(&self) -> &[u8] {
         match (&self.arrived, &self.room.0) {
             (Some(text), _) => text.as_bytes(),
-            (None, Some(room)) => &room.text.bytes,
+            (None, Some(room)) => &room.bytes,
             (None, None) => &[],
         }
     }
@@ -278,10 +300,12 @@ impl Fields {
         }
     }
 
-    /// All pairs as a JSON object without its last bracket, where they lie like that.
+    /// All pairs as the members of a JSON object without its last quote, where they lie like that.
     pub(crate) fn as_json(&self) -> Option<&[u8]> {
-        let room = self.room.0.as_ref().filter(|_| self.arrived.is_none())?;
-        (!room.text.is_other).then_some(&room.text.bytes)
+        // The first one begins with a quote and a comma for which there is none before it.
+        const NONE_BEFORE: usize = 2;
+        let room = self.room.0.as_ref().filter(|room| self.arrived.is_none() && !room.is_other)?;
+        room.bytes.get(NONE_BEFORE..)
     }
 
     /// All pairs.
@@ -311,7 +335,7 @@ impl Fields {
 
     /// How many pairs there are, doubles included.
     pub fn len(&self) -> usize {
-        self.room.len()
+        self.room.all().len()
     }
 
     /// Whether there is no pair at all.
@@ -379,8 +403,7 @@ mod tests {
     #[test]
     fn arrived_fields_lend_their_text_and_can_grow() {
         let mut spans = Spans::default();
-        spans.push(0..1, 2..4);
-        spans.push(5..6, 6..6);
+        spans.list().extend([Span::of(0..1, 2..4), Span::of(5..6, 6..6)]);
         let mut fields = Fields::arrived("a xy b".into(), spans);
         let lent = fields.lend(fields.get("a").unwrap());
         fields.push("c", "z");
@@ -414,7 +437,7 @@ mod tests {
         assert!(next.is_empty() && next.as_json().is_none());
         next.push("b", "2");
         assert_eq!(room(&next), at);
-        assert_eq!(next.as_json(), Some(&b"{\"b\":\"2\""[..]));
+        assert_eq!(next.as_json(), Some(&b"\"b\":\"2"[..]));
         let other = next.clone();
         assert_ne!(room(&other), at);
         assert_eq!(other, next);

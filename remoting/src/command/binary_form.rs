@@ -2,7 +2,7 @@
 
 use super::{CommandError, Head, TOO_MANY_FIELDS};
 use crate::codes::LanguageCode;
-use crate::fields::{Fields, Spans};
+use crate::fields::{Fields, Span};
 use crate::frame::Limits;
 use bytes::{BufMut, BytesMut};
 use std::ops::Range;
@@ -15,7 +15,7 @@ use std::ops::Range;
 pub(crate) fn decode(
     header: &mut [u8],
     limits: &Limits,
-    spans: &mut Spans,
+    spans: &mut Vec<Span>,
 ) -> Result<Head, CommandError> {
     let mut cursor = Cursor { header, at: 0 };
     let code = i32::from(cursor.i16()?);
@@ -41,7 +41,7 @@ pub(crate) fn decode(
         let value = cursor.long_text()?;
         // Java reads an empty value as null, which is the same as no field.
         if !value.is_empty() {
-            spans.push(key, value);
+            spans.push(Span::of(key, value));
         }
     }
     // What may stand behind the fields is nobody's.

@@ -7,7 +7,7 @@
 
 use super::{CommandError, Head, TOO_MANY_FIELDS};
 use crate::codes::LanguageCode;
-use crate::fields::{Decimal, Fields, Spans};
+use crate::fields::{Decimal, Fields, Span};
 use crate::frame::Limits;
 use crate::json::Named as _;
 use bytes::{BufMut, BytesMut};
@@ -64,7 +64,7 @@ const MEMBERS: [(&[u8], Member); 8] = [
 pub(crate) fn decode(
     header: &mut [u8],
     limits: &Limits,
-    spans: &mut Spans,
+    spans: &mut Vec<Span>,
 ) -> Result<Head, CommandError> {
     let mut reader = Reader { header, at: 0 };
     let mut head = Head {
@@ -106,9 +106,12 @@ pub(crate) fn decode(
 pub(crate) fn encode(head: &Head, fields: &Fields, out: &mut BytesMut) {
     member(b"{\"code\":", head.code, out);
     if !fields.is_empty() {
-        out.put_slice(b",\"extFields\":");
+        out.put_slice(b",\"extFields\":{");
         match fields.as_json() {
-            Some(written) => out.put_slice(written),
+            Some(members) => {
+                out.put_slice(members);
+                out.put_u8(b'"');
+            }
             None => fields.iter().enumerate().for_each(|(at, pair)| escaped_pair(at, pair, out)),
         }
         out.put_u8(b'}');
@@ -131,7 +134,9 @@ fn member(before: &[u8], number: i32, out: &mut BytesMut) {
 }
 
 fn escaped_pair(at: usize, (key, value): (&str, &str), out: &mut BytesMut) {
-    out.put_u8(if at == 0 { b'{' } else { b',' });
+    if at > 0 {
+        out.put_u8(b',');
+    }
     text(key, out);
     out.put_u8(b':');
     text(value, out);
@@ -335,7 +340,7 @@ impl Reader<'_> {
     }
 
     /// The object of the ext fields; what is no object is passed over.
-    fn fields(&mut self, limits: &Limits, spans: &mut Spans) -> Result<(), CommandError> {
+    fn fields(&mut self, limits: &Limits, spans: &mut Vec<Span>) -> Result<(), CommandError> {
         if self.peek() != Some(b'{') {
             return if self.passes_comment() {
                 self.fields(limits, spans)
@@ -361,7 +366,7 @@ impl Reader<'_> {
                 }
             };
             if let Some(value) = value {
-                spans.push(key, value);
+                spans.push(Span::of(key, value));
             }
             more = self.goes_on(b'}')?;
         }

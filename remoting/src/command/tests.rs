@@ -44,6 +44,20 @@ fn json(header: &str) -> Result<(Head, Fields), CommandError> {
 }
 
 #[test]
+fn fields_are_text_wherever_they_end_and_whatever_follows() {
+    for len in 0..130 {
+        let value = format!("{}\u{e9}", "x".repeat(len));
+        let remark = "\u{e9}".repeat(4);
+        let header = format!(r#"{{"extFields":{{"a":"{value}"}},"remark":"{remark}"}}"#);
+        let (head, mut fields) = json(&header).unwrap();
+        assert_eq!(fields.get("a"), Some(&*value));
+        assert_eq!(head.remark.as_deref(), Some(&*remark));
+        fields.push("b", "c");
+        assert_eq!(fields.iter().collect::<Vec<_>>(), [("a", &*value), ("b", "c")]);
+    }
+}
+
+#[test]
 fn what_other_clients_write_is_understood() {
     let (head, fields) = json(
         r#" { "code" : 310, "language":"CPP","opaque":5,"flag":0, "remark":"",

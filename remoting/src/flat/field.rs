@@ -3,7 +3,7 @@
 use message::Str;
 
 use super::{Found, Kind};
-use crate::fields::{Decimal, Fields, Growing};
+use crate::fields::{Decimal, Growing};
 
 /// A value that fits one field of the flat map; one that is lent lives as long as that (`'a`).
 pub trait Field<'a>: Sized {
@@ -62,7 +62,7 @@ impl Field<'_> for bool {
         Some(text.bytes().eq_ignore_ascii_case(b"true"))
     }
     fn print(&self, out: &mut Growing) {
-        out.push_str(if *self { "true" } else { "false" });
+        out.push_plain(if *self { "true" } else { "false" });
     }
 }
 
@@ -83,7 +83,7 @@ impl Field<'_> for Boundary {
         Some(if text.bytes().eq_ignore_ascii_case(b"upper") { Self::Upper } else { Self::Lower })
     }
     fn print(&self, out: &mut Growing) {
-        out.push_str(match self {
+        out.push_plain(match self {
             Self::Lower => "LOWER",
             Self::Upper => "UPPER",
         });
@@ -100,8 +100,9 @@ pub trait Slot<'a>: Sized {
     fn absent() -> Option<Self>;
     /// The value of a text.
     fn parse(text: Found<'a>) -> Option<Self>;
-    /// Adds the pair; an empty field adds none.
-    fn write(&self, key: &'static str, fields: &mut Fields);
+    /// Adds the pair, as a member that [`member`](crate::fields::member) has begun; an empty field
+    /// adds none.
+    fn write(&self, begun: &[u8], out: &mut Growing);
 }
 
 impl<'a, T: Field<'a>> Slot<'a> for T {
@@ -113,8 +114,9 @@ impl<'a, T: Field<'a>> Slot<'a> for T {
     fn parse(text: Found<'a>) -> Option<Self> {
         T::parse(text)
     }
-    fn write(&self, key: &'static str, fields: &mut Fields) {
-        fields.push_with(key, |out| self.print(out));
+    #[inline]
+    fn write(&self, begun: &[u8], out: &mut Growing) {
+        out.push_member(begun, |out| self.print(out));
     }
 }
 
@@ -127,9 +129,10 @@ impl<'a, T: Field<'a>> Slot<'a> for Option<T> {
     fn parse(text: Found<'a>) -> Option<Self> {
         T::parse(text).map(Some)
     }
-    fn write(&self, key: &'static str, fields: &mut Fields) {
+    #[inline]
+    fn write(&self, begun: &[u8], out: &mut Growing) {
         if let Some(value) = self {
-            value.write(key, fields);
+            value.write(begun, out);
         }
     }
 }

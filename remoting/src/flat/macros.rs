@@ -124,10 +124,12 @@ macro_rules! headers {
 
                 #[allow(unused_variables, reason = "some headers have no field")]
                 fn write(&self, fields: &mut $crate::fields::Fields) {
-                    $(
-                        let key = $crate::key!($field $($key)?);
-                        $crate::flat::Slot::write(&self.$field, key, fields);
-                    )*
+                    let out = fields.grow();
+                    $({
+                        const KEY: &str = $crate::key!($field $($key)?);
+                        const BEGUN: [u8; KEY.len() + 6] = $crate::fields::member(KEY);
+                        $crate::flat::Slot::write(&self.$field, &BEGUN, out);
+                    })*
                     $(<$base as Header>::write(&self.base, fields);)?
                 }
             }
