@@ -235,7 +235,7 @@ impl Mappings {
         table.retain(|topic, _| !is_deleted(topic));
         if table.len() < self.count.swap(table.len(), Ordering::AcqRel) {
             *self.table.write() = table;
-            *self.due_ms.lock() = Some(i64::MIN);
+            *self.due_ms.lock() = Some(0);
         }
         drop(version);
     }
