@@ -199,6 +199,9 @@ pub struct Broker {
     /// Whose turn it is among queues.
     pub(crate) turn: AtomicU32,
     pub(crate) settings: ArcSwap<BrokerSettings>,
+    /// Held by who changes settings, topics or their queues at an operator's word: one at a time,
+    /// so that what was looked at is still so when it is changed. Taken before any other lock.
+    pub(crate) operator: Mutex<()>,
     /// How much of old messages groups may read, as operators said.
     pub(crate) cold_limits: Mutex<BTreeMap<Str, i64>>,
     /// Counts the changes of settings while the broker runs.

@@ -131,15 +131,21 @@ impl Broker {
             counter: AtomicU16::new(0),
             turn: AtomicU32::new(0),
             settings: ArcSwap::from_pointee(settings),
+            operator: Mutex::new(()),
             cold_limits: Default::default(),
             settings_version: Mutex::new(DataVersion::new(now)),
             outside,
             others: OnceLock::new(),
             saved_offsets: AtomicU64::new(offsets_saved),
         };
-        broker.save_first(from, now, watch);
-        broker.look_back(now, watch);
-        Ok(broker)
+        Ok(broker.begun(from, now, watch))
+    }
+
+    /// Saves what a start has to, and looks at what the store of another life holds.
+    fn begun(self, offsets_from: ConfigOrigin, now_ms: i64, watch: &dyn Fn(Progress)) -> Self {
+        self.save_first(offsets_from, now_ms, watch);
+        self.look_back(now_ms, watch);
+        self
     }
 
     /// Saves what the start made or changed. Files that are not there tell the next start that they

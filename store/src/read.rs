@@ -312,6 +312,14 @@ impl Store {
         self.queues.find(topic, queue_id).map_or(0, |queue| queue.end_offset())
     }
 
+    /// Whether a queue of a topic has a message, also one that nobody may read yet.
+    pub fn has_messages(&self, topic: &str) -> bool {
+        self.queues.ids(topic).into_iter().any(|queue_id| {
+            let queue = self.queues.find(topic, queue_id);
+            queue.is_some_and(|queue| queue.first_offset() < queue.next_offset())
+        })
+    }
+
     /// The offset behind the last message that a read gives now: a compacted queue may follow later
     /// than its consume queue goes on.
     pub fn read_to(&self, topic: &str, queue_id: i32) -> i64 {

@@ -60,3 +60,19 @@ async fn changed_settings_are_in_the_file_when_it_is_said_so() {
     assert!(remark.contains(file.to_str().unwrap()), "{remark}");
     std::fs::remove_file(file.with_extension("conf.bak")).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_changes_that_come_at_once_none_is_lost() {
+    let world = World::start().await;
+    let (one, another) = (world.client(), world.client());
+    let update = |text: String| Command::request(RequestCode::UPDATE_BROKER_CONFIG).with_body(text);
+    for n in 1..=200 {
+        let lines = [format!("fileReservedTime={n}"), format!("sendMessageThreadPoolNums={n}")];
+        let [first, second] = lines.clone();
+        let said_both = tokio::join!(one.ask(update(first)), another.ask(update(second)));
+        assert_eq!((said(&said_both.0), said(&said_both.1)), (SUCCESS, SUCCESS));
+        let all = get(&one, RequestCode::GET_BROKER_CONFIG).await;
+        let text = String::from_utf8_lossy(&all.body);
+        assert!(lines.iter().all(|line| text.lines().any(|found| found == line)), "{n}: {text}");
+    }
+}

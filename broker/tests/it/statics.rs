@@ -1,6 +1,7 @@
 //! Static topics of one broker, whose queues were in others of its queues before. What is asked of
 //! other brokers is shown by compat-tests.
 
+use crate::admin::SUCCESS;
 use crate::support::{Caller, World, said};
 use message::sys_flag;
 use remoting::body::mapping::{LogicQueueMappingItem, TopicQueueMappingDetail};
@@ -15,7 +16,9 @@ use remoting::headers::offset::{
 };
 use remoting::headers::pull::{PullMessageRequestHeader, PullMessageResponseHeader};
 use remoting::headers::send::{SendMessageRequestHeader, SendMessageResponseHeader};
-use remoting::headers::topic::{CreateTopicRequestHeader, GetTopicConfigRequestHeader};
+use remoting::headers::topic::{
+    CreateTopicRequestHeader, DeleteTopicRequestHeader, GetTopicConfigRequestHeader,
+};
 use remoting::headers::transaction::EndTransactionRequestHeader;
 
 fn stay(generation: i32, queue_id: i32, logic_offset: i64) -> LogicQueueMappingItem {
@@ -41,18 +44,23 @@ fn mapping(epoch: i64, begins: i64) -> TopicQueueMappingDetail {
     }
 }
 
-async fn tell(client: &Caller, mapping: &TopicQueueMappingDetail) -> Command {
-    let header = CreateTopicRequestHeader {
-        topic: "T".into(),
+fn topic(name: &'static str, queues: i32) -> CreateTopicRequestHeader {
+    CreateTopicRequestHeader {
+        topic: name.into(),
         default_topic: "TBW102".into(),
-        read_queue_nums: 4,
-        write_queue_nums: 4,
+        read_queue_nums: queues,
+        write_queue_nums: queues,
         perm: 6,
         topic_filter_type: "SINGLE_TAG".into(),
         ..Default::default()
-    };
+    }
+}
+
+async fn tell(client: &Caller, mapping: &TopicQueueMappingDetail) -> Command {
     let command = Command::request(RequestCode::UPDATE_AND_CREATE_STATIC_TOPIC);
-    client.ask(command.with_header(&header).with_body(remoting::json::to_body(mapping))).await
+    client
+        .ask(command.with_header(&topic("T", 4)).with_body(remoting::json::to_body(mapping)))
+        .await
 }
 
 fn physical() -> TopicFields {
@@ -237,4 +245,52 @@ async fn what_contradicts_the_known_mapping_changes_nothing() {
     };
     assert_eq!(config(true).await.mapping_detail, Some(mapping(5, 10_000)));
     assert_eq!(config(false).await.mapping_detail, None);
+}
+
+async fn forget(client: &Caller) -> Command {
+    let header = DeleteTopicRequestHeader { topic: "T".into(), ..Default::default() };
+    client.call(RequestCode::DELETE_TOPIC_IN_BROKER, &header).await
+}
+
+#[tokio::test]
+async fn the_file_forgets_a_mapping_that_it_has_again_after_its_topic_is_gone() {
+    let mut world = World::start().await;
+    let client = world.client();
+    tell(&client, &mapping(5, 10_000)).await;
+    send(&client, 1, physical()).await.unwrap();
+    let file = world.config("topicQueueMapping.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(said(&forget(&client).await), SUCCESS);
+    world.restart_after(|_| std::fs::write(&file, &text).unwrap()).await;
+    let client = world.client();
+    for queues in 1..1_000 {
+        // Each of them has the thread that saves do a round.
+        let made = client.call(RequestCode::UPDATE_AND_CREATE_TOPIC, &topic("U", queues)).await;
+        assert_eq!(made.response_code(), ResponseCode::SUCCESS);
+        if !std::fs::read_to_string(&file).unwrap().contains("totalQueues") {
+            return;
+        }
+    }
+    panic!("the file still has it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_static_topic_that_is_deleted_as_it_changes_is_there_with_its_mapping_or_not_at_all() {
+    let world = World::start().await;
+    let (one, another) = (world.client(), world.client());
+    let header = GetTopicConfigRequestHeader {
+        topic: "T".into(),
+        base: TopicFields { logical: Some(true), ..TopicFields::default() },
+    };
+    for n in 1..=200 {
+        tell(&one, &mapping(5 + n, 10_000)).await;
+        let next = mapping(6 + n, 10_000);
+        tokio::join!(tell(&one, &next), forget(&another));
+        let found = one.call(RequestCode::GET_TOPIC_CONFIG, &header).await;
+        if found.response_code() == ResponseCode::SUCCESS {
+            let body: TopicConfigAndQueueMapping = remoting::json::from_body(&found.body).unwrap();
+            assert_eq!(body.mapping_detail, Some(next), "{n}");
+        }
+        forget(&one).await;
+    }
 }

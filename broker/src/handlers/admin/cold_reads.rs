@@ -68,6 +68,6 @@ pub fn ahead(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal
     if !(0..=1).contains(&mode) {
         return Err(invalid("set commitlog readahead mode param value error"));
     }
-    config::change(broker, &[(READ_AHEAD, mode == 0)]);
+    config::change(broker, &broker.operator.lock(), &[(READ_AHEAD, mode == 0)]);
     Ok(Answer::success().with_remark(format!("set commitlog readahead mode success, mode: {mode}")))
 }

@@ -5,6 +5,7 @@ use crate::broker::{Broker, Outside};
 use crate::files;
 use crate::opening::store_settings;
 use crate::put::Effect;
+use parking_lot::MutexGuard;
 use remoting::body::properties;
 use remoting::codes::ResponseCode;
 use remoting::headers::admin::GetBrokerConfigResponseHeader;
@@ -32,6 +33,7 @@ pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>,
     if changes.is_empty() {
         return Ok(Reply::Answer(Answer::success()));
     }
+    let _alone = broker.operator.lock();
     let mut settings = settings::BrokerSettings::clone(&broker.settings());
     for (key, value) in &changes {
         if ALWAYS_REFUSED.contains(&key.as_str()) {
@@ -62,7 +64,11 @@ pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>,
 
 /// Changes settings that the store does not look at, at the word of another request, but for those
 /// that the operator protects; gives the changes as texts.
-pub(super) fn change(broker: &Broker, wanted: &[(&str, bool)]) -> Vec<(String, String)> {
+pub(super) fn change(
+    broker: &Broker,
+    _alone: &MutexGuard<'_, ()>,
+    wanted: &[(&str, bool)],
+) -> Vec<(String, String)> {
     let mut settings = settings::BrokerSettings::clone(&broker.settings());
     let mut changes = Vec::new();
     for (key, value) in wanted {

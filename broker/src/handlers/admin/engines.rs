@@ -61,7 +61,8 @@ pub fn timer(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>, 
         _ => return Err(invalid("param error")),
     }
     let wanted = [("timerRocksDBStopScan", true), ("timerStopEnqueue", false)];
-    let changes = config::change(broker, &wanted);
+    let alone = broker.operator.lock();
+    let changes = config::change(broker, &alone, &wanted);
     broker.settings_version.lock().advance(0, call.now_ms);
     let answer = Answer::success().with_remark("switch timer engine success");
     broker.outside(Outside::SaveSettings { changes, asker: call.later(), answer });

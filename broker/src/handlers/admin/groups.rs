@@ -101,9 +101,10 @@ pub fn delete(
         broker.offsets.remove_group(group);
     }
     broker.stats.forget_group(group);
+    let _alone = broker.operator.lock();
     let unused = unused_topics(broker, group);
     if !unused.is_empty() {
-        topics::remove(broker, call, &unused)?;
+        topics::remove(broker, call, &unused, |topic| !broker.store.has_messages(topic))?;
     }
     Ok(broker.ordered(Order::Groups, call, Answer::success()))
 }
@@ -114,13 +115,8 @@ fn unused_topics(broker: &Broker, group: &str) -> Vec<String> {
     if broker.clients.consumers(group).is_some() {
         return Vec::new();
     }
-    let is_empty = |topic: &String| {
-        let store = &broker.store;
-        let queues = store.queue_ids(topic);
-        queues.iter().all(|id| store.min_offset(topic, *id) >= store.max_offset(topic, *id))
-    };
     let mut all = vec![names::retry_topic(group), names::dlq_topic(group)];
-    all.retain(|topic| broker.topics.contains(topic) && is_empty(topic));
+    all.retain(|topic| broker.topics.contains(topic) && !broker.store.has_messages(topic));
     all
 }
 

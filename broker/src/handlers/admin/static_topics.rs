@@ -33,6 +33,7 @@ pub fn update(
     let (topic, epoch) = (&header.topic, mapping.epoch);
     let (queues, force) = (mapping.hosted_queues.len(), header.force);
     let save = |text: &str| broker.save_ordered(FILE, text);
+    let _alone = broker.operator.lock();
     broker.mappings.update(mapping, force, call.now_ms, save).map_err(failed)?;
     tracing::info!(
         %topic, epoch, queues, force, by = %call.peer.remote, "static topic made or changed"

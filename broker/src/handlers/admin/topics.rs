@@ -81,6 +81,7 @@ fn update_all(
     for wanted in &all {
         check(broker, wanted)?;
     }
+    let _alone = broker.operator.lock();
     let answer = Answer::success().with_remark(UNSET_REMARK);
     let mut changed = false;
     for wanted in all.into_iter().filter(|wanted| !broker.topics.is_same(wanted)) {
@@ -175,6 +176,7 @@ pub fn delete(
         // No topic, and no directory.
         return Ok(Answer::success().into());
     }
+    let _alone = broker.operator.lock();
     let mut all = vec![topic.to_string()];
     if broker.settings().broker.clear_retry_topic_when_delete_topic {
         let groups = broker.offsets.groups_of(topic);
@@ -186,18 +188,25 @@ pub fn delete(
     if broker.topics.find(topic).is_some_and(|topic| attributes::is_lite(&topic)) {
         lite::expiry::remove_under(broker, topic);
     }
-    remove(broker, call, &all)?;
+    remove(broker, call, &all, |_| true)?;
     Ok(broker.ordered(Order::Removal, call, Answer::success()))
 }
 
-/// Deletes topics with all that is known of them; nothing of it where the store cannot note that
-/// they are gone, or how far groups have come would be forgotten and the messages not.
-pub(super) fn remove(broker: &Broker, call: &Call<'_>, all: &[String]) -> Result<(), Refusal> {
-    let deleted = broker.store.delete_topics(all.iter().map(String::as_str));
+/// Deletes topics that `may_go` while nothing is appended, with all that is known of them; nothing
+/// of it where the store cannot note that they are gone, or how far groups have come would be
+/// forgotten and the messages not.
+pub(super) fn remove(
+    broker: &Broker,
+    call: &Call<'_>,
+    all: &[String],
+    may_go: impl Fn(&str) -> bool,
+) -> Result<(), Refusal> {
+    let mut gone = all.iter().map(String::as_str).collect();
+    let deleted = broker.store.delete_those(&mut gone, may_go);
     deleted.map_err(|error| failed(error.to_string()))?;
-    tracing::info!(topics = ?all, by = %call.peer.remote, "topics deleted");
+    tracing::info!(topics = ?gone, by = %call.peer.remote, "topics deleted");
     let mut forgotten = Ok(());
-    for topic in all {
+    for topic in &gone {
         broker.topics.delete(topic, call.now_ms);
         let save = |text: &str| broker.try_save(mappings::FILE, text);
         forgotten = broker.mappings.delete(topic, call.now_ms, save).and(forgotten);
@@ -207,15 +216,18 @@ pub(super) fn remove(broker: &Broker, call: &Call<'_>, all: &[String]) -> Result
     broker.clean_orders(call.now_ms);
     broker.topics_changed(None);
     // Those who found a topic until then may have sent to it since its queues went.
-    let names = all.iter().map(String::as_str);
-    let mut late: Vec<&str> =
-        names.filter(|topic| !broker.store.queue_ids(topic).is_empty()).collect();
-    if !late.is_empty() {
-        // Whoever has made it again sends to what is there then.
-        let deleted = broker.store.delete_those(&mut late, |name| !broker.topics.contains(name));
-        deleted.map_err(|error| failed(error.to_string()))?;
+    gone.retain(|topic| !broker.store.queue_ids(topic).is_empty());
+    if !gone.is_empty() {
+        delete_unknown(broker, gone)?;
     }
     forgotten.map_err(failed)
+}
+
+/// Removes the queues of names that are no topics, also when nothing is appended: whoever has made
+/// one sends to what is there.
+fn delete_unknown(broker: &Broker, mut names: Vec<&str>) -> Result<(), Refusal> {
+    let deleted = broker.store.delete_those(&mut names, |name| !broker.topics.contains(name));
+    deleted.map(drop).map_err(|error| failed(error.to_string()))
 }
 
 /// Code 21: all topics, or one page of them.
@@ -367,6 +379,7 @@ pub fn system(broker: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refusal> 
 
 /// Code 316: removes the queues of topics that are no longer there.
 pub fn clean_unused(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
+    let _alone = broker.operator.lock();
     let with_queues = broker.store.topics();
     let unused: Vec<&str> = with_queues
         .iter()
@@ -377,7 +390,7 @@ pub fn clean_unused(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, 
     if !unused.is_empty() {
         tracing::info!(topics = ?unused, by = %call.peer.remote, "queues of unused topics removed");
     }
-    broker.store.delete_topics(unused).map_err(|error| failed(error.to_string()))?;
+    delete_unknown(broker, unused)?;
     Ok(Answer::success())
 }
 
