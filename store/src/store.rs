@@ -241,6 +241,13 @@ impl Store {
         self.removed_topics.end_of(topic)
     }
 
+    /// Whether what was said of a topic when the log ended at `log_end` is about a former life of
+    /// it: its queues were removed then or later. A record says it at its own end.
+    pub fn is_of_former_life(&self, topic: &str, log_end: i64) -> bool {
+        let removed_to = self.removed_to(topic);
+        removed_to > 0 && log_end <= removed_to
+    }
+
     /// Whether the process before this one had stopped cleanly.
     pub fn was_clean(&self) -> bool {
         self.recovered_clean

@@ -63,14 +63,19 @@ fn after_ours(broker: &Broker, noted_to: i64, watch: &dyn Fn(Progress)) -> usize
         let Some(next) = point.next else { return };
         let (group, topic, queue_id) = (&point.group, &point.topic, point.queue_id);
         let known = broker.offsets.query(group, topic, queue_id).unwrap_or(-1);
-        // A topic of that name may have been deleted since, and made again.
-        let is_of_this_life = record.log_offset >= broker.store.removed_to(topic);
-        if next > known && is_of_this_life && broker.topics.contains(topic) {
+        if next > known && is_there(broker, topic, record) {
             broker.offsets.commit(group, topic, queue_id, next);
             moved += 1;
         }
     });
     moved
+}
+
+/// Whether there is the topic that a record is about. One of its name may have been deleted since,
+/// and made again.
+pub fn is_there(broker: &Broker, topic: &str, record: &Record<'_>) -> bool {
+    let log_end = record.log_offset + record.total_size() as i64;
+    broker.topics.contains(topic) && !broker.store.is_of_former_life(topic, log_end)
 }
 
 /// The same for what was popped since a stock broker saved its offsets. Its checkpoints do not say

@@ -2,6 +2,7 @@
 //! they took and where their groups go on are saved some time later: a kill would give messages to
 //! somebody else before their time, and once more what was acknowledged. Java does.
 
+use super::catch_up;
 use super::order_info::At;
 use super::records::{self, Order};
 use crate::broker::Broker;
@@ -38,7 +39,7 @@ pub fn noted(broker: &Broker, at: At<'_>, now_ms: i64, change: impl FnOnce() -> 
 pub fn take_over(broker: &Broker, note: &Record<'_>) -> bool {
     let Ok(order) = remoting::json::from_body::<Order>(note.body) else { return false };
     let Order { group, next, last, queue_id, topic } = &order;
-    if *next < 0 || !broker.topics.contains(topic) {
+    if *next < 0 || !catch_up::is_there(broker, topic, note) {
         return false;
     }
     let at = At { topic, group, queue_id: *queue_id };

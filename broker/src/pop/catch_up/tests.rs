@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::cold::{self, Cold};
+use crate::pop::order_info::At;
 use store::{Append, OsDisk};
 
 const NOW: i64 = 1_700_000_000_000;
@@ -239,4 +240,55 @@ fn where_the_backup_of_a_stock_broker_is_read_what_was_popped_since_its_text_cou
     assert_eq!((at("G"), at("reset")), (Some(5), Some(3)));
     drop(broker);
     std::fs::remove_dir_all(dir).unwrap();
+}
+
+const FIFO: At<'_> = At { topic: "T", group: "G", queue_id: 0 };
+
+/// What is said of a topic, saved or not, is not said of the next one of its name: `before` is done
+/// to the first, which has nine messages and is saved, and `after` once it is removed; `see` sees
+/// the broker after a start, where the second has nine messages too.
+fn in_the_next_life(
+    name: &str,
+    before: impl FnOnce(&Broker),
+    after: impl FnOnce(&Broker),
+    see: impl FnOnce(&Broker),
+) {
+    let dir = std::env::temp_dir().join(format!("rockhopper-{name}-{}", std::process::id()));
+    let (broker, _) = cold::open(OsDisk, &dir, NOW);
+    broker.topic_for_retry("T", 1, 0, NOW).unwrap();
+    broker.group("G", NOW).unwrap();
+    (0..9).for_each(|_| sent(&broker, 0));
+    before(&broker);
+    broker.store.delete_topics(["T"]).unwrap();
+    after(&broker);
+    (0..9).for_each(|_| sent(&broker, 0));
+    drop(broker);
+    let (broker, _) = cold::open(OsDisk, &dir, NOW);
+    see(&broker);
+    drop(broker);
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+fn save(broker: &Broker) {
+    broker.save_tables(NOW);
+    broker.save_changed(NOW);
+}
+
+#[test]
+fn an_ordered_note_says_nothing_of_the_next_topic_of_that_name() {
+    let noted = |broker: &Broker| {
+        save(broker);
+        ordered::noted(broker, FIFO, NOW, || {
+            broker.offsets.commit("G", "T", 0, 7);
+            true
+        });
+    };
+    in_the_next_life(
+        "ordered-note",
+        noted,
+        |broker| broker.offsets.remove_topic("T"),
+        |broker| {
+            assert_eq!(broker.offsets.query("G", "T", 0), None);
+        },
+    );
 }
