@@ -104,12 +104,12 @@ impl Broker {
             mappings: load_mappings(&store, &topics, &settings.broker.broker_name)?,
             topics,
             groups,
+            orders: load_orders(&store, offsets.noted_to()),
             offsets,
             clients: Clients::default(),
             carried: Carried::default(),
             filters,
             locks: load_locks(store.config(), now),
-            orders: load_orders(store.config()),
             lite: Default::default(),
             request_modes: load_request_modes(store.config()),
             holds: Default::default(),
@@ -423,15 +423,18 @@ fn load_request_modes(files: &ConfigFiles) -> RequestModes {
     modes
 }
 
-/// What FIFO groups had taken.
-fn load_orders(files: &ConfigFiles) -> Orders {
+/// What FIFO groups had taken. What was saved later than the offsets the revive log has too.
+fn load_orders(store: &Store, noted_to: Option<i64>) -> Orders {
     let orders = Orders::default();
-    let (_, origin) = files.load_from(order_info::FILE, |text| orders.load(text).ok());
+    let (_, origin) = store.config().load_from(order_info::FILE, |text| orders.load(text).ok());
     if origin == ConfigOrigin::Damaged {
         tracing::error!(
             "neither consumerOrderInfo.json nor its .bak can be used: what groups took in order \
              and did not acknowledge is given to them at once, before its time"
         );
+    }
+    if let Some(noted_to) = noted_to {
+        orders.forget_topics(|topic| store.is_of_former_life(topic, noted_to));
     }
     orders
 }

@@ -265,9 +265,7 @@ impl Orders {
     /// `queues` is how many queues of the topic the group may read; `None` if there is no such
     /// topic or group.
     pub fn clean(&self, queues: impl Fn(&str, &str) -> Option<i32>, now_ms: i64) {
-        let mut guard = self.table.lock();
-        let table = &mut *guard;
-        let before = table.rows;
+        let mut table = self.table.lock();
         for (topic, groups) in &mut table.topics {
             for (group, rows) in groups.iter_mut() {
                 let readable = queues(topic, group).unwrap_or(0);
@@ -278,9 +276,12 @@ impl Orders {
             }
             groups.retain(|_, rows| !rows.is_empty());
         }
-        table.topics.retain(|_, groups| !groups.is_empty());
-        table.rows = table.topics.values().flat_map(HashMap::values).map(BTreeMap::len).sum();
-        table.changed |= table.rows != before;
+        table.retain(|_, groups| !groups.is_empty());
+    }
+
+    /// Forgets what was taken of these topics.
+    pub fn forget_topics(&self, is_gone: impl Fn(&str) -> bool) {
+        self.table.lock().retain(|topic, _| !is_gone(topic));
     }
 
     /// The text of the file if it lacks something; asking makes it saved.
@@ -359,6 +360,13 @@ impl Table {
         let rows = groups.entry(at.group.into()).or_default();
         self.rows += usize::from(rows.insert(at.queue_id, taken).is_none());
         self.changed = true;
+    }
+
+    fn retain(&mut self, stays: impl Fn(&str, &ByGroup) -> bool) {
+        self.topics.retain(|topic, groups| stays(topic, groups));
+        let before = self.rows;
+        self.rows = self.topics.values().flat_map(HashMap::values).map(BTreeMap::len).sum();
+        self.changed |= self.rows != before;
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::cold::{self, Cold};
-use crate::pop::order_info::At;
+use crate::pop::order_info::{At, Pop};
 use store::{Append, OsDisk};
 
 const NOW: i64 = 1_700_000_000_000;
@@ -289,6 +289,25 @@ fn an_ordered_note_says_nothing_of_the_next_topic_of_that_name() {
         |broker| broker.offsets.remove_topic("T"),
         |broker| {
             assert_eq!(broker.offsets.query("G", "T", 0), None);
+        },
+    );
+}
+
+#[test]
+fn what_was_taken_in_order_does_not_block_the_next_topic_of_that_name() {
+    let taken = |broker: &Broker| {
+        let offsets = &[0, 1, 2];
+        let pop = Pop { attempt_id: None, pop_ms: NOW, invisible_ms: 60_000, offsets };
+        broker.orders.take(FIFO, &pop, NOW);
+        save(broker);
+    };
+    in_the_next_life(
+        "ordered-taken",
+        taken,
+        |broker| broker.orders.clear(FIFO),
+        |broker| {
+            assert_eq!(broker.orders.blocked_until(FIFO, None, 60_000, NOW + 1), None);
+            assert!(broker.orders.is_empty());
         },
     );
 }
