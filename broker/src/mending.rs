@@ -184,7 +184,7 @@ pub(crate) fn check_offsets(offsets: &Offsets, store: &Store, origin: ConfigOrig
     }
     if let Some(noted_to) = offsets.noted_to() {
         // The file was written before these were deleted, or made again.
-        offsets.retain(|_, topic, _| store.removed_to(topic) <= noted_to);
+        offsets.retain(|_, topic, _| !store.is_of_former_life(topic, noted_to));
     }
     let moved = offsets.keep_within(|topic, queue_id| {
         // What is kept for good stays readable when it left the commit log.

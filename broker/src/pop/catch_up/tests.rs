@@ -311,3 +311,19 @@ fn what_was_taken_in_order_does_not_block_the_next_topic_of_that_name() {
         },
     );
 }
+
+#[test]
+fn offsets_are_gone_with_a_topic_that_nobody_sent_to_since_they_were_saved() {
+    let committed = |broker: &Broker| {
+        broker.offsets.commit("G", "T", 0, 9);
+        save(broker);
+    };
+    in_the_next_life(
+        "saved-offset",
+        committed,
+        |_| {},
+        |broker| {
+            assert_eq!(broker.offsets.query("G", "T", 0), None);
+        },
+    );
+}
