@@ -17,6 +17,7 @@ pub mod taken;
 pub mod waiting;
 
 use crate::broker::Broker;
+use crate::timer::accept;
 use claims::Claims;
 use message::Str;
 use parking_lot::{Mutex, RwLock};
@@ -109,5 +110,6 @@ pub fn pen(broker: &Broker, now_ms: i64) -> Pen {
         host: broker.identity.store_host,
         now_ms,
         slot_ms: settings.store.timer_slot_ms(),
+        longest_ms: accept::longest_ms(&settings),
     }
 }

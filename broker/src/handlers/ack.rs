@@ -14,6 +14,7 @@ use crate::pop::ordered;
 use crate::pop::records::{Ack, CheckPoint, Key};
 use crate::pop::{self as pops};
 use crate::put::{self, Effect, Pending, Sender, Waits};
+use crate::timer::accept;
 use message::{Draft, Str};
 use remoting::body::pop::{BatchAck, BatchAckMessageRequestBody};
 use remoting::body::topic::TopicConfig;
@@ -23,6 +24,7 @@ use remoting::headers::pop::{
 };
 use remoting::reply::{Answer, Refusal, Reply, Ticket};
 use remoting::router::{Call, Lane};
+use settings::BrokerSettings;
 use std::sync::Arc;
 use store::Append;
 
@@ -237,8 +239,7 @@ fn change_time(
         invisible_ms: invisible_time,
         log_end: Some(broker.store.max_log_offset()),
         count: 1,
-        // Never that of the pop: its acknowledgements would count for this checkpoint too.
-        pop_ms: call.now_ms.max(handle.pop_ms.saturating_add(1)),
+        pop_ms: new_pop_ms(&handle, &settings, call.now_ms),
         queue_id,
         start: offset,
         suspend: header.suspend,
@@ -259,6 +260,13 @@ fn change_time(
     broker.pops.taken.insert(point, revive_qid, usize::try_from(limit).unwrap_or(0));
     note(broker, &ack);
     Ok(give(broker, call, log_end, changed(ResponseCode::SUCCESS, &said)))
+}
+
+/// The time of the pop that a change stands for. Never that of the pop before: its acknowledgements
+/// would count for the new checkpoint too. No pop has one that is far off.
+fn new_pop_ms(handle: &Handle, settings: &BrokerSettings, now_ms: i64) -> i64 {
+    let latest_ms = now_ms.saturating_add(accept::longest_ms(settings));
+    now_ms.max(handle.pop_ms.saturating_add(1).min(latest_ms))
 }
 
 fn change_in_order(
@@ -500,6 +508,69 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cold;
+    use message::{properties, property};
+    use remoting::codes::RequestCode;
+    use remoting::command::Command;
+    use remoting::peer::Peer;
+    use remoting::room::Room;
+    use simulator::SimDisk;
+    use std::path::Path;
+
+    const NOW: i64 = 1_700_000_000_000;
+    const DAY_MS: i64 = 86_400_000;
+
+    /// A broker with a message in the one queue of `T`.
+    fn broker() -> Broker {
+        let (broker, _) = cold::open(SimDisk::new(7), Path::new("/store"), NOW);
+        broker.topic_for_retry("T", 1, 0, NOW).unwrap();
+        let draft = Draft::plain("T", NOW, broker.identity.store_host);
+        broker.append(&mut [Append::one(draft)], NOW);
+        broker
+    }
+
+    /// Runs `ask` with a call.
+    fn called<T>(ask: impl FnOnce(&Call<'_>) -> T) -> T {
+        let command = Command::request(RequestCode::ACK_MESSAGE);
+        let address = "127.0.0.1:7".parse().unwrap();
+        let (peer, room) = (Arc::new(Peer::new(address, address)), Room::default());
+        let lane = Lane::Blocking;
+        ask(&Call { peer: &peer, command: &command, now_ms: NOW, lane, room: &room })
+    }
+
+    /// Acknowledges that message with a handle of this time.
+    fn acked(broker: &Broker, group: &str, pop_ms: i64) -> Draft {
+        let header = AckMessageRequestHeader {
+            consumer_group: group.into(),
+            topic: "T".into(),
+            extra_info: format!("0 {pop_ms} 60000 0 0 b 0 0").into(),
+            ..Default::default()
+        };
+        let reply = called(|call| ack(broker, call, header));
+        let Ok(Reply::Effect(Effect::Append(pending))) = reply else { panic!("it is stored") };
+        pending.append.drafts.as_slice()[0].clone()
+    }
+
+    #[test]
+    fn a_handle_of_any_time_waits_no_longer_than_the_timer_keeps_messages() {
+        let broker = broker();
+        let due_ms = |pop_ms| {
+            let draft = acked(&broker, "G", pop_ms);
+            let due_ms = properties::find(&draft.properties, property::TIMER_DELIVER_MS);
+            due_ms.and_then(|due_ms| due_ms.parse::<i64>().ok()).unwrap() - NOW
+        };
+        assert_eq!([NOW, NOW - 50_000, i64::MAX].map(due_ms), [60_000, 10_000, 3 * DAY_MS]);
+        let header = ChangeInvisibleTimeRequestHeader {
+            consumer_group: "G".into(),
+            topic: "T".into(),
+            invisible_time: 60_000,
+            extra_info: format!("0 {} 60000 0 0 b 0 0", i64::MAX).into(),
+            ..Default::default()
+        };
+        called(|call| change(&broker, call, header)).unwrap();
+        let point = broker.pops.taken.due(NOW + 3 * DAY_MS + 60_000, 1);
+        assert_eq!(point.len(), 1, "nor is a message out for longer");
+    }
 
     #[test]
     fn bit_sets_are_read_as_java_writes_them() {

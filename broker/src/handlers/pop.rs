@@ -14,6 +14,7 @@ use crate::pop::take::{Ask, NotInMemory, Popped};
 use crate::pop::waiting::{Bounds, Place};
 use crate::put::{self, Effect};
 use crate::selection::Selection;
+use crate::timer::accept;
 use crate::trace;
 use arc_swap::Guard;
 use message::{Str, names};
@@ -102,8 +103,7 @@ pub fn pop(
 /// Whether a checkpoint may wait so long; the timer of a Java broker refuses it, and nothing is
 /// popped.
 pub(super) fn may_wait_so_long(settings: &BrokerSettings, invisible_ms: i64) -> bool {
-    let most_ms = i64::from(settings.store.timer_max_delay_sec).saturating_mul(1_000);
-    invisible_ms.saturating_sub(records::CHECK_POINT_AHEAD_MS) <= most_ms
+    invisible_ms.saturating_sub(records::CHECK_POINT_AHEAD_MS) <= accept::longest_ms(settings)
 }
 
 fn poll_of(header: &PopMessageRequestHeader) -> Poll {

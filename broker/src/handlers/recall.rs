@@ -4,6 +4,7 @@
 use super::admin::{UNSET_REMARK, json};
 use crate::broker::Broker;
 use crate::put::{self, Effect, Pending, Sender, Waits};
+use crate::timer::accept;
 use crate::timer::handle::Handle;
 use crate::topics::PERM_WRITE;
 use bytes::Bytes;
@@ -85,7 +86,7 @@ fn marker(
         return Err(illegal("recall failed, broker service not available"));
     }
     let left_ms = handle.time.parse::<i64>().unwrap_or(-1).saturating_sub(call.now_ms);
-    let max_ms = i64::from(settings.store.timer_max_delay_sec) * 1_000;
+    let max_ms = accept::longest_ms(&settings);
     if left_ms <= 0 || left_ms >= max_ms {
         return Err(illegal("recall failed, timestamp invalid"));
     }

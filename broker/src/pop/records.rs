@@ -226,6 +226,8 @@ pub struct Pen {
     pub now_ms: i64,
     /// The timer's tick, ms.
     pub slot_ms: i64,
+    /// How long the timer keeps a message, ms.
+    pub longest_ms: i64,
 }
 
 impl Pen {
@@ -275,6 +277,9 @@ impl Pen {
         queue_id: i32,
         deliver_ms: i64,
     ) -> Draft {
+        // A handle may name any time, and the timer would put off a later one again and again. No
+        // pop waits longer; a Java broker stores nothing of such a handle.
+        let deliver_ms = deliver_ms.min(self.now_ms.saturating_add(self.longest_ms));
         let mut all = Properties::new();
         all.set(property::UNIQ_KEY, unique);
         all.set(property::TAGS, Str::from_static(tag));
@@ -313,7 +318,13 @@ mod tests {
 
     fn pen() -> Pen {
         let host = "127.0.0.1:10911".parse().unwrap();
-        Pen { topic: revive_topic("c"), host, now_ms: 1_700_000_000_000, slot_ms: 1_000 }
+        Pen {
+            topic: revive_topic("c"),
+            host,
+            now_ms: 1_700_000_000_000,
+            slot_ms: 1_000,
+            longest_ms: 259_200_000,
+        }
     }
 
     #[test]
@@ -362,6 +373,9 @@ mod tests {
         assert_eq!(all.get(property::REAL_TOPIC), Some("rmq_sys_REVIVE_LOG_c"));
         assert_eq!(all.get(property::REAL_QUEUE_ID), Some("6"));
         assert_eq!(all.get(property::UNIQ_KEY), Some("T@3@5@G@1700000000000@broker-a@ck"));
+        let forged = pen().ack(&Ack { offset: 5, ..Ack::default() }, 6, i64::MAX);
+        let all = Properties::parse(&forged.properties);
+        assert_eq!(all.get(property::TIMER_DELIVER_MS), Some("1700259200000"));
         let late = pen().ack(&Ack { offset: 5, ..Ack::default() }, 6, 1_700_000_000_000);
         assert_eq!((&*late.topic, late.queue_id), ("rmq_sys_REVIVE_LOG_c", 6));
         assert_eq!(Properties::parse(&late.properties).get(property::TAGS), Some("ack"));

@@ -36,6 +36,11 @@ pub fn check_half(draft: &Draft, settings: &BrokerSettings, now_ms: i64) -> Resu
     wanted(&Properties::parse(&draft.properties), settings, now_ms).map(|_| ())
 }
 
+/// How long a message may wait, ms (Java: `timerMaxDelaySec`).
+pub fn longest_ms(settings: &BrokerSettings) -> i64 {
+    i64::from(settings.store.timer_max_delay_sec) * 1_000
+}
+
 /// The time to come that a message asks for, ms since the epoch.
 fn wanted(
     all: &Properties,
@@ -47,7 +52,7 @@ fn wanted(
         let remark = "accurate timer message is not enabled, timerWheelEnable is false";
         return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, remark));
     }
-    let max_ms = i64::from(settings.store.timer_max_delay_sec) * 1_000;
+    let max_ms = longest_ms(settings);
     let illegal = || {
         let remark = format!(
             "timer message illegal, the delay time should not be bigger than the max delay \
