@@ -74,8 +74,7 @@ pub fn pop(
     let popped = match checked.ask(broker, &header, wait, call.now_ms).pop() {
         Ok(popped) => popped,
         Err(NotInMemory { missed }) => {
-            let next = missed.then(|| next(broker, &header)).flatten();
-            beside(broker, next.into_iter().collect());
+            beside(broker, if missed { next(broker, &header) } else { Vec::new() });
             return Ok(Reply::Effect(Effect::Block));
         }
     };
@@ -152,19 +151,24 @@ fn hold(
     // A message may have come, or a queue been given back, while nobody waited for it yet.
     let ask = checked.ask(broker, &header, Wait::Never, now_ms);
     let came = popped.more || popped.missed || ask.ends() != popped.ends || ask.is_free(&popped);
-    came.then(|| next(broker, &header)).flatten().into_iter().collect()
+    if came { next(broker, &header) } else { Vec::new() }
 }
 
-/// One that waits for what this one asked for.
-fn next(broker: &Broker, header: &PopMessageRequestHeader) -> Option<HeldPop> {
+/// Those to wake for what this one asked for.
+fn next(broker: &Broker, header: &PopMessageRequestHeader) -> Vec<HeldPop> {
     let (topic, group) = (&header.topic, &header.consumer_group);
-    broker.pops.waiting.next(topic, group, header.queue_id.max(-1))
+    let queue_id = header.queue_id.max(-1);
+    match broker.pops.waiting.next(topic, group, queue_id) {
+        Some(held) => vec![held],
+        // What any queue has left, who waits for one of them may have been kept from.
+        None if queue_id < 0 => broker.pops.waiting.next_of_each(topic, group),
+        None => Vec::new(),
+    }
 }
 
 /// Pops that wait and can go on, as this one left something.
 fn wakes(broker: &Broker, header: &PopMessageRequestHeader, popped: &Popped) -> Vec<HeldPop> {
-    let more = popped.more || popped.missed;
-    more.then(|| next(broker, header)).flatten().into_iter().collect()
+    if popped.more || popped.missed { next(broker, header) } else { Vec::new() }
 }
 
 /// Runs pops that were held, because a message came or their time is up, as far as memory goes.
@@ -199,7 +203,7 @@ fn resume(broker: &Broker, held: HeldPop, wait: Wait, now_ms: i64) -> Vec<HeldPo
     let header = &held.header;
     if held.asker.peer().is_closing() {
         // What it popped nobody would get.
-        return next(broker, header).into_iter().collect();
+        return next(broker, header);
     }
     let checked = match check(broker, held.asker.peer().remote, header, now_ms) {
         Ok(checked) => checked,
@@ -211,7 +215,7 @@ fn resume(broker: &Broker, held: HeldPop, wait: Wait, now_ms: i64) -> Vec<HeldPo
     let popped = match checked.ask(broker, header, wait, now_ms).pop() {
         Ok(popped) => popped,
         Err(NotInMemory { missed }) => {
-            let next = missed.then(|| next(broker, header)).flatten();
+            let next = if missed { next(broker, header) } else { Vec::new() };
             return std::iter::once(held).chain(next).collect();
         }
     };
@@ -360,4 +364,56 @@ fn selection(
         Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark)
     })?;
     Ok(Selection::Expression(compiled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cold;
+    use message::Draft;
+    use remoting::codes::RequestCode;
+    use remoting::command::Command;
+    use remoting::room::Room;
+    use remoting::router::Lane;
+    use simulator::SimDisk;
+    use std::path::Path;
+    use store::Append;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    fn popped(broker: &Broker, queue_id: i32) -> Reply<Effect> {
+        let header = PopMessageRequestHeader {
+            consumer_group: "G".into(),
+            topic: "T".into(),
+            queue_id,
+            max_msg_nums: 1,
+            invisible_time: 60_000,
+            poll_time: 10_000,
+            born_time: NOW,
+            ..PopMessageRequestHeader::default()
+        };
+        let command = Command::request(RequestCode::POP_MESSAGE);
+        let address = "127.0.0.1:7".parse().unwrap();
+        let (peer, room) = (Arc::new(Peer::new(address, address)), Room::default());
+        let lane = Lane::Blocking;
+        let call = Call { peer: &peer, command: &command, now_ms: NOW, lane, room: &room };
+        pop(broker, &call, header).unwrap()
+    }
+
+    #[test]
+    fn what_a_pop_of_any_queue_leaves_wakes_who_waits_for_one() {
+        let (broker, mut asked) = cold::open(SimDisk::new(7), Path::new("/store"), NOW);
+        broker.topic_for_retry("T", 1, 0, NOW).unwrap();
+        for _ in 0..2 {
+            let draft = Draft::plain("T", NOW, broker.identity.store_host);
+            broker.append(&mut [Append::one(draft)], NOW);
+        }
+        let taken = broker.pops.claims.claim(&"T".into(), &"G".into(), 0);
+        assert!(matches!(popped(&broker, 0), Reply::Later), "another pop has the queue");
+        drop(taken);
+        assert!(!matches!(popped(&broker, -1), Reply::Later));
+        assert!(broker.pops.waiting.is_empty());
+        let is_woken = |asked: Outside| matches!(asked, Outside::Pops { held } if held.len() == 1);
+        assert!(std::iter::from_fn(|| asked.try_recv().ok()).any(is_woken));
+    }
 }

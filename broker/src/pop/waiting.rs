@@ -140,6 +140,15 @@ impl<W> Waiting<W> {
         self.take(&mut table, vec![id]).pop()
     }
 
+    /// Takes out one of a group for each queue that somebody waits for.
+    pub fn next_of_each(&self, topic: &str, group: &str) -> Vec<W> {
+        let mut table = self.table.lock();
+        let line = table.topics.get(topic).and_then(|groups| groups.get(group));
+        let lines = line.into_iter().flat_map(BTreeMap::values);
+        let ids = lines.filter_map(|pops| table.first(pops, None)).collect();
+        self.take(&mut table, ids)
+    }
+
     /// Takes out those whose time is up.
     pub fn expire(&self, now_ms: i64) -> Vec<W> {
         let mut table = self.table.lock();
@@ -242,6 +251,14 @@ mod tests {
         assert_eq!(waiting.next("T", "g", 3), Some(2));
         let table = waiting.table.lock();
         assert!(table.topics.is_empty() && table.held.is_clean());
+    }
+
+    #[test]
+    fn one_of_each_line_of_a_group_is_taken_out() {
+        let waiting = waiting(&[("g", 2, 4), ("g", 3, 1), ("g", 3, 2), ("h", 3, 3)]);
+        assert_eq!(waiting.next("T", "g", -1), None);
+        assert_eq!(waiting.next_of_each("T", "g"), [4, 1]);
+        assert_eq!(waiting.len(), 2);
     }
 
     #[test]
