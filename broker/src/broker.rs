@@ -220,6 +220,13 @@ impl Broker {
         self.settings.load()
     }
 
+    /// Where a group's work on a topic is counted, while both are there: names that clients make up
+    /// would fill the tables.
+    pub fn stats_of(&self, topic: &str, group: &str) -> Option<&Stats> {
+        let are_there = self.topics.contains(topic) && self.groups.contains(group);
+        are_there.then_some(&self.stats)
+    }
+
     /// Replaces the settings as a whole; nobody sees half a change.
     pub fn set_settings(&self, settings: BrokerSettings) {
         self.filters.set_marks(settings.broker.enable_calc_filter_bit_map);

@@ -254,7 +254,7 @@ fn change_time(
     let pop_time = point.pop_ms;
     let said = ChangeInvisibleTimeResponseHeader { pop_time, invisible_time, revive_qid };
     let log_end = store(broker, call, drafts)?;
-    broker.stats.popped(&point.topic, &point.group);
+    count_change(broker, &point);
     // The old time must not pass before the new one counts.
     let limit = settings.broker.pop_ck_max_buffer_size;
     broker.pops.taken.insert(point, revive_qid, usize::try_from(limit).unwrap_or(0));
@@ -267,6 +267,13 @@ fn change_time(
 fn new_pop_ms(handle: &Handle, settings: &BrokerSettings, now_ms: i64) -> i64 {
     let latest_ms = now_ms.saturating_add(accept::longest_ms(settings));
     now_ms.max(handle.pop_ms.saturating_add(1).min(latest_ms))
+}
+
+/// Counts a checkpoint of a message that got another time.
+fn count_change(broker: &Broker, CheckPoint { topic, group, .. }: &CheckPoint) {
+    if let Some(stats) = broker.stats_of(topic, group) {
+        stats.popped(topic, group);
+    }
 }
 
 fn change_in_order(
@@ -367,7 +374,7 @@ impl Done<'_> {
         let acked = broker.orders.ack(At { topic, group, queue_id }, offset, pop_ms, committed);
         if let Acked::Next(next) = acked {
             broker.offsets.commit_unless_reset(group, topic, queue_id, next);
-            broker.stats.acked(topic, group, 1);
+            count(broker, (topic, group), 1);
         }
         Some(acked)
     }
@@ -407,7 +414,14 @@ pub(super) fn claim<'a>(
 fn note(broker: &Broker, ack: &Ack) {
     let key = Key::of_ack(ack, &broker.settings().broker.broker_name);
     broker.pops.taken.ack(&key, ack.named());
-    broker.stats.acked(&ack.topic, &ack.group, ack.named().len() as u64);
+    count(broker, (&ack.topic, &ack.group), ack.named().len());
+}
+
+/// Counts messages that were acknowledged.
+pub(super) fn count(broker: &Broker, (topic, group): (&str, &str), messages: usize) {
+    if let Some(stats) = broker.stats_of(topic, group) {
+        stats.acked(topic, group, messages as u64);
+    }
 }
 
 /// Stores all; gives their end in the log.
@@ -570,6 +584,17 @@ mod tests {
         called(|call| change(&broker, call, header)).unwrap();
         let point = broker.pops.taken.due(NOW + 3 * DAY_MS + 60_000, 1);
         assert_eq!(point.len(), 1, "nor is a message out for longer");
+    }
+
+    #[test]
+    fn what_is_acknowledged_in_a_groups_name_is_counted_while_there_is_the_group() {
+        let broker = broker();
+        broker.group("G", NOW).unwrap();
+        for group in ["G", "nobody"] {
+            acked(&broker, group, NOW);
+        }
+        let counted = |key| broker.stats.spans("GROUP_ACK_NUMS", key, "c").is_some();
+        assert_eq!(["T@G", "T@nobody"].map(counted), [true, false]);
     }
 
     #[test]

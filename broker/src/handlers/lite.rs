@@ -2,7 +2,7 @@
 //! with popped messages (51 and 53 of 200000; Java: `LiteSubscriptionCtlProcessor`,
 //! `PopLiteMessageProcessor`).
 
-use super::ack::{claim, parse};
+use super::ack::{claim, count, parse};
 use super::client::body;
 use super::poll::{self, Poll};
 use crate::attributes;
@@ -632,7 +632,7 @@ pub(super) fn ack(
     };
     if let Acked::Next(next) = acked {
         broker.offsets.commit_unless_reset(group, &queue, id, next);
-        broker.stats.acked(&header.topic, group, 1);
+        count(broker, (&header.topic, group), 1);
     }
     claim.end();
     match acked {

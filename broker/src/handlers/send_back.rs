@@ -79,7 +79,10 @@ pub fn send_back(
     draft.check().map_err(|error| {
         Refusal::new(ResponseCode::SYSTEM_ERROR, format!("MESSAGE_ILLEGAL: {error}"))
     })?;
-    broker.stats.sent_back(header.origin_topic.as_deref().unwrap_or(origin.topic), group);
+    let topic = all.get(property::RETRY_TOPIC).unwrap_or(origin.topic);
+    if let Some(stats) = broker.stats_of(topic, group) {
+        stats.sent_back(topic, group);
+    }
     let ticket = Ticket::of(call.command);
     let sender =
         Sender::new(ticket, Waits::ForNothing, draft.queue_id, |broker, _, _, drafts, stored| {
