@@ -123,6 +123,7 @@ impl Client {
         command.args([cluster.namesrv.address(), cluster.broker.address()].map(|a| a.to_string()));
         command.current_dir(&home).env("HOME", &home).env("ROCKETMQ_HOME", &home);
         command.env("ROCKETMQ_GO_LOG_LEVEL", "error");
+        command.env("COMPAT_BROKER", cluster.broker.make().to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log.try_clone()?);
         let mut child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
         let orders = child.stdin.take().context("its input is piped")?;

@@ -177,11 +177,11 @@ fn prepare(places: &Places) -> Result<()> {
     Ok(())
 }
 
-/// A cluster as clients and the tool find it.
-fn cluster(options: &Options, places: &Places, name: &str) -> Result<Cluster> {
+/// A cluster as clients and the tool find it, with these settings besides.
+fn cluster(options: &Options, places: &Places, name: &str, besides: &str) -> Result<Cluster> {
     let make = options.make();
     let mut cluster = Cluster::prepare(places, make, make, &places.fresh(name)?)?;
-    cluster.broker.set(plan::SETTINGS);
+    cluster.broker.set(&format!("{}{besides}", plan::SETTINGS));
     cluster.broker.start()?;
     Ok(cluster)
 }
@@ -191,7 +191,7 @@ fn of_libraries(options: &Options, places: &Places, report: &mut Report) -> Resu
     let mut kinds = options.kinds();
     kinds.retain(|kind| *kind != Kind::Mqadmin);
     if options.has(Suite::Clients) && !kinds.is_empty() {
-        let mut cluster = cluster(options, places, "cluster")?;
+        let mut cluster = cluster(options, places, "cluster", plan::OF_LIBRARIES)?;
         clients(options, places, (&kinds, &mut cluster), report)?;
         cluster.stop()?;
     }
@@ -204,7 +204,7 @@ fn of_libraries(options: &Options, places: &Places, report: &mut Report) -> Resu
 /// The stock mqadmin, then static topics, which it makes.
 fn of_tools(options: &Options, places: &Places, report: &mut Report) -> Result<()> {
     if options.has(Suite::Mqadmin) && options.kinds().contains(&Kind::Mqadmin) {
-        let mut cluster = cluster(options, places, "cluster-mqadmin")?;
+        let mut cluster = cluster(options, places, "cluster-mqadmin", "")?;
         let mut crew = Crew::start(places, &[Kind::Mqadmin], &cluster)?;
         crew.run(&options.scenarios(plan::MQADMIN), 1, &mut cluster, report)?;
         crew.run_failed_again(&mut cluster, report)?;

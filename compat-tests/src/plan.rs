@@ -13,8 +13,16 @@ pub const SETTINGS: &str = "transactionTimeOut=2000\ntransactionCheckInterval=10
                             compactionScheduleInternal=500\ncompactionMappedFileSize=27600\n\
                             compactionCqMappedFileSize=2300\n";
 
+/// What the broker of client libraries has besides: members go back by themselves when a group is
+/// reset, as all of 4.x do. That of mqadmin resets by itself, as 5.x do unless told otherwise.
+pub const OF_LIBRARIES: &str = "useServerSideResetOffset=false\n";
+
 /// Scenarios that share a cluster with others at the same time, the slowest first.
 pub const TOGETHER: &[&str] = &[
+    "retry-policy-gaps",
+    "rewind-online",
+    "contradiction",
+    "track-members",
     "delay-level-3",
     "timer-delay",
     "timer-recall",
@@ -101,6 +109,16 @@ pub const TOGETHER: &[&str] = &[
     "lite-topic-offsets",
     "lite-topic-refused",
     "lite-topic-pulled",
+    "rewind-offline",
+    "rewind-by-offset",
+    "rewind-cloned",
+    "rewind-status",
+    "consume-directly",
+    "running-info",
+    "track-others",
+    "retry-policy-kept",
+    "message-type-kept",
+    "message-type-sent",
 ];
 
 /// Scenarios during which a server goes and comes back: one at a time, all clients in the same.
@@ -135,12 +153,15 @@ pub const MQADMIN: &[&str] = &[
     "topicStatus",
     "updateTopic",
     "updateTopicPerm",
+    "updateTopicMessageType",
     "deleteTopic",
     "updateSubGroup",
+    "updateSubGroupRetryPolicy",
     "deleteSubGroup",
     "consumerProgress",
     "consumerStatus",
     "consumerConnection",
+    "consumerConnectionOfContradiction",
     "producerConnection",
     "resetOffsetByTime",
     "skipAccumulatedMessage",

@@ -63,9 +63,9 @@ impl Report {
         }
     }
 
-    /// The cells of one column.
-    pub fn of(&self, client: &str) -> impl Iterator<Item = &Outcome> {
-        self.outcomes.iter().filter(move |cell| cell.client == client)
+    /// All cells.
+    pub fn all(&self) -> impl Iterator<Item = &Outcome> {
+        self.outcomes.iter()
     }
 
     /// Adds the verdict of something that is no client's scenario.

@@ -116,7 +116,7 @@ final class Consumes {
                 + String.join(",", new TreeSet<>(last.getProperties().keySet())));
     }
 
-    private static void awaitRoute(Kit kit, String topic) throws Exception {
+    static void awaitRoute(Kit kit, String topic) throws Exception {
         await("route of " + topic, () -> kit.admin().examineTopicRouteInfo(topic) != null);
     }
 

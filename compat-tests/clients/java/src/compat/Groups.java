@@ -106,7 +106,7 @@ final class Groups {
         }
     }
 
-    private static long held(DefaultMQPushConsumer consumer, String topic) {
+    static long held(DefaultMQPushConsumer consumer, String topic) {
         var queues = consumer.getDefaultMQPushConsumerImpl().getRebalanceImpl()
                 .getProcessQueueTable().keySet();
         return queues.stream().filter(queue -> queue.getTopic().equals(topic)).count();

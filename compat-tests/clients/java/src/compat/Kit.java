@@ -1,5 +1,6 @@
 package compat;
 
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -41,6 +42,7 @@ final class Kit implements AutoCloseable {
     private final List<String> notes = new ArrayList<>();
     private final AtomicInteger instances = new AtomicInteger();
     private DefaultMQAdminExt admin;
+    private DefaultMQProducer asker;
 
     Kit(String names, String prefix, Actions actions) {
         this.names = names;
@@ -67,6 +69,17 @@ final class Kit implements AutoCloseable {
 
     /** Makes a topic with attributes, by a request of its own: old clients know none. */
     String topicOfKind(String topic, int queues, String attributes) throws Exception {
+        RemotingCommand made = makeTopic(topic, queues, attributes);
+        same(0, made.getCode(), "answer to the topic's making, " + made.getRemark());
+        await("the route of " + topic, () -> {
+            var route = admin().examineTopicRouteInfo(topic);
+            return route.getQueueDatas().get(0).getReadQueueNums() == queues;
+        });
+        return topic;
+    }
+
+    /** The broker's answer to a topic with attributes, whatever it is. */
+    RemotingCommand makeTopic(String topic, int queues, String attributes) throws Exception {
         Map<String, String> fields = new HashMap<>();
         fields.put("topic", topic);
         fields.put("defaultTopic", "TBW102");
@@ -77,17 +90,36 @@ final class Kit implements AutoCloseable {
         fields.put("topicSysFlag", "0");
         fields.put("order", "false");
         fields.put("attributes", attributes);
-        RemotingCommand make = RemotingCommand.createRequestCommand(UPDATE_AND_CREATE_TOPIC, null);
-        make.setExtFields(new HashMap<>(fields));
-        var client = producer().getDefaultMQProducerImpl().getMqClientFactory();
+        return ask(UPDATE_AND_CREATE_TOPIC, fields, "");
+    }
+
+    /** The broker's answer to a request that some release has no method for. */
+    RemotingCommand ask(int code, Map<String, String> fields, String body) throws Exception {
+        RemotingCommand request = RemotingCommand.createRequestCommand(code, null);
+        request.setExtFields(new HashMap<>(fields));
+        if (!body.isEmpty()) {
+            request.setBody(body.getBytes(StandardCharsets.UTF_8));
+        }
+        var client = asker().getDefaultMQProducerImpl().getMqClientFactory();
         var remoting = client.getMQClientAPIImpl().getRemotingClient();
-        RemotingCommand made = remoting.invokeSync(broker(), make, 10_000);
-        same(0, made.getCode(), "answer to the topic's making, " + made.getRemark());
-        await("the route of " + topic, () -> {
-            var route = admin().examineTopicRouteInfo(topic);
-            return route.getQueueDatas().get(0).getReadQueueNums() == queues;
-        });
-        return topic;
+        return remoting.invokeSync(broker(), request, 10_000);
+    }
+
+    /** The body of an answer as text. */
+    static String text(RemotingCommand answer) {
+        return new String(answer.getBody(), StandardCharsets.UTF_8);
+    }
+
+    /** Whether the broker is the stock one; only for what we add to its answers. */
+    static boolean onStock() {
+        return !"rockhopper".equals(System.getenv("COMPAT_BROKER"));
+    }
+
+    private synchronized DefaultMQProducer asker() throws Exception {
+        if (asker == null) {
+            asker = producer();
+        }
+        return asker;
     }
 
     String group(String suffix) {

@@ -42,6 +42,10 @@ public final class Main {
         Commands.register(scenarios);
         MessageCommands.register(scenarios);
         Rewinds.register(scenarios);
+        Repairs.register(scenarios);
+        Tracks.register(scenarios);
+        Policies.register(scenarios);
+        Contradictions.register(scenarios);
         Transactions.register(scenarios);
         Timers.register(scenarios);
         Requests.register(scenarios);

@@ -14,7 +14,7 @@ import org.apache.rocketmq.common.message.Message;
 
 /** What operators do when a group went wrong: look where messages went, and send it back. */
 final class Rewinds {
-    private static final String BROKER = "broker-a";
+    static final String BROKER = "broker-a";
 
     private Rewinds() {}
 
@@ -31,7 +31,7 @@ final class Rewinds {
     }
 
     /** A topic whose first ten messages a member of the group "g" has had; it is gone again. */
-    private static String consumed(Kit kit) throws Exception {
+    static String consumed(Kit kit) throws Exception {
         String topic = kit.topic("t", 1);
         Kit.fill(kit.producer(), topic, 0, 10);
         DefaultMQPushConsumer consumer = kit.push(kit.group("g"), topic, "*");
@@ -68,7 +68,7 @@ final class Rewinds {
     }
 
     /** The way of old releases, which mqadmin has no command for any more: offsets are written. */
-    private static void byTimeOld(Kit kit) throws Exception {
+    static void byTimeOld(Kit kit) throws Exception {
         String topic = consumed(kit);
         long between = System.currentTimeMillis();
         Thread.sleep(100);
@@ -80,7 +80,7 @@ final class Rewinds {
     }
 
     /** Where a member is, by its own word. */
-    private static void status(Kit kit) throws Exception {
+    static void status(Kit kit) throws Exception {
         String topic = kit.topic("t", 1);
         Kit.fill(kit.producer(), topic, 0, 10);
         member(kit, kit.group("g"), topic).awaitSize(10);

@@ -13,6 +13,9 @@ final class Version {
     /** Whether a batch has an id of its own, and consumers take inner batches apart. */
     static final boolean INNER_BATCHES = false;
 
+    /** What the tool says of a message in a group that broadcasts: it knows no better. */
+    static final String TRACK_OF_BROADCASTING = "NOT_ONLINE";
+
     private Version() {}
 
     static void autoBatch(DefaultMQProducer producer) {

@@ -14,6 +14,9 @@ final class Version {
     /** Whether a batch has an id of its own, and consumers take inner batches apart. */
     static final boolean INNER_BATCHES = true;
 
+    /** What the tool says of a message in a group that broadcasts. */
+    static final String TRACK_OF_BROADCASTING = "CONSUME_BROADCASTING";
+
     private Version() {}
 
     static void autoBatch(DefaultMQProducer producer) {
