@@ -86,7 +86,7 @@ const FEATURES: &[(&str, &[&str])] = &[
     ),
     ("queries by key and id", &["query-", "queryMsgBy", "printMsg"]),
     ("message track: what each group did with a message", &["track-", "messageTrack"]),
-    ("trace", &["trace", "queryMsgTrace"]),
+    ("trace", &["trace", "queryMsgTrace", "brokerTrace"]),
     ("refusals: unknown names, permissions", &["wrong-", "no-permission"]),
     ("servers that stop, or are killed, under load", &["restart-", "kill-"]),
     (
