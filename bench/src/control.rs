@@ -31,7 +31,7 @@ impl Control {
 
     fn call<T>(
         &mut self,
-        code: u16,
+        code: u32,
         fields: &[(&str, &str)],
         body: &[u8],
         read: impl FnOnce(&Answer<'_>) -> Result<T>,

@@ -34,14 +34,14 @@ pub(crate) enum Form {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
     pub(crate) form: Form,
-    pub(crate) code: u16,
+    pub(crate) code: u32,
     pub(crate) opaque: u32,
     /// 0 for a request, 1 for an answer.
     pub(crate) flag: u8,
 }
 
 impl Head {
-    pub(crate) fn request(form: Form, code: u16, opaque: u32) -> Self {
+    pub(crate) fn request(form: Form, code: u32, opaque: u32) -> Self {
         Self { form, code, opaque, flag: 0 }
     }
 }
@@ -93,7 +93,7 @@ fn json_text(out: &mut Vec<u8>, text: &str) {
 }
 
 fn binary_header(out: &mut Vec<u8>, head: Head, fields: &[(&str, &str)]) {
-    out.extend_from_slice(&head.code.to_be_bytes());
+    out.extend_from_slice(&(head.code as u16).to_be_bytes());
     out.push(JAVA);
     out.extend_from_slice(&VERSION.to_be_bytes());
     out.extend_from_slice(&head.opaque.to_be_bytes());

@@ -3,6 +3,7 @@
 
 pub(crate) mod arrive;
 pub(crate) mod pace;
+pub(crate) mod pop;
 pub(crate) mod pull;
 mod rate;
 pub(crate) mod send;

@@ -24,6 +24,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::load::Target;
 use crate::load::arrive::{self, ArriveLoad};
 use crate::load::pace::{self, PaceLoad};
+use crate::load::pop::{self, PopLoad};
 use crate::load::pull::{self, PullLoad};
 use crate::load::send::{self, SendLoad};
 
@@ -50,6 +51,13 @@ enum Job {
         target: TargetArgs,
         #[command(flatten)]
         load: PullLoad,
+    },
+    /// Pops what was just written, a batch at a time, and acknowledges each message.
+    Pop {
+        #[command(flatten)]
+        target: TargetArgs,
+        #[command(flatten)]
+        load: PopLoad,
     },
     /// Sends at a fixed rate to long-polling consumers; the latency is that from send to arrival.
     Arrive {
@@ -98,6 +106,7 @@ fn main() -> Result<()> {
     let outcome = match Command::parse().job {
         Job::Send { target, load } => send::run(&target.target(), &load)?,
         Job::Pull { target, load } => pull::run(&target.target(), &load)?,
+        Job::Pop { target, load } => pop::run(&target.target(), &load)?,
         Job::Arrive { target, load } => arrive::run(&target.target(), &load)?,
         Job::Pace { target, load } => pace::run(&target.target(), &load)?,
         Job::Null { port } => return null::serve(port),

@@ -9,6 +9,7 @@ use crate::frame::Form;
 use crate::load::Target;
 use crate::load::arrive::{self, ArriveLoad};
 use crate::load::pace::{self, PaceLoad};
+use crate::load::pop::{self, PopLoad};
 use crate::load::pull::{self, PullLoad};
 use crate::load::send::{self, SendLoad};
 use crate::outcome::Outcome;
@@ -53,6 +54,7 @@ enum Load {
     Idle,
     Send(SendLoad),
     Pull(PullLoad),
+    Pop(PopLoad),
     Arrive(ArriveLoad),
     Pace(PaceLoad),
     /// Sends in ten parts.
@@ -85,6 +87,17 @@ const PULL: PullLoad = PullLoad {
     seconds: 10,
 };
 
+const POP: PopLoad = PopLoad {
+    connections: 4,
+    batch: 32,
+    body: 128,
+    queues: 4,
+    count: 400_000,
+    leave: 0,
+    invisible_ms: 60_000,
+    seconds: 20,
+};
+
 const ARRIVE: ArriveLoad =
     ArriveLoad { rate: 1000, body: 128, queues: 4, held: 0, form: Form::Json, seconds: 10 };
 
@@ -101,7 +114,7 @@ const PACE: PaceLoad = PaceLoad {
 
 const fn job(name: &'static str, what: &'static str, load: Load) -> Job {
     let on_null = match &load {
-        Load::Pull(_) => false,
+        Load::Pull(_) | Load::Pop(_) => false,
         // The null server keeps nothing that could be read back.
         Load::Pace(pace) => pace.old_mib == 0,
         _ => true,
@@ -159,6 +172,16 @@ pub(crate) const JOBS: &[Job] = &[
         Load::Send(SendLoad { connections: 256, window: 1, count: 500_000, ..SEND }),
     ),
     job("pull", "4 connections, 32 a batch, hot; latency is that of a pull", Load::Pull(PULL)),
+    job(
+        "pop",
+        "4 connections, 32 a batch, each acknowledged; latency is that of a pop",
+        Load::Pop(POP),
+    ),
+    job(
+        "pop-back",
+        "the same, one in ten left for 5 s; latency is how late these come back",
+        Load::Pop(PopLoad { count: 100_000, leave: 10, invisible_ms: 5_000, ..POP }),
+    ),
     job("arrive", "send to arrival at a long-polling consumer, 1,000/s", Load::Arrive(ARRIVE)),
     job("arrive-10k", "the same, 10,000/s", Load::Arrive(ArriveLoad { rate: 10_000, ..ARRIVE })),
     job(
@@ -266,6 +289,10 @@ impl Job {
             Load::Pull(load) => {
                 let seconds = (load.seconds / part).max(2);
                 pull::run(&target, &PullLoad { count: load.count / part, seconds, ..load })
+            }
+            Load::Pop(load) => {
+                let seconds = (load.seconds / part).max(10);
+                pop::run(&target, &PopLoad { count: load.count / part, seconds, ..load })
             }
             Load::Arrive(load) => {
                 arrive::run(&target, &ArriveLoad { seconds: (load.seconds / part).max(4), ..load })
