@@ -251,6 +251,13 @@ impl Broker {
         }
     }
 
+    /// Tells those who wait and want few of many messages how far their queues have gone on.
+    pub fn tell_overtaken(&self, now_ms: i64) {
+        for held in self.holds.overtaken(|topic, queue_id| self.store.read_to(topic, queue_id)) {
+            pull::resume(self, held, now_ms);
+        }
+    }
+
     /// Ends what waited too long.
     pub fn expire(&self, now_ms: i64) {
         for held in self.holds.expire(now_ms) {

@@ -50,6 +50,8 @@ pub struct Holds<W> {
 struct Table<W> {
     held: Held<Pull<W>>,
     queues: HashMap<Str, HashMap<i32, Queue>>,
+    /// Those that do not want every message: their queues may go on while they wait.
+    choosy: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -68,7 +70,8 @@ struct Queue {
 
 impl<W: Waiting> Default for Holds<W> {
     fn default() -> Self {
-        let table = Table { held: Held::default(), queues: HashMap::new() };
+        let table =
+            Table { held: Held::default(), queues: HashMap::new(), choosy: BTreeSet::new() };
         Self { held: AtomicUsize::new(0), table: Mutex::new(table) }
     }
 }
@@ -142,6 +145,24 @@ impl<W: Waiting> Holds<W> {
         self.take(&mut self.table.lock(), ids)
     }
 
+    /// Takes out those behind whose offset their queue has messages, none of which they wanted:
+    /// `ends` tells where a queue ends. A group that wants few of many messages is told where it
+    /// is (Java: `PullRequestHoldService.checkHoldRequest`).
+    pub fn overtaken(&self, ends: impl Fn(&str, i32) -> i64) -> Vec<W> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut table = self.table.lock();
+        let is_behind = |id: &u64| {
+            table.held.get(*id).is_some_and(|held| {
+                let Pull { topic, queue_id, waiting } = held;
+                waiting.offset() < ends(topic, *queue_id)
+            })
+        };
+        let behind = table.choosy.iter().copied().filter(is_behind).collect();
+        self.take(&mut table, behind)
+    }
+
     /// Takes out those whose time is up.
     pub fn expire(&self, now_ms: i64) -> Vec<W> {
         let mut table = self.table.lock();
@@ -176,6 +197,9 @@ impl<W: Waiting> Table<W> {
         let queues = self.queues.entry(pull.topic.clone()).or_default();
         let queue = queues.entry(pull.queue_id).or_default();
         let id = self.held.next();
+        if pull.waiting.codes().is_some() || pull.waiting.judge().is_some() {
+            self.choosy.insert(id);
+        }
         match pull.waiting.codes() {
             None => {
                 queue.all.insert(id);
@@ -191,6 +215,7 @@ impl<W: Waiting> Table<W> {
 
     fn remove(&mut self, id: u64) -> Option<W> {
         let Pull { topic, queue_id, waiting } = self.held.remove(id)?;
+        self.choosy.remove(&id);
         let queues = self.queues.get_mut(&topic)?;
         let queue = queues.get_mut(&queue_id)?;
         queue.all.remove(&id);
@@ -257,6 +282,18 @@ mod tests {
         assert_eq!(holds.len(), 1);
         assert_eq!(holds.drain(), [At(6, [1])]);
         assert!(holds.is_empty() && holds.table.lock().queues.is_empty());
+        assert!(holds.table.lock().choosy.is_empty());
+    }
+
+    #[test]
+    fn who_is_choosy_and_overtaken_is_taken_out() {
+        let holds = holds();
+        holds.hold(&"t".into(), 0, 90, At(3, [0])).unwrap();
+        assert_eq!(holds.overtaken(|_, _| 5), []);
+        let ends = |topic: &str, queue_id| if (topic, queue_id) == ("t", 0) { 6 } else { 0 };
+        assert_eq!(holds.overtaken(ends), [At(5, [1])]);
+        assert_eq!(holds.overtaken(|_, _| 7), [At(6, [1]), At(5, [1])]);
+        assert_eq!(holds.drain(), [At(3, [0])], "a message that comes takes it out");
     }
 
     #[test]

@@ -27,6 +27,9 @@ use tokio_util::sync::CancellationToken;
 const TICK_MS: i64 = 50;
 /// How often silent clients are looked after.
 const SLOW_TICK_MS: i64 = 10_000;
+/// How often those who wait are looked at whose queues go on without them, ms (Java:
+/// `PullRequestHoldService`).
+const OVERTAKEN_MS: i64 = 5_000;
 /// How often it is looked how full the disks are: how late a full one is seen, and its room.
 const MEASURE_MS: i64 = 1_000;
 /// The time between the removals of two files of the log (Java `deleteCommitLogFilesInterval`).
@@ -180,10 +183,14 @@ fn save(broker: &Broker, _: &Bell) -> Option<String> {
 
 /// Everything that has a time.
 fn tick(broker: &Broker, bell: &Bell) -> Option<String> {
-    let mut slow_ms = now_ms();
+    let (mut slow_ms, mut told_ms) = (now_ms(), now_ms());
     loop {
         let now = now_ms();
         broker.expire(now);
+        if is_due(now, told_ms, OVERTAKEN_MS) {
+            told_ms = now;
+            broker.tell_overtaken(now);
+        }
         broker.stats.tick(now);
         let next = delay::deliver(broker, now);
         if is_due(now, slow_ms, SLOW_TICK_MS) {

@@ -60,6 +60,7 @@ pub const TOGETHER: &[&str] = &[
     "compressed-zstd",
     "topic-auto-create",
     "tags",
+    "tags-progress",
     "sql-push",
     "sql-pull",
     "sql-pull-held",

@@ -146,6 +146,43 @@ fn a_pull_of_a_lite_topic_waits_for_its_messages() {
 }
 
 #[test]
+fn a_pull_that_wants_few_messages_is_told_how_far_its_queue_has_gone_on() {
+    let name = format!("rockhopper-overtaken-{}", std::process::id());
+    let root = std::env::temp_dir().join(name);
+    let broker = open(&root);
+    broker.topics.update(crate::topics::simple("F", 1), NOW).unwrap();
+    store_it(&broker, "F", "TAGS\u{1}A\u{2}".into());
+    let address: SocketAddr = "127.0.0.1:7".parse().unwrap();
+    let peer = Arc::new(Peer::new(address, address));
+    let command = Command::request(RequestCode::PULL_MESSAGE);
+    let header = PullMessageRequestHeader {
+        consumer_group: "g".into(),
+        topic: "F".into(),
+        queue_offset: 1,
+        max_msg_nums: 32,
+        sys_flag: SUBSCRIPTION | SUSPEND,
+        suspend_timeout_millis: 10_000,
+        subscription: Some("A".into()),
+        ..PullMessageRequestHeader::default()
+    };
+    let (lane, room) = (Lane::Inline, Room::default());
+    let call = Call { peer: &peer, command: &command, now_ms: NOW, lane, room: &room };
+    assert!(matches!(pull(&broker, &call, header).unwrap(), Reply::Later));
+    broker.tell_overtaken(NOW);
+    store_it(&broker, "F", "TAGS\u{1}B\u{2}".into());
+    assert_eq!((broker.holds.len(), peer.take_unwritten().len()), (1, 0));
+    cold::save(&broker, NOW);
+    broker.tell_overtaken(NOW);
+    let told = String::from_utf8_lossy(&peer.take_unwritten().concat()).into_owned();
+    let code = ResponseCode::PULL_RETRY_IMMEDIATELY.0;
+    assert!(told.contains(&format!("\"code\":{code},")), "{told}");
+    assert!(told.contains("\"nextBeginOffset\":\"2\""), "{told}");
+    assert!(broker.holds.is_empty());
+    drop(broker);
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
 fn a_pull_of_a_compacted_queue_that_cannot_follow_waits() {
     let name = format!("rockhopper-compacted-pull-{}", std::process::id());
     let root = std::env::temp_dir().join(name);

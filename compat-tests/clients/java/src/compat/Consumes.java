@@ -4,6 +4,7 @@ import static compat.Kit.await;
 import static compat.Kit.check;
 import static compat.Kit.same;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -12,9 +13,12 @@ import java.util.TreeSet;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.consumer.store.OffsetStore;
+import org.apache.rocketmq.client.consumer.store.ReadOffsetType;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
+import org.apache.rocketmq.common.message.MessageQueue;
 
 /** What happens to a message between the send and the listener: filters, delays, retries. */
 final class Consumes {
@@ -22,6 +26,7 @@ final class Consumes {
 
     static void register(Map<String, Scenario> scenarios) {
         scenarios.put("tags", Consumes::tags);
+        scenarios.put("tags-progress", Consumes::progress);
         scenarios.put("delay-level-1", kit -> delayed(kit, 1, 1_000));
         scenarios.put("delay-level-3", kit -> delayed(kit, 3, 10_000));
         scenarios.put("retry-then-dlq", Consumes::retry);
@@ -51,6 +56,27 @@ final class Consumes {
         for (MessageExt message : inbox.all()) {
             check(tags.equals("*") || tags.contains(message.getTags()), "got %s", message.getTags());
         }
+    }
+
+    /** What a group does not want moves it on while its pull is held, not only when that ends. */
+    private static void progress(Kit kit) throws Exception {
+        String topic = kit.topic("t", 1);
+        DefaultMQProducer producer = kit.producer();
+        DefaultMQPushConsumer consumer = kit.push(kit.group("g"), topic, "A");
+        Inbox inbox = Inbox.open(consumer);
+        producer.send(new Message(topic, "A", "wanted".getBytes()));
+        inbox.awaitSize(1);
+        MessageQueue queue = null;
+        for (int i = 0; i < 5; i++) {
+            queue = producer.send(new Message(topic, "B", "unwanted".getBytes())).getMessageQueue();
+        }
+        MessageQueue last = queue;
+        // The hold is looked at every 5 s, and offsets are told every 5 s.
+        await("the offset behind what is unwanted", Duration.ofSeconds(13), () -> {
+            OffsetStore offsets = consumer.getDefaultMQPushConsumerImpl().getOffsetStore();
+            return offsets.readOffset(last, ReadOffsetType.READ_FROM_STORE) == 6;
+        });
+        inbox.awaitSize(1);
     }
 
     private static void delayed(Kit kit, int level, long delay) throws Exception {
