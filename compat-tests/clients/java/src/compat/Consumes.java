@@ -13,8 +13,6 @@ import java.util.TreeSet;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
-import org.apache.rocketmq.client.consumer.store.OffsetStore;
-import org.apache.rocketmq.client.consumer.store.ReadOffsetType;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -72,10 +70,8 @@ final class Consumes {
         }
         MessageQueue last = queue;
         // The hold is looked at every 5 s, and offsets are told every 5 s.
-        await("the offset behind what is unwanted", Duration.ofSeconds(13), () -> {
-            OffsetStore offsets = consumer.getDefaultMQPushConsumerImpl().getOffsetStore();
-            return offsets.readOffset(last, ReadOffsetType.READ_FROM_STORE) == 6;
-        });
+        await("the offset behind what is unwanted", Duration.ofSeconds(13),
+                () -> Kit.committed(consumer, last) == 6);
         inbox.awaitSize(1);
     }
 

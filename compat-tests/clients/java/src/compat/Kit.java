@@ -14,6 +14,7 @@ import org.apache.rocketmq.client.ClientConfig;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.store.ReadOffsetType;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
@@ -215,6 +216,12 @@ final class Kit implements AutoCloseable {
             producer.send(new Message(topic, Integer.toString(i).getBytes()), to);
         }
         return to;
+    }
+
+    /** Where the broker says that a member's group is. */
+    static long committed(DefaultMQPushConsumer member, MessageQueue queue) {
+        return member.getDefaultMQPushConsumerImpl().getOffsetStore()
+                .readOffset(queue, ReadOffsetType.READ_FROM_STORE);
     }
 
     static void check(boolean holds, String what, Object... args) {

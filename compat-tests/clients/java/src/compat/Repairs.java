@@ -41,8 +41,13 @@ final class Repairs {
         long between = System.currentTimeMillis();
         Thread.sleep(100);
         MessageQueue queue = Kit.fill(producer, topic, 0, 10);
-        Inbox inbox = Inbox.open(kit.push(kit.group("g"), topic, "*"));
+        DefaultMQPushConsumer member = kit.push(kit.group("g"), topic, "*");
+        Inbox inbox = Inbox.open(member);
         inbox.awaitSize(20);
+        await("offset 20 at the broker", () -> {
+            member.getDefaultMQPushConsumerImpl().persistConsumerOffset();
+            return Kit.committed(member, queue) == 20;
+        });
         var told = kit.admin().resetOffsetByTimestamp(topic, kit.group("g"), between, true);
         same(Map.of(queue, 10L), told, "what the members are told");
         inbox.awaitSize(30);
