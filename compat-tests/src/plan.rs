@@ -60,7 +60,7 @@ pub const TOGETHER: &[&str] = &[
     "compressed-zstd",
     "topic-auto-create",
     "tags",
-    "tags-progress",
+    "offset-past-unwanted",
     "sql-push",
     "sql-pull",
     "sql-pull-held",

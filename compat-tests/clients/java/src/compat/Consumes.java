@@ -24,7 +24,7 @@ final class Consumes {
 
     static void register(Map<String, Scenario> scenarios) {
         scenarios.put("tags", Consumes::tags);
-        scenarios.put("tags-progress", Consumes::progress);
+        scenarios.put("offset-past-unwanted", Consumes::progress);
         scenarios.put("delay-level-1", kit -> delayed(kit, 1, 1_000));
         scenarios.put("delay-level-3", kit -> delayed(kit, 3, 10_000));
         scenarios.put("retry-then-dlq", Consumes::retry);

@@ -34,10 +34,15 @@ final class Rewinds {
     static String consumed(Kit kit) throws Exception {
         String topic = kit.topic("t", 1);
         Kit.fill(kit.producer(), topic, 0, 10);
-        DefaultMQPushConsumer consumer = kit.push(kit.group("g"), topic, "*");
-        Inbox.open(consumer).awaitSize(10);
-        consumer.shutdown();
+        consume(kit, topic, 10);
         return topic;
+    }
+
+    /** A member of the group "g" comes, has so many messages, and goes. */
+    private static void consume(Kit kit, String topic, int count) throws Exception {
+        DefaultMQPushConsumer consumer = kit.push(kit.group("g"), topic, "*");
+        Inbox.open(consumer).awaitSize(count);
+        consumer.shutdown();
     }
 
     private static Inbox member(Kit kit, String group, String topic) throws Exception {
@@ -69,14 +74,19 @@ final class Rewinds {
 
     /** The way of old releases, which mqadmin has no command for any more: offsets are written. */
     static void byTimeOld(Kit kit) throws Exception {
-        String topic = consumed(kit);
+        String topic = kit.topic("t", 1);
+        Kit.fill(kit.producer(), topic, 0, 10);
+        Thread.sleep(100);
         long between = System.currentTimeMillis();
         Thread.sleep(100);
         Kit.fill(kit.producer(), topic, 0, 10);
+        consume(kit, topic, 20);
         var moved =
             kit.admin().resetOffsetByTimestampOld(kit.group("g"), topic, between, true).get(0);
         same(10L, moved.getRollbackOffset(), "offset after the reset");
-        member(kit, kit.group("g"), topic).awaitSize(10);
+        Inbox again = member(kit, kit.group("g"), topic);
+        again.awaitSize(10);
+        again.all().forEach(m -> check(m.getQueueOffset() >= 10, "got %s", m));
     }
 
     /** Where a member is, by its own word. */
