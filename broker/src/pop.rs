@@ -7,6 +7,7 @@
 
 pub mod catch_up;
 pub mod claims;
+pub mod done;
 pub mod handle;
 pub mod order_info;
 pub mod ordered;

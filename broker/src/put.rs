@@ -6,6 +6,7 @@
 
 use crate::broker::Broker;
 use crate::lite;
+use crate::pop::done::Done;
 use crate::timer::accept;
 use crate::trace::Producer;
 use bytes::{BufMut, Bytes};
@@ -22,10 +23,12 @@ use store::{Append, AppendError, Appended, Wait, light};
 
 /// Work that a handler leaves to the shell.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are the large one, without a box")]
 pub enum Effect {
     /// Store these messages together with those of the other requests of one read, then answer.
     Append(Pending),
+    /// Store that messages of a pop are done, together with what the other requests of one read say
+    /// of that pop, then answer.
+    Acknowledge(Done, Sender),
     /// Run the same request again on [`Lane::Blocking`]: it turned out to need the disk. Nothing of
     /// it is done yet.
     Block,

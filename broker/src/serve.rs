@@ -3,6 +3,10 @@
 
 use crate::broker::Broker;
 use crate::flush::Unanswered;
+use crate::pop::{
+    self,
+    done::{AllDone, Done},
+};
 use crate::put::{Effect, Pending, Sender};
 use crate::table::NOT_ON_FAST_PORT;
 use parking_lot::Mutex;
@@ -50,6 +54,9 @@ impl Serve for Port {
                 match self.run(&Call { peer, command, now_ms, lane, room: &batch.room }) {
                     Reply::Answer(answer) => self.broker.answer_saved(peer, &ticket, answer, out),
                     Reply::Effect(Effect::Append(pending)) => batch.push(from, pending, now_ms),
+                    Reply::Effect(Effect::Acknowledge(done, sender)) => {
+                        batch.acknowledge(from, (done, sender), now_ms);
+                    }
                     Reply::Effect(Effect::Block) => self.block(peer, command.clone(), out),
                     Reply::Later | Reply::Silent => {}
                 }
@@ -100,13 +107,14 @@ impl Port {
             let call = Call { peer, command: &command, now_ms: begun_ms, lane, room: &batch.room };
             match router.run(&broker, &call) {
                 Reply::Answer(answer) => broker.answer_saved(peer, &ticket, answer, out),
-                Reply::Effect(Effect::Append(pending)) => {
-                    batch.push(0, pending, begun_ms);
-                    batch.store(&broker, slice::from_mut(&mut arrived), now_ms);
+                Reply::Effect(Effect::Append(pending)) => batch.push(0, pending, begun_ms),
+                Reply::Effect(Effect::Acknowledge(done, sender)) => {
+                    batch.acknowledge(0, (done, sender), begun_ms);
                 }
                 Reply::Effect(Effect::Block) => unreachable!("here a handler may wait"),
                 Reply::Later | Reply::Silent => {}
             }
+            batch.store(&broker, slice::from_mut(&mut arrived), now_ms);
             arrived.peer.send_all(&mut arrived.out);
         });
     }
@@ -130,9 +138,22 @@ pub(crate) struct Batch {
     /// When the last of those that want something stored was looked at.
     stamp_ms: i64,
     appends: Vec<Append>,
-    /// Who sent each of these, and the number of the connection.
-    senders: Vec<(usize, Sender)>,
+    /// Who waits for which of these, and the number of the connection.
+    senders: Vec<Waiter>,
+    /// What is stored behind those.
+    done: AllDone,
+    /// Who waits for which of these.
+    acknowledgers: Vec<Waiter>,
     room: Room,
+}
+
+/// Who waits for an append.
+struct Waiter {
+    /// The number of the connection.
+    from: usize,
+    /// The number of the append.
+    at: usize,
+    sender: Sender,
 }
 
 impl Batch {
@@ -143,12 +164,30 @@ impl Batch {
 
     fn push(&mut self, from: usize, pending: Pending, now_ms: i64) {
         self.stamp_ms = now_ms;
+        self.senders.push(Waiter { from, at: self.appends.len(), sender: pending.sender });
         self.appends.push(pending.append);
-        self.senders.push((from, pending.sender));
+    }
+
+    fn acknowledge(&mut self, from: usize, (done, sender): (Done, Sender), now_ms: i64) {
+        self.stamp_ms = now_ms;
+        let at = self.done.push(done);
+        self.acknowledgers.push(Waiter { from, at, sender });
+    }
+
+    /// Puts the acknowledgements behind the other messages.
+    fn end(&mut self, broker: &Broker) {
+        if self.done.is_empty() {
+            return;
+        }
+        let first = self.appends.len();
+        self.appends.extend(self.done.drain(pop::pen(broker, self.stamp_ms)));
+        let behind = self.acknowledgers.drain(..);
+        self.senders.extend(behind.map(|waiter| Waiter { at: first + waiter.at, ..waiter }));
     }
 
     /// Appends all, and answers each sender now or when its messages are durable.
     fn store(&mut self, broker: &Broker, arrived: &mut [Arrived], now_ms: fn() -> i64) {
+        self.end(broker);
         if self.appends.is_empty() {
             return;
         }
@@ -157,8 +196,8 @@ impl Batch {
         broker.append(&mut self.appends, self.stamp_ms);
         let took_ms = now_ms() - begun_ms;
         let (settings, mut answered) = (broker.settings(), 0);
-        for (append, (from, sender)) in self.appends.iter().zip(&self.senders) {
-            let Arrived { peer, out, .. } = &mut arrived[*from];
+        for Waiter { from, at, sender } in &self.senders {
+            let (append, Arrived { peer, out, .. }) = (&self.appends[*at], &mut arrived[*from]);
             let stored = match &append.outcome {
                 Ok(stored) => stored,
                 Err(error) => {
@@ -187,133 +226,4 @@ impl Batch {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cold;
-    use crate::handlers::{ack, recall, send};
-    use crate::timer::handle::Handle;
-    use crate::{table, topics};
-    use bytes::{Buf, Bytes};
-    use message::{Draft, Properties, property, record};
-    use remoting::codes::RequestCode;
-    use remoting::headers::message::RecallMessageRequestHeader;
-    use remoting::headers::pop::AckMessageRequestHeader;
-    use remoting::headers::send::SendMessageRequestHeader;
-    use simulator::SimDisk;
-    use std::path::Path;
-    use std::sync::atomic::{AtomicI64, Ordering};
-    use store::Position;
-
-    const NOW: i64 = 1_700_000_000_000;
-
-    /// A broker that answers when messages are durable, with a message in its one topic.
-    fn broker() -> Broker {
-        let (broker, _) = cold::open_with(SimDisk::new(7), Path::new("/store"), NOW, |settings| {
-            settings.broker.recall_message_enable = true;
-            settings.store.flush_disk_type = settings::FlushDiskType::SyncFlush;
-        });
-        broker.topics.update(topics::simple("T", 1), NOW).unwrap();
-        let host = broker.identity.store_host;
-        let body = Bytes::from_static(b"popped");
-        broker.append(&mut [Append::one(Draft { body, ..Draft::plain("T", NOW, host) })], NOW);
-        broker.store.sync().unwrap();
-        broker
-    }
-
-    /// What is said of something that is stored, when its flush is late.
-    fn said_late(
-        broker: &Broker,
-        run: impl FnOnce(&Call<'_>) -> Result<Reply<Effect>, Refusal>,
-    ) -> String {
-        let address = "127.0.0.1:7".parse().unwrap();
-        let (peer, room) = (Arc::new(Peer::new(address, address)), Room::default());
-        let command = Command::request(RequestCode::SEND_MESSAGE).with_body("hello");
-        let call =
-            Call { peer: &peer, command: &command, now_ms: NOW, lane: Lane::Inline, room: &room };
-        let reply = run(&call).unwrap();
-        let Reply::Effect(Effect::Append(pending)) = reply else { panic!("{reply:?}") };
-        let mut batch = Batch::default();
-        batch.begin(NOW);
-        batch.push(0, pending, NOW);
-        let (requests, out) = (Vec::new(), Outbox::default());
-        let mut arrived = Arrived { peer: Arc::clone(&peer), requests, out };
-        batch.store(broker, slice::from_mut(&mut arrived), || NOW);
-        broker.expire(NOW + 4_999);
-        assert_eq!((arrived.out.remaining(), peer.buffered()), (0, 0), "it waits for the flush");
-        broker.expire(NOW + 5_000);
-        String::from_utf8_lossy(&peer.take_unwritten().concat()).into_owned()
-    }
-
-    #[test]
-    fn a_late_flush_is_told_to_senders_and_is_nothing_to_acknowledgements_and_recalls() {
-        let broker = broker();
-        let header = SendMessageRequestHeader {
-            producer_group: "p",
-            topic: "T",
-            default_topic: "TBW102",
-            ..SendMessageRequestHeader::default()
-        };
-        let sent = said_late(&broker, |call| send::send(&broker, call, header));
-        assert!(sent.contains("\"code\":10,"), "{sent}");
-        let header = AckMessageRequestHeader {
-            consumer_group: "g".into(),
-            topic: "T".into(),
-            extra_info: format!("0 {NOW} 60000 0 0 b 0 0").into(),
-            ..AckMessageRequestHeader::default()
-        };
-        let acked = said_late(&broker, |call| ack::ack(&broker, call, header));
-        assert!(acked.contains("\"code\":0,"), "{acked}");
-        let mut parked = Properties::default();
-        parked.set(property::REAL_TOPIC, "T");
-        parked.set(property::TIMER_OUT_MS, (NOW + 60_000).to_string());
-        parked.set(property::UNIQ_KEY, "ID");
-        let header = RecallMessageRequestHeader {
-            topic: "T".into(),
-            recall_handle: Handle::of(&parked, "b").unwrap(),
-            ..RecallMessageRequestHeader::default()
-        };
-        let recalled = said_late(&broker, |call| recall::recall(&broker, call, header));
-        assert!(recalled.contains("\"code\":0,") && recalled.contains("ID"), "{recalled}");
-    }
-
-    /// A clock that goes on by a millisecond with each look.
-    fn ticking() -> i64 {
-        static LOOKS: AtomicI64 = AtomicI64::new(NOW);
-        LOOKS.fetch_add(1, Ordering::Relaxed)
-    }
-
-    #[test]
-    fn what_is_due_when_its_turn_comes_is_not_stored_before_that() {
-        let broker = Arc::new(broker());
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let port = Port {
-            broker: Arc::clone(&broker),
-            router: Arc::new(table::table()),
-            fast: false,
-            runtime: runtime.handle().clone(),
-            blocking: Arc::new(Semaphore::new(1)),
-            now_ms: ticking,
-            idle: Mutex::default(),
-        };
-        // The turn begins at `NOW`.
-        let due_ms = NOW + 1;
-        let wish = format!("TIMER_DELIVER_MS\x01{due_ms}\x02");
-        let header = SendMessageRequestHeader {
-            producer_group: "p",
-            topic: "T",
-            default_topic: "TBW102",
-            properties: Some(&wish),
-            ..SendMessageRequestHeader::default()
-        };
-        let send = Command::request(RequestCode::SEND_MESSAGE).with_header(&header).with_body("x");
-        let address = "127.0.0.1:7".parse().unwrap();
-        let peer = Arc::new(Peer::new(address, address));
-        let before = broker.store.max_offset("T", 0);
-        port.serve(&mut [Arrived { peer, requests: vec![send], out: Outbox::default() }]);
-        broker.store.sync().unwrap();
-        let at = Position { topic: "T", queue_id: 0, offset: before };
-        let (stored, _) = broker.store.message_in(at).unwrap().expect("it waits for nothing");
-        let stored_ms = record::store_timestamp(&stored).unwrap();
-        assert!(stored_ms >= due_ms, "{} ms early", due_ms - stored_ms);
-    }
-}
+mod tests;

@@ -8,12 +8,13 @@ use super::client::body;
 use super::lite;
 use super::{notification, pop};
 use crate::broker::Broker;
+use crate::pop::done::Done;
 use crate::pop::handle::{Handle, ORDERED, Retry};
 use crate::pop::order_info::{Acked, At};
 use crate::pop::ordered;
 use crate::pop::records::{Ack, CheckPoint, Key};
 use crate::pop::{self as pops};
-use crate::put::{self, Effect, Pending, Sender, Waits};
+use crate::put::{self, Effect, Sender, Waits};
 use crate::timer::accept;
 use message::{Draft, Str};
 use remoting::body::pop::{BatchAck, BatchAckMessageRequestBody};
@@ -54,7 +55,7 @@ pub fn ack(
     }
     let handle = parse(&header.extra_info)?;
     if handle.revive_queue == ORDERED {
-        let done = Done { topic: &topic, group: &group, queue_id, pop_ms: handle.pop_ms };
+        let done = InOrder { topic: &topic, group: &group, queue_id, pop_ms: handle.pop_ms };
         return match done.in_order(broker, call, &[offset])? {
             Ordered::Busy => Ok(Reply::Effect(Effect::Block)),
             Ordered::Done { log_end } => Ok(give(broker, call, log_end, Answer::success())),
@@ -63,11 +64,11 @@ pub fn ack(
     check_revive_queue(broker, handle.revive_queue)?;
     let ack = of_one(&handle, (topic, group, queue_id), offset);
     note(broker, &ack);
-    let draft = pops::pen(broker, call.now_ms).ack(&ack, handle.revive_queue, handle.due_ms());
-    let ticket = Ticket::of(call.command);
-    let done = |_: &Broker, _: &_, _: &_, _: &_, _: &_| Answer::success();
-    let sender = Sender::new(ticket, Waits::ToBeSure, handle.revive_queue, done);
-    Ok(Reply::Effect(Effect::Append(Pending { append: Append::one(draft), sender })))
+    let (revive_queue, ticket) = (handle.revive_queue, Ticket::of(call.command));
+    let stored = |_: &Broker, _: &_, _: &_, _: &_, _: &_| Answer::success();
+    let sender = Sender::new(ticket, Waits::ToBeSure, revive_queue, stored);
+    let done = Done { ack, revive_queue, due_ms: handle.due_ms() };
+    Ok(Reply::Effect(Effect::Acknowledge(done, sender)))
 }
 
 /// Code 200151: many messages are done. What cannot be acknowledged is passed over; the answer says
@@ -100,7 +101,7 @@ pub fn batch_ack(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effec
     for one in &ordered {
         let Some((topic, offsets)) = named(broker, one) else { continue };
         let (group, queue_id, pop_ms) = (&one.consumer_group, one.queue_id, one.pop_time);
-        let done = Done { topic: &topic, group, queue_id, pop_ms };
+        let done = InOrder { topic: &topic, group, queue_id, pop_ms };
         match done.in_order(broker, call, &offsets) {
             Ok(Ordered::Done { log_end }) => noted = noted.max(log_end),
             Ok(Ordered::Busy) => return Ok(Reply::Effect(Effect::Block)),
@@ -314,7 +315,7 @@ fn change_in_order(
 }
 
 /// Messages of an ordered pop.
-struct Done<'a> {
+struct InOrder<'a> {
     topic: &'a Str,
     group: &'a Str,
     queue_id: i32,
@@ -329,7 +330,7 @@ enum Ordered {
     Busy,
 }
 
-impl Done<'_> {
+impl InOrder<'_> {
     /// Notes that messages are done: the group goes on behind them when none before is open.
     fn in_order(
         &self,
@@ -561,8 +562,8 @@ mod tests {
             ..Default::default()
         };
         let reply = called(|call| ack(broker, call, header));
-        let Ok(Reply::Effect(Effect::Append(pending))) = reply else { panic!("it is stored") };
-        pending.append.drafts.as_slice()[0].clone()
+        let Ok(Reply::Effect(Effect::Acknowledge(done, _))) = reply else { panic!("{reply:?}") };
+        pops::pen(broker, NOW).ack(&done.ack, done.revive_queue, done.due_ms)
     }
 
     #[test]
