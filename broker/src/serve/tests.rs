@@ -1,3 +1,5 @@
+//! Batches: what is told to whom, and when it is stored. Not here: the requests themselves.
+
 use super::*;
 use crate::cold;
 use crate::flush::Durable;
