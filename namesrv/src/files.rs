@@ -18,11 +18,23 @@ pub(crate) fn read(path: &str) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Puts `bytes` in the place of the file's, and makes its folder if need be. It is on the disk when
-/// this returns.
+/// this returns; what was there before stays as `.bak`, as Java leaves it (`MixAll.string2File`).
 ///
 /// # Errors
 /// When it can't be written; the error names it, and the old bytes stay.
 pub(crate) fn replace(path: &str, bytes: &[u8]) -> io::Result<()> {
+    put(path, bytes, &bak(path))
+}
+
+/// Gives a damaged file other bytes; the damaged ones stay as `.damaged`, the `.bak` as it is.
+///
+/// # Errors
+/// As with [`replace`].
+pub(crate) fn mend(path: &str, bytes: &[u8]) -> io::Result<()> {
+    put(path, bytes, &format!("{path}.damaged"))
+}
+
+fn put(path: &str, bytes: &[u8], old: &str) -> io::Result<()> {
     let write = || {
         let folder = Path::new(path).parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or_else(|| Path::new("."));
@@ -31,10 +43,18 @@ pub(crate) fn replace(path: &str, bytes: &[u8]) -> io::Result<()> {
         let mut file = File::create(&new)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&new, path)?;
+        match fs::copy(path, old) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs::rename(&new, path)?,
+        }
         File::open(folder)?.sync_all()
     };
     write().map_err(|error| about(path, &error))
+}
+
+/// The path of what a file was before its last change.
+pub(crate) fn bak(path: &str) -> String {
+    format!("{path}.bak")
 }
 
 /// Makes a folder and those above it that are missing, each on the disk when this returns.

@@ -62,22 +62,10 @@ impl Namesrv {
     /// A name server that knows no broker yet. Reads the file of the key-value configuration.
     ///
     /// # Errors
-    /// When that file can't be read or is not what it should be: to start without it would lose
-    /// it at the next change.
+    /// When that file can't be read, or neither it nor its `.bak` is what it should be: to start
+    /// without it would lose it at the next change.
     pub(crate) fn open(settings: NamesrvSettings, now: i64) -> io::Result<Self> {
-        let path = &settings.namesrv.kv_config_path;
-        let kv = match files::read(path)? {
-            None => Kv::default(),
-            Some(text) => Kv::from_text(&text).map_err(|error| {
-                let why = error.to_string();
-                let why = why.strip_prefix("the body is no Kv: ").unwrap_or(&why);
-                let why = format!(
-                    "{path}: expected {{\"configTable\":{{NAMESPACE:{{KEY:VALUE}}}}}}, in quotes: \
-                     {why}; mend the file or move it away"
-                );
-                io::Error::new(io::ErrorKind::InvalidData, why)
-            })?,
-        };
+        let kv = read_kv(&settings.namesrv.kv_config_path)?;
         Ok(Self {
             routes: RwLock::default(),
             kv: RwLock::new(kv),
@@ -188,4 +176,31 @@ impl Namesrv {
         }
         expired.notices
     }
+}
+
+/// The key-value configuration in its file, or in the `.bak` of a file that is damaged.
+fn read_kv(path: &str) -> io::Result<Kv> {
+    let Some(text) = files::read(path)? else { return Ok(Kv::default()) };
+    let error = match Kv::from_text(&text) {
+        Ok(kv) => return Ok(kv),
+        Err(error) => error.to_string(),
+    };
+    let why = error.strip_prefix("the body is no Kv: ").unwrap_or(&error);
+    let bak = files::bak(path);
+    if let Some(kv) = files::read(&bak)?.and_then(|text| Kv::from_text(&text).ok()) {
+        files::mend(path, &kv.to_text())?;
+        tracing::error!(
+            path,
+            why,
+            taken = bak,
+            "the key-value configuration is damaged and is now .damaged; its .bak is taken, which \
+             lacks the last change: set it again with `mqadmin updateKvConfig`"
+        );
+        return Ok(kv);
+    }
+    let why = format!(
+        "{path}: expected {{\"configTable\":{{NAMESPACE:{{KEY:VALUE}}}}}}, in quotes: {why}; {bak} is \
+         no such text either; mend one of them or move both away"
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidData, why))
 }

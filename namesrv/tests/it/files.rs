@@ -79,11 +79,24 @@ async fn a_value_that_cannot_be_written_is_not_taken() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_refuses_the_start() {
+async fn a_damaged_file_is_replaced_by_its_bak_and_without_one_refuses_the_start() {
     let folder = Folder::new();
-    let settings = settings(&folder);
-    std::fs::create_dir_all(folder.path("namesrv")).unwrap();
-    std::fs::write(folder.path("namesrv/kvConfig.json"), "{\"configTable\":").unwrap();
-    let error = Server::bind(settings, i32::MAX).await.unwrap_err().to_string();
-    assert!(error.contains("kvConfig.json"), "{error}");
+    let running = Running::start(settings(&folder)).await;
+    let caller = running.connect();
+    for value in ["a:8", "a:9"] {
+        assert_eq!(caller.call(put(value)).await.response_code(), ResponseCode::SUCCESS);
+    }
+    running.stop().await;
+    let [file, bak] =
+        ["namesrv/kvConfig.json", "namesrv/kvConfig.json.bak"].map(|name| folder.path(name));
+    std::fs::write(&file, "{\"configTable\":").unwrap();
+    let running = Running::start(settings(&folder)).await;
+    assert_eq!(running.connect().call(value()).await.fields.get("value"), Some("a:8"));
+    running.stop().await;
+    let mended = r#"{"configTable":{"ORDER_TOPIC_CONFIG":{"t":"a:8"}}}"#;
+    assert_eq!([text(&file), text(&bak)], [mended; 2]);
+    assert_eq!(text(&folder.path("namesrv/kvConfig.json.damaged")), "{\"configTable\":");
+    [&file, &bak].map(|path| std::fs::write(path, "").unwrap());
+    let error = Server::bind(settings(&folder), i32::MAX).await.unwrap_err().to_string();
+    assert!(error.contains("kvConfig.json: expected"), "{error}");
 }
