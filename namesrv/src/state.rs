@@ -199,8 +199,8 @@ fn read_kv(path: &str) -> io::Result<Kv> {
         return Ok(kv);
     }
     let why = format!(
-        "{path}: expected {{\"configTable\":{{NAMESPACE:{{KEY:VALUE}}}}}}, in quotes: {why}; {bak} is \
-         no such text either; mend one of them or move both away"
+        "{path}: expected {{\"configTable\":{{NAMESPACE:{{KEY:VALUE}}}}}}, in quotes: {why}; \
+         {bak} is no such text either; mend one of them or move both away"
     );
     Err(io::Error::new(io::ErrorKind::InvalidData, why))
 }

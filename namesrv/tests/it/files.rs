@@ -96,7 +96,9 @@ async fn a_damaged_file_is_replaced_by_its_bak_and_without_one_refuses_the_start
     let mended = r#"{"configTable":{"ORDER_TOPIC_CONFIG":{"t":"a:8"}}}"#;
     assert_eq!([text(&file), text(&bak)], [mended; 2]);
     assert_eq!(text(&folder.path("namesrv/kvConfig.json.damaged")), "{\"configTable\":");
-    [&file, &bak].map(|path| std::fs::write(path, "").unwrap());
+    for path in [&file, &bak] {
+        std::fs::write(path, "").unwrap();
+    }
     let error = Server::bind(settings(&folder), i32::MAX).await.unwrap_err().to_string();
     assert!(error.contains("kvConfig.json: expected"), "{error}");
 }
