@@ -370,6 +370,40 @@ impl IndexFile {
         in_bounds && self.read_entry(entries).is_some_and(|last| last.log_offset == end_offset)
     }
 
+    /// Whether each entry names the one before it in its slot, and each slot leads to its newest
+    /// entry. What an entry says of its record is not known here.
+    pub(crate) fn is_linked(&self) -> Result<bool, Error> {
+        let mut slots = vec![0_i32; self.shape.slots as usize];
+        let begin = Header { count: 1, end_offset: self.header.begin_offset, ..self.header };
+        let (mut header, mut chunk) = (begin, Vec::new());
+        while header.count < self.header.count {
+            self.read_entries((header.count, self.header.count), &mut chunk)?;
+            for bytes in chunk.as_chunks::<ENTRY>().0 {
+                if !accept(&mut header, &mut slots, IndexEntry::decode(bytes), i64::MAX) {
+                    return Ok(false);
+                }
+            }
+        }
+        for (at, slots) in (0..).step_by(REPAIR_ENTRIES).zip(slots.chunks(REPAIR_ENTRIES)) {
+            chunk.resize(slots.len() * SLOT, 0);
+            let read = self.file.read_at(self.shape.slot_at(at), &mut chunk);
+            read.map_err(Error::io("read", &self.path))?;
+            let there = chunk.as_chunks::<SLOT>().0.iter().map(|slot| i32::from_be_bytes(*slot));
+            // One that no entry is in may lead anywhere: its chain has no key that is asked for.
+            if slots.iter().zip(there).any(|(slot, there)| *slot != 0 && *slot != there) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads the entries from number `from` on, but not `to`, as many as repair reads at once.
+    fn read_entries(&self, (from, to): (i32, i32), into: &mut Vec<u8>) -> Result<(), Error> {
+        into.resize((to - from).unsigned_abs().min(REPAIR_ENTRIES as u32) as usize * ENTRY, 0);
+        let at = self.shape.entry_at(from as usize);
+        self.file.read_at(at, into).map_err(Error::io("read", &self.path))
+    }
+
     /// After an unclean stop: keeps the entries up to the first one that cannot be right, and makes
     /// slots and header anew from them. Records from the header's end offset on have to be put
     /// again. Of the newest file, which `may_be_torn`, an entry in two sectors may be there in
@@ -389,10 +423,7 @@ impl IndexFile {
         let mut doubtful: Option<(Header, IndexEntry)> = None;
         let mut durable_count = header.count;
         'all: while header.count < self.shape.entries as i32 {
-            let left = self.shape.entries as usize - header.count as usize;
-            chunk.resize(left.min(REPAIR_ENTRIES) * ENTRY, 0);
-            let at = self.shape.entry_at(header.count as usize);
-            self.file.read_at(at, &mut chunk).map_err(Error::io("read", &self.path))?;
+            self.read_entries((header.count, self.shape.entries as i32), &mut chunk)?;
             for bytes in chunk.as_chunks::<ENTRY>().0 {
                 let (entry, before) = (IndexEntry::decode(bytes), header);
                 let (first, second) = self.parts(header.count, bytes);
@@ -427,14 +458,11 @@ impl IndexFile {
     /// Writes the entries from `first` on as they are: what a sync that failed left in memory is
     /// clean there, and no other sync writes it.
     fn write_again(&mut self, first: i32) -> Result<(), Error> {
-        let (mut number, count) = (first as usize, self.header.count as usize);
-        let mut bytes = Vec::new();
-        while number < count {
-            bytes.resize((count - number).min(REPAIR_ENTRIES) * ENTRY, 0);
-            let at = self.shape.entry_at(number);
-            self.file.read_at(at, &mut bytes).map_err(Error::io("read", &self.path))?;
-            self.write(at, &bytes)?;
-            number += bytes.len() / ENTRY;
+        let (mut number, mut bytes) = (first, Vec::new());
+        while number < self.header.count {
+            self.read_entries((number, self.header.count), &mut bytes)?;
+            self.write(self.shape.entry_at(number as usize), &bytes)?;
+            number += (bytes.len() / ENTRY) as i32;
         }
         Ok(())
     }

@@ -660,7 +660,8 @@ fn ours(checked: &Checked, tell: &mut impl FnMut(Effect, String)) {
             }
             Kind::IndexEntry | Kind::IndexSlot => {
                 let what = "queries by key may miss their messages until the broker is stopped and \
-                            index moved away, for a start reads none that were durable";
+                            index moved away, for of what was durable a start reads only the \
+                            newest 262,144 keys, and whether these lead to each other";
                 tell(Effect::Ignores, format!("{counted}: {what}"));
             }
             _ => tell(Effect::Rebuilds, format!("{counted}: mended from the log")),

@@ -216,7 +216,7 @@ fn configuration_that_is_lost_is_told() {
     assert!(advice.starts_with("restore it from a copy"), "{advice}");
 }
 
-/// A start reads no unit and no index entry that was durable.
+/// A start reads no unit that was durable, and does not ask the log about index entries.
 #[test]
 fn what_a_start_does_not_mend_is_not_promised() {
     let dir = TempDir::new();
@@ -224,7 +224,7 @@ fn what_a_start_does_not_mend_is_not_promised() {
     made(&settings);
     flip(&dir.path().join("consumequeue/A/0/00000000000000000000"), 3 * 20 + 6);
     let index = std::fs::read_dir(dir.path().join("index")).unwrap().next().unwrap().unwrap();
-    flip(&index.path(), 40 + 4 * 100 + 20 * 5 + 3);
+    flip(&index.path(), 40 + 4 * 100 + 20 * 5 + 15);
     let found = preflight(&settings, Target::Rockhopper);
     assert!(has(&found, Effect::Rebuilds, "wrong queue unit"), "{found:#?}");
     assert!(has(&found, Effect::Rebuilds, "when they are read"), "{found:#?}");

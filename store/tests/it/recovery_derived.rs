@@ -98,6 +98,26 @@ fn index_files_that_are_mixed_up_are_made_anew() {
 }
 
 #[test]
+fn a_bit_that_leads_an_index_astray_is_noticed_after_a_clean_stop() {
+    let all = files(&filled(true), "/store/index");
+    let slots = 40 + 4 * settings().index_slots as usize;
+    for path in &all {
+        let used = |number: usize, bytes: &[u8]| bytes[slots + number * 20..][..20] != [0; 20];
+        let whole = filled(true).read(path).unwrap();
+        let in_slots = (40..slots).filter(|at| whole[(at - 40) / 4 * 4 + 40..][..4] != [0; 4]);
+        let numbers = (1..settings().index_entries as usize).filter(|at| used(*at, &whole));
+        // Hash and the number of the previous entry.
+        let in_entries = numbers.flat_map(|at| [0, 1, 2, 3, 16, 17, 18, 19].map(|byte| (at, byte)));
+        let in_entries = in_entries.map(|(at, byte)| slots + at * 20 + byte);
+        for (turn, at) in in_slots.chain(in_entries).enumerate().filter(|(turn, _)| turn % 7 == 0) {
+            let disk = filled(true);
+            edit(&disk, path, |bytes| bytes[at] ^= 1 << (turn / 7 % 8));
+            check(&disk, &format!("{} has a wrong bit in byte {at}", path.display()));
+        }
+    }
+}
+
+#[test]
 fn an_index_that_is_gone_is_called_so() {
     for (keep, said) in [(0, "there are no index files any more"), (1, "lack their newest keys")] {
         let disk = filled(true);
