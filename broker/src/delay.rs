@@ -161,6 +161,16 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
     // Messages that were deleted by age are gone; an offset behind the end is Java's, of a log
     // that was cut.
     let first = broker.store.min_offset(topic, queue_id);
+    if let Some(known) = known.filter(|known| *known > end) {
+        tracing::warn!(
+            level,
+            known,
+            end,
+            "delayOffset.json says that more messages of this delay level were delivered than \
+             there are: delivery goes on at the end, and what waited before it is not delivered; \
+             to deliver from an earlier queue offset, stop the broker and set it there"
+        );
+    }
     let mut offset = known.unwrap_or(0).max(first).min(end);
     let mut appends = Vec::new();
     let mut ends = Vec::new();

@@ -5,14 +5,12 @@
 use crate::attributes::{Attributes, holds_inner_batches, keeps_newest};
 use crate::groups::Groups;
 use crate::offsets::Offsets;
-use crate::topics::{Topics, simple};
+use crate::topics::{QUEUES_LIMIT, Topics, simple};
 use message::names;
 use remoting::body::topic::TopicConfig;
 use std::collections::BTreeMap;
 use store::{ConfigOrigin, Progress, Step, Store};
 
-/// The most queues that a directory is believed to stand for.
-const QUEUES_MAX: i32 = 65_536;
 /// Moved offsets that are named one by one.
 const NAMED_MAX: usize = 1_000;
 
@@ -53,7 +51,7 @@ pub(crate) fn make_lost_topics(topics: &Topics, store: &Store, origin: ConfigOri
         if topics.is_system(&topic) || names::is_lmq(&topic) {
             continue;
         }
-        let last = store.queue_ids(&topic).into_iter().filter(|id| *id < QUEUES_MAX).max();
+        let last = store.queue_ids(&topic).into_iter().filter(|id| *id < QUEUES_LIMIT).max();
         let Some(queues) = last.map(|last| last + 1) else { continue };
         match topics.find(&topic) {
             None => {

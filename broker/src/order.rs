@@ -22,16 +22,20 @@ const LEASE_MS: i64 = 60_000;
 /// and consumes no more 30 s after he last got it (Java's client: `ConsumeMessageOrderlyService`,
 /// `ProcessQueue.isLockExpired`); who gave it up right before a kill does not ask.
 const LEFT_AT_START_MS: i64 = 30_000;
-/// A group's expired locks are swept out when it has this many more locks than after the last
-/// sweep. Java keeps them for ever; an expired lock and none are the same to everyone.
-const SWEEP_AFTER: usize = 1_024;
+/// What all locks may take, bytes: some 300,000 of them. Java has no bound and keeps locks for
+/// ever; an expired lock and none are the same to everyone.
+const LIMIT_BYTES: usize = 64 << 20;
+/// What a lock takes beside its names, bytes.
+const LOCK_BYTES: usize = 160;
+/// While there is no room, expired locks are looked for no more often than this, ms.
+const SWEEP_MS: i64 = 1_000;
 /// An answer names no more queues than this with who holds them.
 const SHOWN: usize = 256;
 
 /// Who holds which queue, by group.
 #[derive(Debug, Default)]
 pub struct Locks {
-    groups: Mutex<HashMap<Box<str>, Held>>,
+    table: Mutex<Table>,
     /// Whether something is not saved yet.
     changed: AtomicBool,
 }
@@ -54,10 +58,16 @@ struct Row {
     last_update_timestamp: i64,
 }
 
+/// The locks of a group.
+type Held = HashMap<MessageQueue, Lock>;
+
 #[derive(Debug, Default)]
-struct Held {
-    locks: HashMap<MessageQueue, Lock>,
-    sweep_at: usize,
+struct Table {
+    groups: HashMap<Box<str>, Held>,
+    /// What all locks take, as [`weight`] counts it.
+    bytes: usize,
+    /// When expired locks were looked for last because there was no room, ms since the epoch.
+    swept_ms: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -84,31 +94,33 @@ impl Locks {
         if queues.is_empty() {
             return queues;
         }
-        let mut groups = self.groups.lock();
-        let held = groups.entry(group.into()).or_default();
+        let mut table = self.table.lock();
         let mut taken = Vec::with_capacity(queues.len());
         for queue in queues {
-            if held.take(&queue, client, now) {
+            if table.take(group, &queue, client, now) {
                 taken.push(queue);
             }
         }
-        held.sweep(now);
+        drop(table);
         self.set_changed();
         taken
     }
 
     /// Gives up those of the queues that the client holds.
     pub fn unlock(&self, group: &str, queues: &[MessageQueue], client: &str) {
-        let mut groups = self.groups.lock();
+        let mut table = self.table.lock();
+        let Table { groups, bytes, .. } = &mut *table;
         let Some(held) = groups.get_mut(group) else { return };
         for queue in queues {
-            if held.locks.get(queue).is_some_and(|lock| lock.client == client) {
-                held.locks.remove(queue);
+            if held.get(queue).is_some_and(|lock| lock.client == client) {
+                held.remove(queue);
+                *bytes -= weight(group, queue);
             }
         }
-        if held.locks.is_empty() {
+        if held.is_empty() {
             groups.remove(group);
         }
+        drop(table);
         self.set_changed();
     }
 
@@ -118,14 +130,14 @@ impl Locks {
         if !self.changed.swap(false, Ordering::AcqRel) {
             return None;
         }
-        let mut file = File::default();
-        for (group, held) in &*self.groups.lock() {
-            let mut rows: Vec<Row> =
-                held.running(now).map(|(queue, lock)| Row::of(queue, lock)).collect();
-            rows.sort_by(|a, b| (&a.topic, a.queue_id).cmp(&(&b.topic, b.queue_id)));
-            if !rows.is_empty() {
-                file.lock_table.insert(group.to_string(), rows);
-            }
+        let mut table = self.table.lock();
+        table.sweep(now);
+        let rows = |held: &Held| held.iter().map(|(queue, lock)| Row::of(queue, lock)).collect();
+        let all = table.groups.iter().map(|(group, held)| (group.to_string(), rows(held)));
+        let mut file = File { lock_table: all.collect() };
+        drop(table);
+        for rows in file.lock_table.values_mut() {
+            rows.sort_by(|a: &Row, b| (&a.topic, a.queue_id).cmp(&(&b.topic, b.queue_id)));
         }
         Some(files::text(&file))
     }
@@ -141,20 +153,16 @@ impl Locks {
     /// When the text is not such a file; nothing has changed then.
     pub fn load(&self, text: &str, now: i64) -> Result<(), BodyError> {
         let file: File = remoting::json::from_body(text.as_bytes())?;
-        let mut groups = self.groups.lock();
+        let mut table = self.table.lock();
         for (group, rows) in file.lock_table {
-            let mut held = Held::default();
             for row in rows {
                 let latest_ms = now - (LEASE_MS - LEFT_AT_START_MS);
                 let renewed_ms = row.last_update_timestamp.min(latest_ms);
                 let lock = Lock { client: row.client_id.into(), renewed_ms };
                 if !lock.is_expired(now) {
                     let queue = MessageQueue::new(row.topic, row.broker_name, row.queue_id);
-                    held.locks.insert(queue, lock);
+                    table.insert(&group, &queue, lock);
                 }
-            }
-            if !held.locks.is_empty() {
-                groups.insert(group.into(), held);
             }
         }
         Ok(())
@@ -164,12 +172,18 @@ impl Locks {
     /// many seconds it still does unless he renews that. No more than 256 queues; beside them
     /// how many others there are.
     pub fn shown(&self, now: i64) -> (BTreeMap<String, Vec<String>>, usize) {
-        let groups = self.groups.lock();
+        let table = self.table.lock();
         let mut all = Vec::new();
-        for (group, held) in &*groups {
-            all.extend(held.running(now).map(|(queue, lock)| (group, queue, lock)));
+        for (group, held) in &table.groups {
+            all.extend(running(held, now).map(|(queue, lock)| (&**group, queue, lock)));
         }
-        all.sort_unstable_by_key(|(group, queue, _)| (*group, &queue.topic, queue.queue_id));
+        // Only so many are put in order: others wait for the lock meanwhile.
+        if all.len() > SHOWN {
+            all.select_nth_unstable_by_key(SHOWN, place);
+            all[..SHOWN].sort_unstable_by_key(place);
+        } else {
+            all.sort_unstable_by_key(place);
+        }
         let others = all.len().saturating_sub(SHOWN);
         let mut shown = BTreeMap::<String, Vec<String>>::new();
         for (group, queue, lock) in all.into_iter().take(SHOWN) {
@@ -182,8 +196,8 @@ impl Locks {
 
     /// Whether anyone holds a queue of the group: it consumes in order then.
     pub fn is_locked(&self, group: &str, now: i64) -> bool {
-        let groups = self.groups.lock();
-        groups.get(group).is_some_and(|held| held.running(now).next().is_some())
+        let table = self.table.lock();
+        table.groups.get(group).is_some_and(|held| running(held, now).next().is_some())
     }
 }
 
@@ -199,34 +213,77 @@ impl Row {
     }
 }
 
-impl Held {
-    /// The leases that are not over.
-    fn running(&self, now: i64) -> impl Iterator<Item = (&MessageQueue, &Lock)> {
-        self.locks.iter().filter(move |(_, lock)| !lock.is_expired(now))
-    }
-
-    fn take(&mut self, queue: &MessageQueue, client: &Str, now: i64) -> bool {
-        match self.locks.get_mut(queue) {
-            Some(lock) if lock.client == *client => lock.renewed_ms = now,
-            Some(lock) if !lock.is_expired(now) => {
+impl Table {
+    fn take(&mut self, group: &str, queue: &MessageQueue, client: &Str, now: i64) -> bool {
+        if let Some(lock) = self.groups.get_mut(group).and_then(|held| held.get_mut(queue)) {
+            if lock.client != *client && !lock.is_expired(now) {
                 // A clock that was set back makes no lease longer.
                 lock.renewed_ms = lock.renewed_ms.min(now);
                 return false;
             }
-            _ => {
-                let lock = Lock { client: client.clone(), renewed_ms: now };
-                self.locks.insert(queue.clone(), lock);
-            }
+            *lock = Lock { client: client.clone(), renewed_ms: now };
+            return true;
         }
+        if !self.has_room(weight(group, queue), now) {
+            return false;
+        }
+        self.insert(group, queue, Lock { client: client.clone(), renewed_ms: now });
         true
     }
 
-    fn sweep(&mut self, now: i64) {
-        if self.locks.len() >= self.sweep_at + SWEEP_AFTER {
-            self.locks.retain(|_, lock| !lock.is_expired(now));
-            self.sweep_at = self.locks.len();
+    fn insert(&mut self, group: &str, queue: &MessageQueue, lock: Lock) {
+        let held = match self.groups.get_mut(group) {
+            Some(held) => held,
+            None => self.groups.entry(group.into()).or_default(),
+        };
+        if held.insert(queue.clone(), lock).is_none() {
+            self.bytes += weight(group, queue);
         }
     }
+
+    fn has_room(&mut self, bytes: usize, now: i64) -> bool {
+        let has_room = |table: &Self| table.bytes.saturating_add(bytes) <= LIMIT_BYTES;
+        let just_swept = |at: i64| (0..SWEEP_MS).contains(&now.saturating_sub(at));
+        if has_room(self) || self.swept_ms.is_some_and(just_swept) {
+            return has_room(self);
+        }
+        self.swept_ms = Some(now);
+        self.sweep(now);
+        if !has_room(self) {
+            tracing::warn!(
+                LIMIT_BYTES,
+                "no more queues can be locked: groups that consume in order hold too many; who \
+                 asks for another one consumes it when locks are given back or run out"
+            );
+        }
+        has_room(self)
+    }
+
+    /// Forgets the leases that are over.
+    fn sweep(&mut self, now: i64) {
+        let mut bytes = 0;
+        self.groups.retain(|group, held| {
+            held.retain(|_, lock| !lock.is_expired(now));
+            bytes += held.keys().map(|queue| weight(group, queue)).sum::<usize>();
+            !held.is_empty()
+        });
+        self.bytes = bytes;
+    }
+}
+
+/// What a lock of this queue takes, bytes.
+fn weight(group: &str, queue: &MessageQueue) -> usize {
+    LOCK_BYTES + group.len() + queue.topic.len() + queue.broker_name.len()
+}
+
+/// The leases that are not over.
+fn running(held: &Held, now: i64) -> impl Iterator<Item = (&MessageQueue, &Lock)> {
+    held.iter().filter(move |(_, lock)| !lock.is_expired(now))
+}
+
+/// Where a lock is shown.
+fn place<'a>((group, queue, _): &(&'a str, &'a MessageQueue, &Lock)) -> (&'a str, &'a Str, i32) {
+    (group, &queue.topic, queue.queue_id)
 }
 
 #[cfg(test)]
@@ -317,6 +374,28 @@ mod tests {
         let ids: Vec<i32> = (0..2_000).collect();
         lock(&locks, "a", &ids, 0);
         lock(&locks, "b", &(2_000..4_000).collect::<Vec<_>>(), 100_000);
-        assert_eq!(locks.groups.lock()["g"].locks.len(), 2_000);
+        locks.take_changed(100_000).unwrap();
+        assert_eq!(locks.table.lock().groups["g"].len(), 2_000);
+        locks.set_changed();
+        locks.take_changed(160_001).unwrap();
+        let table = locks.table.lock();
+        assert_eq!((table.groups.len(), table.bytes), (0, 0));
+    }
+
+    #[test]
+    fn locks_have_a_bound_and_room_again_when_leases_are_over() {
+        let locks = Locks::default();
+        let long = "t".repeat(1 << 20);
+        let queues = |ids: std::ops::Range<i32>| {
+            ids.map(|id| MessageQueue::new(long.clone(), "b", id)).collect::<Vec<_>>()
+        };
+        let client = Str::from_static("a");
+        let taken = locks.lock("g", queues(0..100), &client, 0);
+        assert_eq!(taken.len(), 63, "each has a name of a megabyte");
+        assert_eq!(locks.lock("h", queues(0..1), &client, 1).len(), 0);
+        assert_eq!(locks.lock("g", queues(0..63), &client, 1).len(), 63, "who has one keeps it");
+        assert_eq!(locks.lock("h", queues(0..1), &client, 60_002).len(), 1);
+        locks.unlock("h", &queues(0..1), "a");
+        assert_eq!(locks.table.lock().bytes, 0);
     }
 }

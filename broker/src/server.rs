@@ -42,6 +42,9 @@ const FAST_PORT_BELOW: u16 = 2;
 /// How often the connections to name servers are looked at, and how soon a registration that was
 /// not taken is tried again at first.
 const LOOK: Duration = Duration::from_secs(1);
+/// What a name server takes of a registration, bytes, less its header (Java:
+/// `NettySystemConfig.COM_ROCKETMQ_REMOTING_FRAME_MAX_LENGTH`).
+const REGISTRATION: usize = (16 << 20) - (4 << 10);
 /// How long the name servers may take to forget us when we stop.
 const UNREGISTER: Duration = Duration::from_secs(3);
 
@@ -417,6 +420,15 @@ impl Shell {
     /// that changed; gives whether all took it.
     async fn register(&self, all: bool) -> bool {
         let command = announce::register(&self.broker, all);
+        if command.body.len() > REGISTRATION {
+            tracing::error!(
+                bytes = command.body.len(),
+                limit = REGISTRATION,
+                topics = self.broker.topics.len(),
+                "the topics do not fit a registration: name servers close the connection, and no \
+                 client finds this broker; delete topics, or move some to another broker"
+            );
+        }
         let timeout = self.broker.settings().broker.register_broker_timeout_mills;
         let timeout = Duration::from_millis(timeout.unsigned_abs().into());
         self.tell_all(command, timeout).await

@@ -31,6 +31,9 @@ pub const UNIT: i32 = 1;
 /// `topicSysFlag`: consumers of another unit read it.
 pub const UNIT_SUB: i32 = 2;
 
+/// Queues that one topic may have; Java has no bound, and its loops over queues none either.
+pub const QUEUES_LIMIT: i32 = 65_536;
+
 /// Topics that may be there before clients can't make further ones; Java has no bound.
 const CREATE_LIMIT: usize = 1_000_000;
 /// The file under `config`.
@@ -374,7 +377,7 @@ impl Topics {
         let file: TopicConfigSerializeWrapper = remoting::json::from_body(text.as_bytes())?;
         let mut state = self.state.write();
         for (name, topic) in file.topic_config_table {
-            state.table.insert(name, Arc::new(topic));
+            state.table.insert(name, Arc::new(bounded(topic)));
         }
         state.version = file.data_version;
         Ok(())
@@ -453,6 +456,7 @@ impl Topics {
             tracing::warn!(topic = %made.topic_name, CREATE_LIMIT, "no topic made: too many");
             return None;
         }
+        let made = bounded(made);
         tracing::info!(topic = %made.topic_name, queues = made.write_queue_nums, "topic made");
         Some(Found { topic: self.put(state, made, now), changed: true })
     }
@@ -469,6 +473,27 @@ impl Topics {
         state.untold.note(name);
         state.version.advance(0, now);
         self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A topic with no more queues than one may have.
+fn bounded(topic: TopicConfig) -> TopicConfig {
+    let [read, write] = [topic.read_queue_nums, topic.write_queue_nums];
+    if read <= QUEUES_LIMIT && write <= QUEUES_LIMIT {
+        return topic;
+    }
+    tracing::error!(
+        topic = %topic.topic_name,
+        read,
+        write,
+        QUEUES_LIMIT,
+        "a topic has too many queues: those behind the limit are left out; see topics.json, and \
+         retryQueueNums of the group if it is a retry topic"
+    );
+    TopicConfig {
+        read_queue_nums: read.min(QUEUES_LIMIT),
+        write_queue_nums: write.min(QUEUES_LIMIT),
+        ..topic
     }
 }
 

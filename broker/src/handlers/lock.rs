@@ -5,6 +5,7 @@
 use super::client::body;
 use crate::broker::Broker;
 use remoting::body::client::{LockBatchRequestBody, LockBatchResponseBody, UnlockBatchRequestBody};
+use remoting::codes::ResponseCode;
 use remoting::headers::client::{LockBatchMqRequestHeader, UnlockBatchMqRequestHeader};
 use remoting::json;
 use remoting::reply::{Answer, Refusal};
@@ -17,6 +18,9 @@ pub fn lock(
     _: LockBatchMqRequestHeader,
 ) -> Result<Answer, Refusal> {
     let asked: LockBatchRequestBody = body(call)?;
+    if asked.client_id.is_empty() {
+        return Err(Refusal::new(ResponseCode::SYSTEM_ERROR, "the body lacks clientId"));
+    }
     let lock_ok_mq_set =
         broker.locks.lock(&asked.consumer_group, asked.mq_set, &asked.client_id, call.now_ms);
     Ok(Answer::body(json::to_body(&LockBatchResponseBody { lock_ok_mq_set })))

@@ -4,7 +4,7 @@
 use super::query;
 use crate::broker::Broker;
 use crate::put::{self, Effect, Pending, Sender, Waits};
-use crate::topics::{self, PERM_WRITE};
+use crate::topics::{self, PERM_WRITE, QUEUES_LIMIT};
 use message::{
     Draft, Entry, Properties, Record, ids::MessageId, names, properties, property, record, sys_flag,
 };
@@ -66,7 +66,7 @@ pub fn send_back(
         target(broker, call, &draft.topic, 1, 0)?;
     } else {
         draft.topic = retry_topic.into();
-        draft.queue_id = broker.any(config.retry_queue_nums);
+        draft.queue_id = broker.any(config.retry_queue_nums.min(QUEUES_LIMIT));
         delay_level = match header.delay_level {
             0 => FIRST_LEVEL + origin.reconsume_times,
             level => level,

@@ -164,3 +164,16 @@ fn reads_what_java_writes_and_what_it_wrote() {
     assert_eq!(files::text(&own), java);
     assert!(topics.load("{\"topicConfigTable\":").is_err());
 }
+
+#[test]
+fn no_file_and_no_group_makes_a_topic_of_too_many_queues() {
+    let topics = topics();
+    let text = "{\"topicConfigTable\":{\"T\":{\"topicName\":\"T\",\"readQueueNums\":2147483647,\
+                \"writeQueueNums\":4}},\"dataVersion\":{}}";
+    topics.load(text).unwrap();
+    let loaded = topics.find("T").unwrap();
+    assert_eq!((loaded.read_queue_nums, loaded.write_queue_nums), (QUEUES_LIMIT, 4));
+    let retry = topics.create_on_send_back(simple("%RETRY%G", i32::MAX), 5).unwrap();
+    assert_eq!(retry.topic.write_queue_nums, QUEUES_LIMIT);
+    assert_eq!(topics.find("%RETRY%G").unwrap().read_queue_nums, QUEUES_LIMIT);
+}

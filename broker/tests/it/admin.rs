@@ -20,7 +20,8 @@ use remoting::headers::client::{
 };
 use remoting::headers::group::{
     DeleteSubscriptionGroupRequestHeader, GetAllSubscriptionGroupRequestHeader,
-    GetConsumeStatsRequestHeader, QuerySubscriptionByConsumerRequestHeader,
+    GetConsumeStatsInBrokerHeader, GetConsumeStatsRequestHeader,
+    QuerySubscriptionByConsumerRequestHeader,
 };
 use remoting::headers::message::{
     QueryMessageRequestHeader, RecallMessageRequestHeader, ViewMessageRequestHeader,
@@ -227,6 +228,65 @@ async fn bad_topics_are_refused_in_javas_words() {
         let answer = create(&client, topic, queues).await;
         assert_eq!(said(&answer), (ResponseCode::INVALID_PARAMETER, expected));
     }
+}
+
+#[tokio::test]
+async fn a_group_with_too_many_retry_queues_is_refused() {
+    let world = World::start().await;
+    let client = world.client();
+    for code in [
+        RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP,
+        RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST,
+    ] {
+        let mut body = "{\"groupName\":\"G\",\"retryQueueNums\":65537}".to_owned();
+        if code == RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST {
+            body = format!("{{\"groupConfigList\":[{body}]}}");
+        }
+        let answer = client.ask(Command::request(code).with_body(body)).await;
+        let words = "group G: retryQueueNums 65537 must be at most 65536";
+        assert_eq!(said(&answer), (ResponseCode::INVALID_PARAMETER, words));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_too_many_queues_is_refused_and_says_what_to_ask() {
+    let world = World::start().await;
+    let client = world.client();
+    let answer = client
+        .post(
+            RequestCode::UPDATE_AND_CREATE_SUBSCRIPTIONGROUP,
+            &SubscriptionGroupConfigOf::new(GROUP),
+        )
+        .await;
+    assert_eq!(said(&answer), SUCCESS);
+    for topic in ["A", "B", "C"] {
+        let made = create(&client, topic, 65_536).await;
+        assert_eq!(made.response_code(), ResponseCode::SUCCESS);
+        let header = UpdateConsumerOffsetRequestHeader {
+            consumer_group: GROUP.into(),
+            topic: topic.into(),
+            queue_id: Some(0),
+            commit_offset: Some(0),
+            ..Default::default()
+        };
+        let answer = client.call(RequestCode::UPDATE_CONSUMER_OFFSET, &header).await;
+        assert_eq!(said(&answer), SUCCESS);
+    }
+    let ask = |topic| GetConsumeStatsRequestHeader {
+        consumer_group: GROUP.into(),
+        topic,
+        ..Default::default()
+    };
+    let words = "the answer would name more than 131072 queues: ask topic by topic";
+    let answer = client.call(RequestCode::GET_CONSUME_STATS, &ask(None)).await;
+    assert_eq!(said(&answer), (ResponseCode::SYSTEM_ERROR, words));
+    let answer = client.call(RequestCode::GET_CONSUME_STATS, &ask(Some("A".into()))).await;
+    assert_eq!(said(&answer), SUCCESS);
+    let header = GetConsumeStatsInBrokerHeader { is_order: false };
+    let answer = client.call(RequestCode::GET_BROKER_CONSUME_STATS, &header).await;
+    let words = "the answer would name more than 131072 queues: ask group by group \
+                 (consumerProgress -g)";
+    assert_eq!(said(&answer), (ResponseCode::SYSTEM_ERROR, words));
 }
 
 #[tokio::test]
@@ -631,7 +691,7 @@ async fn what_java_refuses_by_default_is_refused_in_its_words() {
     let client = world.client();
     let recall = RecallMessageRequestHeader {
         topic: TOPIC.into(),
-        recall_handle: "djE".into(),
+        recall_handle: Some("djE".into()),
         ..RecallMessageRequestHeader::default()
     };
     let answer = client.call(RequestCode::RECALL_MESSAGE, &recall).await;

@@ -29,6 +29,15 @@ pub(super) struct Indexed<'a> {
     pub(super) place: Place,
 }
 
+impl Indexed<'_> {
+    /// Which of the keys an entry is of: one that has none yet, where several have the same hash.
+    fn place(&self, hash: i32, found: u64) -> Option<usize> {
+        let of_it = |at: &usize| self.hashes[*at] == hash;
+        let all = || (0..self.hashes.len()).filter(of_it);
+        all().find(|at| found & 1 << (*at).min(63) == 0).or_else(|| all().next())
+    }
+}
+
 /// All index files, oldest first.
 pub(super) struct IndexWalk<'a> {
     disk: &'a dyn Disk,
@@ -114,7 +123,7 @@ impl<'a> IndexWalk<'a> {
                 break;
             }
             let is_ours = entry.log_offset == record.log_offset;
-            let at = record.hashes.iter().position(|hash| *hash == entry.hash);
+            let at = record.place(entry.hash, found);
             let (path, place) = self.entry_place(number);
             let place = Place::at(&path, place).log(entry.log_offset);
             if !is_ours {

@@ -54,6 +54,21 @@ fn a_record_that_lost_a_sector_of_its_properties_is_named() {
 }
 
 #[test]
+fn a_key_that_a_message_names_twice_is_sound() {
+    let dir = TempDir::new();
+    let settings = small(dir.path());
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let store = open(&disk, &settings);
+    let mut twice = draft("T", 0, "0000");
+    twice.properties = "KEYS\u{1}a b a a\u{2}".as_bytes().into();
+    append(&store, NOW, twice);
+    store.close().unwrap();
+    drop(store);
+    let found = check(&*disk, &settings, &[]);
+    assert!(found.sound, "{found:#?}");
+}
+
+#[test]
 fn a_configuration_file_that_is_gone_is_named() {
     let dir = TempDir::new();
     let settings = small(dir.path());

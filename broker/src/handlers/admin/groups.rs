@@ -6,6 +6,7 @@ use crate::broker::Broker;
 use crate::handlers::missing;
 use crate::put::Effect;
 use crate::saving::Order;
+use crate::topics::QUEUES_LIMIT;
 use message::names;
 use remoting::body::group::{GroupForbidden, SubscriptionGroupConfig, SubscriptionGroupList};
 use remoting::codes::ResponseCode;
@@ -39,6 +40,12 @@ fn update_all(
 ) -> Result<Reply<Effect>, Refusal> {
     for wanted in &all {
         names::check_group(&wanted.group_name).map_err(|error| invalid(error.to_string()))?;
+        let (group, queues) = (&wanted.group_name, wanted.retry_queue_nums);
+        if queues > QUEUES_LIMIT {
+            return Err(invalid(format!(
+                "group {group}: retryQueueNums {queues} must be at most {QUEUES_LIMIT}"
+            )));
+        }
     }
     let put = all.into_iter().try_for_each(|wanted| {
         tracing::info!(group = %wanted.group_name, by = %call.peer.remote, "group made or changed");

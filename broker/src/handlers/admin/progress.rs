@@ -23,6 +23,9 @@ use remoting::reply::{Answer, Refusal};
 use remoting::router::Call;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Queues that one answer names: it has some 16 MiB then, and clients take no larger frame.
+const ROWS: usize = 131_072;
+
 /// Code 208: how far a group is in the topics named, in the one topic named, or in all.
 pub fn of_group(
     broker: &Broker,
@@ -42,6 +45,7 @@ pub fn of_group(
     };
     let mut stats = ConsumeStats::default();
     for topic in topics.iter().filter_map(|topic| broker.topics.find(topic)) {
+        check_rows(stats.offset_table.len(), topic.read_queue_nums, "topic by topic")?;
         add_queues(broker, group, &topic, topic.read_queue_nums, &mut stats);
     }
     Ok(json(&stats))
@@ -53,6 +57,15 @@ fn subscribed(broker: &Broker, group: &str, mut topics: BTreeSet<String>) -> BTr
         topics.retain(|topic| broker.subscription(group, topic).is_some());
     }
     topics
+}
+
+/// Whether an answer that names so many queues has room for more.
+fn check_rows(rows: usize, more: i32, ask: &str) -> Result<(), Refusal> {
+    let more = usize::try_from(more).unwrap_or(0);
+    if rows.saturating_add(more) <= ROWS {
+        return Ok(());
+    }
+    Err(failed(format!("the answer would name more than {ROWS} queues: ask {ask}")))
 }
 
 fn add_queues(
@@ -92,6 +105,7 @@ pub fn of_broker(
         broker_addr: Some(broker.identity.address.as_str().into()),
         ..ConsumeStatsList::default()
     };
+    let mut rows = 0;
     for group in broker.groups.snapshot().subscription_group_table.into_keys() {
         let mut all = Vec::new();
         let topics = subscribed(broker, &group, broker.offsets.topics_of(&group));
@@ -100,7 +114,9 @@ pub fn of_broker(
                 continue;
             }
             let mut stats = ConsumeStats::default();
+            check_rows(rows, topic.write_queue_nums, "group by group (consumerProgress -g)")?;
             add_queues(broker, &group, &topic, topic.write_queue_nums, &mut stats);
+            rows += stats.offset_table.len();
             for wrapper in stats.offset_table.values_mut() {
                 list.total_diff += wrapper.broker_offset - wrapper.consumer_offset;
                 // Java leaves the pull offset of this answer at 0, so that the sum of messages in

@@ -8,6 +8,7 @@ use crate::lite;
 use crate::mappings;
 use crate::put::Effect;
 use crate::saving::Order;
+use crate::topics::QUEUES_LIMIT;
 use message::{Str, names};
 use remoting::body::data_version::DataVersion;
 use remoting::body::queue::MessageQueue;
@@ -28,8 +29,6 @@ use remoting::reply::{Answer, Refusal, Reply};
 use remoting::router::Call;
 use std::sync::Arc;
 
-/// Queues that one topic may have; Java has no bound, and its loops over queues none either.
-const QUEUES_LIMIT: i32 = 65_536;
 /// Entries of one page of the topic or group table (Java: `splitMetadataSize`).
 const PAGE_LIMIT: usize = 2_000;
 
