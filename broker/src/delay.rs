@@ -153,14 +153,8 @@ pub fn deliver(broker: &Broker, now_ms: i64) -> Option<i64> {
     next
 }
 
-fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Option<i64> {
-    let topic = names::SCHEDULE_TOPIC;
-    let queue_id = level - 1;
-    let end = broker.store.max_offset(topic, queue_id);
-    let known = broker.delays.lock().known(level);
-    // Messages that were deleted by age are gone; an offset behind the end is Java's, of a log
-    // that was cut.
-    let first = broker.store.min_offset(topic, queue_id);
+/// Tells of a level that is known to be further than it can be.
+fn tell_beyond(level: i32, known: Option<i64>, end: i64) {
     if let Some(known) = known.filter(|known| *known > end) {
         tracing::warn!(
             level,
@@ -171,6 +165,17 @@ fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Opt
              to deliver from an earlier queue offset, stop the broker and set it there"
         );
     }
+}
+
+fn deliver_level(broker: &Broker, level: i32, delay_ms: i64, now_ms: i64) -> Option<i64> {
+    let topic = names::SCHEDULE_TOPIC;
+    let queue_id = level - 1;
+    let end = broker.store.max_offset(topic, queue_id);
+    let known = broker.delays.lock().known(level);
+    // Messages that were deleted by age are gone; an offset behind the end is Java's, of a log
+    // that was cut.
+    let first = broker.store.min_offset(topic, queue_id);
+    tell_beyond(level, known, end);
     let mut offset = known.unwrap_or(0).max(first).min(end);
     let mut appends = Vec::new();
     let mut ends = Vec::new();
