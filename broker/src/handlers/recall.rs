@@ -77,8 +77,8 @@ fn marker(
         return Err(refused(ResponseCode::TOPIC_NOT_EXIST, &why));
     }
     let illegal = |remark: &str| Refusal::new(ResponseCode::ILLEGAL_OPERATION, remark);
-    let handle = header.recall_handle.as_deref().and_then(Handle::parse);
-    let handle = handle.ok_or_else(|| illegal("recall handle is invalid"))?;
+    let handle =
+        Handle::parse(&header.recall_handle).ok_or_else(|| illegal("recall handle is invalid"))?;
     if handle.topic != **topic {
         return Err(illegal("recall failed, topic not match"));
     }

@@ -86,7 +86,7 @@ fn a_late_flush_is_told_to_senders_and_is_nothing_to_acknowledgements_and_recall
     parked.set(property::UNIQ_KEY, "ID");
     let header = RecallMessageRequestHeader {
         topic: "T".into(),
-        recall_handle: Handle::of(&parked, "b"),
+        recall_handle: Handle::of(&parked, "b").unwrap(),
         ..RecallMessageRequestHeader::default()
     };
     let recalled = said_late(&broker, |call| recall::recall(&broker, call, header));

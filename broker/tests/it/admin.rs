@@ -691,7 +691,7 @@ async fn what_java_refuses_by_default_is_refused_in_its_words() {
     let client = world.client();
     let recall = RecallMessageRequestHeader {
         topic: TOPIC.into(),
-        recall_handle: Some("djE".into()),
+        recall_handle: "djE".into(),
         ..RecallMessageRequestHeader::default()
     };
     let answer = client.call(RequestCode::RECALL_MESSAGE, &recall).await;

@@ -42,7 +42,7 @@ crate::headers! {
     RecallMessageRequestHeader: TopicFields {
         producer_group: Option<Str>,
         topic: Str,
-        recall_handle: Option<Str>,
+        recall_handle: Str,
     }
     /// The id of the message taken back.
     RecallMessageResponseHeader {
