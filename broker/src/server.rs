@@ -42,9 +42,6 @@ const FAST_PORT_BELOW: u16 = 2;
 /// How often the connections to name servers are looked at, and how soon a registration that was
 /// not taken is tried again at first.
 const LOOK: Duration = Duration::from_secs(1);
-/// What a name server takes of a registration, bytes, less its header (Java:
-/// `NettySystemConfig.COM_ROCKETMQ_REMOTING_FRAME_MAX_LENGTH`).
-const REGISTRATION: usize = (16 << 20) - (4 << 10);
 /// How long the name servers may take to forget us when we stop.
 const UNREGISTER: Duration = Duration::from_secs(3);
 
@@ -420,10 +417,10 @@ impl Shell {
     /// that changed; gives whether all took it.
     async fn register(&self, all: bool) -> bool {
         let command = announce::register(&self.broker, all);
-        if command.body.len() > REGISTRATION {
+        if command.body.len() > announce::BODY_LIMIT {
             tracing::error!(
                 bytes = command.body.len(),
-                limit = REGISTRATION,
+                limit = announce::BODY_LIMIT,
                 topics = self.broker.topics.len(),
                 "the topics do not fit a registration: name servers close the connection, and no \
                  client finds this broker; delete topics, or move some to another broker"
