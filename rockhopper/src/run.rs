@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use settings::{BrokerSettings, Checked, Given, NamesrvSettings};
@@ -24,6 +24,9 @@ use crate::{DISK_FAILED, FAILED, print, tell};
 
 /// How long a clean stop may take.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// Signals that come so close together are one: `timeout` sends its signal to the process and to
+/// its group.
+const ONE_SIGNAL: Duration = Duration::from_millis(500);
 /// How long work on other threads may go on after everything has stopped.
 const LAST_WORK: Duration = Duration::from_secs(1);
 
@@ -260,6 +263,17 @@ impl Signals {
         }
     }
 
+    /// Waits for a signal that is not the one that has just come once more.
+    async fn another(&mut self) {
+        let came = Instant::now();
+        loop {
+            self.next().await;
+            if came.elapsed() >= ONE_SIGNAL {
+                return;
+            }
+        }
+    }
+
     /// Waits for a start, unless a signal comes: what it has recovered by then stays so, and the
     /// next start goes on. To stop when asked is no failure.
     async fn unless_stopped<T>(&mut self, start: impl Future<Output = T>) -> T {
@@ -275,7 +289,7 @@ impl Signals {
     async fn unless_again<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::select! {
             done = work => return done,
-            () = self.next() => tell("stopped at once; the next start recovers the store"),
+            () = self.another() => tell("stopped at once; the next start recovers the store"),
             () = tokio::time::sleep(STOP_LIMIT) => {
                 tell(&format!("error: not stopped within {} s", STOP_LIMIT.as_secs()));
             }

@@ -114,8 +114,24 @@ impl Server {
     pub(crate) fn signal(mut self, name: &str) -> Option<i32> {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args([name, &pid]).status().expect("kill runs");
-        assert!(sent.success());
+        assert!(sent.success(), "it is there until somebody waits for it");
         self.child.wait().expect("it ends").code()
+    }
+}
+
+impl Server {
+    /// As [`Self::signal`], with a second signal as soon as it says that it stops.
+    pub(crate) fn signal_twice(mut self, name: &str) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([name, &pid]).status().expect("kill runs");
+        assert!(sent.success());
+        let errors = BufReader::new(self.child.stderr.take().expect("it is piped"));
+        let mut lines = errors.lines().map(|line| line.expect("it says UTF-8"));
+        assert!(lines.any(|line| line.contains("stopping;")), "it ended without a word");
+        let code = self.signal(name);
+        // What it says at the end finds a reader.
+        lines.for_each(drop);
+        code
     }
 }
 

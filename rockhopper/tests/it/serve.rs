@@ -60,6 +60,27 @@ fn messages_survive_a_stop_and_a_start() {
 }
 
 #[test]
+fn a_signal_that_comes_twice_at_once_is_one() {
+    let data = fresh_dir("twice");
+    // Nobody answers there: to say good-bye takes 3 s.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = data.join("broker.conf");
+    std::fs::create_dir_all(&data).unwrap();
+    let text = format!(
+        "namesrvAddr={}\nlistenPort={}\nstorePathRootDir={}\nbrokerIP1=127.0.0.1\n\
+         registerBrokerTimeoutMills=100\nmappedFileSizeCommitLog=8388608\n",
+        silent.local_addr().unwrap(),
+        free_port(),
+        data.join("store").display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut broker = command("rockhopper");
+    let running = Server::start(broker.args(["broker", "-c"]).arg(&config), READY);
+    assert_eq!(running.signal_twice("-TERM"), Some(0));
+    assert!(!data.join("store/abort").exists(), "it stopped cleanly");
+}
+
+#[test]
 fn a_group_goes_on_where_it_stopped() {
     let (data, ports) = (fresh_dir("group"), Ports::free());
     let servers = ports.servers();
