@@ -419,8 +419,8 @@ impl IndexFile {
         let mut header = Header { end_time: old.begin_time, used_slots: 0, count: 1, ..old };
         header.end_offset = old.begin_offset;
         let mut chunk = Vec::new();
-        // The last entry that was taken, if its second part may be lost, and what was before it.
-        let mut doubtful: Option<(Header, IndexEntry)> = None;
+        // The last entry that was taken, what was before it, and whether it may be wrong.
+        let mut last: Option<(Header, IndexEntry, bool)> = None;
         let mut durable_count = header.count;
         'all: while header.count < self.shape.entries as i32 {
             self.read_entries((header.count, self.shape.entries as i32), &mut chunk)?;
@@ -430,16 +430,21 @@ impl IndexFile {
                 if may_be_torn && is_zero(first) && !second.is_empty()
                     || !accept(&mut header, &mut slots, entry, log_end)
                 {
+                    // Of two that stand in the wrong order either may be the wrong one.
+                    if let Some((before, _, is_doubtful)) = &mut last {
+                        *is_doubtful |= !is_zero(bytes)
+                            && (before.end_offset..header.end_offset).contains(&entry.log_offset);
+                    }
                     break 'all;
                 }
                 if entry.log_offset < durable_to {
                     durable_count = header.count;
                 }
                 let is_doubtful = may_be_torn && is_zero(second) && !second.is_empty();
-                doubtful = is_doubtful.then_some((before, entry));
+                last = Some((before, entry, is_doubtful));
             }
         }
-        if let Some((before, entry)) = doubtful {
+        if let Some((before, entry, true)) = last {
             slots[entry.hash as usize % self.shape.slots as usize] = entry.previous;
             header = before;
         }
