@@ -19,8 +19,6 @@ pub(crate) struct Hits {
     messages: BTreeSet<usize>,
     /// Units of queues, by the first byte: one bit is looked for, of two nobody can tell.
     units: BTreeSet<(PathBuf, u64)>,
-    /// An entry of the index has no checksum: a key may not be found any more.
-    index: bool,
     /// The checkpoint's own mark is lost: another broker may have been here, and behind its end
     /// what is older is a left-over.
     mark: bool,
@@ -39,7 +37,6 @@ impl Hits {
         content: &[u8],
     ) {
         let text = path.to_string_lossy();
-        self.index |= text.contains("/index/");
         self.mark |= text.ends_with("/checkpoint");
         self.queue_ends |= text.ends_with("/queueends");
         self.removed_topics += u32::from(text.ends_with("/removedtopics"));
@@ -125,7 +122,7 @@ pub(crate) fn cost_their_messages_alone(world: &World<'_>, hits: &Hits) -> Verdi
             Entry::Record(record) => world.model.id_of(&record) == Some(id),
             _ => false,
         });
-        if !is_found && !hits.index && !message.has_expired {
+        if !is_found && !message.has_expired {
             return Err(format!("a flip costs its message alone: no key finds {id}"));
         }
     }

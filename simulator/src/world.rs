@@ -130,6 +130,11 @@ impl<'a> World<'a> {
         if self.plan.flips {
             return self.flips();
         }
+        self.scrub();
+        let mended = self.store().stats().index_entries_mended();
+        if mended > 0 {
+            return Err(format!("a sound index is left alone: {mended} entries were put anew"));
+        }
         check::running(self)?;
         if self.plan.write_faults { self.bursts() } else { Ok(()) }
     }
@@ -334,6 +339,7 @@ impl<'a> World<'a> {
                 }
             }
             self.open().map_err(|error| format!("damage never refuses a start: {error}"))?;
+            self.scrub();
             flips::cost_their_messages_alone(self, &hits)?;
             flips::ends_are_kept(self, &hits, &ends)?;
             if hits.mended() {
@@ -351,10 +357,16 @@ impl<'a> World<'a> {
             self.store = None;
             self.disk.kill();
             self.open().map_err(|error| format!("a start never refuses: {error}"))?;
+            self.scrub();
             flips::cost_their_messages_alone(self, &hits)?;
             flips::ends_are_kept(self, &hits, &ends)?;
         }
         Ok(())
+    }
+
+    /// Reads the log again, and compares the index with it, as a thread does beside the work.
+    fn scrub(&self) {
+        while self.store().scrub(self.now) > 0 {}
     }
 
     /// Where the queues end.

@@ -7,7 +7,7 @@ use crate::commit_log::CommitLog;
 use crate::disk::{Allocation, Disk, Listed};
 use crate::in_the_way::{SUFFIX, move_aside};
 use crate::index_entries::IndexEntries;
-use crate::index_file::{Header, IndexFile, Shape, Staged, empty};
+use crate::index_file::{FileView, Header, IndexFile, Shape, Staged, empty};
 use crate::index_gaps::{Span, ends_with_its_record, first_gap, has_wrong_header};
 use crate::marks::index_hash;
 use crate::{Error, Settings};
@@ -343,10 +343,8 @@ impl Index {
         let newest = files.all.last()?.header.end_offset;
         let mut hashes = Vec::new();
         for file in files.all.iter().rev() {
-            let entries = (1..file.header.count).rev().map_while(|number| file.read_entry(number));
             let before = hashes.len();
-            let of_newest = entries.take_while(|entry| entry.log_offset == newest);
-            hashes.extend(of_newest.map(|entry| entry.hash));
+            hashes.extend(file.last_entries_of(newest).map(|entry| entry.hash));
             if hashes.len() - before + 1 < file.header.count as usize {
                 break;
             }
@@ -486,6 +484,39 @@ impl Index {
         found.log_offsets.sort_unstable();
         found.log_offsets.dedup();
         found
+    }
+
+    /// The file behind that of this path and end, as a file that is gone had; without one the
+    /// first. And how many keys of its first record stand in the file before it.
+    pub(crate) fn file_behind(&self, done: Option<&(PathBuf, i64)>) -> Option<(FileView, usize)> {
+        let files = self.files.lock();
+        let is_behind = |(path, end): &(PathBuf, i64)| {
+            let at = files.all.iter().position(|file| file.path == *path);
+            at.map_or_else(
+                || files.all.partition_point(|file| file.header.end_offset <= *end),
+                |at| at + 1,
+            )
+        };
+        let at = done.map_or(0, is_behind);
+        let file = files.all.get(at)?;
+        let before = at.checked_sub(1).and_then(|at| files.all.get(at));
+        let begin = file.header.begin_offset;
+        Some((file.view(), before.map_or(0, |before| before.last_entries_of(begin).count())))
+    }
+
+    /// The number of the next entry of a file; `None` when it is gone.
+    pub(crate) fn count(&self, path: &Path) -> Option<i32> {
+        let files = self.files.lock();
+        files.all.iter().find(|file| file.path == *path).map(|file| file.header.count)
+    }
+
+    /// Links the entries of a file anew; false when it is gone.
+    pub(crate) fn relink(&self, path: &Path) -> Result<bool, Error> {
+        let mut files = self.files.lock();
+        let Files { all, staged, .. } = &mut *files;
+        let Some(file) = all.iter_mut().find(|file| file.path == *path) else { return Ok(false) };
+        *staged = file.write_staged()?;
+        file.relink().map(|()| true)
     }
 
     /// Store time of the newest indexed record, ms since the epoch; 0 when there is none.

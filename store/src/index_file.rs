@@ -112,7 +112,7 @@ pub(crate) struct IndexEntry {
 }
 
 impl IndexEntry {
-    fn encode(&self) -> [u8; ENTRY] {
+    pub(crate) fn encode(&self) -> [u8; ENTRY] {
         let mut out = [0; ENTRY];
         out[..4].copy_from_slice(&self.hash.to_be_bytes());
         out[4..12].copy_from_slice(&self.log_offset.to_be_bytes());
@@ -347,6 +347,15 @@ impl IndexFile {
         IndexEntry { hash: key.hash, log_offset: key.log_offset, seconds, previous: 0 }
     }
 
+    /// The file as far as it is written.
+    pub(crate) fn view(&self) -> FileView {
+        let mut header = self.header;
+        if !self.staged.is_empty() {
+            header.count = self.staged.first;
+        }
+        FileView { path: self.path.clone(), file: self.file.clone(), shape: self.shape, header }
+    }
+
     /// What a query needs, to be used without holding up those who put keys.
     pub(crate) fn chains(&self) -> Chains {
         Chains {
@@ -395,6 +404,31 @@ impl IndexFile {
             }
         }
         Ok(true)
+    }
+
+    /// Makes slots and chains anew from the entries, all of which must have been written.
+    pub(crate) fn relink(&mut self) -> Result<(), Error> {
+        let mut slots = vec![0_i32; self.shape.slots as usize];
+        let (mut number, mut used_slots, mut chunk) = (1, 0, Vec::new());
+        while number < self.header.count {
+            self.read_entries((number, self.header.count), &mut chunk)?;
+            let (first, mut is_same) = (number, true);
+            for bytes in chunk.as_chunks_mut::<ENTRY>().0 {
+                let entry = IndexEntry::decode(bytes);
+                let newest = &mut slots[entry.hash as usize % self.shape.slots as usize];
+                used_slots += i32::from(*newest == 0);
+                is_same &= entry.previous == *newest;
+                bytes[PREVIOUS..].copy_from_slice(&newest.to_be_bytes());
+                *newest = number;
+                number += 1;
+            }
+            if !is_same {
+                self.write(self.shape.entry_at(first as usize), &chunk)?;
+            }
+        }
+        self.header.used_slots = used_slots;
+        self.write_slots(&slots)?;
+        self.write_header()
     }
 
     /// Reads the entries from number `from` on, but not `to`, as many as repair reads at once.
@@ -453,8 +487,7 @@ impl IndexFile {
         }
         self.header = header;
         self.write_again(durable_count)?;
-        let bytes: Vec<u8> = slots.iter().flat_map(|slot| slot.to_be_bytes()).collect();
-        self.write(self.shape.slot_at(0), &bytes)?;
+        self.write_slots(&slots)?;
         self.write_header()?;
         self.zero_behind()?;
         self.sync()
@@ -503,9 +536,20 @@ impl IndexFile {
         self.read_entry(1).map(|entry| entry.hash)
     }
 
+    /// The entries of a record that stand at the end, the last one first.
+    pub(crate) fn last_entries_of(&self, log_offset: i64) -> impl Iterator<Item = IndexEntry> {
+        let entries = (1..self.header.count).rev().map_while(|number| self.read_entry(number));
+        entries.take_while(move |entry| entry.log_offset == log_offset)
+    }
+
     /// The entry of that number, when it can be read.
     pub(crate) fn read_entry(&self, number: i32) -> Option<IndexEntry> {
         self.chains().read_entry(number)
+    }
+
+    fn write_slots(&mut self, slots: &[i32]) -> Result<(), Error> {
+        let bytes: Vec<u8> = slots.iter().flat_map(|slot| slot.to_be_bytes()).collect();
+        self.write(self.shape.slot_at(0), &bytes)
     }
 
     fn write_header(&mut self) -> Result<(), Error> {
@@ -517,6 +561,14 @@ impl IndexFile {
         self.dirty = true;
         self.file.write_at(at, bytes).map_err(Error::io("write", &self.path))
     }
+}
+
+/// A file to be looked at beside those who put keys.
+pub(crate) struct FileView {
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) shape: Shape,
+    pub(crate) header: Header,
 }
 
 /// The chains of a file: an entry never changes once a slot leads to it.

@@ -27,6 +27,7 @@ mod index;
 mod index_entries;
 mod index_file;
 mod index_gaps;
+mod index_pass;
 pub mod light;
 mod log_reader;
 pub mod look;

@@ -1,9 +1,11 @@
 //! Reading again what nobody reads any more: the cold files of the commit log, from the oldest
-//! on, a little at a time, so that damage is found while a copy still has what was lost. Queue
-//! units are not looked at here: readers compare each with its record.
+//! on, a little at a time, so that damage is found while a copy still has what was lost; and then
+//! the index beside the log (`index_pass`). Queue units are not looked at here: readers compare
+//! each with its record.
 //!
 //! Where a pass stands is forgotten at a restart: the next one begins with the oldest file.
 
+use crate::index_pass::IndexPass;
 use crate::look::{Cause, Gap, LogWalk, Run, Step};
 use crate::losses::{Tally, tell_aside};
 use crate::{Aside, Store};
@@ -20,7 +22,7 @@ const COLD_MS: i64 = 600_000;
 const IDLE: Duration = Duration::from_secs(1);
 
 /// The pass under way.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Pass {
     /// The next log offset to be read.
     at: i64,
@@ -28,6 +30,7 @@ pub(crate) struct Pass {
     began_ms: Option<i64>,
     is_over: bool,
     cooling: Cooling,
+    index: IndexPass,
 }
 
 /// How far the log is cold.
@@ -53,14 +56,22 @@ impl Cooling {
 }
 
 impl Store {
-    /// Reads and checks about a megabyte of the log and says how many bytes that were; 0 when there
-    /// is nothing to do at `now` (ms since the epoch). Takes no lock that an append or a reader
-    /// takes. Where damage is found the rest of that one file is searched as well.
+    /// Reads and checks about a megabyte of the log, or of the log and the index, and says how many
+    /// bytes that were; 0 when there is nothing to do at `now` (ms since the epoch). Takes no lock
+    /// that an append or a reader takes, but to mend an index file: its queries wait. Where damage
+    /// is found the rest of that one file is searched as well.
     pub fn scrub(&self, now: i64) -> u64 {
         if self.live().scrub_time_percent == 0 {
             return 0;
         }
         let mut pass = self.pass.lock();
+        match self.scrub_log(&mut pass, now) {
+            0 => self.scrub_index(&mut pass.index, now, PASS_INTERVAL_MS),
+            read => read,
+        }
+    }
+
+    fn scrub_log(&self, pass: &mut Pass, now: i64) -> u64 {
         let run = self.log.segments.complete(self.log.flushed_to());
         let cold_to = pass.cooling.cold_to(run.end().unwrap_or(0), now);
         let since = pass.began_ms.map(|began| now.saturating_sub(began));

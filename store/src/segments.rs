@@ -385,10 +385,19 @@ impl Segments {
     pub(crate) fn complete(&self, end: i64) -> Run {
         let files = self.files.read();
         let before = files.split_last().map_or(&[][..], |(_, before)| before);
-        let complete = before.iter().filter(|file| file.end() <= end);
-        let files =
-            complete.map(|file| RunFile { start: file.start, len: file.file.len(), modified: 0 });
-        Run { dir: self.dir.clone(), files: files.collect(), strangers: Vec::new() }
+        self.run_of(before.iter().filter(|file| file.end() <= end))
+    }
+
+    /// All files as they can be looked at.
+    pub(crate) fn run(&self) -> Run {
+        self.run_of(self.files.read().iter())
+    }
+
+    fn run_of<'a>(&self, files: impl IntoIterator<Item = &'a Segment>) -> Run {
+        let file =
+            |file: &Segment| RunFile { start: file.start, len: file.file.len(), modified: 0 };
+        let files = files.into_iter().map(file).collect();
+        Run { dir: self.dir.clone(), files, strangers: Vec::new() }
     }
 
     /// The directory.

@@ -24,6 +24,7 @@ pub struct Stats {
     scrub_passes: AtomicU64,
     scrub_damage: AtomicU64,
     scrub_passed_ms: AtomicI64,
+    index_mended: AtomicU64,
     units_mended: AtomicU64,
     units_skipped: AtomicU64,
     times: [AtomicU64; APPEND_TIME_BOUNDS_MS.len() + 1],
@@ -142,6 +143,15 @@ impl Stats {
     pub(crate) fn scrub_pass(&self, now: i64) {
         self.scrub_passes.fetch_add(1, Ordering::Relaxed);
         self.scrub_passed_ms.store(now, Ordering::Relaxed);
+    }
+
+    /// Index entries and links between them that were put right beside the work.
+    pub fn index_entries_mended(&self) -> u64 {
+        self.index_mended.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn index_mended(&self, entries: u64) {
+        self.index_mended.fetch_add(entries, Ordering::Relaxed);
     }
 
     pub(crate) fn mended(&self, units: u64) {

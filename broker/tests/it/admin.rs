@@ -463,7 +463,7 @@ const RUNTIME_KEYS: &str = "EndTransactionQueueSize EndTransactionThreadPoolQueu
     earliestMessageTimeStamp getFoundTps \
     getMessageEntireTimeMax getMissTps \
     getTotalTps getTransferedTps getTransferredTps halfMessageChecksSent halfMessagesDiscarded \
-    halfMessagesNotPassed litePullThreadPoolQueueCapacity \
+    halfMessagesNotPassed indexEntriesMended litePullThreadPoolQueueCapacity \
     litePullThreadPoolQueueHeadWaitTimeMills litePullThreadPoolQueueSize \
     msgGetTotalTodayMorning msgGetTotalTodayNow msgGetTotalYesterdayMorning \
     msgPutTotalTodayMorning msgPutTotalTodayNow msgPutTotalYesterdayMorning \

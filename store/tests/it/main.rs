@@ -18,6 +18,7 @@ mod fence;
 mod found;
 mod full_disk;
 mod in_the_way;
+mod index_pass;
 mod layout;
 mod light;
 mod look;

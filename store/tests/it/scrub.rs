@@ -40,7 +40,7 @@ fn pass(store: &Store, now: i64) -> u64 {
 #[test]
 fn a_pass_reads_every_cold_file_once_a_day() {
     on_both_disks(|disk, settings| {
-        let store = open(&disk, &settings);
+        let store = open(&disk, &Settings { index: false, ..settings });
         assert_eq!(store.scrub(NOW), 0, "no file is complete");
         assert_eq!(store.stats().scrub_passes(), 0, "that was no pass");
         fill(&store);

@@ -121,6 +121,7 @@ fn add_store(broker: &Broker, table: &mut Table) {
     table.put("scrubbedRecords", stats.scrubbed_records());
     table.put("scrubDamagedRanges", stats.scrub_damaged_ranges());
     table.put("scrubPasses", stats.scrub_passes());
+    table.put("indexEntriesMended", stats.index_entries_mended());
     table.put("scrubLastPassTimestamp", stats.scrub_passed_ms());
     // What there is no such thing of here.
     table.put("dispatchMaxBuffer", 0);
