@@ -388,11 +388,11 @@ impl Stats {
     fn topic(&self, topic: &str) -> Arc<TopicStats> {
         let fresh =
             || TopicStats { is_system: names::is_system_topic(topic), ..TopicStats::default() };
-        found_or_made(&self.topics, topic, fresh)
+        found_or_made(&self.topics, counted_as(topic), fresh)
     }
 
     fn known(&self, topic: &str) -> Option<Arc<TopicStats>> {
-        self.topics.read().get(topic).cloned()
+        self.topics.read().get(counted_as(topic)).cloned()
     }
 
     /// By `topic@group`.
@@ -404,11 +404,11 @@ impl Stats {
 
 impl TopicStats {
     fn group(&self, group: &str) -> Arc<GroupStats> {
-        found_or_made(&self.groups, group, GroupStats::default)
+        found_or_made(&self.groups, counted_as(group), GroupStats::default)
     }
 
     fn known_group(&self, group: &str) -> Option<Arc<GroupStats>> {
-        self.groups.read().get(group).cloned()
+        self.groups.read().get(counted_as(group)).cloned()
     }
 }
 
@@ -432,6 +432,12 @@ fn spans_of(counter: &Counter) -> Option<[Span; 3]> {
     (!counter.is_unused()).then(|| Window::ALL.map(|window| counter.span(window)))
 }
 
+/// The name under which a topic or group is counted: all light queues and their groups have one,
+/// as there may be millions (Java `LmqBrokerStatsManager`).
+fn counted_as(name: &str) -> &str {
+    if names::is_lmq(name) { names::LMQ_PREFIX } else { name }
+}
+
 fn found_or_made<T>(
     table: &RwLock<Lookup<Box<str>, Arc<T>>>,
     name: &str,
@@ -452,6 +458,23 @@ mod tests {
 
     fn pulled<'a>(topic: &'a str, group: &'a str) -> Pulled<'a> {
         Pulled { topic, group, queue_id: 3, messages: 6, bytes: 600, age_ms: Some(12) }
+    }
+
+    #[test]
+    fn light_queues_are_counted_together() {
+        let stats = Stats::new(NOW, 0);
+        for number in 0..3 {
+            let (topic, group) = (format!("%LMQ%t{number}"), format!("%LMQ%g{number}"));
+            stats.pulled(&pulled(&topic, &group));
+            stats.sent_back(&topic, "g");
+        }
+        stats.tick(NOW + 1_000);
+        let sum = |name, key| stats.spans(name, key, "c").map(|spans| spans[0].sum);
+        assert_eq!(sum("GROUP_GET_NUMS", "%LMQ%@%LMQ%"), Some(18));
+        assert_eq!(sum("SNDBCK_PUT_NUMS", "%LMQ%@g"), Some(3));
+        assert_eq!(stats.topics.read().len(), 1);
+        stats.forget_topic("%LMQ%t1");
+        assert_eq!(sum("GROUP_GET_NUMS", "%LMQ%@%LMQ%"), Some(18), "others are counted there");
     }
 
     #[test]
