@@ -504,6 +504,11 @@ impl Index {
         Some((file.view(), before.map_or(0, |before| before.last_entries_of(begin).count())))
     }
 
+    /// The header of the last file, as far as it is written.
+    pub(crate) fn last_header(&self) -> Option<Header> {
+        self.files.lock().all.last().map(|file| file.view().header)
+    }
+
     /// The number of the next entry of a file; `None` when it is gone.
     pub(crate) fn count(&self, path: &Path) -> Option<i32> {
         let files = self.files.lock();

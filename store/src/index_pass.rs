@@ -1,14 +1,15 @@
 //! Comparing the index with the log beside the work, a little at a time: no checksum covers an
 //! index file, and an entry that leads astray is not missed by a query, which just finds nothing.
-//! Entries are looked at in the order of their records, those of a file up to where it ended when
-//! the pass came to it. What is wrong is put right in its place: nobody waits for the walk, and
-//! who asks meanwhile finds what he found before.
+//! Entries are looked at in the order of their records, up to where the index ended when the pass
+//! began: what was put since then was in memory a moment ago. What is wrong is put right in its
+//! place: nobody waits for the walk, and who asks meanwhile finds what he found before.
 //!
 //! Left alone: keys that no entry has and for which there is no place, as those of messages that
 //! were stored while `messageIndexEnable` was off, or of tags before 5.5 (`store verify` names
 //! them); and what leads to records that the log has no more.
 
-use crate::index_file::{ENTRY, FileView, IndexEntry, SLOT};
+use crate::index::Index;
+use crate::index_file::{ENTRY, FileView, Header, IndexEntry, SLOT};
 use crate::log_reader::LogReader;
 use crate::look::{LogWalk, Step};
 use crate::marks::Marks;
@@ -26,7 +27,8 @@ const AT_ONCE: usize = 10_000;
 pub(crate) struct IndexPass {
     /// When it began, ms since the epoch; `None` when there was none yet.
     began_ms: Option<i64>,
-    is_over: bool,
+    /// The header that the last file had then; `None` when the pass is over.
+    end: Option<Header>,
     /// The file that is compared.
     open: Option<Comparison>,
     /// The one before it.
@@ -70,19 +72,17 @@ impl Store {
         let Some(index) = &self.index else { return 0 };
         let is_early = |began| (0..every_ms).contains(&now.saturating_sub(began));
         if pass.open.is_none() {
-            if pass.is_over || pass.began_ms.is_none() {
+            if pass.end.is_none() {
                 if pass.began_ms.is_some_and(is_early) {
                     return 0;
                 }
-                *pass = IndexPass { began_ms: Some(now), ..IndexPass::default() };
+                let (began_ms, end) = (Some(now), index.last_header());
+                *pass = IndexPass { began_ms, end, ..IndexPass::default() };
             }
-            let next = index.file_behind(pass.done.as_ref());
-            pass.open = next.map(|(view, before)| Comparison::begin(view, before, self.log.min()));
+            pass.open = self.next_file(index, pass);
         }
         let Some(open) = &mut pass.open else {
-            // Where there is no file yet there was no pass.
-            pass.is_over = pass.done.is_some();
-            pass.began_ms = pass.began_ms.filter(|_| pass.is_over);
+            pass.end = None;
             return 0;
         };
         let from = open.at;
@@ -103,6 +103,16 @@ impl Store {
         pass.done = Some((open.view.path.clone(), open.view.header.end_offset));
         pass.open = None;
         read + slots
+    }
+
+    fn next_file(&self, index: &Index, pass: &IndexPass) -> Option<Comparison> {
+        let end = pass.end?;
+        let (mut view, before) = index.file_behind(pass.done.as_ref())?;
+        if view.header.begin_offset == end.begin_offset {
+            view.header = end;
+        }
+        let is_of_pass = view.header.begin_offset <= end.begin_offset;
+        is_of_pass.then(|| Comparison::begin(view, before, self.log.min()))
     }
 
     /// Tells what was wrong with a file, and links its entries anew.
