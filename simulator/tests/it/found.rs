@@ -68,6 +68,7 @@ const FOUND: &[(u64, &str)] = &[
     (6015350, "no unit of a file of inner batches led on, and a reader stayed before it for good"),
     (14002000, "the checker gave a torn message nobody was told of no place in its light queue"),
     (56000198, "a repaired index ended with an entry whose log offset a bit flip had made wrong"),
+    (56019049, "a batch was given that ends before what was asked for, as its unit said too many"),
     (30000386, "a start did not know of a queue file that had expired, and its queue came back"),
     (30014399, "a bit of a unit let an inner batch behind a damaged record go with it"),
     (54001711, "a batch without its properties, which power took, moved those behind it"),

@@ -235,7 +235,11 @@ impl Store {
             }
         };
         walk.skip_to = i64::MIN;
-        read.next_offset = batch.end().max(expected);
+        if batch.end() <= expected {
+            // Its unit said that it holds what was asked for; its record does not.
+            return true;
+        }
+        read.next_offset = batch.end();
         if filter.wants_tags_code(batch.unit.tags_code) && filter.wants_record(&record) {
             read.bytes += record.len();
             read.count += batch.count as usize;
