@@ -39,6 +39,8 @@ pub struct Delays {
     changed: bool,
     /// What cannot be read, by level.
     unread: BTreeMap<i32, Unread>,
+    /// More was delivered than is known here, as the file of a clean stop was lost.
+    is_former: bool,
 }
 
 /// The file under `config`, as Java writes it.
@@ -63,6 +65,11 @@ impl Delays {
         let file: File = remoting::json::from_body(text.as_bytes())?;
         let (offsets, version) = (file.offset_table, file.data_version);
         Ok(Self { offsets, version, ..Self::default() })
+    }
+
+    /// The same, of a text that is not the newest one.
+    pub fn former(self) -> Self {
+        Self { is_former: true, ..self }
     }
 
     /// The text of `delayOffset.json`.
@@ -103,10 +110,10 @@ impl Delays {
     }
 }
 
-/// Takes over what was delivered before a crash and the file lacks: as levels are delivered in
+/// Takes over what was delivered before a crash, or a loss of the file, and that lacks: as levels are delivered in
 /// order, the first messages of each that have a copy in their own topic.
 pub fn catch_up(broker: &Broker, now_ms: i64, watch: &dyn Fn(Progress)) {
-    if broker.store.was_clean() {
+    if broker.store.was_clean() && !broker.delays.lock().is_former {
         return;
     }
     let levels = broker.settings().store.delay_levels_ms().len();
@@ -126,7 +133,7 @@ pub fn catch_up(broker: &Broker, now_ms: i64, watch: &dyn Fn(Progress)) {
             continue;
         };
         let messages = last + 1 - first;
-        tracing::info!(level, messages, "delayed messages were delivered before the crash");
+        tracing::info!(level, messages, "delayed messages were delivered and not noted");
         broker.delays.lock().advance(level, last + 1, now_ms);
     }
 }

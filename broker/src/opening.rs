@@ -368,22 +368,24 @@ fn load_offsets(files: &ConfigFiles, offsets: &Offsets) -> ConfigOrigin {
 
 /// How far delayed messages were delivered.
 fn load_delays(files: &ConfigFiles, store: &Store, now_ms: i64) -> Delays {
-    let (delays, _) = files.load_from(delay::FILE, |text| {
+    let (delays, origin) = files.load_from(delay::FILE, |text| {
         has_mark(delay::FILE, text).then(|| Delays::load(text).ok())?
     });
-    if let Some(delays) = delays {
-        return delays;
+    match delays {
+        Some(delays) if origin == ConfigOrigin::File => return delays,
+        Some(delays) => return delays.former(),
+        None => {}
     }
     let ids = store.queue_ids(names::SCHEDULE_TOPIC);
     if ids.iter().any(|id| store.max_offset(names::SCHEDULE_TOPIC, *id) > 0) {
         tracing::error!(
             "neither delayOffset.json nor its .bak can be used: how far delayed messages were \
-             delivered is lost, and all that the log still has are delivered again"
+             delivered is looked up in the index, and what that does not know is delivered again"
         );
     }
     let mut delays = Delays::new(now_ms);
     delays.set_changed();
-    delays
+    delays.former()
 }
 
 /// Where the queues of static topics are. Without that a logical queue would be taken for one of
