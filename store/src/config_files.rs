@@ -5,7 +5,7 @@ use crate::commit_log::is_lasting;
 use crate::config_sums::{ConfigSums, Rot};
 use crate::disk::Disk;
 use crate::in_the_way::move_aside;
-use crate::{ConfigJournal, Error};
+use crate::{ConfigJournal, Error, Lack};
 use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -189,6 +189,8 @@ impl ConfigFiles {
     }
 
     /// Replaces `name`, atomically and durably. What could not be understood is moved aside first.
+    /// On a full disk the `.bak` makes room: what is saved counts for more than what it was. A file
+    /// that has none, as it is saved first, is kept under both names.
     pub fn save(&self, name: &str, content: &str) -> Result<(), Error> {
         let (path, backup) = (self.dir.join(name), self.backup(name));
         for file in [&path, &backup] {
@@ -201,9 +203,22 @@ impl ConfigFiles {
                 damaged.remove(file);
             }
         }
-        let saved = self.disk.replace(&path, content.as_bytes(), Some(&backup));
-        saved.map_err(Error::io("replace", &path))?;
+        let replace = || {
+            let replaced = self.disk.replace(&path, content.as_bytes(), Some(&backup));
+            replaced.map_err(Error::io("replace", &path))
+        };
+        match replace() {
+            Err(Error::Full { lack: Lack::Room, .. }) if self.disk.remove(&backup).is_ok() => {
+                replace()?;
+            }
+            replaced => replaced?,
+        }
         self.note(name, &path, content);
+        if self.modified(file_name(&backup)).is_none()
+            && self.disk.replace(&backup, content.as_bytes(), None).is_ok()
+        {
+            self.note(name, &backup, content);
+        }
         Ok(())
     }
 
