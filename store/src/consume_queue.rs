@@ -139,7 +139,8 @@ impl Queue {
     pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, id: i32, shape: Shape) -> Self {
         Self {
             id,
-            segments: Segments::empty(disk, dir, shape.file_bytes, Allocation::Sparse),
+            segments: Segments::empty(disk, dir, shape.file_bytes, Allocation::Sparse)
+                .of_units(shape.unit_len),
             extension: None,
             unit: shape.unit_len as i64,
             min: AtomicI64::new(0),

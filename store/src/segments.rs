@@ -55,6 +55,8 @@ pub(crate) struct Segments {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     file_bytes: i64,
+    /// What is written at a time, where all is of one length.
+    unit_bytes: usize,
     space: Allocation,
     files: RwLock<Vec<Segment>>,
     /// The file after the last one, made before it is needed. Lock before `files`.
@@ -97,7 +99,13 @@ impl Segments {
     ) -> Self {
         let file_bytes = i64::try_from(file_bytes).expect("settings bound the file sizes");
         let (files, spare) = (RwLock::default(), Mutex::default());
-        Self { disk, dir, file_bytes, space, files, spare, has_unseen: AtomicBool::new(false) }
+        let (unit_bytes, has_unseen) = (1, AtomicBool::new(false));
+        Self { disk, dir, file_bytes, unit_bytes, space, files, spare, has_unseen }
+    }
+
+    /// The same run, all of whose units have this length.
+    pub(crate) fn of_units(self, unit_bytes: usize) -> Self {
+        Self { unit_bytes, ..self }
     }
 
     /// Moves files of the commit log aside that had been removed before, as all in front of
@@ -317,6 +325,8 @@ impl Segments {
         );
         let mut content = vec![0; self.file_bytes as usize];
         let kept = len.min(content.len() as u64) as usize;
+        // Of a unit that is there in part its rest would be taken for zeros that it says.
+        let kept = kept - kept % self.unit_bytes;
         let file = self.disk.open(&path, len, self.space);
         let read = file.and_then(|file| file.read_at(0, &mut content[..kept]));
         if let Err(error) = read {
