@@ -38,6 +38,7 @@ mod moved;
 mod parts;
 mod progress;
 mod queue_ends;
+mod queue_pass;
 mod queue_tail;
 mod queues;
 mod reach;

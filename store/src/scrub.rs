@@ -1,13 +1,14 @@
 //! Reading again what nobody reads any more: the cold files of the commit log, from the oldest
 //! on, a little at a time, so that damage is found while a copy still has what was lost; and then
-//! the index beside the log (`index_pass`). Queue units are not looked at here: readers compare
-//! each with its record.
+//! the tags codes of queues (`queue_pass`) and the index (`index_pass`) beside the log. Where a
+//! queue unit leads is not looked at here: readers compare each with its record.
 //!
 //! Where a pass stands is forgotten at a restart: the next one begins with the oldest file.
 
 use crate::index_pass::IndexPass;
 use crate::look::{Cause, Gap, LogWalk, Run, Step};
 use crate::losses::{Tally, tell_aside};
+use crate::queue_pass::QueuePass;
 use crate::{Aside, Store};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub(crate) struct Pass {
     began_ms: Option<i64>,
     is_over: bool,
     cooling: Cooling,
+    queues: QueuePass,
     index: IndexPass,
 }
 
@@ -66,6 +68,10 @@ impl Store {
         }
         let mut pass = self.pass.lock();
         match self.scrub_log(&mut pass, now) {
+            0 => {}
+            read => return read,
+        }
+        match self.scrub_queues(&mut pass.queues, now, PASS_INTERVAL_MS) {
             0 => self.scrub_index(&mut pass.index, now, PASS_INTERVAL_MS),
             read => read,
         }

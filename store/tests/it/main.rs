@@ -25,6 +25,7 @@ mod look;
 mod losses;
 mod open_files;
 mod preflight;
+mod queue_pass;
 mod recovery;
 mod recovery_again;
 mod recovery_derived;
