@@ -208,7 +208,10 @@ impl ConfigFiles {
             replaced.map_err(Error::io("replace", &path))
         };
         match replace() {
-            Err(Error::Full { lack: Lack::Room, .. }) if self.disk.remove(&backup).is_ok() => {
+            // A save that failed may have left the `.bak` alone.
+            Err(Error::Full { lack: Lack::Room, .. })
+                if self.text(name).is_some() && self.disk.remove(&backup).is_ok() =>
+            {
                 replace()?;
             }
             replaced => replaced?,

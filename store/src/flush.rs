@@ -242,7 +242,7 @@ impl Store {
                 self.sync()?;
                 tracing::error!(
                     unwritten = %path.display(),
-                    "stopped on a full disk: nothing is lost, every message is durable in the \
+                    "stopped on a full disk: no message is lost, all are durable in the \
                      commit log. What could not be written is made from it by the next start, \
                      which recovers as after a crash (abort stays); give the disk room before"
                 );

@@ -25,6 +25,7 @@ use simulator::{Loss, Op, SimDisk};
 use std::path::Path;
 use std::sync::Arc;
 use store::Append;
+use store::Disk as _;
 
 const BOOT_MS: i64 = 1_700_000_000_000;
 /// More than any of them waits.
@@ -143,6 +144,30 @@ fn a_delayed_message_outlives_power_loss_after_its_delivery() {
     let world = world.lose();
     delay::deliver(&world.broker, world.now_ms);
     assert_eq!(world.broker.store.max_offset("T", 0), 1, "it is there once");
+}
+
+#[test]
+fn a_delayed_message_is_delivered_once_though_its_offset_is_lost_after_a_clean_stop() {
+    for with_backup in [true, false] {
+        let mut world = World::new(1, |_| {});
+        world.now_ms += LONG_MS;
+        delay::deliver(&world.broker, world.now_ms);
+        assert_eq!(world.broker.store.max_offset("T", 0), 1);
+        world.broker.save_changed(world.now_ms);
+        world.broker.store.close().unwrap();
+        let World { broker, disk, now_ms } = world;
+        drop(broker);
+        let path = Path::new("/store/config").join(delay::FILE);
+        let backup = path.with_file_name(format!("{}.bak", delay::FILE));
+        disk.replace(&path, b"{", None).unwrap();
+        if !with_backup {
+            disk.remove(&backup).unwrap();
+        }
+        let broker = open(&disk, now_ms);
+        assert!(broker.store.was_clean());
+        delay::deliver(&broker, now_ms + LONG_MS);
+        assert_eq!(broker.store.max_offset("T", 0), 1, "with a .bak: {with_backup}");
+    }
 }
 
 #[test]

@@ -111,7 +111,9 @@ fn configuration_files_are_judged_as_the_broker_does() {
         assert!(text(&output.stdout).contains(name));
     }
     std::fs::write(config.join("topics.json"), good).expect("written");
-    std::fs::remove_file(config.join("consumerOffset.json")).expect("removed");
+    for name in ["consumerOffset.json", "consumerOffset.json.bak"] {
+        std::fs::remove_file(config.join(name)).expect("removed");
+    }
     let output = verify();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).contains("the file is not there, nor is its .bak"));

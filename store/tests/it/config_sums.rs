@@ -190,3 +190,26 @@ fn verify_names_a_bit_that_the_format_does_not_show() {
     assert!(found.damage[0].why.contains("one bit is wrong, in byte 2"), "{found:#?}");
     assert_eq!(disk.content(&path("topics.json")), damaged);
 }
+
+/// On a full disk the text before the former one makes room for the new one.
+#[test]
+fn a_full_disk_takes_what_is_saved() {
+    let disk = SimDisk::new(3);
+    let files = open(&disk);
+    files.save("full.json", "1").unwrap();
+    assert_eq!(
+        disk.read(Path::new("/store/config/full.json.bak")).unwrap(),
+        b"1",
+        "from the first"
+    );
+    files.save("full.json", "2").unwrap();
+    disk.set_room(disk.used(), 0);
+    for text in ["3", "4"] {
+        files.save("full.json", text).unwrap();
+        assert_eq!(open(&disk).text("full.json").as_deref(), Some(text));
+    }
+    disk.set_room(u64::MAX, 0);
+    files.save("full.json", "5").unwrap();
+    assert_eq!(disk.read(Path::new("/store/config/full.json.bak")).unwrap(), b"4");
+    assert_eq!(files.text("full.json").as_deref(), Some("5"));
+}
