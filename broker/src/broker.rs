@@ -61,7 +61,7 @@ use tokio::sync::mpsc::UnboundedSender;
 pub struct Identity {
     /// The address that clients are told, `host:port`.
     pub address: String,
-    /// The same as the store writes it into each message.
+    /// The same as the store writes it into each message, which has no room for a name.
     pub store_host: SocketAddr,
     /// The address that replicas are told, `host:port`.
     pub ha_address: String,

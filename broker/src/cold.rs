@@ -69,8 +69,14 @@ pub(crate) fn open_watched(
     now_ms: i64,
     watch: &dyn Fn(Progress),
 ) -> (Broker, UnboundedReceiver<Outside>) {
-    let surroundings =
-        Surroundings { now_ms, utc_offset_ms: 0, memory_bytes: 1 << 30, pid: 1, salt: 1 };
+    let surroundings = Surroundings {
+        now_ms,
+        utc_offset_ms: 0,
+        memory_bytes: 1 << 30,
+        pid: 1,
+        salt: 1,
+        host_ip: None,
+    };
     let (outside, asked) = unbounded_channel();
     let opened = Broker::open(Arc::new(disk), settings, outside, &surroundings, watch);
     (opened.expect("the store of a test opens"), asked)

@@ -63,6 +63,8 @@ pub struct Surroundings {
     pub pid: u32,
     /// A number that differs between starts, for unique ids.
     pub salt: u32,
+    /// What `brokerIP1` was found to be, where that is a host name.
+    pub host_ip: Option<IpAddr>,
 }
 
 impl Broker {
@@ -70,7 +72,8 @@ impl Broker {
     /// has come: after a crash that may take a while.
     ///
     /// # Errors
-    /// When the store can't be opened, or `brokerIP1` is no address; the text says what to do.
+    /// When the store can't be opened, or `brokerIP1` is no address and nobody looked up the name;
+    /// the text says what to do.
     pub fn open(
         disk: Arc<dyn Disk>,
         mut settings: BrokerSettings,
@@ -79,7 +82,7 @@ impl Broker {
         watch: &dyn Fn(Progress),
     ) -> Result<Self, String> {
         let (now, light) = (surroundings.now_ms, settings.store.enable_lmq);
-        let identity = identity(&settings, now)?;
+        let identity = identity(&settings, surroundings.host_ip, now)?;
         let store = open_store(disk, &settings, surroundings, watch)?;
         let topics = Topics::new(&own_topics(&settings), now).with_light_queues(light);
         let groups = Groups::new(now).with_light_queues(light);
@@ -497,12 +500,22 @@ fn own_topics(settings: &BrokerSettings) -> Own {
     }
 }
 
-fn identity(settings: &BrokerSettings, now_ms: i64) -> Result<Identity, String> {
+fn identity(
+    settings: &BrokerSettings,
+    host_ip: Option<IpAddr>,
+    now_ms: i64,
+) -> Result<Identity, String> {
     let broker = &settings.broker;
     let port = u16::try_from(settings.net.listen_port).unwrap_or(0);
-    let ip: IpAddr = broker.broker_ip1.parse().map_err(|_| {
-        format!("brokerIP1={}: an address such as 192.168.0.7 was expected", broker.broker_ip1)
-    })?;
+    let host = &broker.broker_ip1;
+    let (store_host, address) = match (host.parse::<IpAddr>(), host_ip) {
+        (Ok(ip), _) => (SocketAddr::new(ip, port), SocketAddr::new(ip, port).to_string()),
+        // Clients look the name up themselves, and find the host also when it moved.
+        (Err(_), Some(ip)) => (SocketAddr::new(ip, port), format!("{host}:{port}")),
+        (Err(_), None) => {
+            return Err(format!("brokerIP1={host}: an address such as 192.168.0.7 was expected"));
+        }
+    };
     let ha_port = match u16::try_from(settings.store.ha_listen_port) {
         Ok(0) | Err(_) => port.wrapping_add(1),
         Ok(port) => port,
@@ -513,8 +526,8 @@ fn identity(settings: &BrokerSettings, now_ms: i64) -> Result<Identity, String> 
     properties::push_pair(&mut stamp, property::TRACE_ON, trace_on);
     properties::push_pair(&mut stamp, property::CLUSTER, &broker.broker_cluster_name);
     Ok(Identity {
-        address: SocketAddr::new(ip, port).to_string(),
-        store_host: SocketAddr::new(ip, port),
+        address,
+        store_host,
         ha_address: format!("{}:{ha_port}", broker.broker_ip2),
         boot_ms: now_ms,
         stamp,

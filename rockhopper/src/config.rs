@@ -4,12 +4,13 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::Path;
 
-use settings::{Checked, Family, File, Given, check};
+use settings::{BrokerSettings, Checked, Family, File, Given, check};
 
 use crate::cli::Server;
-use crate::surroundings::{Environment, machine};
+use crate::surroundings::{Environment, look_up, machine};
 use crate::tell;
 
 /// Files above this size are no property files.
@@ -89,6 +90,18 @@ pub(crate) fn pairs(set: &[String]) -> Loaded<Vec<Given<'_>>> {
         .collect()
 }
 
+/// The address that stored messages carry where `brokerIP1` is a host name.
+pub(crate) fn host_ip(settings: &BrokerSettings) -> Loaded<Option<IpAddr>> {
+    let host = &settings.broker.broker_ip1;
+    look_up(host).map_err(|error| {
+        refuse(&format!(
+            "brokerIP1={host}: the name does not resolve on this machine ({error}), and stored \
+             messages carry its address. Make it known (DNS, /etc/hosts), or write the address"
+        ));
+        Refused
+    })
+}
+
 fn read(path: &Path) -> Loaded<(String, Vec<u8>)> {
     let name = path.display().to_string();
     let too_large = fs::metadata(path).is_ok_and(|found| found.len() > LARGEST_FILE_BYTES);
@@ -119,7 +132,6 @@ fn refuse(why: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use settings::BrokerSettings;
 
     #[test]
     fn settings_without_effect_are_listed_by_reason() {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::banner::{Facts, banner, broker_line, namesrv_line, promise};
 use crate::cli::{Dev, Server};
-use crate::config::{Loaded, load, load_from, pairs};
+use crate::config::{Loaded, host_ip, load, load_from, pairs};
 use crate::surroundings;
 use crate::{DISK_FAILED, FAILED, print, tell};
 
@@ -60,6 +60,7 @@ pub(crate) fn broker(server: &Server) -> Loaded<ExitCode> {
         None => "this machine's first address; brokerIP1 changes it".to_owned(),
     };
     let role = BrokerRole {
+        host_ip: host_ip(&checked.settings)?,
         settings: checked.settings,
         config_file: server.config_file.clone(),
         address_from,
@@ -105,6 +106,7 @@ pub(crate) fn dev(dev: &Dev) -> Loaded<ExitCode> {
     let address_from = checked.source("brokerIP1").unwrap_or("this machine's first address");
     let broker = BrokerRole {
         address_from: format!("from {address_from}"),
+        host_ip: host_ip(&checked.settings)?,
         settings: checked.settings,
         config_file: None,
     };
@@ -122,6 +124,8 @@ struct BrokerRole {
     config_file: Option<PathBuf>,
     /// Where the address came from that clients are told.
     address_from: String,
+    /// What it is, where it is a host name.
+    host_ip: Option<IpAddr>,
 }
 
 /// Runs until a signal comes or something fails.
@@ -153,8 +157,8 @@ async fn start_and_wait(roles: Roles) -> anyhow::Result<()> {
         None => None,
     };
     let broker = match broker {
-        Some(BrokerRole { settings, config_file, .. }) => {
-            let surroundings = surroundings::of_broker();
+        Some(BrokerRole { settings, config_file, host_ip, .. }) => {
+            let surroundings = surroundings::of_broker(host_ip);
             tracing::info!("a send is {}", promise(&settings.store));
             let options =
                 broker::server::Options { settings, config_file, surroundings, descriptors };

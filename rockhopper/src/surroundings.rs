@@ -3,7 +3,7 @@
 //! Only looks; what the finds mean is decided in `settings` and in `banner`.
 
 use std::env;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::os::fd::RawFd;
 use std::path::Path;
 use std::process;
@@ -117,7 +117,7 @@ fn is_bridge(interface: &str) -> bool {
 }
 
 /// What a broker needs to know besides its settings.
-pub(crate) fn of_broker() -> broker::server::Surroundings {
+pub(crate) fn of_broker(host_ip: Option<IpAddr>) -> broker::server::Surroundings {
     let (now_ms, memory) = (broker::server::now_ms(), rustix::system::sysinfo());
     broker::server::Surroundings {
         now_ms,
@@ -126,7 +126,20 @@ pub(crate) fn of_broker() -> broker::server::Surroundings {
         pid: process::id(),
         // Two starts with the same process id differ in their time.
         salt: now_ms as u32,
+        host_ip,
     }
+}
+
+/// What a host name means here, `None` where it is an address already. Of several addresses the
+/// first of version 4, as Java picks it.
+pub(crate) fn look_up(host: &str) -> std::io::Result<Option<IpAddr>> {
+    if host.parse::<IpAddr>().is_ok() {
+        return Ok(None);
+    }
+    let found: Vec<IpAddr> = (host, 0).to_socket_addrs()?.map(|address| address.ip()).collect();
+    let four = found.iter().find(|ip| ip.is_ipv4());
+    let none = || std::io::Error::new(std::io::ErrorKind::NotFound, "it has no address");
+    four.or_else(|| found.first()).copied().map(Some).ok_or_else(none)
 }
 
 /// Raises the limit of open files as far as the system allows, and says which file descriptor is

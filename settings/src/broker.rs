@@ -4,7 +4,7 @@
 //! Keys that change nothing here are in `unread`; the disk is in `store`, the socket in `net`.
 
 use crate::table::{Null, settings};
-use crate::value::{ADDRESSES, IP, MessageRequestMode, NOT_BLANK};
+use crate::value::{ADDRESSES, HOST, MessageRequestMode, NOT_BLANK};
 
 settings! {
     /// Identity, topics, subscriptions, registration and holding of a broker.
@@ -19,8 +19,9 @@ settings! {
         broker_id: i64 = 0 => 0..=i64::MAX;
         /// Name servers to register with: `host:port`, with `;` between them.
         namesrv_addr: Option<String> = Null => ADDRESSES;
-        /// Address that clients are told; unset: the first address that is not a loopback.
-        broker_ip1 as "brokerIP1": String = "" => IP;
+        /// Address or host name that clients are told; unset: the first address that is not a
+        /// loopback. A name is also looked up once, at start, for the address in message ids.
+        broker_ip1 as "brokerIP1": String = "" => HOST;
         /// Address that replicas are told; unset: the first address that is not a loopback.
         broker_ip2 as "brokerIP2": String = "" => NOT_BLANK;
         /// What clients may do here: 6 read and write, 4 read, 2 write.

@@ -195,10 +195,14 @@ impl Allowed<Option<String>> for Text {
 pub(crate) const NOT_BLANK: Text =
     Text { expected: "a text that is not blank", allows: |text| !text.trim().is_empty() };
 
-/// An address of this machine, which becomes a part of message ids.
-pub(crate) const IP: Text = Text {
-    expected: "an IP address like 192.168.0.7",
-    allows: |text| text.parse::<std::net::IpAddr>().is_ok(),
+/// An address.
+pub(crate) const IP: Text = Text { expected: "an IP address like 192.168.0.7", allows: is_ip };
+
+/// An address of this machine, which becomes a part of message ids, or the name of one. A port in
+/// it is refused: clients would be told two.
+pub(crate) const HOST: Text = Text {
+    expected: "an IP address like 192.168.0.7 or a host name like broker-a.example, without a port",
+    allows: |text| is_ip(text) || is_host_name(text),
 };
 
 /// One directory; Java would take several with `,` between them.
@@ -249,6 +253,26 @@ fn split(text: &str) -> impl Iterator<Item = &str> {
     text.split(';').map(str::trim).filter(|part| !part.is_empty())
 }
 
+fn is_ip(text: &str) -> bool {
+    text.parse::<std::net::IpAddr>().is_ok()
+}
+
+/// Whether a resolver could know the name. One that ends in a number is a misspelled address; with
+/// `_` it is none of the DNS, but networks of containers have such.
+fn is_host_name(text: &str) -> bool {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    name.len() <= 253
+        && name.split('.').all(is_label)
+        && !name.rsplit('.').next().is_some_and(is_number)
+}
+
 fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
@@ -286,6 +310,13 @@ mod tests {
             &["", "a", "a:", ":1", "a:0", "a:65536"],
         );
         check(IP, &["10.0.0.1", "::1"], &["", "localhost", "10.0.0.1:80"]);
+        check(
+            HOST,
+            &["10.0.0.1", "::1", "localhost", "broker-a.example.", "rmq_broker_1", "3com.net"],
+            &["", " ", "10.0.0.1:80", "my.host:10911", "my host", "a/b", "http://a", "a..b", "."],
+        );
+        let long = ["a".repeat(64), "a.".repeat(128)];
+        check(HOST, &[], &["10.0.0.256", "10.0.0", "-a", "a-", "host ", &long[0], &long[1]]);
         check(ONE_PATH, &["/data/log"], &[" ", "/a,/b"]);
         check(HOURS, &["04", "4", "04;16"], &["24", "4am", "-1", "004"]);
         check(DELAYS, &["1s", "1s 5s 2h"], &["", "1", "s", "1x", "-1s", "1.5h", "1秒"]);

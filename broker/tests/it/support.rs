@@ -150,6 +150,7 @@ fn options(dir: &std::path::Path) -> Options {
         memory_bytes: 1 << 30,
         pid: std::process::id(),
         salt: 1,
+        host_ip: None,
     };
     Options { settings, config_file: None, surroundings, descriptors: i32::MAX }
 }

@@ -25,6 +25,18 @@ fn a_wrong_file_is_explained_and_refuses_the_start() {
 }
 
 #[test]
+fn a_host_name_that_nobody_knows_refuses_the_start() {
+    let root = fresh_dir("unresolved").display().to_string();
+    let set = format!("storePathRootDir={root}");
+    let host = ["--set", "brokerIP1=no-such-host.invalid"];
+    let refused = output(command("rockhopper").args(["broker", "--set", &set]).args(host));
+    let told = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(78), "{told}");
+    let said = "brokerIP1=no-such-host.invalid: the name does not resolve";
+    assert!(told.contains(said) && told.contains("or write the address"), "{told}");
+}
+
+#[test]
 fn settings_are_printed_with_their_sources_applied() {
     let file = fresh_dir("print").join("broker.conf");
     std::fs::write(&file, "brokerName=a\nnamesrvAddr=f:1\nsendMessageThreadPoolNums=64")

@@ -146,6 +146,21 @@ fn both_servers_run_alone_from_javas_files() {
 }
 
 #[test]
+fn clients_are_told_a_host_name_as_it_was_set() {
+    let (data, ports) = (fresh_dir("host-name"), Ports::free());
+    let mut named = dev(&data, &ports);
+    let running = Server::start(named.args(["--set", "brokerIP1=localhost"]), READY);
+    let told = format!("The broker[broker-a, localhost:{}] boot success", ports.broker);
+    assert!(running.said.contains(&told), "{told} in\n{}", running.said);
+    succeed(&["send", "T", "hello", "--namesrv", &ports.servers()]);
+    assert_eq!(running.signal("-TERM"), Some(0));
+    // A message's record has room for an address only.
+    let data = data.display().to_string();
+    let stored = succeed(&["store", "dump", &data, "--offset", "0"]);
+    assert!(stored.contains(&format!("127.0.0.1:{}", ports.broker)), "{stored}");
+}
+
+#[test]
 fn a_second_broker_on_the_same_store_or_port_is_refused_in_words() {
     let (data, ports) = (fresh_dir("second"), Ports::free());
     let running = Server::start(&mut dev(&data, &ports), READY);

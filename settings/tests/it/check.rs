@@ -81,7 +81,9 @@ fn bad_values_refuse_the_start() {
     finds("storeBytesMax=3221225471", Error, &["less than three segments", "3221225472"]);
     finds("autoCreateTopicEnable=yes", Error, &["expected true or false"]);
     finds("messageDelayLevel=1s 2x", Error, &["delays like"]);
-    finds("brokerIP1=my.host", Error, &["1:11", "an IP address"]);
+    finds("brokerIP1=my.host:10911", Error, &["1:11", "a host name like", "without a port"]);
+    finds("brokerIP1=my host", Error, &["1:11", "an IP address"]);
+    assert!(read::<BrokerSettings>("brokerIP1=my.host").is_ok());
     finds("storePathCommitLog=/a,/b", Error, &["one directory"]);
     finds("namesrvAddr=localhost", Error, &["addresses like"]);
     finds("sendMessageThreadPoolNums=many", Error, &["a whole number"]);
