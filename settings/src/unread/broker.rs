@@ -157,8 +157,8 @@ unread! {
             int: updateNameServerAddrPeriod = 120000;
             long: fetchNamesrvAddrInterval = 10000;
         }
-        accepted "all topics are registered together, at every change and at every period, \
-            compressed when they do not fit 16 MiB" {
+        accepted "the topics that changed are registered together at a change, all topics at every \
+            period, compressed when they do not fit 16 MiB" {
             boolean: compressedRegister = false, forceRegister = true,
                 enableSingleTopicRegister = false, enableSplitRegistration = false,
                 enableSplitMetadata = true, compatibleWithOldNameSrv = true;
