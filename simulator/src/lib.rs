@@ -15,7 +15,7 @@ mod wishes;
 mod world;
 
 pub use disk::{Loss, Op, SimDisk};
-pub use lines::lines_of;
+pub use lines::{lines_of, lines_to};
 pub use random::Random;
 
 use std::panic::AssertUnwindSafe;

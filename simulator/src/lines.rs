@@ -10,20 +10,30 @@ use tracing::{Event, Level, Metadata, Subscriber};
 /// Runs `body` and returns its result with the warnings and errors that were logged meanwhile, each
 /// with its level and fields.
 pub fn lines_of<T>(body: impl FnOnce() -> T) -> (T, Vec<String>) {
+    lines_to(Level::WARN, body)
+}
+
+/// The same with all lines down to a level.
+pub fn lines_to<T>(least: Level, body: impl FnOnce() -> T) -> (T, Vec<String>) {
     // Else a line that tests without a subscriber reach first, at that moment, is off for all.
     static ALWAYS_ON: Once = Once::new();
     ALWAYS_ON.call_once(|| {
-        let set = tracing::subscriber::set_global_default(Lines(None));
+        let none = Lines { least: Level::TRACE, kept: None };
+        let set = tracing::subscriber::set_global_default(none);
         set.expect("tests have no other");
     });
     let lines = Arc::new(Mutex::new(Vec::new()));
-    let done = tracing::subscriber::with_default(Lines(Some(lines.clone())), body);
+    let keeping = Lines { least, kept: Some(lines.clone()) };
+    let done = tracing::subscriber::with_default(keeping, body);
     let lines = std::mem::take(&mut *lines.lock());
     (done, lines)
 }
 
-/// Keeps what is logged, or nothing of it.
-struct Lines(Option<Arc<Mutex<Vec<String>>>>);
+/// Keeps what is logged down to a level, or nothing of it.
+struct Lines {
+    least: Level,
+    kept: Option<Arc<Mutex<Vec<String>>>>,
+}
 
 struct Line(String);
 
@@ -35,7 +45,7 @@ impl Visit for Line {
 
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN
+        *metadata.level() <= self.least
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -47,11 +57,10 @@ impl Subscriber for Lines {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
+        let Some(kept) = &self.kept else { return };
         let mut line = Line(event.metadata().level().to_string());
         event.record(&mut line);
-        if let Some(lines) = &self.0 {
-            lines.lock().push(line.0);
-        }
+        kept.lock().push(line.0);
     }
 
     fn enter(&self, _: &Id) {}

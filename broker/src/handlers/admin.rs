@@ -17,6 +17,9 @@ pub mod runtime;
 pub mod static_topics;
 pub mod topics;
 
+#[cfg(test)]
+mod tests;
+
 use remoting::codes::ResponseCode;
 use remoting::json::from_body;
 use remoting::reply::{Answer, Refusal};

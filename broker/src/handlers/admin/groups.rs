@@ -48,8 +48,9 @@ fn update_all(
         }
     }
     let put = all.into_iter().try_for_each(|wanted| {
-        tracing::info!(group = %wanted.group_name, by = %call.peer.remote, "group made or changed");
-        broker.groups.update(wanted, call.now_ms).map(drop)
+        let made = broker.groups.update(wanted, call.now_ms)?;
+        tracing::info!(group = %made.group_name, by = %call.peer.remote, "group made or changed");
+        Ok::<_, String>(())
     });
     if let Err(why) = put {
         // Those before it are changed.
@@ -98,8 +99,8 @@ pub fn delete(
     let group = &header.group_name;
     // The tools of 4.x say it in another word.
     let removes = call.command.fields.get("removeOffset").is_some_and(|said| said == "true");
-    tracing::info!(%group, by = %call.peer.remote, "group deleted");
     if broker.groups.delete(group, call.now_ms).is_some() {
+        tracing::info!(%group, by = %call.peer.remote, "group deleted");
         broker.clean_orders(call.now_ms);
     }
     // What it was forbidden is gone also where it was never there.

@@ -35,11 +35,11 @@ pub fn update(
     let save = |text: &str| broker.save_ordered(FILE, text);
     let _alone = broker.operator.lock();
     broker.mappings.update(mapping, force, call.now_ms, save).map_err(failed)?;
+    let made = topics::put(broker, wanted, call.now_ms)?;
     tracing::info!(
         %topic, epoch, queues, force, by = %call.peer.remote, "static topic made or changed"
     );
-    let topic = topics::put(broker, wanted, call.now_ms)?;
-    pull::mapping_changed(broker, &topic, call.now_ms);
+    pull::mapping_changed(broker, &made, call.now_ms);
     let answer = Answer::success().with_remark(UNSET_REMARK);
     Ok(broker.ordered(Order::Topics, call, answer))
 }

@@ -84,11 +84,16 @@ fn update_all(
     let answer = Answer::success().with_remark(UNSET_REMARK);
     let mut changed = false;
     for wanted in all.into_iter().filter(|wanted| !broker.topics.is_same(wanted)) {
-        tracing::info!(topic = %wanted.topic_name, by = %call.peer.remote, "topic made or changed");
-        if let Err(refusal) = put(broker, wanted, call.now_ms) {
-            // Those before it are changed.
-            broker.topics_changed(None);
-            return Err(refusal);
+        match put(broker, wanted, call.now_ms) {
+            Ok(made) => {
+                let by = call.peer.remote;
+                tracing::info!(topic = %made.topic_name, %by, "topic made or changed");
+            }
+            Err(refusal) => {
+                // Those before it are changed.
+                broker.topics_changed(None);
+                return Err(refusal);
+            }
         }
         changed = true;
     }
@@ -202,15 +207,20 @@ pub(super) fn remove(
 ) -> Result<(), Refusal> {
     let mut gone = all.iter().map(String::as_str).collect();
     let deleted = broker.store.delete_those(&mut gone, may_go);
-    deleted.map_err(|error| failed(error.to_string()))?;
-    tracing::info!(topics = ?gone, by = %call.peer.remote, "topics deleted");
-    let mut forgotten = Ok(());
+    let with_queues = deleted.map_err(|error| failed(error.to_string()))?;
+    let (mut forgotten, mut known) = (Ok(()), Vec::new());
     for topic in &gone {
-        broker.topics.delete(topic, call.now_ms);
+        known.extend(broker.topics.delete(topic, call.now_ms).map(|one| one.topic_name.clone()));
         let save = |text: &str| broker.try_save(mappings::FILE, text);
         forgotten = broker.mappings.delete(topic, call.now_ms, save).and(forgotten);
         broker.offsets.remove_topic(topic);
         broker.stats.forget_topic(topic);
+    }
+    let by = call.peer.remote;
+    if !known.is_empty() {
+        tracing::info!(topics = ?known, %by, "topics deleted");
+    } else if with_queues > 0 {
+        tracing::info!(names = ?gone, %by, "queues of names that are no topics deleted");
     }
     broker.clean_orders(call.now_ms);
     broker.topics_changed(None);
@@ -386,10 +396,10 @@ pub fn clean_unused(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Answer, 
         .filter(|topic| !broker.topics.contains(topic))
         .filter(|topic| !broker.topics.is_system(topic) && !names::is_lmq(topic))
         .collect();
+    delete_unknown(broker, unused.clone())?;
     if !unused.is_empty() {
         tracing::info!(topics = ?unused, by = %call.peer.remote, "queues of unused topics removed");
     }
-    delete_unknown(broker, unused)?;
     Ok(Answer::success())
 }
 
