@@ -97,7 +97,8 @@ fn line(text: &mut String, label: &str, what: &str) {
     writeln!(text, "  {label:<13}{what}").expect("a String takes every write");
 }
 
-fn listens(net: &settings::Net) -> String {
+/// Where a server listens.
+pub(crate) fn listens(net: &settings::Net) -> String {
     format!("{}:{}", net.bind_address, net.listen_port)
 }
 

@@ -26,7 +26,7 @@ Exit status: 0 stopped cleanly, 1 failed while running, 2 wrong usage, 74 the di
 78 wrong configuration.")]
 pub(crate) struct Cli {
     /// What to log to standard error, like `info` or `warn,broker=debug`.
-    #[arg(long, global = true, value_name = "FILTER", default_value = "warn")]
+    #[arg(long, global = true, value_name = "FILTER", default_value = "warn,rockhopper=info")]
     pub(crate) log: String,
     /// What to do.
     #[command(subcommand)]

@@ -16,7 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::banner::{Facts, banner, broker_line, namesrv_line, promise};
+use crate::banner::{Facts, banner, broker_address, broker_line, listens, namesrv_line, promise};
 use crate::cli::{Dev, Server};
 use crate::config::{Loaded, host_ip, load, load_from, pairs};
 use crate::surroundings;
@@ -149,7 +149,7 @@ fn serve(roles: Roles) -> ExitCode {
 
 async fn start_and_wait(roles: Roles) -> anyhow::Result<()> {
     let mut signals = Signals::watch().context("signals cannot be watched")?;
-    let text = start_text(&roles);
+    let (text, ready) = (start_text(&roles), Ready::of(&roles));
     let descriptors = surroundings::descriptors();
     let Roles { namesrv, broker } = roles;
     let namesrv = match namesrv {
@@ -167,6 +167,7 @@ async fn start_and_wait(roles: Roles) -> anyhow::Result<()> {
         }
         None => None,
     };
+    log_ready(&ready);
     // A supervisor may have closed standard output; that is no reason to stop.
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
     let result = match broker {
@@ -180,6 +181,9 @@ async fn start_and_wait(roles: Roles) -> anyhow::Result<()> {
                 Some(ended) => ended,
                 None => signals.unless_again(broker.stopped()).await,
             };
+            if ended.is_ok() {
+                tracing::info!("the broker has stopped cleanly");
+            }
             ended.map_err(anyhow::Error::new)
         }
         None => {
@@ -189,8 +193,40 @@ async fn start_and_wait(roles: Roles) -> anyhow::Result<()> {
     };
     if let Some(namesrv) = namesrv {
         signals.unless_again(namesrv.stop()).await;
+        tracing::info!("the name server has stopped cleanly");
     }
     result
+}
+
+/// What the log says of a start: the banner has no date, and often goes elsewhere.
+struct Ready {
+    /// Where the name server listens.
+    namesrv: Option<String>,
+    /// The broker's name, the address that clients are told, and its store.
+    broker: Option<(String, String, String)>,
+}
+
+impl Ready {
+    fn of(roles: &Roles) -> Self {
+        let broker = roles.broker.as_ref().map(|broker| &broker.settings);
+        Self {
+            namesrv: roles.namesrv.as_ref().map(|settings| listens(&settings.net)),
+            broker: broker.map(|settings| {
+                let root = settings.store.store_path_root_dir.clone();
+                (settings.broker.broker_name.clone(), broker_address(settings), root)
+            }),
+        }
+    }
+}
+
+fn log_ready(ready: &Ready) {
+    let version = env!("ROCKHOPPER_VERSION");
+    if let Some(address) = &ready.namesrv {
+        tracing::info!(%address, %version, "the name server is ready");
+    }
+    if let Some((name, address, store)) = &ready.broker {
+        tracing::info!(%name, %address, %store, %version, "the broker is ready");
+    }
 }
 
 /// Banner and Java's lines, made before the settings are handed over.

@@ -110,6 +110,14 @@ impl Server {
         errors
     }
 
+    /// Stops it and gives what it said on standard error.
+    pub(crate) fn stopped(mut self) -> String {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(sent.success(), "it is there until somebody waits for it");
+        self.errors()
+    }
+
     /// Sends a signal, waits for the end, and gives the exit status.
     pub(crate) fn signal(mut self, name: &str) -> Option<i32> {
         let pid = self.child.id().to_string();

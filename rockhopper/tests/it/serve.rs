@@ -60,6 +60,26 @@ fn messages_survive_a_stop_and_a_start() {
 }
 
 #[test]
+fn the_log_has_the_start_and_the_stop_with_their_dates() {
+    let (data, ports) = (fresh_dir("logged"), Ports::free());
+    let said = Server::start(&mut dev(&data, &ports), READY).stopped();
+    for (line, parts) in [
+        ("the name server is ready", [format!("address=127.0.0.1:{}", ports.namesrv), "".into()]),
+        (
+            "the broker is ready",
+            [format!("address=127.0.0.1:{}", ports.broker), format!("store={}", data.display())],
+        ),
+        ("the broker has stopped cleanly", ["INFO".into(), "Z".into()]),
+        ("the name server has stopped cleanly", ["INFO".into(), "Z".into()]),
+    ] {
+        let found = said.lines().find(|told| told.contains(line));
+        let found = found.unwrap_or_else(|| panic!("{line} in\n{said}"));
+        assert!(parts.iter().all(|part| found.contains(part)), "{parts:?} in {found}");
+        assert!(found.starts_with("20"), "a date: {found}");
+    }
+}
+
+#[test]
 fn a_signal_that_comes_twice_at_once_is_one() {
     let data = fresh_dir("twice");
     // Nobody answers there: to say good-bye takes 3 s.
