@@ -110,8 +110,8 @@ impl Delays {
     }
 }
 
-/// Takes over what was delivered before a crash, or a loss of the file, and that lacks: as levels are delivered in
-/// order, the first messages of each that have a copy in their own topic.
+/// Takes over what was delivered before a crash, or a loss of the file, and that lacks: as levels
+/// are delivered in order, the first messages of each that have a copy in their own topic.
 pub fn catch_up(broker: &Broker, now_ms: i64, watch: &dyn Fn(Progress)) {
     if broker.store.was_clean() && !broker.delays.lock().is_former {
         return;

@@ -1,5 +1,7 @@
 //! What can go wrong in the store, for operators. What a client is answered is decided elsewhere.
 
+use crate::batch_topics;
+use crate::commit_log::is_lasting;
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
@@ -80,6 +82,12 @@ impl Error {
     }
 }
 
+/// Whether a file is one of a queue, which has nothing that the log has not.
+fn is_of_a_queue(path: &Path) -> bool {
+    let dirs = [batch_topics::SINGLE_DIR, batch_topics::DIR];
+    path.components().any(|part| dirs.iter().any(|dir| part.as_os_str() == *dir))
+}
+
 /// Whether a file could not be opened because too many are; then nothing was written to it.
 fn lacks_files(op: &str, error: &io::Error) -> bool {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
@@ -102,6 +110,10 @@ impl fmt::Display for Error {
                     io::ErrorKind::ReadOnlyFilesystem => {
                         "; its file system is mounted read-only: see why (dmesg), and mount it \
                          for writing"
+                    }
+                    _ if *op == "read" && is_lasting(source) && is_of_a_queue(path) => {
+                        "; the disk does not give it: see why (dmesg, SMART), move the queue's \
+                         directory away and start again, which makes it anew from the log"
                     }
                     _ => "",
                 })
@@ -158,6 +170,10 @@ mod tests {
         assert!(said(Errno::ACCESS).contains("chown -R"));
         assert!(said(Errno::ROFS).contains("mount"));
         assert!(said(Errno::IO).ends_with("(os error 5)"));
+        let queue = Path::new("/s/consumequeue/T/0/00000000000000000000");
+        let said = |errno: Errno| Error::io("read", queue)(errno.into()).to_string();
+        assert!(said(Errno::IO).contains("move the queue's directory away"));
+        assert!(!said(Errno::INTR).contains("move"));
     }
 
     #[test]

@@ -145,7 +145,7 @@ fn a_stop_on_a_full_disk_after_a_crash_is_no_failure() {
             closed.unwrap();
             assert_eq!(store.fence_reason(), None);
             assert_eq!(lines.len(), 1, "{lines:#?}");
-            assert!(lines[0].contains("nothing is lost"), "{lines:#?}");
+            assert!(lines[0].contains("no message is lost"), "{lines:#?}");
         }
         sim.fill(false);
         let store = open(&disk, &settings);
