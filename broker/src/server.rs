@@ -277,6 +277,7 @@ impl Shell {
         shell.broker.release_holds(now_ms());
         ports.stop().await;
         errands.abort();
+        let _ = errands.await;
         shell.client.close().await;
         shell.bell.ring_for_the_last_time();
         shell.broker.wake_flusher();

@@ -227,7 +227,9 @@ impl Store {
         // Appends that are under way end first.
         drop(self.writer.lock());
         self.check_fence()?;
-        self.close_files().inspect_err(|error| self.fence(error))
+        self.close_files().inspect_err(|error| self.fence(error))?;
+        self.unlock();
+        Ok(())
     }
 
     fn close_files(&self) -> Result<(), Error> {

@@ -77,7 +77,8 @@ pub struct Store {
     closed: AtomicBool,
     recovered_clean: bool,
     recovered: Recovered,
-    _locks: Locks,
+    /// Until it is closed.
+    locks: Mutex<Option<Locks>>,
 }
 
 /// Knows which filters want a message, for the bits that stand beside its unit where the store
@@ -164,7 +165,7 @@ impl Store {
             closed: AtomicBool::new(false),
             recovered_clean: clean,
             recovered,
-            _locks: locks,
+            locks: Mutex::new(Some(locks)),
         };
         store.before_appends(lacks_abort, keeps_places.get())?;
         Ok(store)
@@ -346,6 +347,11 @@ impl Store {
 
     pub(crate) fn check_fence(&self) -> Result<(), Error> {
         self.fence.get().map_or(Ok(()), |why| Err(Error::Fenced { why: why.clone() }))
+    }
+
+    /// Lets another store open the directory: nothing is written to it any more.
+    pub(crate) fn unlock(&self) {
+        *self.locks.lock() = None;
     }
 
     /// Marks the store as closed and says whether it was before.
