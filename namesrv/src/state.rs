@@ -139,7 +139,8 @@ impl Namesrv {
         }
         for (key, value) in &changes {
             if let Some(reason) = changed.update(key, value).map_err(ConfigError::Update)? {
-                tracing::warn!(key, value, reason, "a changed setting has no effect");
+                let change = settings::told([(*key, *value)]);
+                tracing::warn!(change, reason, "a changed setting has no effect");
             }
         }
         let path = &changed.namesrv.config_store_path;

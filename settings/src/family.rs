@@ -36,6 +36,29 @@ const IMPORTANT: &str = "
 
 /// Keys whose values are never shown, because they hold passwords.
 const SECRET: [&str; 2] = ["initAuthenticationUser", "innerClientAuthenticationCredentials"];
+/// What is shown instead.
+const HIDDEN: &str = "******";
+
+/// The most of a request's changes that one line of the log has, bytes.
+const TOLD_BYTES: usize = 1_000;
+
+/// Changes of settings for the log: without passwords, and no longer than a line may be.
+#[must_use]
+pub fn told<'a>(changes: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut text = String::new();
+    for (key, value) in changes {
+        let value = if SECRET.contains(&key) { HIDDEN } else { value };
+        text += if text.is_empty() { "" } else { ", " };
+        text += &format!("{key}={value}");
+        if text.len() > TOLD_BYTES {
+            let end = (0..=TOLD_BYTES).rev().find(|end| text.is_char_boundary(*end));
+            text.truncate(end.unwrap_or(0));
+            text += "...";
+            break;
+        }
+    }
+    text
+}
 
 /// Whether `-m` prints a key.
 #[must_use]
@@ -121,7 +144,7 @@ pub trait Family: Clone + Default {
         let read = self.tables().into_iter().flat_map(Table::entries);
         values.extend(read.filter_map(|(key, value)| Some((key.to_owned(), value?))));
         for secret in SECRET {
-            values.entry(secret.to_owned()).and_modify(|value| "******".clone_into(value));
+            values.entry(secret.to_owned()).and_modify(|value| HIDDEN.clone_into(value));
         }
         values
     }

@@ -22,7 +22,7 @@ mod value;
 pub use broker::Broker;
 pub use check::{Checked, File, Given, Idle, Report, check};
 pub use diagnostic::{Diagnostic, Place, Severity};
-pub use family::{BrokerSettings, Family, NamesrvSettings, UpdateError, is_important};
+pub use family::{BrokerSettings, Family, NamesrvSettings, UpdateError, is_important, told};
 pub use machine::{BROKER_PORT, Machine, NAMESRV_PORT};
 pub use namesrv::Namesrv;
 pub use net::Net;

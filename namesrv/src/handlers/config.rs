@@ -11,6 +11,7 @@ use remoting::json;
 use remoting::reply::{Answer, Refusal};
 use remoting::router::Call;
 use settings::UpdateError;
+use settings::properties::Properties;
 use std::io;
 
 /// Code 100.
@@ -70,16 +71,21 @@ pub(crate) fn kv_namespace(
 /// Code 318. Java takes any key that is not black-listed and passes over what it does not know;
 /// here a change that cannot be made is refused, and then nothing changes at all.
 pub(crate) fn update(namesrv: &Namesrv, call: &Call<'_>, (): ()) -> Done {
-    tracing::info!(by = %call.peer.remote, "settings are changed");
-    namesrv.change_settings(&call.command.body).map(|()| Answer::success()).map_err(|error| {
+    let asked = Properties::parse(&call.command.body).unwrap_or_default();
+    let asked = asked.effective();
+    let shown = settings::told(asked.iter().map(|one| (&*one.key, &*one.value)));
+    let (changes, by) = (shown.as_str(), call.peer.remote);
+    let done = namesrv.change_settings(&call.command.body);
+    done.inspect(|()| tracing::info!(changes, %by, "settings changed")).map_err(|error| {
         let code = match &error {
             ConfigError::Update(UpdateError::Invalid(_)) => ResponseCode::INVALID_PARAMETER,
             ConfigError::Protected | ConfigError::Update(_) => ResponseCode::NO_PERMISSION,
             ConfigError::Malformed(_) | ConfigError::Io(_) => ResponseCode::SYSTEM_ERROR,
         };
-        tracing::warn!(by = %call.peer.remote, %error, "settings were not changed");
+        tracing::warn!(changes, %error, %by, "settings were not changed");
         Refusal::new(code, error.to_string())
-    })
+    })?;
+    Ok(Answer::success())
 }
 
 /// Code 319.

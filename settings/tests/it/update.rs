@@ -74,6 +74,15 @@ fn no_key_that_names_a_path_or_an_address_is_live() {
 }
 
 #[test]
+fn the_log_is_told_changes_without_passwords_and_within_bounds() {
+    let changes = [("initAuthenticationUser", "root:secret"), ("brokerPermission", "4")];
+    assert_eq!(settings::told(changes), "initAuthenticationUser=******, brokerPermission=4");
+    let long = "值".repeat(1_000_000);
+    let told = settings::told([("a", &*long), ("b", "1")]);
+    assert!(told.len() <= 1_003 && told.ends_with("值..."), "{} bytes", told.len());
+}
+
+#[test]
 fn prints_every_key_sorted_as_java_does() {
     let mut settings = BrokerSettings::on(&machine());
     settings.unread.insert("initAuthenticationUser".into(), "{\"password\":\"x\"}".into());

@@ -18,6 +18,9 @@ const ALWAYS_REFUSED: [&str; 3] = ["brokerConfigPath", "rocketmqHome", "configBl
 /// A change of this is a change of all topics, in the eyes of the name servers.
 const PERMISSION: &str = "brokerPermission";
 
+/// The most of a refusal that the log has: it may name a key of any length.
+const REASON_CHARS: usize = 500;
+
 /// Code 26: all settings, and the version of the changes.
 pub fn all(broker: &Broker, _: &Call<'_>, (): ()) -> Result<Answer, Refusal> {
     let version = *broker.settings_version.lock();
@@ -34,23 +37,13 @@ pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>,
         return Ok(Reply::Answer(Answer::success()));
     }
     let _alone = broker.operator.lock();
-    let mut settings = settings::BrokerSettings::clone(&broker.settings());
-    for (key, value) in &changes {
-        if ALWAYS_REFUSED.contains(&key.as_str()) {
-            return Err(forbidden(format!("Can not update config in black list. {key}")));
-        }
-        let idle = settings.update(key, value).map_err(|error| match error {
-            UpdateError::Invalid(_) => invalid(format!("Can not update config. {error}")),
-            other => forbidden(format!("Can not update config. {other}")),
-        })?;
-        if let Some(reason) = idle {
-            tracing::warn!(key, value, reason, "a changed setting has no effect");
-        }
-    }
-    let opened = broker.store.settings();
-    let tuned = store_settings(&settings, opened.memory_bytes, opened.utc_offset_ms);
-    broker.store.retune(tuned).map_err(|error| invalid(error.to_string()))?;
-    tracing::info!(?changes, by = %call.peer.remote, "settings changed");
+    let shown = settings::told(changes.iter().map(|(key, value)| (&**key, &**value)));
+    let by = call.peer.remote;
+    let settings = changed(broker, &changes).inspect_err(|refusal| {
+        let reason: String = refusal.remark.chars().take(REASON_CHARS).collect();
+        tracing::warn!(changes = %shown, reason, %by, "settings were not changed");
+    })?;
+    tracing::info!(changes = %shown, %by, "settings changed");
     broker.set_settings(settings);
     broker.settings_version.lock().advance(0, call.now_ms);
     if changes.iter().any(|(key, _)| key == PERMISSION) {
@@ -60,6 +53,31 @@ pub fn update(broker: &Broker, call: &Call<'_>, (): ()) -> Result<Reply<Effect>,
     let (asker, answer) = (call.later(), Answer::success());
     broker.outside(Outside::SaveSettings { changes, asker, answer });
     Ok(Reply::Later)
+}
+
+/// The settings with changes, which the store has taken over then.
+fn changed(
+    broker: &Broker,
+    changes: &[(String, String)],
+) -> Result<settings::BrokerSettings, Refusal> {
+    let mut settings = settings::BrokerSettings::clone(&broker.settings());
+    for (key, value) in changes {
+        if ALWAYS_REFUSED.contains(&key.as_str()) {
+            return Err(forbidden(format!("Can not update config in black list. {key}")));
+        }
+        let idle = settings.update(key, value).map_err(|error| match error {
+            UpdateError::Invalid(_) => invalid(format!("Can not update config. {error}")),
+            other => forbidden(format!("Can not update config. {other}")),
+        })?;
+        if let Some(reason) = idle {
+            let change = settings::told([(&**key, &**value)]);
+            tracing::warn!(change, reason, "a changed setting has no effect");
+        }
+    }
+    let opened = broker.store.settings();
+    let tuned = store_settings(&settings, opened.memory_bytes, opened.utc_offset_ms);
+    broker.store.retune(tuned).map_err(|error| invalid(error.to_string()))?;
+    Ok(settings)
 }
 
 /// Changes settings that the store does not look at, at the word of another request, but for those

@@ -82,3 +82,22 @@ fn what_was_made_or_deleted_is_logged_and_nothing_else() {
     says(&broker, &group(&[]), "group made or changed");
     says(&broker, &delete, "group deleted");
 }
+
+#[test]
+fn settings_that_were_refused_are_logged_without_passwords() {
+    let (broker, _outside) = open();
+    let update = |text: &str| {
+        Command::request(RequestCode::UPDATE_BROKER_CONFIG).with_body(text.as_bytes().to_vec())
+    };
+    let lines = said(&broker, &update("initAuthenticationUser=u:hush\nbrokerPermission=9"));
+    let refused = lines.iter().find(|line| line.contains("settings were not changed"));
+    let refused = refused.unwrap_or_else(|| panic!("{lines:?}"));
+    for part in ["WARN", "brokerPermission=9", "expected", "by=127.0.0.1:7"] {
+        assert!(refused.contains(part), "{part} in {refused}");
+    }
+    let changed = said(&broker, &update("initAuthenticationUser=u:hush"));
+    assert!(changed.iter().any(|line| line.contains("settings changed")), "{changed:?}");
+    for line in lines.iter().chain(&changed) {
+        assert!(!line.contains("hush"), "{line}");
+    }
+}
