@@ -67,6 +67,28 @@ pub struct Surroundings {
     pub host_ip: Option<IpAddr>,
 }
 
+/// Why a broker does not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What is wrong, and the way out.
+    pub text: String,
+    /// Whether a setting has to be mended, so that to start again is in vain.
+    pub of_settings: bool,
+}
+
+impl From<String> for Refused {
+    fn from(text: String) -> Self {
+        Self { text, of_settings: false }
+    }
+}
+
+impl From<store::Error> for Refused {
+    fn from(error: store::Error) -> Self {
+        let of_settings = matches!(error, store::Error::Setting { .. });
+        Self { text: error.to_string(), of_settings }
+    }
+}
+
 impl Broker {
     /// Opens the store and reads what the broker before this one left. `watch` is told how far it
     /// has come: after a crash that may take a while.
@@ -80,7 +102,7 @@ impl Broker {
         outside: UnboundedSender<Outside>,
         surroundings: &Surroundings,
         watch: &dyn Fn(Progress),
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Refused> {
         let (now, light) = (surroundings.now_ms, settings.store.enable_lmq);
         let identity = identity(&settings, surroundings.host_ip, now)?;
         let store = open_store(disk, &settings, surroundings, watch)?;
@@ -92,7 +114,7 @@ impl Broker {
         let (saved_topics, from) =
             saved(files, topics::FILE, load, (&|it| topics.replay(it), &|| topics.version()));
         mending::make_lost_topics(&topics, &store, from, now);
-        mending::keep_newest(&topics, &store, watch).map_err(|error| error.to_string())?;
+        mending::keep_newest(&topics, &store, watch)?;
         let load = |text: &str| has_mark(groups::FILE, text) && groups.load(text).is_ok();
         let (saved_groups, groups_from) =
             saved(files, groups::FILE, load, (&|it| groups.replay(it), &|| groups.version()));
@@ -294,12 +316,12 @@ fn open_store(
     settings: &BrokerSettings,
     surroundings: &Surroundings,
     watch: &dyn Fn(Progress),
-) -> Result<Store, String> {
+) -> Result<Store, Refused> {
     let settings = store_settings(settings, surroundings.memory_bytes, surroundings.utc_offset_ms);
-    store::root::check(&*disk, &settings.root).map_err(|error| error.to_string())?;
-    store::rocks::refuse(&*disk, &settings.root).map_err(|error| error.to_string())?;
+    store::root::check(&*disk, &settings.root)?;
+    store::rocks::refuse(&*disk, &settings.root)?;
     ConfigFiles::new(disk.clone(), &settings.root).check_readable(&CONFIG)?;
-    Store::open_watched(disk, settings, watch).map_err(|error| error.to_string())
+    Ok(Store::open_watched(disk, settings, watch)?)
 }
 
 /// Reads a table's file and the changes in its journal; says which of its files was read.
@@ -463,11 +485,11 @@ fn load_filters(
     store: &Store,
     settings: &mut BrokerSettings,
     now: i64,
-) -> Result<Arc<Filters>, String> {
+) -> Result<Arc<Filters>, Refused> {
     let broker = &settings.broker;
     let bloom =
         Bloom::new(broker.max_error_rate_of_bloom_filter, broker.expect_consumer_num_use_filter);
-    let bloom = bloom.map_err(|error| error.to_string())?;
+    let bloom = bloom.map_err(|error| Refused { text: error.to_string(), of_settings: true })?;
     let filters = Filters::new(bloom);
     let filters = filters.behind(store.newest_store_time(), store.was_clean());
     store.config().load(filters::FILE, |text| filters.load(text, now).ok());
@@ -504,7 +526,7 @@ fn identity(
     settings: &BrokerSettings,
     host_ip: Option<IpAddr>,
     now_ms: i64,
-) -> Result<Identity, String> {
+) -> Result<Identity, Refused> {
     let broker = &settings.broker;
     let port = u16::try_from(settings.net.listen_port).unwrap_or(0);
     let host = &broker.broker_ip1;
@@ -513,7 +535,8 @@ fn identity(
         // Clients look the name up themselves, and find the host also when it moved.
         (Err(_), Some(ip)) => (SocketAddr::new(ip, port), format!("{host}:{port}")),
         (Err(_), None) => {
-            return Err(format!("brokerIP1={host}: an address such as 192.168.0.7 was expected"));
+            let text = format!("brokerIP1={host}: an address such as 192.168.0.7 was expected");
+            return Err(Refused { text, of_settings: true });
         }
     };
     let ha_port = match u16::try_from(settings.store.ha_listen_port) {

@@ -7,6 +7,7 @@ use crate::broker::{Answers, Broker, Outside};
 use crate::cluster::Cluster;
 use crate::handlers::{lite, pop};
 use crate::housekeeping::{self, Bell};
+use crate::opening::Refused;
 pub use crate::opening::Surroundings;
 use crate::readiness::{Gate, Opening};
 use crate::serve::{BLOCKING_LIMIT, Port};
@@ -87,25 +88,48 @@ impl Running {
             Ok(result) => result,
             Err(error) => {
                 let text = format!("the broker's task failed: {error}");
-                Err(Failure { text, of_disk: false })
+                Err(Failure { text, cause: Cause::Other })
             }
         }
     }
 }
 
-/// Why a broker stopped by itself.
+/// Why a broker did not start, or stopped by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// What failed, and on which file.
     pub text: String,
-    /// Whether a write or sync failed: then the store was fenced.
-    pub of_disk: bool,
+    /// Of what kind that is.
+    pub cause: Cause,
+}
+
+/// What a supervisor has to know of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A write or sync failed: then the store was fenced.
+    Disk,
+    /// A setting cannot be used, so that to start again is in vain.
+    Settings,
+    /// Anything else.
+    Other,
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Self { text, cause: Cause::Other }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(Refused { text, of_settings }: Refused) -> Self {
+        Self { text, cause: if of_settings { Cause::Settings } else { Cause::Other } }
+    }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
-        if self.of_disk {
+        if self.cause == Cause::Disk {
             f.write_str(
                 "\nSince then nothing was stored or acknowledged. Look for errors of the disk \
                  (dmesg, SMART), mend or replace it, then start again: what was acknowledged \
@@ -129,7 +153,7 @@ pub fn now_ms() -> i64 {
 ///
 /// # Errors
 /// When the store can't be opened or a port can't be bound; the text says which and why.
-pub async fn start(options: Options) -> Result<Running, String> {
+pub async fn start(options: Options) -> Result<Running, Failure> {
     let net = &options.settings.net;
     let port = u16::try_from(net.listen_port).unwrap_or(0);
     let fast_port = port.saturating_sub(FAST_PORT_BELOW);
@@ -148,11 +172,12 @@ pub async fn start(options: Options) -> Result<Running, String> {
         let opened = Broker::open(Arc::new(OsDisk), settings, outside, &surroundings, &watch);
         opened.inspect(|broker| note.end(&broker.store, took_ms()))
     });
-    let broker = match opening.await.map_err(|error| error.to_string()) {
-        Ok(Ok(broker)) => Arc::new(broker),
-        Ok(Err(why)) | Err(why) => {
+    let opened = opening.await.map_err(|error| Refused::from(error.to_string()));
+    let broker = match opened.and_then(|opened| opened) {
+        Ok(broker) => Arc::new(broker),
+        Err(why) => {
             ports.stop().await;
-            return Err(why);
+            return Err(why.into());
         }
     };
 
@@ -292,7 +317,8 @@ impl Shell {
             (None, Ok(Err(error))) => error,
             (None, Err(error)) => error.to_string(),
         };
-        Err(Failure { text, of_disk: shell.broker.store.fence_reason().is_some() })
+        let is_fenced = shell.broker.store.fence_reason().is_some();
+        Err(Failure { text, cause: if is_fenced { Cause::Disk } else { Cause::Other } })
     }
 
     /// Does what the broker asks for. Name servers that do not answer hold up nothing else.

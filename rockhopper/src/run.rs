@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use broker::server::Cause;
 use settings::{BrokerSettings, Checked, Given, NamesrvSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -20,7 +21,7 @@ use crate::banner::{Facts, banner, broker_address, broker_line, listens, namesrv
 use crate::cli::{Dev, Server};
 use crate::config::{Loaded, host_ip, load, load_from, pairs};
 use crate::surroundings;
-use crate::{DISK_FAILED, FAILED, print, tell};
+use crate::{DISK_FAILED, FAILED, WRONG_CONFIG, print, tell};
 
 /// How long a clean stop may take.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -141,8 +142,11 @@ fn serve(roles: Roles) -> ExitCode {
         Err(error) => {
             tell(&format!("error: {error:#}"));
             let failure = error.downcast_ref::<broker::server::Failure>();
-            let of_disk = failure.is_some_and(|failure| failure.of_disk);
-            ExitCode::from(if of_disk { DISK_FAILED } else { FAILED })
+            ExitCode::from(match failure.map(|failure| failure.cause) {
+                Some(Cause::Disk) => DISK_FAILED,
+                Some(Cause::Settings) => WRONG_CONFIG,
+                Some(Cause::Other) | None => FAILED,
+            })
         }
     }
 }
@@ -163,7 +167,7 @@ async fn start_and_wait(roles: Roles) -> anyhow::Result<()> {
             let options =
                 broker::server::Options { settings, config_file, surroundings, descriptors };
             let starting = broker::server::start(options);
-            Some(signals.unless_stopped(starting).await.map_err(anyhow::Error::msg)?)
+            Some(signals.unless_stopped(starting).await?)
         }
         None => None,
     };

@@ -164,7 +164,8 @@ impl Segments {
         }
         let lens: Vec<_> = listed.iter().map(|(start, file)| (*start, file.len)).collect();
         if let Some((start, why)) = wrong_log_file(&lens, self.file_bytes, noted) {
-            return Err(Error::Corrupt { path: self.path(start), why });
+            let why = format!("{}: {why}", self.path(start).display());
+            return Err(Error::Setting { name: "mappedFileSizeCommitLog", why });
         }
         let (mut gaps, mut files, mut end) = (Vec::new(), Vec::with_capacity(listed.len()), None);
         for (start, file) in &listed {

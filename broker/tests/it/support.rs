@@ -114,7 +114,7 @@ impl World {
         let mut options = options(&self.dir);
         change(&mut options.settings);
         let runtime = self.runtime.as_ref().unwrap();
-        runtime.spawn(start(options)).await.unwrap()
+        runtime.spawn(start(options)).await.unwrap().map_err(|failure| failure.text)
     }
 }
 

@@ -76,7 +76,7 @@ fn paths_that_cannot_be_used_are_named_by_their_setting() {
         let port = format!("listenPort={}", free_port());
         let ports = ["--set", &port, "--set", "bindAddress=127.0.0.1"];
         let refused = output(command("rockhopper").args(["broker", "--set", &root]).args(ports));
-        assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
+        assert_eq!(refused.status.code(), Some(78), "{}", text(&refused.stderr));
         text(&refused.stderr)
     };
     let said = root(&file.display().to_string());
@@ -89,6 +89,22 @@ fn paths_that_cannot_be_used_are_named_by_their_setting() {
     let named =
         "nofile.conf: No such file or directory (os error 2) (-c names it; looked for from /";
     assert!(said.contains(named), "{said}");
+}
+
+#[test]
+fn a_size_that_is_not_that_of_the_files_is_a_wrong_setting() {
+    let dir = fresh_dir("other-size");
+    let (root, port) = (format!("storePathRootDir={}", dir.display()), free_port());
+    let log = dir.join("commitlog");
+    std::fs::create_dir_all(&log).expect("made");
+    std::fs::write(log.join("0".repeat(20)), vec![0; 4096]).expect("written");
+    let port = format!("listenPort={port}");
+    let sets = ["--set", &root, "--set", &port, "--set", "bindAddress=127.0.0.1"];
+    let refused = output(command("rockhopper").arg("broker").args(sets));
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(78), "{said}");
+    assert!(said.contains("error: mappedFileSizeCommitLog: /"), "{said}");
+    assert!(said.contains("set the size that the store was made with"), "{said}");
 }
 
 #[test]

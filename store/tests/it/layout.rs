@@ -138,7 +138,7 @@ fn files_of_another_size_are_refused_with_the_way_out() {
     drop(store);
     let other = Settings { commit_log_file_bytes: 32 << 10, ..small(Path::new(ROOT)) };
     let Err(error) = Store::open(disk, other) else { panic!("opened") };
-    assert!(matches!(error, Error::Corrupt { .. }));
+    assert!(matches!(error, Error::Setting { .. }));
     let text = error.to_string();
     assert!(text.contains("16384") && text.contains("32768"), "{text}");
 }
