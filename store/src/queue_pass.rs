@@ -2,8 +2,11 @@
 //! that leads to another record is mended by whoever reads it, but of one whose tags code alone is
 //! wrong nobody reads the record, and those who want the tag never get the message.
 //!
+//! The same holds for a unit's entry in an extended queue: then the unit gets the tags code itself.
+//!
 //! Left alone: queues of inner batches, which say their tags once more in the record that is read;
-//! delayed messages, whose code is a time; entries of extended queues.
+//! delayed messages, whose code is a time; the bits of filters in an entry, which the log cannot
+//! tell.
 
 use crate::look::{LogWalk, Step};
 use crate::losses::is_told;
@@ -72,21 +75,37 @@ impl Store {
         let tags_code = marks.tags_code(&self.settings, record.topic, record.store_timestamp);
         let Ok(size) = i32::try_from(record.total_size()) else { return };
         let unit = Unit { log_offset: record.log_offset, size, tags_code };
-        self.compare_unit((record.topic, record.queue_id), record.queue_offset, unit);
+        let stored_ms = record.store_timestamp;
+        let compare = |name, place| self.compare_unit(name, place, (unit, stored_ms));
+        compare((record.topic, record.queue_id), record.queue_offset);
         if self.settings.light_queues {
             for (topic, place) in marks.light_places(record.topic) {
-                self.compare_unit((topic, light::QUEUE_ID), place, unit);
+                compare((topic, light::QUEUE_ID), place);
             }
         }
     }
 
-    fn compare_unit(&self, (topic, queue_id): QueueName<'_>, place: i64, expected: Unit) {
+    fn compare_unit(
+        &self,
+        (topic, queue_id): QueueName<'_>,
+        place: i64,
+        (expected, stored_ms): (Unit, i64),
+    ) {
         let queue = self.queues.find(topic, queue_id).filter(|queue| !queue.is_batch());
         let Some(queue) = queue else { return };
         let Ok(Some(unit)) = queue.unit_now(place) else { return };
         let is_same = (unit.log_offset, unit.size) == (expected.log_offset, expected.size);
-        // Of what looks like a place in an extension readers ask the record.
-        if !is_same || unit.is_extended() || unit.tags_code == expected.tags_code {
+        if !is_same {
+            return;
+        }
+        let said = if unit.is_extended() {
+            // Where it leads nowhere readers ask the record.
+            let Some(entry) = self.entry_of(&queue, &unit) else { return };
+            (entry.tags_code, entry.stored_ms)
+        } else {
+            (unit.tags_code, stored_ms)
+        };
+        if said == (expected.tags_code, stored_ms) {
             return;
         }
         if let Err(error) = queue.mend(place, expected) {

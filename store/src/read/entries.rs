@@ -115,7 +115,7 @@ impl<'a> Entries<'a> {
 
 impl Store {
     /// What stands beside a unit; none where it has the tags code itself, or that is lost.
-    pub(super) fn entry_of(&self, queue: &Queue, unit: &Unit) -> Option<UnitEntry> {
+    pub(crate) fn entry_of(&self, queue: &Queue, unit: &Unit) -> Option<UnitEntry> {
         let extension = queue.extension().filter(|_| unit.is_extended())?;
         let mut window = Window::default();
         let entry = window.get(extension, unit.tags_code, Wait::ForDisk).ok()??;

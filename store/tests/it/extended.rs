@@ -6,6 +6,7 @@ use crate::verify::check;
 use message::{Draft, Properties, properties, property};
 use simulator::SimDisk;
 use std::cell::Cell;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::disk::Allocation;
@@ -387,6 +388,38 @@ fn who_looks_at_a_store_reads_what_stands_beside_its_units() {
         let told = crate::preflight::told(&settings, target, &[]);
         assert!(crate::preflight::has(&told, Effect::Notes, "consumequeue_ext"), "{told:?}");
     }
+}
+
+/// What asks for tags by an entry that is wrong does not see the message.
+#[test]
+fn an_entry_that_says_other_tags_or_another_time_is_done_without() {
+    let dir = TempDir::new();
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let settings = Settings { extension_file_bytes: Some(FILE), index: false, ..small(dir.path()) };
+    let store = open_with_bits(&disk, &settings);
+    send(&store, 0..20);
+    store.flush(NOW + 1_000_000).unwrap();
+    store.sync().unwrap();
+    let mut day = 1;
+    let mut pass = || {
+        day += 1;
+        while store.scrub(NOW + day * 86_400_000) > 0 {}
+        store.stats().units_mended()
+    };
+    assert_eq!(pass(), 0, "sound entries are left alone");
+    // A byte of the tags code, then one of the time.
+    for (number, (place, byte)) in [(1, 9), (2, 2), (3, 17), (4, 10)].into_iter().enumerate() {
+        let path = ext_path(dir.path(), 0);
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        let at = place * LEN as u64 + byte;
+        let was = disk.read(&path).unwrap()[at as usize];
+        file.write_all_at(&[was ^ 1], at).unwrap();
+        assert!(entry(&store, place as i64).is_some_and(|entry| entry.is_ok()));
+        assert_eq!(pass(), number as u64 + 1, "byte {byte} of entry {place}");
+        assert_eq!(entry(&store, place as i64), None, "its unit has the tags code itself");
+    }
+    assert_eq!(found(&store, 3).0, numbers(3, 20));
+    store.close().unwrap();
 }
 
 /// The time in a delayed message's entry was made of the levels of its day; no other is made of
