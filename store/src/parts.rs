@@ -96,6 +96,7 @@ impl<'a> Parts<'a> {
     /// Opens everything and mends what a crash or a bad disk left.
     pub(crate) fn open(&self, watch: &dyn Fn(Progress)) -> Result<Recovered, Error> {
         let own_mark = self.checkpoint.durable_to().is_some();
+        let has_times = self.checkpoint.newest_time() > 0;
         let was_mending = self.begin(own_mark)?;
         let gaps = self.load_log(own_mark)?;
         let before_mending = || self.write_abort(MENDING);
@@ -147,6 +148,13 @@ impl<'a> Parts<'a> {
         self.removed_topics.cut(self.log.written_to())?;
         self.keep_ends(&ends, &losses)?;
         losses.tell(&recovered, self.clean);
+        if self.clean && !has_times && self.log.written_to() > 0 {
+            tracing::error!(
+                path = %self.settings.root.join("checkpoint").display(),
+                "the checkpoint is gone or has no times, though the broker before stopped cleanly: \
+                 nothing is lost, and a new one is made. Check the disk (dmesg, SMART)"
+            );
+        }
         if back_from.is_some() {
             self.tell_back(aside_bytes);
         }

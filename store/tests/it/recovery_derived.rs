@@ -177,7 +177,7 @@ fn a_checkpoint_that_lies_costs_time_and_nothing_else() {
 }
 
 #[test]
-fn what_is_gone_after_a_kill_is_told() {
+fn what_is_gone_is_told() {
     let checkpoint = Path::new("/store/checkpoint");
     let all_told = |disk: &Arc<dyn Disk>, all: &[&str]| {
         let (store, lines) = lines_of(|| open(disk, &settings()));
@@ -211,6 +211,14 @@ fn what_is_gone_after_a_kill_is_told() {
     files(&both, "/store/index").iter().for_each(|path| both.remove(path).unwrap());
     edit(&both, checkpoint, |bytes| bytes.fill(0));
     assert!(all_told(&both, &[gone, no_index]));
+    // Nor is it silent where there is nothing to read again.
+    let clean = filled(true);
+    assert!(!told(&clean, gone));
+    edit(&clean, checkpoint, |bytes| bytes.fill(0));
+    assert!(told(&clean, gone));
+    let removed = filled(true);
+    removed.remove(checkpoint).unwrap();
+    assert!(told(&removed, gone));
 }
 
 #[test]
