@@ -127,7 +127,22 @@ impl ConfigFiles {
             }
             return (parsed, origin);
         }
+        if failed == ConfigOrigin::Missing && self.with_sums(|sums| sums.knows(name)) {
+            tracing::error!(
+                "{} was saved here and is missing now, and so is its .bak: what it said is lost, \
+                 as far as it cannot be told from the commit log",
+                self.dir.join(name).display()
+            );
+        }
         (None, failed)
+    }
+
+    /// What is still there of `name` and its `.bak` that could not be understood, one behind the
+    /// other, for whoever makes something of pieces.
+    pub fn pieces(&self, name: &str) -> String {
+        let files = [self.dir.join(name), self.backup(name)];
+        let bytes = files.map(|path| self.disk.read(&path).unwrap_or_default());
+        bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).join("\n")
     }
 
     /// The text of `name` itself, when it can be read and is what was saved, or one bit from it:

@@ -140,6 +140,11 @@ impl ConfigSums {
         file.write_at(0, &bytes).map_err(Error::io("write", &path))
     }
 
+    /// Whether `name` was saved here.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.sums.iter().any(|sum| sum.name == name)
+    }
+
     /// How a file is damaged that is, or was, `name`, was last modified then, and holds `bytes`;
     /// `None` when nobody can tell.
     pub(crate) fn rot(&self, name: &str, modified: i64, bytes: &[u8]) -> Option<Rot> {

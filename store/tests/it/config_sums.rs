@@ -213,3 +213,20 @@ fn a_full_disk_takes_what_is_saved() {
     assert_eq!(disk.read(Path::new("/store/config/full.json.bak")).unwrap(), b"4");
     assert_eq!(files.text("full.json").as_deref(), Some("5"));
 }
+
+#[test]
+fn a_file_that_is_gone_with_its_copy_is_missed() {
+    let disk = SimDisk::new(3);
+    disk.set_clock(BEGIN);
+    let parse = |text: &str| Some(text.to_owned());
+    open(&disk).save("gone.json", "1").unwrap();
+    let told = |name: &str| {
+        let (_, lines) = lines_of(|| open(&disk).load(name, parse));
+        lines.iter().any(|line| line.contains("is missing now"))
+    };
+    disk.remove(&path("gone.json")).unwrap();
+    assert!(!told("gone.json"), "there is the .bak");
+    disk.remove(&path("gone.json.bak")).unwrap();
+    assert!(told("gone.json"));
+    assert!(!told("never.json"), "it was not there before");
+}
