@@ -240,6 +240,24 @@ impl Mappings {
         drop(version);
     }
 
+    /// Takes topics whose mapping is lost for ones of which no queue is here: a logical queue must
+    /// not be taken for one of the broker's own. It is due to be saved.
+    pub fn withhold(&self, topics: &[Str], broker_name: &str) {
+        let version = self.version.lock();
+        let mut table = self.table.write();
+        for topic in topics {
+            let mapping = TopicQueueMappingDetail {
+                bname: Some(broker_name.into()),
+                topic: Some(topic.clone()),
+                ..TopicQueueMappingDetail::default()
+            };
+            table.insert(topic.clone(), Arc::new(mapping));
+        }
+        self.count.store(table.len(), Ordering::Release);
+        *self.due_ms.lock() = Some(0);
+        drop(version);
+    }
+
     /// Takes the mappings of a file.
     ///
     /// # Errors

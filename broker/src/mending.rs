@@ -4,11 +4,12 @@
 
 use crate::attributes::{Attributes, holds_inner_batches, keeps_newest};
 use crate::groups::Groups;
+use crate::mappings::{self, Mappings};
 use crate::offsets::Offsets;
 use crate::topics::{QUEUES_LIMIT, Topics, simple};
-use message::names;
+use message::{Str, names};
 use remoting::body::topic::TopicConfig;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use store::{ConfigOrigin, Progress, Step, Store};
 
 /// Moved offsets that are named one by one.
@@ -17,6 +18,32 @@ const NAMED_MAX: usize = 1_000;
 /// Whether the table that was read may lack something that was there.
 fn is_whole(origin: ConfigOrigin) -> bool {
     origin == ConfigOrigin::File
+}
+
+/// Has the topics answer for no queue that the pieces of the mappings' file still name: where their
+/// queues are is lost, and a logical queue must not be taken for one of the broker's own.
+pub(crate) fn withhold_static_topics(
+    mappings: &Mappings,
+    topics: &Topics,
+    store: &Store,
+    broker_name: &str,
+) {
+    let mut pieces = store.config().pieces(mappings::FILE);
+    pieces.retain(|c| !c.is_whitespace());
+    let parts: Vec<&str> = pieces.split('"').collect();
+    let keys = parts.windows(2).filter(|of| of[1].starts_with(":{")).map(|of| of[0]);
+    let named = parts.windows(3).filter(|of| of[..2] == ["topic", ":"]).map(|of| of[2]);
+    let known: BTreeSet<&str> = keys.chain(named).filter(|it| topics.contains(it)).collect();
+    let lost: Vec<Str> = known.into_iter().map(Str::from).collect();
+    mappings.withhold(&lost, broker_name);
+    tracing::error!(
+        topics = ?lost.iter().take(NAMED_MAX).collect::<Vec<_>>(),
+        "neither config/{} nor its .bak can be understood: where the queues of static topics are is \
+         lost. These topics are still named there: requests for them are refused (code 501) until \
+         their mapping is given anew (mqadmin updateStaticTopic). A static topic that is not among \
+         them is taken for a plain one: then stop, and put a good copy there before anybody sends",
+        mappings::FILE
+    );
 }
 
 /// Tells the store of which topics the newest messages are kept, and `watch` how far it has come.

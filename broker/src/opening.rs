@@ -126,7 +126,7 @@ impl Broker {
         let broker = Self {
             unique_ids: unique_ids(&identity, surroundings),
             identity,
-            mappings: load_mappings(&store, &topics, &settings.broker.broker_name)?,
+            mappings: load_mappings(&store, &topics, &settings.broker.broker_name),
             topics,
             groups,
             orders: load_orders(&store, offsets.noted_to()),
@@ -413,20 +413,14 @@ fn load_delays(files: &ConfigFiles, store: &Store, now_ms: i64) -> Delays {
     delays.former()
 }
 
-/// Where the queues of static topics are. Without that a logical queue would be taken for one of
-/// this broker's own, and its offsets for other messages: there is no start then, as in Java.
-fn load_mappings(store: &Store, topics: &Topics, broker_name: &str) -> Result<Mappings, String> {
+/// Where the queues of static topics are.
+fn load_mappings(store: &Store, topics: &Topics, broker_name: &str) -> Mappings {
     let mappings = Mappings::default();
     let (_, from) = store.config().load_from(mappings::FILE, |text| {
         has_mark(mappings::FILE, text).then(|| mappings.load(text).ok())?
     });
     if from == ConfigOrigin::Damaged {
-        let file = mappings::FILE;
-        return Err(format!(
-            "neither config/{file} nor its .bak can be understood: where the queues of static \
-             topics are is lost. Put a good copy there; or remove both, start, and give the \
-             mapping anew before anybody sends (mqadmin updateStaticTopic)"
-        ));
+        mending::withhold_static_topics(&mappings, topics, store, broker_name);
     }
     mappings.forget(|topic| !topics.contains(topic) && store.removed_to(topic) > 0);
     for mapping in mappings.all() {
@@ -440,7 +434,7 @@ fn load_mappings(store: &Store, topics: &Topics, broker_name: &str) -> Result<Ma
             );
         }
     }
-    Ok(mappings)
+    mappings
 }
 
 /// How groups are to fetch.

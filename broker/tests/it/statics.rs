@@ -274,6 +274,51 @@ async fn the_file_forgets_a_mapping_that_it_has_again_after_its_topic_is_gone() 
     panic!("the file still has it");
 }
 
+/// What is still named in the pieces of the file is not taken for a plain topic, also not by the
+/// next start, until an operator says where its queues are.
+#[tokio::test]
+async fn a_static_topic_whose_mapping_is_lost_is_refused_until_it_is_given_anew() {
+    let cut = |text: &mut Vec<u8>| text.truncate(text.len() / 2);
+    let head_is_gone = |text: &mut Vec<u8>| {
+        let half = text.len() / 2;
+        text[..half].fill(0);
+    };
+    for damage in [&cut as &dyn Fn(&mut Vec<u8>), &head_is_gone] {
+        let mut world = World::start().await;
+        let client = world.client();
+        tell(&client, &mapping(5, 10_000)).await;
+        let plain = client.call(RequestCode::UPDATE_AND_CREATE_TOPIC, &topic("U", 2)).await;
+        assert_eq!(plain.response_code(), ResponseCode::SUCCESS, "{plain:?}");
+        let harm = |dir: &std::path::Path| {
+            for name in ["topicQueueMapping.json", "topicQueueMapping.json.bak"] {
+                let path = dir.join("config").join(name);
+                let mut text = std::fs::read(&path).unwrap();
+                damage(&mut text);
+                std::fs::write(&path, text).unwrap();
+            }
+        };
+        world.restart_after(harm).await;
+        for _ in 0..2 {
+            let refused = send(&world.client(), 0, TopicFields::default()).await.unwrap_err();
+            assert!(refused.contains("NOT_LEADER_FOR_QUEUE"), "{refused}");
+            let header = SendMessageRequestHeader {
+                producer_group: "p",
+                topic: "U",
+                default_topic: "TBW102",
+                ..SendMessageRequestHeader::default()
+            };
+            let command = Command::request(RequestCode::SEND_MESSAGE).with_header(&header);
+            let sent = world.client().ask(command.with_body("x")).await;
+            assert_eq!(sent.response_code(), ResponseCode::SUCCESS, "of a plain topic");
+            world.restart().await;
+        }
+        let client = world.client();
+        let told = tell(&client, &mapping(6, 10_000)).await;
+        assert_eq!(told.response_code(), ResponseCode::SUCCESS, "{told:?}");
+        assert_eq!(send(&client, 0, TopicFields::default()).await, Ok((0, 0)));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_static_topic_that_is_deleted_as_it_changes_is_there_with_its_mapping_or_not_at_all() {
     let world = World::start().await;
