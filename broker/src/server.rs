@@ -71,9 +71,16 @@ pub struct Running {
     pub listening: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<Result<(), Failure>>,
+    /// When the name servers were told.
+    known: oneshot::Receiver<()>,
 }
 
 impl Running {
+    /// Waits until the name servers that answer soon know it. The others are told later.
+    pub async fn registered(&mut self) {
+        let _ = tokio::time::timeout(REGISTERED, &mut self.known).await;
+    }
+
     /// Asks it to stop: out of the routes, held pulls answered, flushed, `abort` removed.
     pub fn stop(&self) {
         self.stop.cancel();
@@ -148,8 +155,8 @@ pub fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Starts a broker: when this returns, it accepts requests, and the name servers that answer soon
-/// know it. The ports are open before: see [`crate::readiness`].
+/// Starts a broker: when this returns, it accepts requests, and has to be [stopped](Running::stop).
+/// The ports are open before: see [`crate::readiness`].
 ///
 /// # Errors
 /// When the store can't be opened or a port can't be bound; the text says which and why.
@@ -197,9 +204,7 @@ pub async fn start(options: Options) -> Result<Running, Failure> {
     let stop = shell.stop.clone();
     let (registered, known) = oneshot::channel();
     let task = tokio::spawn(shell.run(ports, asked, registered));
-    // Name servers that do not answer are told later.
-    let _ = tokio::time::timeout(REGISTERED, known).await;
-    Ok(Running { address, listening, stop, task })
+    Ok(Running { address, listening, stop, task, known })
 }
 
 async fn bind(options: &Options, port: u16) -> Result<Server, String> {

@@ -166,19 +166,26 @@ async fn start_and_wait(roles: Roles) -> anyhow::Result<()> {
             tracing::info!("a send is {}", promise(&settings.store));
             let options =
                 broker::server::Options { settings, config_file, surroundings, descriptors };
-            let starting = broker::server::start(options);
-            Some(signals.unless_stopped(starting).await?)
+            Some(signals.unless_stopped(broker::server::start(options)).await?)
         }
         None => None,
     };
-    log_ready(&ready);
-    // A supervisor may have closed standard output; that is no reason to stop.
-    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+    let announce = || {
+        log_ready(&ready);
+        // A supervisor may have closed standard output; that is no reason to stop.
+        let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+    };
     let result = match broker {
         Some(mut broker) => {
+            let runs = async {
+                broker.registered().await;
+                announce();
+                broker.stopped().await
+            };
+            // It takes messages before it is announced: a signal ends with a clean stop.
             let ended = tokio::select! {
                 () = signals.stopping() => None,
-                ended = broker.stopped() => Some(ended),
+                ended = runs => Some(ended),
             };
             broker.stop();
             let ended = match ended {
@@ -191,6 +198,7 @@ async fn start_and_wait(roles: Roles) -> anyhow::Result<()> {
             ended.map_err(anyhow::Error::new)
         }
         None => {
+            announce();
             signals.stopping().await;
             Ok(())
         }

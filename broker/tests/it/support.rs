@@ -1,6 +1,6 @@
 //! A broker in a directory of its own, and clients that keep what the broker tells them.
 
-use broker::server::{Options, Running, Surroundings, start};
+use broker::server::{self, Failure, Options, Running, Surroundings};
 use remoting::body::heartbeat::{ConsumeType, ConsumerData, HeartbeatData, SubscriptionData};
 use remoting::client::Client;
 use remoting::codes::{RequestCode, ResponseCode};
@@ -49,7 +49,7 @@ impl World {
         let mut options = options(&dir);
         change(&mut options);
         let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
-        let running = runtime.spawn(start(options)).await.unwrap().unwrap();
+        let running = runtime.spawn(registered(options)).await.unwrap().unwrap();
         Self { running, dir, runtime: Some(runtime) }
     }
 
@@ -114,7 +114,7 @@ impl World {
         let mut options = options(&self.dir);
         change(&mut options.settings);
         let runtime = self.runtime.as_ref().unwrap();
-        runtime.spawn(start(options)).await.unwrap().map_err(|failure| failure.text)
+        runtime.spawn(registered(options)).await.unwrap().map_err(|failure| failure.text)
     }
 }
 
@@ -136,6 +136,13 @@ impl Drop for World {
         let removed = std::fs::remove_dir_all(&self.dir);
         assert!(removed.is_ok() || failed, "{removed:?}");
     }
+}
+
+/// Starts a broker that its name server knows.
+async fn registered(options: Options) -> Result<Running, Failure> {
+    let mut running = server::start(options).await?;
+    running.registered().await;
+    Ok(running)
 }
 
 fn options(dir: &std::path::Path) -> Options {

@@ -1,5 +1,6 @@
 //! Servers from start to stop.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -79,24 +80,43 @@ fn the_log_has_the_start_and_the_stop_with_their_dates() {
     }
 }
 
-#[test]
-fn a_signal_that_comes_twice_at_once_is_one() {
-    let data = fresh_dir("twice");
-    // Nobody answers there: to say good-bye takes 3 s.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+/// A broker whose name server takes connections and never answers.
+fn with_a_silent_namesrv(data: &Path, port: u16, timeout_ms: u32) -> (Command, TcpListener) {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let config = data.join("broker.conf");
-    std::fs::create_dir_all(&data).unwrap();
+    std::fs::create_dir_all(data).unwrap();
     let text = format!(
-        "namesrvAddr={}\nlistenPort={}\nstorePathRootDir={}\nbrokerIP1=127.0.0.1\n\
-         registerBrokerTimeoutMills=100\nmappedFileSizeCommitLog=8388608\n",
+        "namesrvAddr={}\nlistenPort={port}\nstorePathRootDir={}\nbrokerIP1=127.0.0.1\n\
+         registerBrokerTimeoutMills={timeout_ms}\nmappedFileSizeCommitLog=8388608\n",
         silent.local_addr().unwrap(),
-        free_port(),
         data.join("store").display()
     );
     std::fs::write(&config, text).unwrap();
     let mut broker = command("rockhopper");
-    let running = Server::start(broker.args(["broker", "-c"]).arg(&config), READY);
+    broker.args(["broker", "-c"]).arg(&config);
+    (broker, silent)
+}
+
+#[test]
+fn a_signal_that_comes_twice_at_once_is_one() {
+    let data = fresh_dir("twice");
+    // To say good-bye takes 3 s.
+    let (mut broker, _silent) = with_a_silent_namesrv(&data, free_port(), 100);
+    let running = Server::start(&mut broker, READY);
     assert_eq!(running.signal_twice("-TERM"), Some(0));
+    assert!(!data.join("store/abort").exists(), "it stopped cleanly");
+}
+
+/// What it took before the name servers knew it is flushed as any other message.
+#[test]
+fn a_broker_that_is_ready_stops_cleanly_before_it_says_so() {
+    let (data, port) = (fresh_dir("not-yet"), free_port());
+    let (mut broker, _silent) = with_a_silent_namesrv(&data, port, 24_000);
+    let running = Server::start(&mut broker, "");
+    let address = format!("127.0.0.1:{port}");
+    while !run(&["ready", "--broker", &address]).status.success() {}
+    assert!(data.join("store/abort").exists(), "it runs");
+    assert_eq!(running.signal("-TERM"), Some(0));
     assert!(!data.join("store/abort").exists(), "it stopped cleanly");
 }
 
