@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
 /// A message broker that is Apache RocketMQ on the wire and on the disk.
 #[derive(Debug, Parser)]
@@ -220,9 +220,10 @@ pub(crate) enum Target {
 
 /// The directory of a store.
 #[derive(Args, Debug)]
+#[group(skip)]
+#[command(group = ArgGroup::new("store").args(["dir", "config_file"]).required(true).multiple(true))]
 pub(crate) struct Directory {
     /// The directory that storePathRootDir names, or a copy of it.
-    #[arg(required_unless_present = "config_file")]
     pub(crate) dir: Option<PathBuf>,
     /// The broker's property file: paths and sizes of files are taken from it.
     #[arg(short = 'c', long = "configFile", value_name = "FILE")]
@@ -237,6 +238,8 @@ pub(crate) struct Directory {
 
 /// Flags of `store dump`.
 #[derive(Args, Debug)]
+#[group(skip)]
+#[command(group = ArgGroup::new("place").args(["offset", "topic"]).required(true))]
 pub(crate) struct Dump {
     #[command(flatten)]
     pub(crate) directory: Directory,
@@ -244,7 +247,7 @@ pub(crate) struct Dump {
     #[arg(long, value_name = "LOG OFFSET", conflicts_with_all = ["topic", "queue", "from"])]
     pub(crate) offset: Option<i64>,
     /// A topic.
-    #[arg(long, required_unless_present = "offset", requires = "queue")]
+    #[arg(long, requires = "queue")]
     pub(crate) topic: Option<String>,
     /// A queue of the topic.
     #[arg(long, value_name = "ID", requires = "topic")]
