@@ -213,7 +213,13 @@ impl State {
         let files = match broker.store.timer(shape, now_ms, watch) {
             Ok(files) => files,
             Err(error) => {
-                tracing::error!(%error, "the timer's files cannot be opened: messages wait");
+                tracing::error!(
+                    %error,
+                    again_in_ms = REOPEN_MS,
+                    "the timer's files cannot be opened: messages with a time of their own wait, \
+                     and none is lost. A file of timerlog, or timerwheel, that the disk does not \
+                     give may be moved away meanwhile: it is made anew from the timer's queue"
+                );
                 self.reopen_ms = now_ms + REOPEN_MS;
                 return;
             }
