@@ -156,7 +156,7 @@ fn options(dir: &std::path::Path) -> Options {
     settings.store.max_hash_slot_num = 1_000;
     settings.store.max_index_num = 4_000;
     let surroundings = Surroundings {
-        now_ms: broker::server::now_ms(),
+        now_ms: server::now_ms(),
         utc_offset_ms: 0,
         memory_bytes: 1 << 30,
         pid: std::process::id(),

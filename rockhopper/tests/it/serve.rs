@@ -82,16 +82,16 @@ fn the_log_has_the_start_and_the_stop_with_their_dates() {
 
 /// A broker whose name server takes connections and never answers.
 fn with_a_silent_namesrv(data: &Path, port: u16, timeout_ms: u32) -> (Command, TcpListener) {
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let config = data.join("broker.conf");
-    std::fs::create_dir_all(data).unwrap();
+    std::fs::create_dir_all(data).expect("made");
     let text = format!(
         "namesrvAddr={}\nlistenPort={port}\nstorePathRootDir={}\nbrokerIP1=127.0.0.1\n\
          registerBrokerTimeoutMills={timeout_ms}\nmappedFileSizeCommitLog=8388608\n",
-        silent.local_addr().unwrap(),
+        silent.local_addr().expect("it is bound"),
         data.join("store").display()
     );
-    std::fs::write(&config, text).unwrap();
+    std::fs::write(&config, text).expect("written");
     let mut broker = command("rockhopper");
     broker.args(["broker", "-c"]).arg(&config);
     (broker, silent)
