@@ -218,10 +218,14 @@ pub(crate) enum Target {
     Rockhopper,
 }
 
+fn one_or_both(args: [&'static str; 2]) -> ArgGroup {
+    ArgGroup::new("store").args(args).required(true).multiple(true)
+}
+
 /// The directory of a store.
 #[derive(Args, Debug)]
 #[group(skip)]
-#[command(group = ArgGroup::new("store").args(["dir", "config_file"]).required(true).multiple(true))]
+#[command(group = one_or_both(["dir", "config_file"]))]
 pub(crate) struct Directory {
     /// The directory that storePathRootDir names, or a copy of it.
     pub(crate) dir: Option<PathBuf>,
