@@ -38,10 +38,11 @@ pub(crate) fn withhold_static_topics(
     mappings.withhold(&lost, broker_name);
     tracing::error!(
         topics = ?lost.iter().take(NAMED_MAX).collect::<Vec<_>>(),
-        "neither config/{} nor its .bak can be understood: where the queues of static topics are \
-         is lost. These topics are still named there: requests for them are refused (code 501) until \
-         their mapping is given anew (mqadmin updateStaticTopic). A static topic that is not among \
-         them is taken for a plain one: then stop, and put a good copy there before anybody sends",
+        "neither config/{} nor its .bak can be understood: where queues of static topics are is \
+         lost. Requests for these topics, which are still named there, are refused (code 501) \
+         until their mapping is given anew (mqadmin updateStaticTopic). A static topic that is \
+         not among them is taken for a plain one: then stop, and put a good copy there before \
+         anybody sends",
         mappings::FILE
     );
 }

@@ -148,13 +148,7 @@ impl<'a> Parts<'a> {
         self.removed_topics.cut(self.log.written_to())?;
         self.keep_ends(&ends, &losses)?;
         losses.tell(&recovered, self.clean);
-        if self.clean && !has_times && self.log.written_to() > 0 {
-            tracing::error!(
-                path = %self.settings.root.join("checkpoint").display(),
-                "the checkpoint is gone or has no times, though the broker before stopped cleanly: \
-                 nothing is lost, and a new one is made. Check the disk (dmesg, SMART)"
-            );
-        }
+        self.tell_lost_times(has_times);
         if back_from.is_some() {
             self.tell_back(aside_bytes);
         }
@@ -227,6 +221,17 @@ impl<'a> Parts<'a> {
              durable, so the commit log is read from as far back as it takes, which takes time and \
              loses nothing. A new one is made. Check the disk (dmesg, SMART)"
         );
+    }
+
+    /// Says after a clean stop that the checkpoint has no times, though there are messages.
+    fn tell_lost_times(&self, has_times: bool) {
+        if self.clean && !has_times && self.log.written_to() > 0 {
+            tracing::error!(
+                path = %self.settings.root.join("checkpoint").display(),
+                "the checkpoint is gone or has no times, though the broker before stopped cleanly: \
+                 nothing is lost, and a new one is made. Check the disk (dmesg, SMART)"
+            );
+        }
     }
 
     /// What is known when queues are opened.
