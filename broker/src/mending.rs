@@ -40,9 +40,10 @@ pub(crate) fn withhold_static_topics(
         topics = ?lost.iter().take(NAMED_MAX).collect::<Vec<_>>(),
         "neither config/{} nor its .bak can be understood: where queues of static topics are is \
          lost. Requests for these topics, which are still named there, are refused (code 501) \
-         until their mapping is given anew (mqadmin updateStaticTopic). A static topic that is \
-         not among them is taken for a plain one: then stop, and put a good copy there before \
-         anybody sends",
+         until their mapping is given anew: mqadmin updateStaticTopic, with -mf and the file that \
+         it wrote when it last changed them, or what they hold is out of reach. A static topic \
+         that is not among these is taken for a plain one: then stop, and put a good copy there \
+         before anybody sends",
         mappings::FILE
     );
 }
