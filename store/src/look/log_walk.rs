@@ -187,11 +187,7 @@ impl<'a> LogWalk<'a> {
     fn gap_or_end(&mut self, start: i64, end: i64, why: String) -> Result<Step, Error> {
         let from = self.at;
         let mut zeros = true;
-        let mut to = self.next_in_file(start, end, &mut zeros)?;
-        if to.is_none() && self.later_begins()? {
-            to = Some(end);
-        }
-        Ok(match to {
+        Ok(match self.next_record(&mut zeros)? {
             // What stands behind was written later: so was what begins here by now.
             Some(_) if self.is_there_now(start, end) => return self.step(),
             Some(to) => {
@@ -205,6 +201,33 @@ impl<'a> LogWalk<'a> {
         })
     }
 
+    /// Where the next whole record or blank begins, in this file or a later one; where files are
+    /// missing before it, where the first of these would begin. `zeros` is whether the rest of this
+    /// file is zeros.
+    fn next_record(&mut self, zeros: &mut bool) -> Result<Option<i64>, Error> {
+        let mut reached = self.at;
+        let mut missing = None;
+        for index in self.file..self.run.files.len() {
+            let Some(file) = self.run.files.get(index) else { break };
+            let (start, len) = (file.start, file.len);
+            if reached < start && missing.is_none() {
+                missing = Some(reached);
+            }
+            reached = start.saturating_add_unsigned(len);
+            self.window.open(self.run.path(start));
+            // What is here is none, by now.
+            let behind = (self.at + 1 - start).max(0).unsigned_abs();
+            let mut blank = true;
+            if let Some(found) = self.next_in_file((start, len), behind, &mut blank)? {
+                return Ok(Some(missing.unwrap_or(found)));
+            }
+            if index == self.file {
+                *zeros = blank;
+            }
+        }
+        Ok(None)
+    }
+
     /// Whether a record or blank begins here that was not there when it was read before.
     fn is_there_now(&mut self, start: i64, end: i64) -> bool {
         self.window.open(self.run.path(start));
@@ -214,17 +237,18 @@ impl<'a> LogWalk<'a> {
         matches!(now, Ok(Found::Record(_) | Found::Blank))
     }
 
-    /// Where the next whole record or blank of the file begins.
+    /// Where the next whole record or blank of the file begins, at its byte `from` or behind it.
     fn next_in_file(
         &mut self,
-        start: i64,
-        end: i64,
+        (start, len): (i64, u64),
+        from: u64,
         zeros: &mut bool,
     ) -> Result<Option<i64>, Error> {
-        let mut at = (self.at - start).unsigned_abs() + 1;
-        let len = (end - start).unsigned_abs();
-        let first = self.window.bytes(at - 1, 1).unwrap_or_default().first().copied();
-        *zeros &= first.is_none_or(|byte| byte == 0);
+        let mut at = from;
+        if let Some(before) = from.checked_sub(1) {
+            let first = self.window.bytes(before, 1).unwrap_or_default().first().copied();
+            *zeros &= first.is_none_or(|byte| byte == 0);
+        }
         while at < len {
             // The magic's first byte, and enough behind it for the rest of the head.
             let bytes = match self.window.bytes(at, record::BLANK_LEN) {
@@ -259,17 +283,6 @@ impl<'a> LogWalk<'a> {
             at += seen.saturating_sub(record::BLANK_LEN as u64 - 1).max(1);
         }
         Ok(None)
-    }
-
-    /// Whether a later file begins with a record.
-    fn later_begins(&mut self) -> Result<bool, Error> {
-        for file in &self.run.files[self.file + 1..] {
-            self.window.open(self.run.path(file.start));
-            if let Ok(Found::Record(_)) = found(&mut self.window, 0, file.start, file.len) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }
 

@@ -101,6 +101,32 @@ fn damage_is_set_aside_once_and_nothing_else_is_lost() {
     store.close().unwrap();
 }
 
+/// Neither file begins with a record then, and what lies behind the damage is there all the same.
+#[test]
+fn damage_across_the_end_of_a_file_costs_nothing_behind_it() {
+    let dir = TempDir::new();
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let store = open(&disk, &small(dir.path()));
+    fill(&store);
+    let complete = store.max_log_offset() / FILE;
+    assert!(complete >= 3, "{complete}");
+    for number in 0..complete {
+        let path = dir.path().join(format!("commitlog/{:020}", number * FILE));
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        match number {
+            0 => file.write_all_at(&[1; 600], FILE.unsigned_abs() - 600).unwrap(),
+            _ => file.write_all_at(b"damage", 100).unwrap(),
+        }
+    }
+    pass(&store, NOW);
+    let left = bodies_by_offset(&store, "T", 0);
+    let gone: Vec<i64> = (0..300).filter(|offset| !left.contains_key(offset)).collect();
+    // The last few of the first file, and the first one of each other.
+    assert!(gone.len() < 6 + complete as usize, "{gone:?}");
+    assert_eq!(store.stats().set_aside_ranges(), complete.unsigned_abs() - 1, "one goes across");
+    store.close().unwrap();
+}
+
 #[test]
 fn the_pause_keeps_the_share_and_zero_is_never() {
     let dir = TempDir::new();
