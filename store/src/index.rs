@@ -8,7 +8,7 @@ use crate::disk::{Allocation, Disk, Listed};
 use crate::in_the_way::{SUFFIX, move_aside};
 use crate::index_entries::IndexEntries;
 use crate::index_file::{FileView, Header, IndexFile, Shape, Staged, empty};
-use crate::index_gaps::{Span, ends_with_its_record, first_gap, has_wrong_header};
+use crate::index_gaps::{Span, ends_with_its_record, first_gap, has_wrong_header, true_end};
 use crate::marks::index_hash;
 use crate::{Error, Settings};
 use message::hash::{java_hash, java_hash_from};
@@ -306,15 +306,29 @@ impl Index {
             let (begin, end) = (file.header.begin_offset, file.header.end_offset);
             Span { begin, end, first_hash: file.first_hash() }
         });
-        let Some(at) = first_gap(log, &spans.collect::<Vec<_>>()) else { return Ok(()) };
-        tracing::error!(
-            path = %files.all[at].path.display(),
-            files = files.all.len() - at,
-            "index files are missing before this one, or stand there twice: it and later ones are \
-             made anew from the log"
-        );
-        self.damaged.store(true, Ordering::Release);
-        self.remove_from(&mut files.all, at, before)
+        if let Some(at) = first_gap(log, &spans.collect::<Vec<_>>()) {
+            tracing::error!(
+                path = %files.all[at].path.display(),
+                files = files.all.len() - at,
+                "index files are missing before this one, or stand there twice: it and later ones \
+                 are made anew from the log"
+            );
+            self.damaged.store(true, Ordering::Release);
+            self.remove_from(&mut files.all, at, before)?;
+        }
+        // After a clean stop the header says where the index ends, and not its entries.
+        let last = files.all.last_mut().filter(|_| own_mark && newest.is_none());
+        let Some((last, end)) = last.and_then(|it| true_end(log, it).map(|end| (it, end))) else {
+            return Ok(());
+        };
+        match last.repair(end, false, i64::MAX) {
+            // Its own blocks are room for the next one.
+            Err(Error::Full { .. }) => {
+                let at = files.all.len() - 1;
+                self.remove_from(&mut files.all, at, before)
+            }
+            repaired => repaired,
+        }
     }
 
     /// Removes a file durably: one that came back would pass for keys of the records that were put

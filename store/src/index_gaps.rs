@@ -3,7 +3,7 @@
 //! says whether keys lie between two of them, and of which records a header speaks.
 
 use crate::commit_log::CommitLog;
-use crate::index_file::{Header, IndexFile};
+use crate::index_file::{Header, IndexEntry, IndexFile};
 use crate::log_reader::{LogReader, record_len};
 use crate::marks::Marks;
 use message::record::{self, Entry, Record};
@@ -57,6 +57,29 @@ pub(crate) fn first_gap(log: &CommitLog, spans: &[Span]) -> Option<usize> {
         before = Some(span.end);
     }
     None
+}
+
+/// Where the newest file is to be cut: behind its last entry that leads to a record with that key,
+/// when others stand behind it. They would say that the index has what it lacks.
+pub(crate) fn true_end(log: &CommitLog, file: &IndexFile) -> Option<i64> {
+    let last = file.header.count - 1;
+    let asked = (1..=last).rev().take(ASKED_MAX);
+    let mut entries = asked.filter_map(|number| Some((number, file.read_entry(number)?)));
+    let is_true = |entry: &IndexEntry| entry.log_offset < log.min() || leads_to_its_key(log, entry);
+    let (number, entry) = entries.find(|(_, entry)| is_true(entry))?;
+    (number < last).then_some(entry.log_offset + 1)
+}
+
+/// Whether a whole record begins where the entry says, and has the entry's key.
+fn leads_to_its_key(log: &CommitLog, entry: &IndexEntry) -> bool {
+    let Some(segment) = log.segments.find(entry.log_offset) else { return false };
+    match LogReader::default().entry(&segment, entry.log_offset, true) {
+        Ok(Ok(Entry::Message(record))) if record.log_offset == entry.log_offset => {
+            let marks = Marks::read(record.properties);
+            marks.index_hashes(record.topic, record.sys_flag).any(|hash| hash == entry.hash)
+        }
+        _ => false,
+    }
 }
 
 /// Whether the file's first key is not the first one of its record: what is missing is in a file

@@ -117,6 +117,30 @@ fn a_bit_that_leads_an_index_astray_is_noticed_after_a_clean_stop() {
     }
 }
 
+/// It would say that the index has all that the log has, until the log's end is known and it is
+/// cut.
+#[test]
+fn a_last_entry_that_leads_behind_the_log_costs_no_key() {
+    let entries = 40 + 4 * settings().index_slots as usize;
+    for byte in 4..12 {
+        let disk = filled(false);
+        let store = open(&disk, &settings());
+        // Of the keys of a message that has tags these are the last.
+        let properties = bytes::Bytes::from_static(b"KEYS\x01last\x02");
+        append(&store, NOW, message::Draft { properties, ..draft("T", 0, "untagged") });
+        store.flush(NOW + COUNT + 2).unwrap();
+        drop(store);
+        let last = files(&disk, "/store/index").pop().unwrap();
+        edit(&disk, &last, |bytes| {
+            let count = u32::from_be_bytes(*bytes[36..].first_chunk().unwrap()) as usize;
+            bytes[entries + (count - 1) * 20 + byte] ^= 0x40;
+        });
+        let store = open(&disk, &settings());
+        let found = store.query("T", "last", 64, (0, i64::MAX));
+        assert_eq!(found.records.len(), 1, "byte {byte}");
+    }
+}
+
 #[test]
 fn an_index_that_is_gone_is_called_so() {
     for (keep, said) in [(0, "there are no index files any more"), (1, "lack their newest keys")] {
