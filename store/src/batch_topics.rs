@@ -14,6 +14,7 @@ use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) const NAME: &str = "batchtopics";
 /// The directory of their queues.
@@ -46,20 +47,29 @@ pub(crate) struct BatchTopics {
     disk: Arc<dyn Disk>,
     path: PathBuf,
     topics: RwLock<BTreeSet<Str>>,
+    /// The file has the same.
+    is_noted: AtomicBool,
 }
 
 impl BatchTopics {
     /// What is known of the store at `root`. Where another broker was the last one, its
     /// `topics.json` is right.
     pub(crate) fn load(disk: Arc<dyn Disk>, root: &Path, is_foreign: bool) -> Self {
-        let topics = RwLock::new(known(&*disk, root, is_foreign));
-        Self { path: root.join(NAME), disk, topics }
+        let (topics, path) = (known(&*disk, root, is_foreign), root.join(NAME));
+        let is_noted = AtomicBool::new(noted(&*disk, root) == topics);
+        Self { path, disk, topics: RwLock::new(topics), is_noted }
     }
 
     /// Whether a topic is one.
     pub(crate) fn contains(&self, topic: &str) -> bool {
         let topics = self.topics.read();
         !topics.is_empty() && topics.contains(topic)
+    }
+
+    /// Whether the file has what is known: what only directories or `topics.json` told is forgotten
+    /// with these.
+    pub(crate) fn is_noted(&self) -> bool {
+        self.is_noted.load(Ordering::Acquire)
     }
 
     /// Notes durably that a topic is one.
@@ -85,15 +95,20 @@ impl BatchTopics {
         let replaced = self.disk.replace(&self.path, twice.as_bytes(), None);
         replaced.map_err(Error::io("write", &self.path))?;
         *self.topics.write() = noted;
+        self.is_noted.store(true, Ordering::Release);
         Ok(())
     }
 }
 
+/// What the file says.
+fn noted(disk: &dyn Disk, root: &Path) -> BTreeSet<Str> {
+    let text = disk.read(&root.join(NAME)).unwrap_or_default();
+    String::from_utf8_lossy(&text).lines().filter_map(parse).collect()
+}
+
 /// The topics of inner batches in the store at `root`.
 pub(crate) fn known(disk: &dyn Disk, root: &Path, is_foreign: bool) -> BTreeSet<Str> {
-    let text = disk.read(&root.join(NAME)).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let mut topics: BTreeSet<Str> = text.lines().filter_map(parse).collect();
+    let mut topics = noted(disk, root);
     let has_queues = |dir: &str, topic: &str| {
         let listed = disk.list(&root.join(dir).join(topic)).unwrap_or_default();
         listed.iter().any(|file| file.is_dir)

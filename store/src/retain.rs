@@ -290,7 +290,11 @@ impl Store {
     /// # Errors
     /// When it cannot be noted.
     pub fn hold_batches(&self, topic: &str, is_batch: bool) -> Result<bool, Error> {
-        if self.queues.batch_topics.contains(topic) == is_batch {
+        let known = &self.queues.batch_topics;
+        if known.contains(topic) == is_batch {
+            if is_batch && !known.is_noted() {
+                known.note(topic)?;
+            }
             return Ok(true);
         }
         let no_append = self.writer.lock();

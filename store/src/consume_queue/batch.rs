@@ -228,6 +228,14 @@ impl Queue {
         Ok(read.filter(|read| *read == 1).and_then(|_| BatchUnit::decode(&bytes)))
     }
 
+    /// Where the unit of a place leads that cannot say what its record holds.
+    pub(crate) fn broken_batch_unit(&self, place: i64) -> Option<BatchUnit> {
+        let mut bytes = [0; BATCH_UNIT_LEN];
+        self.read_as(place, &mut bytes, Wait::ForDisk).ok().flatten().filter(|read| *read == 1)?;
+        let unit = Unit::decode(bytes.first_chunk()?)?;
+        Some(BatchUnit { unit, store_timestamp: 0, base: 0, count: 1 })
+    }
+
     /// The place of the unit that holds a queue offset, or of the first one behind it; what lies
     /// behind the last readable one has the place behind that.
     pub(crate) fn place_of(&self, offset: i64, wait: Wait) -> Result<i64, Error> {

@@ -316,7 +316,7 @@ impl Store {
         search: &mut Search,
     ) -> Option<BatchUnit> {
         let (queue, name, place) = at;
-        if let Some(unit) = unit {
+        if let Some(unit) = unit.or_else(|| queue.broken_batch_unit(place)) {
             let record = self.record_of(&unit.unit);
             let record = record.filter(|bytes| is_record_of(bytes, &unit.unit, name, None));
             if let Some(record) = record {

@@ -458,6 +458,42 @@ fn a_unit_that_says_a_wrong_offset_is_mended() {
     assert_eq!(all(&open(&disk, &settings)), expected(0, 5));
 }
 
+/// Its place in the log is known all the same: nobody has to look for the record from a neighbour
+/// on, and damage between them stops nobody.
+#[test]
+fn a_unit_that_says_it_holds_nothing_still_leads_to_its_record() {
+    let (sim, disk, settings) = sim(8);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 1);
+    let single = append(&store, NOW, draft("T", 0, "of another topic"));
+    fill(&store, 1, 29);
+    store.flush(NOW).unwrap();
+    store.close().unwrap();
+    drop(store);
+    sim.kill();
+    let log = Path::new("/store/commitlog/00000000000000000000");
+    edit(&disk, log, |bytes| bytes[single.log_offset as usize + 4] ^= 1);
+    change(&disk, 2, 36, &[0, 0]);
+    assert_eq!(all(&open(&disk, &settings)), expected(0, 30));
+}
+
+/// What the directory alone told would be forgotten with that, by a power loss.
+#[test]
+fn a_topic_that_only_its_directory_makes_one_is_noted_at_the_start() {
+    let (sim, disk, settings) = sim(9);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 2);
+    store.close().unwrap();
+    drop(store);
+    let noted = Path::new("/store/batchtopics");
+    disk.remove(noted).unwrap();
+    sim.kill();
+    let store = begin(&disk, &settings);
+    let text = String::from_utf8(disk.read(noted).unwrap()).unwrap();
+    assert!(text.starts_with("B "), "{text}");
+    assert_eq!(all(&store), expected(0, 2));
+}
+
 #[test]
 fn damaged_units_in_a_row_cost_no_message_wherever_a_reader_begins() {
     let records = expected(0, 60);
