@@ -75,8 +75,10 @@ impl Recovery<'_> {
     fn keeps_offsets(&self, queue: &Queue, place: i64, end: i64) -> bool {
         // Records begin where the log ends, none reaches over it.
         let begins_behind = queue.raw_unit(place).is_some_and(|unit| unit.log_offset >= end);
-        let fits = has_room(queue.max() - place, queue.log_end() - end);
-        self.keeps_any() && begins_behind && fits && self.is_near(queue.log_end(), end)
+        // A start that was cut short may have made the last ones the places of lost messages.
+        let to = if queue.ends_blank() { end + self.farthest() } else { queue.log_end() };
+        let fits = has_room(queue.max() - place, to - end);
+        self.keeps_any() && begins_behind && fits && self.is_near(to, end)
     }
 
     /// Whether offsets of lost messages are kept at all. Another broker gives them again, and a
