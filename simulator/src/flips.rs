@@ -24,9 +24,15 @@ pub(crate) struct Hits {
     mark: bool,
     /// The file that says where queues ended.
     queue_ends: bool,
-    /// Bits of the file `removedtopics` since it was mended: two may hit both copies of a line.
-    removed_topics: u32,
+    /// The list of what was set aside. With the former, a start that reads the whole log may find a
+    /// record that was torn, and its place taken, before the bits flipped.
+    set_aside: bool,
+    /// Bits of the files whose lines stand twice, since these were mended: two may hit both copies.
+    twice: BTreeMap<&'static str, u32>,
 }
+
+/// Files whose lines stand twice.
+const TWICE: [&str; 2] = ["removedtopics", "batchtopics"];
 
 impl Hits {
     /// Notes the bit at a byte of a file.
@@ -39,7 +45,10 @@ impl Hits {
         let text = path.to_string_lossy();
         self.mark |= text.ends_with("/checkpoint");
         self.queue_ends |= text.ends_with("/queueends");
-        self.removed_topics += u32::from(text.ends_with("/removedtopics"));
+        self.set_aside |= text.ends_with("/setaside");
+        if let Some(name) = TWICE.into_iter().find(|name| path.file_name() == Some(name.as_ref())) {
+            *self.twice.entry(name).or_default() += 1;
+        }
         if text.contains("/consumequeue/") && !self.units.insert((path.into(), at / 20)) {
             self.messages.extend(led_to(model, topics, path, at));
         }
@@ -65,12 +74,18 @@ impl Hits {
     /// A start has mended what it can; says whether more may be lost from here on.
     pub(crate) fn mended(&mut self) -> bool {
         self.units.clear();
-        std::mem::take(&mut self.removed_topics) > 1
+        let was_too_much = self.loses_lists();
+        self.twice.clear();
+        was_too_much
     }
 
     /// Whether what is lost besides cannot be known.
     fn is_too_much(&self, clock_steps: bool) -> bool {
-        self.removed_topics > 1 || self.mark && clock_steps
+        self.loses_lists() || self.mark && clock_steps
+    }
+
+    fn loses_lists(&self) -> bool {
+        self.queue_ends && self.set_aside || self.twice.values().any(|bits| *bits > 1)
     }
 }
 

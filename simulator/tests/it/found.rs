@@ -69,6 +69,13 @@ const FOUND: &[(u64, &str)] = &[
     (14002000, "the checker gave a torn message nobody was told of no place in its light queue"),
     (56000198, "a repaired index ended with an entry whose log offset a bit flip had made wrong"),
     (56019049, "a batch was given that ends before what was asked for, as its unit said too many"),
+    (
+        56035909,
+        "the scrub set a whole file aside that began with damage and had good records behind",
+    ),
+    (56038289, "a topic of inner batches was one by its directory alone, which power took"),
+    (56059371, "a start that died left blank places, and the next one gave them to new messages"),
+    (56047096, "the index's last entry led behind the log, and what it lacked was not put"),
     (30000386, "a start did not know of a queue file that had expired, and its queue came back"),
     (30014399, "a bit of a unit let an inner batch behind a damaged record go with it"),
     (54001711, "a batch without its properties, which power took, moved those behind it"),
