@@ -75,6 +75,7 @@ const FOUND: &[(u64, &str)] = &[
     ),
     (56038289, "a topic of inner batches was one by its directory alone, which power took"),
     (56059371, "a start that died left blank places, and the next one gave them to new messages"),
+    (56083650, "the unit of a lost inner batch said that it holds those behind it as well"),
     (56047096, "the index's last entry led behind the log, and what it lacked was not put"),
     (30000386, "a start did not know of a queue file that had expired, and its queue came back"),
     (30014399, "a bit of a unit let an inner batch behind a damaged record go with it"),

@@ -77,6 +77,12 @@ impl Walk<'_> {
     }
 }
 
+/// Where a unit ends that no record says the truth about: before the next one begins.
+fn end_within((queue, _, place): BatchPlace<'_>, batch: BatchUnit) -> i64 {
+    let next = queue.batch_unit(place + 1).map(|next| next.base).filter(|next| *next > batch.base);
+    batch.end().min(next.unwrap_or(i64::MAX))
+}
+
 impl Store {
     /// Walks the records from that of `read.next_offset` on, within one queue file.
     pub(super) fn read_batches(
@@ -212,13 +218,14 @@ impl Store {
         walk.last = unit.log_offset.min(walk.log_end);
         let fits = (batch.base..batch.end()).contains(&expected);
         if unit.log_offset < walk.skip_to || fits && !filter.wants_tags_code(unit.tags_code) {
-            read.next_offset = batch.end().max(expected);
+            read.next_offset = end_within(at, batch).max(expected);
             return true;
         }
         let (batch, record) = match self.follow_batch(at, batch, walk) {
             (batch, Led::Record(record)) => (batch, record),
             (batch, Led::Nothing) => {
-                read.next_offset = if fits { batch.end() } else { expected };
+                read.next_offset =
+                    if fits { end_within(at, batch).max(expected) } else { expected };
                 return true;
             }
             (_, Led::Later) => {
@@ -229,7 +236,7 @@ impl Store {
                 if read.messages.is_empty() {
                     read.status = ReadStatus::MessageWasRemoving;
                 }
-                read.next_offset = batch.end().max(expected);
+                read.next_offset = end_within(at, batch).max(expected);
                 walk.skip_to = self.log.next_file(unit.log_offset);
                 return true;
             }

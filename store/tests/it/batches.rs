@@ -477,6 +477,26 @@ fn a_unit_that_says_it_holds_nothing_still_leads_to_its_record() {
     assert_eq!(all(&open(&disk, &settings)), expected(0, 30));
 }
 
+#[test]
+fn the_unit_of_a_lost_record_takes_no_other_with_it() {
+    let (sim, disk, settings) = sim(10);
+    let store = begin(&disk, &settings);
+    fill(&store, 0, 1);
+    let lost = append(&store, NOW + 4, batch_of(3, "b1"));
+    put(&store, NOW + 4, draft(TOPIC, 0, "s1"));
+    fill(&store, 2, 28);
+    store.close().unwrap();
+    drop(store);
+    sim.kill();
+    let log = Path::new("/store/commitlog/00000000000000000000");
+    edit(&disk, log, |bytes| bytes[lost.log_offset as usize + 4] ^= 1);
+    change(&disk, 2, 36, &[0, 65]);
+    let left: Vec<_> = all(&open(&disk, &settings)).iter().map(|(base, ..)| *base).collect();
+    let all: Vec<_> = expected(0, 30).iter().map(|(base, ..)| *base).collect();
+    let all: Vec<_> = all.into_iter().filter(|base| *base != 4).collect();
+    assert_eq!(left, all);
+}
+
 /// What the directory alone told would be forgotten with that, by a power loss.
 #[test]
 fn a_topic_that_only_its_directory_makes_one_is_noted_at_the_start() {
