@@ -16,6 +16,9 @@ use message::sys_flag;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Blank units that are passed over for one that is none.
+const BLANKS_MAX: i64 = 1_000;
+
 /// A queue that may lack its front.
 pub(crate) struct Front {
     pub(crate) topic: Str,
@@ -59,8 +62,7 @@ pub(crate) fn missing(
             let first = queue.first_place();
             // Where the file is empty that it begins with, all may be lost that was before.
             let nowhere = Unit { log_offset: log_end, ..Unit::NONE };
-            let unit = queue.raw_unit(first).unwrap_or(nowhere);
-            // A queue that begins with blank units was begun there.
+            let unit = first_unit(&queue, first).unwrap_or(nowhere);
             if first > 0 && !unit.is_blank() && unit.log_offset >= from {
                 let front = Front { topic: topic.clone(), queue, first, unit, lowest: None };
                 suspects.entry(topic.clone()).or_default().push(front);
@@ -92,6 +94,18 @@ pub(crate) fn missing(
     found.retain(|front| front.lowest.is_some());
     found.sort_by(|a, b| (&*a.topic, a.queue.id).cmp(&(&*b.topic, b.queue.id)));
     found
+}
+
+/// The unit that a queue begins with. One that begins with blank units was begun there, and the log
+/// is not read for it; but where a file is damaged it is read all the same, and behind them lies
+/// the first that is none.
+fn first_unit(queue: &Queue, first: i64) -> Option<Unit> {
+    let unit = queue.raw_unit(first)?;
+    if !unit.is_blank() || !queue.is_damaged() {
+        return Some(unit);
+    }
+    let places = first..first + BLANKS_MAX;
+    places.filter_map(|place| queue.raw_unit(place)).find(|unit| !unit.is_blank())
 }
 
 /// Reads the records of the log before `end`, passing over what is none.

@@ -35,7 +35,7 @@ pub(crate) fn ends_with_its_record(log: &CommitLog, file: &IndexFile) -> bool {
 }
 
 /// The store time of the record that begins at a place of the log, ms since the epoch.
-fn stored(log: &CommitLog, at: i64) -> Option<i64> {
+pub(crate) fn stored(log: &CommitLog, at: i64) -> Option<i64> {
     let segment = log.segments.find(at)?;
     let mut head = [0; record::FIXED_LEN];
     segment.file.read_at((at - segment.start).unsigned_abs(), &mut head).ok()?;

@@ -10,6 +10,7 @@
 
 use crate::index::Index;
 use crate::index_file::{ENTRY, FileView, Header, IndexEntry, SLOT};
+use crate::index_gaps::stored;
 use crate::log_reader::LogReader;
 use crate::look::{LogWalk, Step};
 use crate::marks::Marks;
@@ -199,7 +200,9 @@ impl Comparison {
                     self.pass(&entry);
                     break;
                 }
-                if self.verdict(store, &entry) == Verdict::Wrong {
+                let is_wrong = is_one_bit_off(store, &entry, (hash, log_offset))
+                    || self.verdict(store, &entry) == Verdict::Wrong;
+                if is_wrong {
                     let seconds = seconds.unwrap_or(0);
                     self.put(IndexEntry { hash, log_offset, seconds, previous: 0 })?;
                     break;
@@ -333,4 +336,13 @@ impl Comparison {
         }
         Ok(())
     }
+}
+
+/// Whether an entry leads into what was set aside, but to no record there, and by one bit to the
+/// record at a log offset that has its key.
+fn is_one_bit_off(store: &Store, entry: &IndexEntry, (hash, log_offset): (i32, i64)) -> bool {
+    let at = entry.log_offset;
+    (entry.hash, (at ^ log_offset).count_ones()) == (hash, 1)
+        && store.aside.overlaps(at, at + 1)
+        && stored(&store.log, at).is_none()
 }

@@ -79,7 +79,7 @@ impl Walk<'_> {
 
 /// Where a unit ends that no record says the truth about: before the next one begins.
 fn end_within((queue, _, place): BatchPlace<'_>, batch: BatchUnit) -> i64 {
-    let next = queue.batch_unit(place + 1).map(|next| next.base).filter(|next| *next > batch.base);
+    let next = queue.batch_unit(place + 1).map(|next| next.base).filter(|next| *next >= batch.base);
     batch.end().min(next.unwrap_or(i64::MAX))
 }
 
