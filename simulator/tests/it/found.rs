@@ -79,6 +79,7 @@ const FOUND: &[(u64, &str)] = &[
     (56104108, "a bit of an index entry led it into what was set aside, where any entry may lead"),
     (56108129, "a queue lacked its first file, and the next one began with a blank place"),
     (56115833, "the unit of an expired inner batch said the offset of the one behind it"),
+    (56130662, "the unit of an expired inner batch said an offset behind all others"),
     (56047096, "the index's last entry led behind the log, and what it lacked was not put"),
     (30000386, "a start did not know of a queue file that had expired, and its queue came back"),
     (30014399, "a bit of a unit let an inner batch behind a damaged record go with it"),

@@ -77,10 +77,10 @@ impl Walk<'_> {
     }
 }
 
-/// Where a unit ends that no record says the truth about: before the next one begins.
+/// Where a unit ends that no record says the truth about: before the next one begins, also where
+/// it says that it begins behind that.
 fn end_within((queue, _, place): BatchPlace<'_>, batch: BatchUnit) -> i64 {
-    let next = queue.batch_unit(place + 1).map(|next| next.base).filter(|next| *next >= batch.base);
-    batch.end().min(next.unwrap_or(i64::MAX))
+    batch.end().min(queue.batch_unit(place + 1).map_or(i64::MAX, |next| next.base))
 }
 
 impl Store {
