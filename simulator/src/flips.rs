@@ -24,15 +24,12 @@ pub(crate) struct Hits {
     mark: bool,
     /// The file that says where queues ended.
     queue_ends: bool,
-    /// The list of what was set aside. With the former, a start that reads the whole log may find a
-    /// record that was torn, and its place taken, before the bits flipped.
-    set_aside: bool,
     /// Bits of the files whose lines stand twice, since these were mended: two may hit both copies.
     twice: BTreeMap<&'static str, u32>,
 }
 
 /// Files whose lines stand twice.
-const TWICE: [&str; 2] = ["removedtopics", "batchtopics"];
+const TWICE: [&str; 3] = ["removedtopics", "batchtopics", "setaside"];
 
 impl Hits {
     /// Notes the bit at a byte of a file.
@@ -45,7 +42,6 @@ impl Hits {
         let text = path.to_string_lossy();
         self.mark |= text.ends_with("/checkpoint");
         self.queue_ends |= text.ends_with("/queueends");
-        self.set_aside |= text.ends_with("/setaside");
         if let Some(name) = TWICE.into_iter().find(|name| path.file_name() == Some(name.as_ref())) {
             *self.twice.entry(name).or_default() += 1;
         }
@@ -85,7 +81,7 @@ impl Hits {
     }
 
     fn loses_lists(&self) -> bool {
-        self.queue_ends && self.set_aside || self.twice.values().any(|bits| *bits > 1)
+        self.twice.values().any(|bits| *bits > 1)
     }
 }
 

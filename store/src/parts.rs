@@ -146,6 +146,7 @@ impl<'a> Parts<'a> {
         }
         .run()?;
         self.removed_topics.cut(self.log.written_to())?;
+        self.aside.save_stale();
         self.keep_ends(&ends, &losses)?;
         losses.tell(&recovered, self.clean);
         self.tell_lost_times(has_times);

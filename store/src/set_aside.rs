@@ -1,7 +1,8 @@
 //! Ranges of the commit log that hold no readable record though readable ones follow: what recovery
 //! passed over instead of cutting the log there. Kept in the file `setaside` in the store's root, a
 //! line a range: first log offset, log offset behind the last byte, when it was found (ms since the
-//! epoch), why. The bytes themselves stay where they are.
+//! epoch), why, and the checksum of what stands before it. All lines stand there twice, an empty
+//! one in between: a bit that flips changes nothing. The bytes themselves stay where they are.
 
 use crate::Error;
 use crate::disk::Disk;
@@ -37,6 +38,8 @@ pub struct SetAside {
     ranges: RwLock<Vec<Aside>>,
     /// The log offset behind the last of them; who asks about what lies behind takes no lock.
     end: AtomicI64,
+    /// A line of the file is damaged.
+    is_stale: bool,
 }
 
 impl SetAside {
@@ -58,15 +61,24 @@ impl SetAside {
                 Vec::new()
             }
         };
-        let ranges = Self::parse(&bytes);
+        let (ranges, is_stale) = (Self::parse(&bytes), Self::junk(&bytes) > 0);
         let end = AtomicI64::new(end(&ranges));
-        Self { disk, path, saving: Mutex::default(), ranges: RwLock::new(ranges), end }
+        Self { disk, path, saving: Mutex::default(), ranges: RwLock::new(ranges), end, is_stale }
+    }
+
+    /// Writes a file anew of which a line was damaged: its copy is the last one.
+    pub(crate) fn save_stale(&self) {
+        let _one_at_a_time = self.saving.lock();
+        let saved = if self.is_stale { self.save(&self.ranges.read()) } else { Ok(()) };
+        if let Err(error) = saved {
+            tracing::warn!(%error, "the list of what was set aside keeps its damaged line");
+        }
     }
 
     /// The ranges in the bytes of such a file, in order; lines that are none are passed over.
     pub fn parse(bytes: &[u8]) -> Vec<Aside> {
         let mut ranges = Vec::new();
-        for line in String::from_utf8_lossy(bytes).lines().filter_map(parse) {
+        for line in lines(&String::from_utf8_lossy(bytes)).filter_map(parse) {
             insert(&mut ranges, line);
         }
         ranges
@@ -74,7 +86,7 @@ impl SetAside {
 
     /// How many lines of such a file are none.
     pub(crate) fn junk(bytes: &[u8]) -> usize {
-        String::from_utf8_lossy(bytes).lines().filter(|line| parse(line).is_none()).count()
+        lines(&String::from_utf8_lossy(bytes)).filter(|line| parse(line).is_none()).count()
     }
 
     /// All ranges, in order.
@@ -158,11 +170,9 @@ impl SetAside {
     }
 
     fn save(&self, ranges: &[Aside]) -> Result<(), Error> {
-        let line = |range: &Aside| {
-            format!("{} {} {} {}\n", range.from, range.to, range.found_ms, one_line(&range.why))
-        };
         let text: String = ranges.iter().map(line).collect();
-        let saved = self.disk.replace(&self.path, text.as_bytes(), None);
+        let twice = format!("{text}\n{text}");
+        let saved = self.disk.replace(&self.path, twice.as_bytes(), None);
         saved.map_err(Error::io("replace", &self.path))
     }
 }
@@ -176,8 +186,22 @@ fn one_line(why: &str) -> String {
     why.replace(['\n', '\r'], " ")
 }
 
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.is_empty())
+}
+
+fn line(range: &Aside) -> String {
+    let Aside { from, to, found_ms, why } = range;
+    let line = format!("{from} {to} {found_ms} {}", one_line(why));
+    format!("{line} {}\n", crc32fast::hash(line.as_bytes()))
+}
+
 fn parse(line: &str) -> Option<Aside> {
-    let mut fields = line.splitn(4, ' ');
+    let (checked, sum) = line.rsplit_once(' ')?;
+    if sum.parse() != Ok(crc32fast::hash(checked.as_bytes())) {
+        return None;
+    }
+    let mut fields = checked.splitn(4, ' ');
     let mut number = || fields.next()?.parse::<i64>().ok();
     let (from, to, found_ms) = (number()?, number()?, number()?);
     let why = fields.next().unwrap_or_default().to_owned();
@@ -220,9 +244,14 @@ mod tests {
 
     #[test]
     fn lines_are_read_back_and_junk_is_not() {
-        assert_eq!(parse("10 20 5 a test"), Some(aside(10, 20)));
-        assert_eq!(parse("10 20 5").map(|range| range.why), Some(String::new()));
+        let summed = |line: &str| format!("{line} {}", crc32fast::hash(line.as_bytes()));
+        assert_eq!(line(&aside(10, 20)), summed("10 20 5 a test") + "\n");
+        assert_eq!(parse(&summed("10 20 5 a test")), Some(aside(10, 20)));
+        assert_eq!(parse(&summed("10 20 5 ")).map(|range| range.why), Some(String::new()));
         for junk in ["", "10", "20 10 5 a test", "-1 10 5 x", "a b c d", "10 20 x why"] {
+            assert_eq!(parse(&summed(junk)), None, "{junk}");
+        }
+        for junk in ["", "10 20 5 a test", "10 20 5 a test 7"] {
             assert_eq!(parse(junk), None, "{junk}");
         }
     }

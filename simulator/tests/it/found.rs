@@ -80,6 +80,10 @@ const FOUND: &[(u64, &str)] = &[
     (56108129, "a queue lacked its first file, and the next one began with a blank place"),
     (56115833, "the unit of an expired inner batch said the offset of the one behind it"),
     (56130662, "the unit of an expired inner batch said an offset behind all others"),
+    (
+        56165172,
+        "a bit of a line of `setaside` set a sound record's head aside, and the rest of it went",
+    ),
     (56047096, "the index's last entry led behind the log, and what it lacked was not put"),
     (30000386, "a start did not know of a queue file that had expired, and its queue came back"),
     (30014399, "a bit of a unit let an inner batch behind a damaged record go with it"),

@@ -386,7 +386,9 @@ fn what_was_stored_after_the_clock_was_set_back_is_not_cut_behind_damage() {
         sim.kill();
         scribble(&disk, &settings, damaged.log_offset + 90, &[0xee]);
         disk.replace(&Path::new(ROOT).join("abort"), abort.as_bytes(), None).unwrap();
-        disk.replace(&Path::new(ROOT).join("setaside"), b"10 99999 0 x\n", None).unwrap();
+        let line = "10 99999 0 x";
+        let line = format!("{line} {}\n", crc32fast::hash(line.as_bytes()));
+        disk.replace(&Path::new(ROOT).join("setaside"), line.as_bytes(), None).unwrap();
         for _ in 0..2 {
             let store = open(&disk, &settings);
             let found: Vec<_> = bodies_by_offset(&store, "T", 0).into_values().collect();
