@@ -84,6 +84,7 @@ const FOUND: &[(u64, &str)] = &[
         56165172,
         "a bit of a line of `setaside` set a sound record's head aside, and the rest of it went",
     ),
+    (56201020, "queues removed before one that could not be came back after a power loss"),
     (56047096, "the index's last entry led behind the log, and what it lacked was not put"),
     (30000386, "a start did not know of a queue file that had expired, and its queue came back"),
     (30014399, "a bit of a unit let an inner batch behind a damaged record go with it"),
