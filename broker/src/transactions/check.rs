@@ -51,7 +51,8 @@ const HOUR_MS: i64 = 3_600_000;
 /// One round.
 #[derive(Debug)]
 pub(crate) struct Round {
-    begun_ms: i64,
+    /// Where the half queue ended when it began: what the round puts back is for the next one.
+    until: i64,
     /// First places of those that were put back: a crash may have left one of them twice.
     seen: OffsetSet,
 }
@@ -109,7 +110,8 @@ pub fn step(broker: &Broker, now_ms: i64) -> i64 {
             return now_ms + IDLE_MS.min(interval_ms);
         }
         broker.transactions.known.lock().finished.close_part();
-        state.round = Some(Round { begun_ms: now_ms, seen: OffsetSet::default() });
+        let until = broker.store.max_offset(names::TRANS_HALF_TOPIC, QUEUE);
+        state.round = Some(Round { until, seen: OffsetSet::default() });
     }
     if walk(broker, state, &settings, now_ms) {
         (state.round, state.rested_ms) = (None, now_ms);
@@ -178,7 +180,8 @@ fn named(stored: &Bytes) -> Option<Vec<i64>> {
 /// One step of a round; whether the round has come to its end.
 fn walk(broker: &Broker, state: &mut State, settings: &BrokerSettings, now_ms: i64) -> bool {
     let topic = names::TRANS_HALF_TOPIC;
-    let (begin, end) = (offset(broker, topic), broker.store.max_offset(topic, QUEUE));
+    let begin = offset(broker, topic);
+    let end = state.round.as_ref().map_or(begin, |round| round.until);
     let (mut moves, mut appends) = (Vec::new(), Vec::new());
     let mut at = begin;
     let (mut has_stopped, mut is_unread) = (false, false);
@@ -273,9 +276,6 @@ impl Look<'_> {
             End::Near => return Verdict::Wait,
             End::Open if !round.seen.contains(places.first) => {}
             End::Open | End::Done => return Verdict::Pass,
-        }
-        if half.store_timestamp >= round.begun_ms {
-            return Verdict::Stop;
         }
         let verdict = self.undecided(&half, stored, all, places);
         if matches!(verdict, Verdict::Back(_) | Verdict::Ask(..))

@@ -205,6 +205,42 @@ fn only_a_check_that_went_out_counts_and_after_the_last_it_is_given_up() {
     assert_eq!(times.as_deref(), Some("3"));
 }
 
+/// A round takes many steps then, and what the first ones put back is not for the later ones.
+#[test]
+fn each_of_many_is_checked_in_each_round_until_it_is_given_up() {
+    for count in [7, 8, 9, 20, 600] {
+        let mut world = World::new();
+        let producer = world.producer("g");
+        (0..count).for_each(|number| _ = world.half(&format!("n{number}"), ""));
+        for round in 0..3 {
+            world.round();
+            assert_eq!(producer.asked(), count, "of {count}, round {round}");
+        }
+        world.round();
+        assert_eq!(producer.asked(), 0, "of {count}");
+        let given_up = world.end_of(names::TRANS_CHECK_MAX_TIME_TOPIC, 0);
+        assert_eq!(given_up, count as i64, "of {count}");
+    }
+}
+
+#[test]
+fn each_of_many_can_be_decided_about_after_a_check() {
+    let mut world = World::new();
+    let producer = world.producer("g");
+    (0..20).for_each(|number| _ = world.half(&format!("n{number}"), ""));
+    world.round();
+    world.restart();
+    let again = world.producer("g");
+    world.round();
+    assert_eq!((producer.asked(), again.asked()), (20, 20));
+    for number in 40..60 {
+        let (_, at) = world.property(names::TRANS_HALF_TOPIC, number, property::UNIQ_KEY);
+        world.commit((number, at));
+    }
+    world.round();
+    assert_eq!((again.asked(), world.end_of("T", 2)), (0, 20));
+}
+
 #[test]
 fn a_producer_that_is_leaving_is_passed_over_for_one_that_stays() {
     let mut world = World::new();
