@@ -28,6 +28,7 @@ pub const TOGETHER: &[&str] = &[
     "timer-recall",
     "transaction-discarded",
     "transaction-immune",
+    "transaction-many",
     "pop-expired",
     "pop-expired-long",
     "pop-push-left",

@@ -4,6 +4,7 @@ import static compat.Kit.await;
 import static compat.Kit.check;
 import static compat.Kit.same;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -37,6 +38,7 @@ final class Transactions {
         scenarios.put("transaction-other", Transactions::other);
         scenarios.put("transaction-immune", Transactions::immune);
         scenarios.put("transaction-discarded", Transactions::discarded);
+        scenarios.put("transaction-many", Transactions::many);
         scenarios.put("transaction-killed", kit -> interrupted(kit, "kill broker"));
         scenarios.put("transaction-stopped", kit -> interrupted(kit, "stop broker"));
         scenarios.put("halves-write", Transactions::write);
@@ -194,6 +196,31 @@ final class Transactions {
         for (int i = 0; i < CHECKS; i++) {
             same("" + (i + 1), decisions.asked.get(i)
                     .getProperty(MessageConst.PROPERTY_TRANSACTION_CHECK_TIMES), "times");
+        }
+    }
+
+    /** Each of many is asked about in every round, and none is forgotten. */
+    private static void many(Kit kit) throws Exception {
+        String topic = kit.topic("t", 1);
+        Decisions decisions = new Decisions();
+        TransactionMQProducer producer = producer(kit, kit.group("p"), decisions);
+        Inbox inbox = Inbox.open(kit, topic);
+        List<String> all = new ArrayList<>();
+        for (int i = 0; i < 40; i++) {
+            all.add("m" + i);
+            send(producer, topic, "m" + i);
+        }
+        await("a check of each", () -> all.stream().allMatch(body -> decisions.times(body) > 0));
+        List<String> kept = all.subList(0, 30);
+        List<String> never = all.subList(30, 40);
+        kept.forEach(body -> decisions.later.put(body, LocalTransactionState.COMMIT_MESSAGE));
+        inbox.awaitSize(kept.size());
+        await(CHECKS + " checks of the others",
+                () -> never.stream().allMatch(body -> decisions.times(body) == CHECKS));
+        Thread.sleep(QUIET_MS);
+        inbox.awaitSize(kept.size());
+        for (String body : never) {
+            same((long) CHECKS, decisions.times(body), "checks of " + body);
         }
     }
 
