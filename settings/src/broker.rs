@@ -137,6 +137,10 @@ settings! {
         /// Pops that are remembered until they are done, so that their messages come back on time;
         /// those beyond come back some seconds late.
         pop_ck_max_buffer_size: i32 = 200_000 => 0..=10_000_000, live;
+        /// Whether a stock broker that had the store before kept checkpoints of pops in memory:
+        /// after it was killed a group of which no file says where it stands begins at the queue's
+        /// front then. Ours are stored at once, whatever this says.
+        enable_pop_buffer_merge: bool = false, live;
         /// Whether a group is given no more of a queue while it has more than
         /// `popInflightMessageThreshold` messages of it that it has not acknowledged.
         enable_pop_message_threshold: bool = false, live;

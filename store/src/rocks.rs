@@ -1,9 +1,11 @@
 //! What a stock broker keeps in RocksDB where its settings say so. Nothing of it is read here, so a
 //! start beside it would lose what is there alone, and nobody would see it: offsets, above all.
 
+use crate::batch_topics;
 use crate::checkpoint::Fields;
 use crate::disk::Listed;
 use crate::{Disk, Error};
+use message::names;
 use std::path::{Path, PathBuf};
 
 /// The file that tells a RocksDB from other directories.
@@ -46,7 +48,9 @@ pub(crate) fn found(disk: &dyn Disk, root: &Path) -> Result<Vec<(PathBuf, String
     for (name, what) in PLACES {
         let path = root.join(name);
         let listed = disk.list(&path).map_err(Error::io("list", &path))?;
-        if is_one(&listed) && (name != MESSAGES || has_records(&listed)) {
+        if is_one(&listed)
+            && (name != MESSAGES || has_records(&listed) || lacks_halves(disk, root)?)
+        {
             let why = format!(
                 "is a RocksDB of a stock broker, which is not read here: {what} may be known there \
                  alone, and would be lost. docs/takeover.md (From RocksDB) says what the stock \
@@ -67,6 +71,17 @@ pub(crate) fn is_one(listed: &[Listed]) -> bool {
 fn has_records(listed: &[Listed]) -> bool {
     let holds = |file: &&Listed| file.name.ends_with(".sst") || file.name.ends_with(".log");
     listed.iter().filter(holds).any(|file| file.is_file() && file.len > 0)
+}
+
+/// Whether a stock broker with `transRocksDBEnable` was killed: it writes half messages there some
+/// time after the log has them, and reads the log for the rest when it starts.
+fn lacks_halves(disk: &dyn Disk, root: &Path) -> Result<bool, Error> {
+    let has = |dir: &Path, name: &str| {
+        let listed = disk.list(dir).map_err(Error::io("list", dir))?;
+        Ok(listed.iter().any(|file| file.name == name))
+    };
+    let queues = root.join(batch_topics::SINGLE_DIR);
+    Ok(has(root, "abort")? && has(&queues, names::ROCKSDB_TRANS_HALF_TOPIC)?)
 }
 
 /// Whether no other broker has had the store since ours.

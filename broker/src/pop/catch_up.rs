@@ -81,7 +81,8 @@ pub fn is_there(broker: &Broker, topic: &str, record: &Record<'_>) -> bool {
 /// The same for what was popped since a stock broker saved its offsets. Its checkpoints do not say
 /// where the group goes on, and one that has been made longer looks like a pop: only those count
 /// that begin where the group stands, or before. Of these each message was acknowledged or comes
-/// back.
+/// back. A group of which no file says where it stands began where the first of them does; but a
+/// broker that kept checkpoints in memory (`enablePopBufferMerge`) may have lost that one.
 fn after_another(broker: &Broker, from: ConfigOrigin, watch: &dyn Fn(Progress)) -> usize {
     // It saves them 10 s after its start for the first time: what was killed before has no file.
     let from_ms = saved_ms(broker, from).map_or(ALWAYS_MS, |saved_ms| saved_ms - SAVING_MS);
@@ -100,6 +101,10 @@ fn after_another(broker: &Broker, from: ConfigOrigin, watch: &dyn Fn(Progress)) 
     for (point, next) in points {
         let (group, topic, queue_id) = (&point.group, &point.topic, point.queue_id);
         let known = broker.offsets.query(group, topic, queue_id);
+        let known = match broker.settings().broker.enable_pop_buffer_merge {
+            true => known.or_else(|| Some(broker.store.min_offset(topic, queue_id))),
+            false => known,
+        };
         let follows = known.is_none_or(|known| (point.start..next).contains(&known));
         if follows && broker.topics.contains(topic) {
             broker.offsets.commit(group, topic, queue_id, next);

@@ -110,8 +110,8 @@ unread! {
         }
         accepted "popping works another way here: checkpoints and acknowledgements are stored at \
             once, who waits is woken by the append, and messages come back on time" {
-            boolean: enableSkipLongAwaitingAck = false, enablePopBufferMerge = false,
-                enablePopBatchAck = false, enableNotifyBeforePopCalculateLag = true,
+            boolean: enableSkipLongAwaitingAck = false, enablePopBatchAck = false,
+                enableNotifyBeforePopCalculateLag = true,
                 enableNotifyAfterPopOrderLockRelease = true,
                 popConsumerFSServiceInit = true, popReviveSkipIfGroupAbsent = true,
                 useMessageFilterForNotification = true,

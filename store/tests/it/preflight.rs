@@ -311,6 +311,13 @@ fn what_a_rocksdb_alone_may_hold_keeps_rockhopper_from_starting() {
             // 5.5 makes it whatever its settings say.
             write("000008.log", "").unwrap();
             assert_eq!(refusal(&settings, Target::Rockhopper), None);
+            // Half messages come there some time after the log has them: a kill leaves it empty.
+            let halves = dir.path().join("consumequeue/RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC/0");
+            std::fs::create_dir_all(halves).unwrap();
+            assert_eq!(refusal(&settings, Target::Rockhopper), None);
+            std::fs::write(dir.path().join("abort"), "").unwrap();
+            assert!(store::rocks::refuse(&OsDisk, dir.path()).is_err());
+            std::fs::remove_file(dir.path().join("abort")).unwrap();
             write("000008.log", "a record").unwrap();
         }
         let told = refusal(&settings, Target::Rockhopper).unwrap();

@@ -152,6 +152,36 @@ fn what_a_stock_broker_popped_that_never_saved_its_offsets_is_taken_over() {
     std::fs::remove_dir_all(dir).unwrap();
 }
 
+/// The checkpoint of its first pop may have been in memory alone.
+#[test]
+fn a_group_begins_at_the_front_where_a_stock_broker_kept_checkpoints_in_memory() {
+    for (starts, merges, goes_on) in [
+        (vec![3], false, Some(5)),
+        (vec![3], true, None),
+        (vec![3, 2, 0], true, Some(5)),
+        (vec![0, 5], true, Some(2)),
+    ] {
+        let name =
+            format!("rockhopper-merged-pops-{}-{merges}-{}", std::process::id(), starts.len());
+        let dir = std::env::temp_dir().join(name);
+        let (broker, _) = cold::open(OsDisk, &dir, NOW);
+        broker.topic_for_retry("T", 1, 0, NOW).unwrap();
+        (0..9).for_each(|_| sent(&broker, 0));
+        broker.save_tables(NOW);
+        starts.iter().for_each(|start| popped(&broker, &point(*start, None)));
+        let file = dir.join("config").join(broker.offsets.file());
+        drop(broker);
+        std::fs::remove_file(&file).unwrap();
+        std::fs::remove_file(file.with_extension("json.bak")).ok();
+        let (broker, _) = cold::open_with(OsDisk, &dir, NOW + 2_000, |settings| {
+            settings.broker.enable_pop_buffer_merge = merges;
+        });
+        assert_eq!(broker.offsets.query("G", "T", 0), goes_on, "{starts:?}, {merges}");
+        drop(broker);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}
+
 #[test]
 fn what_was_popped_of_a_topic_that_was_deleted_moves_none_in_the_next_of_its_name() {
     let dir = std::env::temp_dir().join(format!("rockhopper-old-pops-{}", std::process::id()));
