@@ -56,7 +56,9 @@ impl BatchTopics {
     /// `topics.json` is right.
     pub(crate) fn load(disk: Arc<dyn Disk>, root: &Path, is_foreign: bool) -> Self {
         let (topics, path) = (known(&*disk, root, is_foreign), root.join(NAME));
-        let is_noted = AtomicBool::new(noted(&*disk, root) == topics);
+        let text = text(&*disk, root);
+        let is_whole = text.lines().all(|line| line.is_empty() || parse(line).is_some());
+        let is_noted = AtomicBool::new(is_whole && noted(&text) == topics);
         Self { path, disk, topics: RwLock::new(topics), is_noted }
     }
 
@@ -66,8 +68,8 @@ impl BatchTopics {
         !topics.is_empty() && topics.contains(topic)
     }
 
-    /// Whether the file has what is known: what only directories or `topics.json` told is forgotten
-    /// with these.
+    /// Whether the file has what is known, in both copies: what only directories or `topics.json`
+    /// told is forgotten with these.
     pub(crate) fn is_noted(&self) -> bool {
         self.is_noted.load(Ordering::Acquire)
     }
@@ -100,15 +102,19 @@ impl BatchTopics {
     }
 }
 
+fn text(disk: &dyn Disk, root: &Path) -> String {
+    let bytes = disk.read(&root.join(NAME)).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// What the file says.
-fn noted(disk: &dyn Disk, root: &Path) -> BTreeSet<Str> {
-    let text = disk.read(&root.join(NAME)).unwrap_or_default();
-    String::from_utf8_lossy(&text).lines().filter_map(parse).collect()
+fn noted(text: &str) -> BTreeSet<Str> {
+    text.lines().filter_map(parse).collect()
 }
 
 /// The topics of inner batches in the store at `root`.
 pub(crate) fn known(disk: &dyn Disk, root: &Path, is_foreign: bool) -> BTreeSet<Str> {
-    let mut topics = noted(disk, root);
+    let mut topics = noted(&text(disk, root));
     let has_queues = |dir: &str, topic: &str| {
         let listed = disk.list(&root.join(dir).join(topic)).unwrap_or_default();
         listed.iter().any(|file| file.is_dir)

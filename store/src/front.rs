@@ -26,6 +26,8 @@ pub(crate) struct Front {
     /// The first queue offset that has a unit.
     pub(crate) first: i64,
     unit: Unit,
+    /// No record before this log offset is one of those that it may lack.
+    begin: i64,
     /// The lowest queue offset of the records before that unit's.
     pub(crate) lowest: Option<i64>,
 }
@@ -36,7 +38,7 @@ impl Front {
     fn take(&mut self, record: &Record<'_>, place: i64) {
         let lacks = self.first - place;
         let room = (self.unit.log_offset - record.log_offset) / FIXED_LEN as i64;
-        if place >= 0 && lacks > 0 && lacks <= room {
+        if place >= 0 && lacks > 0 && lacks <= room && record.log_offset >= self.begin {
             let lowest = self.lowest.unwrap_or(i64::MAX).min(place);
             self.lowest = Some(lowest);
         }
@@ -44,34 +46,33 @@ impl Front {
 }
 
 /// The queues whose files begin behind records of theirs, with a unit that leads to log offset
-/// `from` or behind it. Those that `is_known` names begin where they are noted to.
+/// `from` or behind it. Those that `is_known` names begin where they are noted to. Up to `durable`
+/// everything was durable at the last checkpoint.
 pub(crate) fn missing(
     log: &CommitLog,
     queues: &Queues,
     removed_topics: &RemovedTopics,
-    from: i64,
+    (from, durable): (i64, i64),
     is_known: &dyn Fn(&str, i32) -> bool,
 ) -> Vec<Front> {
     let mut suspects: HashMap<Str, Vec<Front>> = HashMap::new();
-    let log_end = log.segments.last().map_or(0, |last| last.end());
     for topic in queues.topics() {
         for id in queues.ids(&topic).into_iter().filter(|id| !is_known(&topic, *id)) {
             // A queue of batches is made anew as a whole.
             let queue = queues.find(&topic, id).filter(|queue| !queue.is_batch());
             let Some(queue) = queue else { continue };
             let first = queue.first_place();
-            // Where the file is empty that it begins with, all may be lost that was before.
-            let nowhere = Unit { log_offset: log_end, ..Unit::NONE };
-            let unit = first_unit(&queue, first).unwrap_or(nowhere);
-            if first > 0 && !unit.is_blank() && unit.log_offset >= from {
-                let front = Front { topic: topic.clone(), queue, first, unit, lowest: None };
+            let (unit, begin) = first_unit(&queue, first, log, durable);
+            if first > 0 && unit.log_offset >= from.max(begin.saturating_add(1)) {
+                let front = Front { topic: topic.clone(), queue, first, unit, begin, lowest: None };
                 suspects.entry(topic.clone()).or_default().push(front);
             }
         }
     }
-    let ends = suspects.values().flatten().map(|front| front.unit.log_offset);
-    let Some(end) = ends.max() else { return Vec::new() };
-    read(log, (queues, removed_topics), end, |record| {
+    let fronts = || suspects.values().flatten();
+    let Some(end) = fronts().map(|front| front.unit.log_offset).max() else { return Vec::new() };
+    let begin = fronts().map(|front| front.begin).min().unwrap_or(end);
+    read(log, (queues, removed_topics), (begin, end), |record| {
         let mut look = |topic: &str, id: i32, place: i64| {
             let Some(fronts) = suspects.get_mut(topic) else { return };
             let is_removed = record.log_offset < removed_topics.end_of(topic);
@@ -96,27 +97,32 @@ pub(crate) fn missing(
     found
 }
 
-/// The unit that a queue begins with. One that begins with blank units was begun there, and the log
-/// is not read for it; but where a file is damaged it is read all the same, and behind them lies
-/// the first that is none.
-fn first_unit(queue: &Queue, first: i64) -> Option<Unit> {
-    let unit = queue.raw_unit(first)?;
-    if !unit.is_blank() || !queue.is_damaged() {
-        return Some(unit);
+/// The unit that a queue begins with, and from where on the log is looked through for records
+/// before its own. A queue that begins with blank units was begun there, unless its first files were
+/// made since the last checkpoint, at `durable`, and lost: all their records lie behind that.
+fn first_unit(queue: &Queue, first: i64, log: &CommitLog, durable: i64) -> (Unit, i64) {
+    // Where the file is empty that it begins with, all may be lost that was before.
+    let log_end = log.segments.last().map_or(0, |last| last.end());
+    let nowhere = Unit { log_offset: log_end, ..Unit::NONE };
+    let unit = queue.raw_unit(first).unwrap_or(nowhere);
+    if !unit.is_blank() {
+        return (unit, log.min());
     }
     let places = first..first + BLANKS_MAX;
-    places.filter_map(|place| queue.raw_unit(place)).find(|unit| !unit.is_blank())
+    let unit = places.filter_map(|place| queue.raw_unit(place)).find(|unit| !unit.is_blank());
+    (unit.unwrap_or(nowhere), durable.max(log.min()))
 }
 
-/// Reads the records of the log before `end`, passing over what is none.
+/// Reads the records of the log from `begin`, where one begins, to `end`, passing over what is
+/// none.
 fn read(
     log: &CommitLog,
     parts: (&Queues, &RemovedTopics),
-    end: i64,
+    (begin, end): (i64, i64),
     mut take: impl FnMut(&Record<'_>),
 ) {
     let mut reader = LogReader::default();
-    let mut at = log.min();
+    let mut at = begin;
     while at < end
         && let Some(segment) = log.segments.find_from(at)
     {

@@ -470,7 +470,9 @@ impl<'a> Parts<'a> {
         let log_min = self.log_min();
         let came_in_part = self.log.segments.has_gap_before(log_min);
         let from = if came_in_part { log_min } else { self.log.min() + 1 };
-        let fronts = front::missing(&self.log, &self.queues, &self.removed_topics, from, &is_known);
+        let durable = self.checkpoint.durable_to().unwrap_or(i64::MAX);
+        let (log, within) = (&self.log, (from, durable));
+        let fronts = front::missing(log, &self.queues, &self.removed_topics, within, &is_known);
         if !fronts.is_empty() {
             self.write_abort(MENDING)?;
         }

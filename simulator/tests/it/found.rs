@@ -85,6 +85,11 @@ const FOUND: &[(u64, &str)] = &[
         "a bit of a line of `setaside` set a sound record's head aside, and the rest of it went",
     ),
     (56201020, "queues removed before one that could not be came back after a power loss"),
+    (56235284, "a queue's first files were lost, and the next one, which was sound, began blank"),
+    (
+        56232843,
+        "a damaged copy of a line of `batchtopics` was left there until the other one was hit",
+    ),
     (56047096, "the index's last entry led behind the log, and what it lacked was not put"),
     (30000386, "a start did not know of a queue file that had expired, and its queue came back"),
     (30014399, "a bit of a unit let an inner batch behind a damaged record go with it"),

@@ -506,12 +506,17 @@ fn a_topic_that_only_its_directory_makes_one_is_noted_at_the_start() {
     store.close().unwrap();
     drop(store);
     let noted = Path::new("/store/batchtopics");
-    disk.remove(noted).unwrap();
-    sim.kill();
-    let store = begin(&disk, &settings);
-    let text = String::from_utf8(disk.read(noted).unwrap()).unwrap();
-    assert!(text.starts_with("B "), "{text}");
-    assert_eq!(all(&store), expected(0, 2));
+    let whole = disk.read(noted).unwrap();
+    for is_gone in [true, false] {
+        match is_gone {
+            true => disk.remove(noted).unwrap(),
+            false => edit(&disk, noted, |bytes| bytes[0] ^= 1),
+        }
+        sim.kill();
+        let store = begin(&disk, &settings);
+        assert_eq!(disk.read(noted).unwrap(), whole);
+        assert_eq!(all(&store), expected(0, 2));
+    }
 }
 
 #[test]
