@@ -98,8 +98,8 @@ pub(crate) fn missing(
 }
 
 /// The unit that a queue begins with, and from where on the log is looked through for records
-/// before its own. A queue that begins with blank units was begun there, unless its first files were
-/// made since the last checkpoint, at `durable`, and lost: all their records lie behind that.
+/// before its own. A queue that begins with blank units was begun there, unless its first files
+/// were made since the last checkpoint, at `durable`, and lost: all their records lie behind that.
 fn first_unit(queue: &Queue, first: i64, log: &CommitLog, durable: i64) -> (Unit, i64) {
     // Where the file is empty that it begins with, all may be lost that was before.
     let log_end = log.segments.last().map_or(0, |last| last.end());

@@ -90,6 +90,7 @@ const FOUND: &[(u64, &str)] = &[
         56232843,
         "a damaged copy of a line of `batchtopics` was left there until the other one was hit",
     ),
+    (56250456, "an index entry that led back cut off the keys of records that had agreed"),
     (56047096, "the index's last entry led behind the log, and what it lacked was not put"),
     (30000386, "a start did not know of a queue file that had expired, and its queue came back"),
     (30014399, "a bit of a unit let an inner batch behind a damaged record go with it"),

@@ -25,6 +25,8 @@ pub(super) struct Keys<'a> {
     newest: (i64, Vec<i32>),
     /// What the index has, while it agrees with the log; `None` when it need not be compared.
     entries: Option<IndexEntries>,
+    /// Up to this log offset it did.
+    agreed_to: i64,
 }
 
 impl<'a> Keys<'a> {
@@ -37,7 +39,8 @@ impl<'a> Keys<'a> {
         let compared = index.filter(|_| recovery.is_foreign && indexed_to > start);
         let entries = compared.map(|index| index.entries_from(start));
         let newest = index.filter(|_| !has_all).and_then(Index::newest);
-        Self { index, indexed_to, newest: newest.unwrap_or((-1, Vec::new())), entries }
+        let newest = newest.unwrap_or((-1, Vec::new()));
+        Self { index, indexed_to, newest, entries, agreed_to: start }
     }
 
     /// Gives the index the keys of a record that it lacks.
@@ -52,8 +55,11 @@ impl<'a> Keys<'a> {
         if log_offset < self.indexed_to {
             let Some(entries) = &mut self.entries else { return Ok(()) };
             let Agreement::StaleFrom(from) = agreement(recovery, entries, record, marks) else {
+                self.agreed_to = log_offset + 1;
                 return Ok(());
             };
+            // A wrong entry may lead before those that are right.
+            let from = from.max(self.agreed_to);
             tracing::warn!(
                 from,
                 indexed_to = self.indexed_to,
