@@ -315,7 +315,7 @@ impl Popper<'_> {
                 }
             };
             let out = Out::new(record.id, handle)?;
-            self.shared.ledger().popped(record.id, (out.pop_ms, out.due_ms));
+            self.shared.ledger().popped(record.id, (now_ms(), out.due_ms));
             self.out.push(out);
         }
         Ok(records.len())

@@ -47,8 +47,9 @@ impl Ledger {
         self.sent += count as u64;
     }
 
-    /// One was popped at `pop_ms`, and comes again at `due_ms`.
-    pub(crate) fn popped(&mut self, id: u64, (pop_ms, due_ms): (i64, i64)) {
+    /// One came at `now_ms`, and comes again at `due_ms`. When it was popped is no measure: the
+    /// time of a request is that of its turn, in which others may come back.
+    pub(crate) fn popped(&mut self, id: u64, (now_ms, due_ms): (i64, i64)) {
         let Some(one) = self.known.get_mut(id as usize) else {
             return self.problems.note(format!("message {id} was never sent"));
         };
@@ -57,8 +58,8 @@ impl Ledger {
             let due_ms = before.due_ms;
             self.problems
                 .note(format!("message {id} was acknowledged before {due_ms}, and comes again"));
-        } else if pop_ms < before.due_ms {
-            let early_ms = before.due_ms - pop_ms;
+        } else if now_ms < before.due_ms {
+            let early_ms = before.due_ms - now_ms;
             self.problems.note(format!("message {id} comes again {early_ms} ms before its time"));
         }
         self.came += u64::from(before.due_ms == 0);
