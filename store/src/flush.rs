@@ -144,8 +144,10 @@ impl Store {
     /// Makes log, queues, compacted ones and index durable up to where they are now, notes it in
     /// the checkpoint, and returns how far that is.
     fn make_durable(&self) -> Result<i64, Error> {
+        // What waits for a sync is not readable, and would not be noted.
+        self.sync()?;
         // In this order: no queue's noted end leads behind the log's.
-        let ends = QueueEnds::of(&self.queues, self.log.min());
+        let ends = QueueEnds::of(&self.queues, self.followed_min.load(Ordering::Acquire));
         let (end, time) = self.whole_to();
         self.sync()?;
         self.sync_queues(1)?;

@@ -34,7 +34,7 @@ pub(crate) struct QueueEnds {
 }
 
 impl QueueEnds {
-    /// The ends of all queues now, in a log that begins at `log_min`.
+    /// The ends of all queues now, which begin where a log does that begins at `log_min`.
     pub(crate) fn of(queues: &Queues, log_min: i64) -> Self {
         let mut lines = format!("{log_min}\n");
         for topic in queues.topics() {

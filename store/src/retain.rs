@@ -54,8 +54,8 @@ impl Store {
         if removed.log_files > 0 {
             tracing::info!(files = removed.log_files, forced, tight, "commit log files removed");
             early.tell(self.earliest_log_time());
-            self.follow_log_min(&mut removed)?;
         }
+        let followed = self.follow_log_min(&mut removed);
         let all = *went + removed.log_files;
         removed.goes_on = removed.log_files > 0 && all < settings.delete_files_at_once;
         *went = if removed.goes_on { all } else { 0 };
@@ -64,7 +64,7 @@ impl Store {
         }
         drop(went);
         self.measure()?;
-        Ok(removed)
+        followed.map(|()| removed)
     }
 
     /// Removes the oldest log files at once, where that is allowed, while an absolute bound has no
@@ -78,9 +78,8 @@ impl Store {
         self.remove_for_bounds(more, (&mut removed, &mut early))?;
         if removed.log_files > 0 {
             early.tell(self.earliest_log_time());
-            self.follow_log_min(&mut removed)?;
         }
-        Ok(())
+        self.follow_log_min(&mut removed)
     }
 
     /// Makes room for the next `bytes` of log files now, for an append that would be refused else.
@@ -204,18 +203,28 @@ impl Store {
         self.log.segments.remove_first()
     }
 
-    /// Removes what of queues and index leads before the log's first offset.
+    /// Removes what of queues and index leads before the log's first offset, where that is not done
+    /// yet: one of them that fails holds up no other, and the next round goes on with it.
     fn follow_log_min(&self, removed: &mut Retained) -> Result<(), Error> {
         let log_min = self.log.min();
+        if self.followed_min.load(Ordering::Acquire) == log_min {
+            return Ok(());
+        }
         let forgotten = self.aside.forget_before(log_min, self.log.segments.dir());
         forgotten.inspect_err(|error| self.fence(error))?;
         self.stats.set_aside(&self.aside);
+        let mut failed = Ok(());
         for queue in self.queues.all() {
-            removed.queue_files += queue.expire(log_min)?;
+            match queue.expire(log_min) {
+                Ok(files) => removed.queue_files += files,
+                Err(error) => failed = failed.and(Err(error)),
+            }
         }
         if let Some(index) = &self.index {
             removed.index_files += index.expire(log_min)?;
         }
+        failed?;
+        self.followed_min.store(log_min, Ordering::Release);
         Ok(())
     }
 

@@ -66,6 +66,8 @@ pub struct Store {
     /// Held while log files are removed: how many went in the round that goes on. Taken before
     /// `flush_times`.
     pub(crate) removing: Mutex<usize>,
+    /// Where the log begins, as far as all queues begin there too.
+    pub(crate) followed_min: AtomicI64,
     /// The log's end when the next file was last prepared for.
     pub(crate) prepared_at: AtomicI64,
     /// Digest of the queues' ends in the file, 0 when there is none.
@@ -126,13 +128,13 @@ impl Store {
             aside,
             ..
         } = parts;
-        let (stats, dirty) = (Stats::default(), Dirty::default());
+        let (stats, dirty, lacks_abort) = (Stats::default(), Dirty::default(), lacks_abort.get());
         stats.set_aside(&aside);
         queues.all().iter().filter(|it| it.unsynced_bytes() > 0).for_each(|it| dirty.note(it));
-        let lacks_abort = lacks_abort.get();
         let store = Self {
             writer: Mutex::new(Writer::new(&log)),
-            prepared_at: AtomicI64::new(log.written_to()),
+            followed_min: log.min().into(),
+            prepared_at: log.written_to().into(),
             config: ConfigFiles::new(disk.clone(), &root),
             live: RwLock::new(Arc::new(settings.clone())),
             compactions: Compactions::new(disk.clone(), &settings, clean),
