@@ -412,7 +412,7 @@ impl<'a> Parts<'a> {
     /// Looks again, and thoroughly, at queues that end before they are known to: they lost units.
     /// Returns the log offset from which on the log may still have these.
     fn reload_short(&self, ends: &QueueEnds, losses: &Losses) -> Result<Option<i64>, Error> {
-        let mut lost_from: Option<i64> = None;
+        let (mut lost_from, mut anew) = (None::<i64>, Vec::new());
         let durable_to = self.checkpoint.durable_to().unwrap_or(0);
         // What expired since is no loss.
         let same_log = self.is_log_of(ends);
@@ -441,6 +441,7 @@ impl<'a> Parts<'a> {
             let from = match &queue {
                 Some(queue) if lacks_front => {
                     queue.begin_at(min)?;
+                    anew.push(queue.clone());
                     0
                 }
                 Some(queue) => {
@@ -456,6 +457,8 @@ impl<'a> Parts<'a> {
             };
             lost_from = lost_from.into_iter().chain([from]).min();
         }
+        // As in `begin_at_fronts`.
+        self.queues.sync_dirs(&anew)?;
         Ok(lost_from)
     }
 
@@ -476,7 +479,7 @@ impl<'a> Parts<'a> {
         if !fronts.is_empty() {
             self.write_abort(MENDING)?;
         }
-        let mut anew = 0;
+        let mut anew = Vec::new();
         for topic in self.queues.topics() {
             for id in self.queues.ids(&topic).into_iter().filter(|id| !is_known(&topic, *id)) {
                 let queue = self.queues.find(&topic, id).filter(|queue| queue.is_batch());
@@ -485,15 +488,18 @@ impl<'a> Parts<'a> {
                 };
                 self.write_abort(MENDING)?;
                 queue.begin_anew()?;
-                anew += 1;
+                anew.push(queue);
             }
         }
         for front in &fronts {
             let Some(lowest) = front.lowest else { continue };
             losses.short.note((&front.topic, front.queue.id), lowest, front.first);
             front.queue.begin_at(lowest)?;
+            anew.push(front.queue.clone());
         }
-        Ok((anew > 0 || !fronts.is_empty()).then_some(0))
+        // Files that came back would pass for later ones of those made in their place.
+        self.queues.sync_dirs(&anew)?;
+        Ok((!anew.is_empty() || !fronts.is_empty()).then_some(0))
     }
 
     /// What was set aside may hold records again: files were put back, or another broker cut the

@@ -270,7 +270,7 @@ impl Queues {
 
     /// Makes all that was written to queues durable. The directory of each may be on a disk of its
     /// own.
-    fn sync_dirs(&self, queues: &[Arc<Queue>]) -> Result<(), Error> {
+    pub(crate) fn sync_dirs(&self, queues: &[Arc<Queue>]) -> Result<(), Error> {
         sync_file_systems(&*self.disk, queues.iter().flat_map(|queue| queue.dirs()))
     }
 
