@@ -321,6 +321,29 @@ impl Queue {
         self.partition(self.first_place(), self.max(), is_before)
     }
 
+    /// The place of a record's unit, and what stands there. A changed bit in the log offset of any
+    /// unit may lead the search for it astray: then its queue offset leads there, also where the
+    /// unit is the one that changed, and neither leads to a record nor contradicts its neighbours.
+    fn found_batch(
+        &self,
+        batch: &BatchUnit,
+        said: &dyn Fn(&Unit) -> Option<i64>,
+    ) -> Option<(i64, BatchUnit)> {
+        let log_offset = batch.unit.log_offset;
+        let is_its = |it: &BatchUnit| it.unit.log_offset == log_offset;
+        let at = self.place_of_record(log_offset);
+        if let Some(found) = self.unit_at(at).filter(is_its) {
+            return Some((at, found));
+        }
+        let at = self.place_of(batch.base, Wait::ForDisk).ok()?;
+        let before = self.unit_at(at - 1).map_or(0, |before| before.unit.log_end());
+        let behind = self.unit_at(at + 1).map_or(i64::MAX, |behind| behind.unit.log_offset);
+        let fits = before <= log_offset && batch.unit.log_end() <= behind;
+        let has_its_offset = |it: &BatchUnit| (it.base, it.count) == (batch.base, batch.count);
+        let changed = |it: &BatchUnit| fits && has_its_offset(it) && said(&it.unit).is_none();
+        self.unit_at(at).filter(|it| is_its(it) || changed(it)).map(|found| (at, found))
+    }
+
     /// Takes the unit of a record that recovery found in the log, on a scan that began at log
     /// offset `scan_start`. Where the queue has another unit, or none, before its end, it ends
     /// there and gets anew what the scan finds from there on. `said` is the queue offset that the
@@ -333,18 +356,19 @@ impl Queue {
         cutting: Cutting<'_>,
     ) -> Result<Restored, Error> {
         let is_new = self.is_new();
-        let log_end = self.log_end();
-        if batch.unit.log_offset < log_end {
-            let at = self.place_of_record(batch.unit.log_offset);
-            if self.batch_unit(at) == Some(batch) {
+        let is_behind = batch.unit.log_offset >= self.log_end();
+        if (!is_behind || batch.base < self.next_offset())
+            && let Some((at, found)) = self.found_batch(&batch, said)
+        {
+            if found == batch {
                 return Ok(Restored::Known);
             }
-            let is_there = |found: &BatchUnit| found.unit.log_offset == batch.unit.log_offset;
-            if let Some(found) = self.batch_unit(at).filter(is_there) {
-                self.write()?;
-                return self.compare_batch(at, found, batch);
-            }
             self.write()?;
+            return self.compare_batch(at, found, batch);
+        }
+        if !is_behind {
+            self.write()?;
+            let at = self.place_of_record(batch.unit.log_offset);
             // A file that was missing has no units.
             let places = (self.first_place()..at).rev();
             let lacking = places.take_while(|place| self.any_unit(*place).is_none()).count();

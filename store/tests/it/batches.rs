@@ -458,6 +458,23 @@ fn a_unit_that_says_a_wrong_offset_is_mended() {
     assert_eq!(all(&open(&disk, &settings)), expected(0, 5));
 }
 
+/// The search for other records meets it, and is led astray.
+#[test]
+fn a_unit_that_leads_elsewhere_moves_no_other_when_the_log_is_read_again() {
+    for (place, bit) in (0..20).flat_map(|place| [0, 6, 8, 9, 11, 40].map(|bit| (place, bit))) {
+        let (sim, disk, settings) = sim(7);
+        let store = begin(&disk, &settings);
+        fill(&store, 0, 10);
+        store.close().unwrap();
+        let unit = store.unit(TOPIC, 0, all(&store)[place].0).unwrap();
+        drop(store);
+        sim.kill();
+        change(&disk, place as u64, 0, &(unit.log_offset ^ (1 << bit)).to_be_bytes());
+        edit(&disk, Path::new("/store/queueends"), |bytes| bytes[0] ^= 1);
+        assert_eq!(all(&open(&disk, &settings)), expected(0, 10), "bit {bit} of {place}");
+    }
+}
+
 /// Its place in the log is known all the same: nobody has to look for the record from a neighbour
 /// on, and damage between them stops nobody.
 #[test]
