@@ -153,9 +153,12 @@ impl Index {
                 false => Err("wrong size"),
             };
             let is_empty = |file: &IndexFile| file.header.count <= 1;
-            match file
-                .and_then(|it| if clean && is_empty(&it) { Err("it is empty") } else { Ok(it) })
-            {
+            let file = file.and_then(|it| match is_empty(&it) {
+                true if it.header.used_slots > 0 => Err("its header contradicts itself"),
+                true if clean => Err("it is empty"),
+                _ => Ok(it),
+            });
+            match file {
                 Ok(file) if is_empty(&file) => {
                     // Its keys were not durable: they are put again.
                     self.remove_for_good(&path, before)?;
