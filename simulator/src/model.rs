@@ -222,6 +222,8 @@ impl Model {
                     queue.placed.remove(&offset);
                 }
                 queue.next = queue.next.max(offset + message.count);
+            } else {
+                *self.tried.entry(message.place).or_default() += message.count;
             }
             queue.has_holes = true;
         }

@@ -95,6 +95,16 @@ const FOUND: &[(u64, &str)] = &[
     (30000386, "a start did not know of a queue file that had expired, and its queue came back"),
     (30014399, "a bit of a unit let an inner batch behind a damaged record go with it"),
     (54001711, "a batch without its properties, which power took, moved those behind it"),
+    (
+        56291948,
+        "one queue's removal failed, and the ends that were noted said that all had followed",
+    ),
+    (56295073, "files of a queue that was made anew came back, and passed for later ones of it"),
+    (56284690, "the checker forgot the places in light queues that a torn message had taken"),
+    (56266695, "a bit of an inner batch's unit led the search for another one's astray"),
+    (56353235, "a bit made an index file look empty, and the one behind it hid that it was not"),
+    (56358568, "what a checkpoint itself made durable was not among the ends that it noted"),
+    (56361003, "the same, for the last unit of a queue that a bit led behind the log's end"),
     (54008623, "a bit of the last unit of a file of inner batches took the file away"),
 ];
 
