@@ -94,11 +94,14 @@ impl Unit {
         out
     }
 
-    /// Reads a unit; `None` behind the last one.
+    /// Reads a unit; `None` behind the last one. No record is nearly so long as blank units say: a
+    /// bit of that may be another one.
     pub fn decode(bytes: &[u8; UNIT_LEN]) -> Option<Self> {
         let [a, b, c, d, e, f, g, h, i, j, k, l, tags @ ..] = *bytes;
         let log_offset = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        let size = i32::from_be_bytes([i, j, k, l]);
+        let said = i32::from_be_bytes([i, j, k, l]);
+        let is_blank = (said ^ BLANK_SIZE).count_ones() <= 1;
+        let size = if is_blank { BLANK_SIZE } else { said };
         let unit = Self { log_offset, size, tags_code: i64::from_be_bytes(tags) };
         (log_offset >= 0 && size > 0).then_some(unit)
     }

@@ -264,7 +264,8 @@ impl<'a> Parts<'a> {
             if queue.extend_to(end)? {
                 self.keeps_places.set(true);
             }
-            if same_log {
+            // Also where expired files of the log were back already when that was noted.
+            if ends.log_min() == Some(self.log.min()) {
                 queue.begin_no_later(min);
             }
         }

@@ -105,6 +105,9 @@ const FOUND: &[(u64, &str)] = &[
     (56353235, "a bit made an index file look empty, and the one behind it hid that it was not"),
     (56358568, "what a checkpoint itself made durable was not among the ends that it noted"),
     (56361003, "the same, for the last unit of a queue that a bit led behind the log's end"),
+    (56373265, "a bit of a blank unit's size made it lead behind the log"),
+    (56362291, "what was set aside was no room for the places before a unit"),
+    (56406069, "where a queue began was forgotten when expired log files had come back"),
     (54008623, "a bit of the last unit of a file of inner batches took the file away"),
 ];
 

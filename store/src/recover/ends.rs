@@ -103,11 +103,14 @@ impl Recovery<'_> {
         if !queue.is_damaged() || queue.is_batch() || !self.keeps_any() {
             return Ok((max, max));
         }
+        // Records of places before it may have been in what is set aside.
+        let lost = self.aside.bytes() as i64;
         let is_believed = |place: i64, unit: &Unit| {
             // A start that was cut short may have made the last one the place of a lost message.
             let to = if unit.is_blank() { end + self.farthest() } else { unit.log_end() };
             let begins_behind = unit.is_blank() || unit.log_offset >= end;
-            begins_behind && has_room(place + 1 - max, to - end) && self.is_near(to, end)
+            let fits = has_room(place + 1 - max, to - end + lost);
+            begins_behind && fits && self.is_near(to, end)
         };
         let Some(last) = queue.last_behind(&is_believed) else { return Ok((max, max)) };
         self.touch();
