@@ -108,6 +108,8 @@ const FOUND: &[(u64, &str)] = &[
     (56373265, "a bit of a blank unit's size made it lead behind the log"),
     (56362291, "what was set aside was no room for the places before a unit"),
     (56406069, "where a queue began was forgotten when expired log files had come back"),
+    (56461119, "the checker asked whether a log file is durable that was lost before it was"),
+    (56465473, "addresses in an extension were given again, and units that expired came back"),
     (54008623, "a bit of the last unit of a file of inner batches took the file away"),
 ];
 

@@ -231,9 +231,14 @@ impl Extension {
         *self.early.lock() = None;
         let was_whole = self.segments.load_whole()?;
         let Some(offset) = last.map(offset_of) else {
-            // Nothing leads there.
-            self.segments.remove_all()?;
-            *self.tail.lock() = Some(Tail::at(1, 0, 0));
+            // Nothing leads there; but units that expired may come back with a power loss, and must
+            // not lead to entries of others. The last file says where to go on.
+            let end = self.segments.last().map_or(0, |last| last.end());
+            while self.segments.first().is_some_and(|file| file.end() < end) {
+                self.segments.remove_first()?;
+            }
+            *self.tail.lock() = Some(Tail::at(1, end, 0));
+            self.synced.store(end, Ordering::Release);
             return Ok(was_whole);
         };
         let file_end = self.segments.start_for(offset).saturating_add(self.segments.file_bytes());
