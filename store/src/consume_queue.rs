@@ -10,7 +10,7 @@ mod behind;
 mod extension;
 mod start;
 
-pub(crate) use batch::{BATCH_UNIT_LEN, BatchUnit, Shape};
+pub(crate) use batch::{BATCH_UNIT_LEN, BatchUnit, Said, Shape};
 pub(crate) use extension::{DIR as EXTENSION_DIR, Extended, Extension, Window, offset_of};
 pub(crate) use start::{Noted, Opening, Restored};
 

@@ -90,7 +90,7 @@ impl Index {
     pub(crate) fn load(
         &self,
         clean: bool,
-        checkpoint: &Checkpoint,
+        (checkpoint, durable_to): (&Checkpoint, Option<i64>),
         before: Before<'_>,
     ) -> Result<(), Error> {
         let mut files = self.files.lock();
@@ -104,15 +104,16 @@ impl Index {
         let first_linked = first_linked(&files.all);
         for at in 0..files.all.len() {
             let is_last = at + 1 == files.all.len();
-            let checked = match self.check(&mut files.all[at], is_last, clean, checkpoint)? {
-                // Java's files have keys of records that it cut, and it is not told where.
-                Checked::Sound
-                    if clean && at >= first_linked && checkpoint.durable_to().is_some() =>
-                {
-                    linked(&files.all[at])
-                }
-                checked => checked,
-            };
+            let checked =
+                match self.check(&mut files.all[at], is_last, clean, (checkpoint, durable_to))? {
+                    // Java's files have keys of records that it cut, and it is not told where.
+                    Checked::Sound
+                        if clean && at >= first_linked && checkpoint.durable_to().is_some() =>
+                    {
+                        linked(&files.all[at])
+                    }
+                    checked => checked,
+                };
             let first_bad = match checked {
                 Checked::Sound => continue,
                 Checked::Cut if is_last => break,
@@ -216,7 +217,7 @@ impl Index {
         file: &mut IndexFile,
         is_last: bool,
         clean: bool,
-        checkpoint: &Checkpoint,
+        (checkpoint, durable_to): (&Checkpoint, Option<i64>),
     ) -> Result<Checked, Error> {
         if clean || !is_last && is_durable(file, checkpoint) {
             return Ok(match file.is_sound() {
@@ -225,7 +226,7 @@ impl Index {
             });
         }
         let Header { end_offset, count, .. } = file.header;
-        match file.repair(i64::MAX, is_last, checkpoint.durable_to().unwrap_or(0)) {
+        match file.repair(i64::MAX, is_last, durable_to.unwrap_or(0)) {
             Err(Error::Io { op: "read", .. }) => return Ok(Checked::Damaged("cannot be read")),
             // Its own blocks are room for the next one, and keys can wait.
             Err(Error::Full { .. }) => {

@@ -119,7 +119,7 @@ impl<'a> Parts<'a> {
         losses.tell_short();
         self.count_missing_front(&losses);
         let before_cut = || self.mark_cutting();
-        self.load_index(&before_cut, own_mark)?;
+        self.load_index(&before_cut, own_mark, was_mending)?;
         let mending = was_mending.then_some(0);
         let recovered = Recovery {
             settings: self.settings,
@@ -169,9 +169,12 @@ impl<'a> Parts<'a> {
         &self,
         before_cut: &dyn Fn() -> Result<(), Error>,
         own_mark: bool,
+        was_mending: bool,
     ) -> Result<(), Error> {
         let Some(index) = &self.index else { return Ok(()) };
-        let loaded = index.load(self.clean, &self.checkpoint, before_cut);
+        // Keys that a start put which did not end may be in memory alone.
+        let durable_to = self.checkpoint.durable_to().filter(|_| !was_mending);
+        let loaded = index.load(self.clean, (&self.checkpoint, durable_to), before_cut);
         // A clean stop of ours noted the newest key last.
         let newest = (own_mark && self.clean).then(|| self.checkpoint.get(Mark::IndexTime));
         let loaded =
@@ -179,7 +182,11 @@ impl<'a> Parts<'a> {
         self.touched.set(self.touched.get() || index.was_damaged());
         loaded?;
         self.tell_lost_index(index, own_mark);
-        Ok(())
+        match index.was_damaged().then(|| self.write_abort(MENDING)).transpose() {
+            // Then keys wait for room.
+            Err(Error::Full { .. }) => Ok(()),
+            marked => marked.map(drop),
+        }
     }
 
     /// Opens the log's files, and returns from and to which log offsets they lack bytes.
@@ -540,6 +547,12 @@ impl<'a> Parts<'a> {
         self.is_foreign.set(false);
         if self.disk.read(&self.abort).is_ok_and(|text| text != IN_USE) {
             self.queues.sync(&self.queues.all())?;
+            let put = |index: &Index| index.apply(&self.checkpoint).and_then(|()| index.sync());
+            match self.index.as_ref().map_or(Ok(()), put) {
+                // The next start puts the keys again.
+                Err(Error::Full { .. }) => return Ok(()),
+                put => put?,
+            }
             self.write_abort(IN_USE)?;
         }
         Ok(())

@@ -110,6 +110,12 @@ const FOUND: &[(u64, &str)] = &[
     (56406069, "where a queue began was forgotten when expired log files had come back"),
     (56461119, "the checker asked whether a log file is durable that was lost before it was"),
     (56465473, "addresses in an extension were given again, and units that expired came back"),
+    (
+        56428739,
+        "keys that a start put anew were in memory alone, and the next one took them for durable",
+    ),
+    (56454944, "the same, for keys of a queue that a bit had hit"),
+    (56471844, "a bit of the last inner batch's unit let it hold the next message as well"),
     (54008623, "a bit of the last unit of a file of inner batches took the file away"),
 ];
 

@@ -93,6 +93,15 @@ pub(super) struct Offsets {
     next: AtomicI64,
 }
 
+/// What the record of a unit says.
+#[derive(Clone, Copy)]
+pub(crate) struct Said {
+    /// Its queue offset.
+    pub(crate) base: i64,
+    /// How many messages it holds, where it says that.
+    pub(crate) count: Option<i16>,
+}
+
 impl Queue {
     /// Whether a record may hold many messages.
     pub(crate) fn is_batch(&self) -> bool {
@@ -327,7 +336,7 @@ impl Queue {
     fn found_batch(
         &self,
         batch: &BatchUnit,
-        said: &dyn Fn(&Unit) -> Option<i64>,
+        said: &dyn Fn(&Unit) -> Option<Said>,
     ) -> Option<(i64, BatchUnit)> {
         let log_offset = batch.unit.log_offset;
         let is_its = |it: &BatchUnit| it.unit.log_offset == log_offset;
@@ -346,13 +355,13 @@ impl Queue {
 
     /// Takes the unit of a record that recovery found in the log, on a scan that began at log
     /// offset `scan_start`. Where the queue has another unit, or none, before its end, it ends
-    /// there and gets anew what the scan finds from there on. `said` is the queue offset that the
-    /// record of a unit says.
+    /// there and gets anew what the scan finds from there on. `said` is what the record of a unit
+    /// says.
     pub(crate) fn restore_batch(
         &self,
         batch: BatchUnit,
         scan_start: i64,
-        said: &dyn Fn(&Unit) -> Option<i64>,
+        said: &dyn Fn(&Unit) -> Option<Said>,
         cutting: Cutting<'_>,
     ) -> Result<Restored, Error> {
         let is_new = self.is_new();
@@ -446,13 +455,13 @@ impl Queue {
         Ok(if mended { Restored::Mended } else { Restored::Known })
     }
 
-    /// A record says a queue offset that the one before it took: that one is wrong where it left
-    /// room before itself, and goes there; or where it was put at the queue's end against what it
-    /// says, and goes.
+    /// A record says a queue offset that the one before it took: that one is wrong where its unit
+    /// says another number of messages than its record; where it left room before itself, and goes
+    /// there; or where it was put at the queue's end against what it says, and goes.
     fn doubt_last(
         &self,
         batch: &BatchUnit,
-        said: &dyn Fn(&Unit) -> Option<i64>,
+        said: &dyn Fn(&Unit) -> Option<Said>,
         cutting: Cutting<'_>,
     ) -> Result<(), Error> {
         let place = self.max() - 1;
@@ -460,10 +469,16 @@ impl Queue {
         let before = self.unit_at(place - 1).map_or(0, |before| before.end());
         let base = batch.base - i64::from(last.count);
         self.write()?;
-        if last.base > before && base >= before {
+        let said = said(&last.unit);
+        let is_wrong = said.is_none_or(|said| said.base != last.base);
+        let count = said.and_then(|said| said.count).filter(|count| *count != last.count);
+        if let (Some(count), false) = (count, is_wrong) {
+            self.mend_batch(place, &BatchUnit { count, ..last })?;
+            self.follow_units(0);
+        } else if last.base > before && base >= before {
             self.mend_batch(place, &BatchUnit { base, ..last })?;
             self.follow_units(0);
-        } else if batch.base >= before && said(&last.unit) != Some(last.base) {
+        } else if batch.base >= before && is_wrong {
             self.end_at(place, cutting)?;
         }
         Ok(())

@@ -354,12 +354,17 @@ impl Queue {
             return self.compare(queue_offset, unit, is_right);
         }
         if unit.log_end() <= log_end {
-            // Java puts a record whose place is not the next one at the end.
-            if self.any_unit(next - 1).is_none_or(|last| last.is_blank() || is_right(None, &last)) {
+            let Some((place, last)) = self.last_unit(&|_| false) else {
                 return Ok(Restored::Known);
-            }
-            // The last unit leads nowhere.
-            log_end = self.log_end_at(0, next - 1);
+            };
+            log_end = match is_right(None, &last) {
+                // Java puts a record whose place is not the next one at the end.
+                true if unit.log_end() <= last.log_end() => return Ok(Restored::Known),
+                // It was mended, and blank ones stand behind it.
+                true => last.log_end(),
+                // It leads nowhere.
+                false => self.log_end_at(0, place),
+            };
             self.tail.lock().set_log_end(log_end);
             if log_end < scan_start {
                 return Ok(Restored::LacksOlder { from: log_end });

@@ -3,9 +3,10 @@
 
 use super::Recovery;
 use super::claim::Claim;
-use crate::consume_queue::{BatchUnit, Queue, Restored, Unit};
+use crate::consume_queue::{BatchUnit, Queue, Restored, Said, Unit};
+use crate::log_reader::LogReader;
 use crate::{Error, marks};
-use message::record::Record;
+use message::record::{Entry, Record};
 
 impl Recovery<'_> {
     /// [`Self::restore_in`] for a queue of batches.
@@ -27,7 +28,8 @@ impl Recovery<'_> {
         let name = (claim.topic, claim.queue_id);
         let said = |unit: &Unit| {
             let is_own = self.log.leads_to(unit, name, None);
-            is_own.then(|| self.place_at(unit.log_offset, name)).flatten()
+            let base = is_own.then(|| self.place_at(unit.log_offset, name)).flatten()?;
+            Some(Said { base, count: self.count_at(unit.log_offset) })
         };
         match queue.restore_batch(batch, start, &said, self.cutting)? {
             Restored::Known | Restored::Unextended => Ok(None),
@@ -37,6 +39,17 @@ impl Recovery<'_> {
                 Ok(None)
             }
             Restored::LacksOlder { from } => Ok(Some(from)),
+        }
+    }
+
+    /// How many messages the record at a log offset says that it holds.
+    fn count_at(&self, at: i64) -> Option<i16> {
+        let segment = self.log.segments.find(at)?;
+        match LogReader::default().entry(&segment, at, false) {
+            Ok(Ok(Entry::Message(record))) => {
+                marks::batch_unit(&record, self.settings).map(|batch| batch.count)
+            }
+            _ => None,
         }
     }
 

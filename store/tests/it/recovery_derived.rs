@@ -484,3 +484,33 @@ fn every_disk_that_queues_are_on_is_held_from_the_start() {
         }
     }
 }
+
+/// Blank units stand behind it, so that it is not the last one, and says where the queue ends.
+#[test]
+fn the_last_unit_before_blank_ones_hides_no_record_wherever_it_leads() {
+    let log = Path::new("/store/commitlog/00000000000000000000");
+    let queue = Path::new("/store/consumequeue/T/0/00000000000000000000");
+    for bit in [0, 8, 14, 40] {
+        let disk = sim();
+        let store = open(&disk, &settings());
+        fill(&store, "T", 0..4);
+        store.flush(NOW + COUNT).unwrap();
+        let mut at: Vec<_> =
+            (0..4).map(|place| store.unit("T", 0, place).unwrap().log_offset).collect();
+        at.push(fill_at(&store, NOW, "T", 4..5)[0].log_offset);
+        drop(store);
+        edit(&disk, log, |bytes| bytes[at[3] as usize + 4] ^= 1);
+        edit(&disk, Path::new("/store/checkpoint"), |bytes| bytes.fill(0));
+        edit(&disk, queue, |bytes| {
+            bytes[40..48].copy_from_slice(&(at[2] ^ (1 << bit)).to_be_bytes());
+            bytes[60..80].fill(0);
+            bytes[68..72].copy_from_slice(&i32::MAX.to_be_bytes());
+        });
+        let store = open(&disk, &settings());
+        for place in [0, 1, 2, 4] {
+            let unit = store.unit("T", 0, place).map(|unit| unit.log_offset);
+            assert_eq!(unit, Some(at[place as usize]), "{place}, bit {bit}");
+        }
+        assert_eq!(store.max_offset("T", 0), 5);
+    }
+}
