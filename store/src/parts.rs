@@ -26,7 +26,7 @@ use std::sync::Arc;
 const MENDING: &[u8] = b"in use, being mended";
 /// In the file `abort`: bytes are being taken from the end of files, and what the next start finds
 /// cut may be so in memory alone.
-const CUTTING: &[u8] = b"in use, being cut";
+pub(crate) const CUTTING: &[u8] = b"in use, being cut";
 /// In the file `abort` while a store that another broker wrote last is opened: as [`MENDING`], and
 /// that broker's left-overs may be there.
 const TAKING_OVER: &[u8] = b"in use, being taken over";

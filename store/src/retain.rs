@@ -4,6 +4,7 @@
 use crate::consume_queue::Queue;
 use crate::disk::Space;
 use crate::early::{Early, RATIO, setting_of};
+use crate::parts::{CUTTING, IN_USE};
 use crate::segments::Segment;
 use crate::{Error, Store, light, queue_ends};
 use message::{Str, names};
@@ -339,15 +340,34 @@ impl Store {
             let queue = self.queues.find(topic, id);
             !stays(topic) && queue.is_none_or(|queue| has_expired(&queue))
         })?;
-        let topics = self.queues.topics();
-        let mut topics = topics.iter().filter(|topic| !stays(topic));
-        let removed = topics.try_fold(0, |removed, topic| {
+        let all = self.queues.topics();
+        let topics = || all.iter().filter(|topic| !stays(topic));
+        let queues = |topic: &str| {
+            let ids = self.queues.ids(topic).into_iter();
+            ids.filter_map(|id| self.queues.find(topic, id)).collect::<Vec<_>>()
+        };
+        if !topics().any(|topic| queues(topic).iter().any(|queue| has_expired(queue))) {
+            return Ok(0);
+        }
+        // A start that finds them gone makes that durable before it goes on.
+        self.mark_use(CUTTING)?;
+        let removed = topics().try_fold(0, |removed, topic| {
             Ok(removed + self.queues.remove_where(topic, has_expired)?)
         });
         drop((no_append, no_checkpoint));
         // Of one that failed some may be removed.
         self.settle_removed(*removed.as_ref().unwrap_or(&1))?;
+        self.mark_use(IN_USE)?;
         removed
+    }
+
+    /// Says in `abort` how the store is in use. A full disk leaves it as it is.
+    fn mark_use(&self, text: &[u8]) -> Result<(), Error> {
+        let abort = self.abort_path();
+        match self.disk.replace(&abort, text, None).map_err(Error::io("write", &abort)) {
+            Err(Error::Full { .. }) => Ok(()),
+            written => written,
+        }
     }
 
     /// Removes queues from the notes of the queues' ends, which would bring them back. No

@@ -114,8 +114,9 @@ const FOUND: &[(u64, &str)] = &[
         56428739,
         "keys that a start put anew were in memory alone, and the next one took them for durable",
     ),
-    (56454944, "the same, for keys of a queue that a bit had hit"),
+    (56454944, "a unit before a blank one was mended, and the queue still ended where it had led"),
     (56471844, "a bit of the last inner batch's unit let it hold the next message as well"),
+    (56525991, "queues whose removal was cut short came back with their old units"),
     (54008623, "a bit of the last unit of a file of inner batches took the file away"),
 ];
 
