@@ -117,6 +117,7 @@ const FOUND: &[(u64, &str)] = &[
     (56454944, "a unit before a blank one was mended, and the queue still ended where it had led"),
     (56471844, "a bit of the last inner batch's unit let it hold the next message as well"),
     (56525991, "queues whose removal was cut short came back with their old units"),
+    (56579953, "the first inner batch that had not expired said that it begins behind the others"),
     (54008623, "a bit of the last unit of a file of inner batches took the file away"),
 ];
 

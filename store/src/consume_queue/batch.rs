@@ -191,8 +191,11 @@ impl Queue {
     /// be read leaves it where it was: readers mend the unit, and must not be sent past it.
     pub(super) fn follow_min(&self) {
         let Some(offsets) = &self.batch else { return };
+        // A changed bit may make it say that it holds messages of those behind it.
+        let behind = self.unit_at(self.min() + 1).map_or(i64::MAX, |behind| behind.base);
+        let limit = |unit: &BatchUnit| behind.saturating_sub(i64::from(unit.count)).max(0);
         let first = match self.min() < self.max() {
-            true => self.batch_unit(self.min()).map(|unit| unit.base),
+            true => self.batch_unit(self.min()).map(|unit| unit.base.min(limit(&unit))),
             false => Some(self.end_offset()),
         };
         if let Some(first) = first {

@@ -458,6 +458,32 @@ fn a_unit_that_says_a_wrong_offset_is_mended() {
     assert_eq!(all(&open(&disk, &settings)), expected(0, 5));
 }
 
+/// Those before it expired since the last checkpoint, so that it alone says where the queue begins.
+#[test]
+fn the_first_unit_hides_no_message_wherever_it_says_that_it_begins() {
+    for bit in 0..10 {
+        let (sim, disk, mut settings) = sim(7);
+        settings.commit_log_file_bytes = 4096;
+        let store = begin(&disk, &settings);
+        fill(&store, 0, 30);
+        store.flush(NOW).unwrap();
+        drop(store);
+        sim.kill();
+        let log = Path::new("/store/commitlog/00000000000000000000");
+        disk.remove(log).unwrap();
+        let store = open(&disk, &settings);
+        let first = store.min_offset(TOPIC, 0);
+        let left = all(&store);
+        drop(store);
+        sim.kill();
+        let place = (0..60).find(|place| expected(0, 30)[*place].0 == left[0].0).unwrap();
+        set_base(&disk, place as u64, first ^ (1 << bit));
+        let store = open(&disk, &settings);
+        assert!(store.min_offset(TOPIC, 0) <= first, "bit {bit}");
+        assert_eq!(all_from(&store, first), left, "bit {bit}");
+    }
+}
+
 /// The search for other records meets it, and is led astray.
 #[test]
 fn a_unit_that_leads_elsewhere_moves_no_other_when_the_log_is_read_again() {
