@@ -128,10 +128,11 @@ impl Record {
         tags.map_or(0, |tags| i64::from(java_hash(tags)))
     }
 
-    /// The bytes that say which message it is.
-    pub(crate) fn id_bytes(&self) -> &[u8] {
-        let head = if self.sys_flag & INNER_BATCH != 0 { 20 } else { 0 };
-        self.body.get(head..).unwrap_or_default()
+    /// Where the bytes may be that say which message it is: an inner batch has others before them,
+    /// and the flag that says so may be the bit that flipped.
+    pub(crate) fn id_bytes(&self) -> [&[u8]; 2] {
+        let heads = if self.sys_flag & INNER_BATCH != 0 { [20, 0] } else { [0, 20] };
+        heads.map(|head| self.body.get(head..).unwrap_or_default())
     }
 
     /// The light queues that it went to, and its place in each.

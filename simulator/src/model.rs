@@ -172,8 +172,7 @@ impl Model {
             let id: usize = std::str::from_utf8(digits).ok()?.parse().ok()?;
             (self.messages.get(id)?.body == record.body).then_some(id)
         };
-        // The flag of an inner batch may be the bit that flipped.
-        id(record.id_bytes()).or_else(|| id(&record.body))
+        record.id_bytes().into_iter().find_map(id)
     }
 
     /// The message was refused.
