@@ -119,6 +119,7 @@ const FOUND: &[(u64, &str)] = &[
     (56525991, "queues whose removal was cut short came back with their old units"),
     (56579953, "the first inner batch that had not expired said that it begins behind the others"),
     (56593109, "the checker took an inner batch without its flag for a message that nobody sent"),
+    (56615888, "a bit made a record one of another queue, and moved the inner batches of that"),
     (54008623, "a bit of the last unit of a file of inner batches took the file away"),
 ];
 

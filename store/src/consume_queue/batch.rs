@@ -356,6 +356,28 @@ impl Queue {
         self.unit_at(at).filter(|it| is_its(it) || changed(it)).map(|found| (at, found))
     }
 
+    /// Whether the units on both sides of where a record's would be lead to records of theirs, and
+    /// leave it no room: no checksum covers the queue that a record says.
+    fn has_no_room(&self, batch: &BatchUnit, said: &dyn Fn(&Unit) -> Option<Said>) -> bool {
+        let is_right = |it: &BatchUnit| said(&it.unit).is_some_and(|said| said.base == it.base);
+        let at = self.place_of_record(batch.unit.log_offset);
+        let Some(behind) = self.unit_at(at).filter(is_right) else { return false };
+        let before = self.unit_at(at - 1);
+        let fits = before.map_or(0, |it| it.end()) <= batch.base && batch.end() <= behind.base;
+        let is_stray =
+            !fits && (at == self.first_place() || before.is_some_and(|it| is_right(&it)));
+        if is_stray {
+            tracing::error!(
+                dir = %self.segments.dir().display(),
+                queue_offset = batch.base,
+                log_offset = batch.unit.log_offset,
+                "a record says that it is one of this queue, which has no place for it: it is \
+                 passed over"
+            );
+        }
+        is_stray
+    }
+
     /// Takes the unit of a record that recovery found in the log, on a scan that began at log
     /// offset `scan_start`. Where the queue has another unit, or none, before its end, it ends
     /// there and gets anew what the scan finds from there on. `said` is what the record of a unit
@@ -377,6 +399,9 @@ impl Queue {
             }
             self.write()?;
             return self.compare_batch(at, found, batch);
+        }
+        if !is_behind && self.has_no_room(&batch, said) {
+            return Ok(Restored::Known);
         }
         if !is_behind {
             self.write()?;
